@@ -1,0 +1,258 @@
+package fsm
+
+import (
+	"encoding/binary"
+	"errors"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"ironman/wal/digest"
+	"ironman/wal/event"
+)
+
+// Entry is a committed entry of the log.
+type Entry struct {
+	Index, Term uint64
+	// Data is the entry of a proposal (event.ParseEntry); nil for an entry that
+	// holds no event (a configuration), which only moves the applied index.
+	Data []byte
+}
+
+// Result is what came of an entry.
+type Result struct {
+	// Seq of the event; of the first of its kind for a duplicate.
+	Seq       uint64
+	Outcome   *event.Outcome // nil for an entry without an event, or one applied before
+	Duplicate bool
+}
+
+// Apply applies entries in order as one atomic batch and returns one result for
+// each. Entries at or below the applied index are skipped. It never fails: what
+// it cannot do is fatal.
+func (m *Machine) Apply(entries []Entry) []Result {
+	results := make([]Result, len(entries))
+	batch := m.db.NewIndexedBatch()
+	defer func() {
+		if err := batch.Close(); err != nil {
+			m.fatal(err)
+		}
+	}()
+	t := &tx{m: m, batch: batch, digest: m.digest, writes: make(map[string]*write)}
+	m.mu.Lock()
+	meta := &Meta{AppliedIndex: m.meta.AppliedIndex, AppliedTerm: m.meta.AppliedTerm, NextSeq: m.meta.NextSeq, Time: m.meta.Time}
+	m.mu.Unlock()
+	fresh := false
+	for i, e := range entries {
+		if e.Index <= meta.AppliedIndex {
+			continue
+		}
+		fresh = true
+		if e.Data != nil {
+			results[i] = m.applyOne(t, meta, e)
+		}
+		meta.AppliedIndex, meta.AppliedTerm = e.Index, e.Term
+	}
+	if !fresh {
+		return results
+	}
+	m.commit(t, meta)
+	return results
+}
+
+// commit writes the batch and publishes the new moment.
+func (m *Machine) commit(t *tx, meta *Meta) {
+	m.digest = t.digest
+	meta.Digest = m.digest.Bytes()
+	meta.Frontier = m.frontier.Marshal()
+	if err := t.batch.Set(key(tableMeta), event.Canonical(meta), pebble.NoSync); err != nil {
+		m.fatal(err)
+	}
+	if err := m.db.Apply(t.batch, pebble.NoSync); err != nil {
+		m.fatal(err)
+	}
+	if m.unflushed >= m.opts.FlushEvery {
+		m.unflushed = 0
+		if _, err := m.db.AsyncFlush(); err != nil {
+			m.fatal(err)
+		}
+	}
+	m.mu.Lock()
+	m.meta = meta
+	close(m.changed)
+	m.changed = make(chan struct{})
+	m.mu.Unlock()
+}
+
+// applyOne applies one event into the batch.
+func (m *Machine) applyOne(t *tx, meta *Meta, e Entry) Result {
+	stamp, proposal, err := event.ParseEntry(e.Data)
+	var p *event.Parsed
+	if err == nil {
+		p, err = event.Parse(proposal)
+	}
+	if errors.Is(err, event.ErrNewer) {
+		m.fatal(err) // never skip what this binary does not understand
+	}
+	if err != nil {
+		// No proposer writes this: the entry's own checksum held, so all nodes
+		// see the same bytes and refuse them alike.
+		p = &event.Parsed{Statement: &event.Statement{Header: &event.Header{RequestId: make([]byte, event.RequestIDBytes)}}, StatementBytes: proposal}
+	}
+	header := p.Statement.GetHeader()
+	id := [event.RequestIDBytes]byte(header.RequestId)
+	if seq, ok := m.requests[id]; ok && err == nil {
+		if o := t.remembered(seq); o != nil {
+			return Result{Seq: seq, Outcome: o, Duplicate: true}
+		}
+	}
+	t.term = e.Term
+	t.begin(meta.NextSeq, max(stamp, meta.Time+1))
+	var outcome *event.Outcome
+	if err != nil {
+		outcome = refuse(event.Refusal_REFUSAL_INVALID)
+	} else {
+		outcome = t.execute(p)
+	}
+	if outcome.Refusal != event.Refusal_REFUSAL_NONE {
+		t.drop()
+	}
+	if outcome.Time == 0 {
+		outcome.Time = t.time // a cancel answers with the outcome of another
+	}
+	m.record(t, p, outcome, e.Index)
+	meta.NextSeq, meta.Time = t.seq+1, t.time
+	m.unflushed++
+	return Result{Seq: t.seq, Outcome: outcome}
+}
+
+// record writes what every event leaves, refused or not: its place in the
+// deduplication window and in time, and its leaf.
+func (m *Machine) record(t *tx, p *event.Parsed, o *event.Outcome, index uint64) {
+	outcome := event.Canonical(o)
+	req := &Request{RequestId: p.Statement.GetHeader().RequestId, Outcome: outcome}
+	if c := p.Statement.GetCancel(); c != nil && o.Refusal == event.Refusal_REFUSAL_CANCELLED {
+		req.Cancelled = c.RequestId
+	}
+	t.set(key(tableRequest, t.seq), req)
+	m.remember(t.seq, req)
+	m.forget(t)
+	second := key(tableTime, uint64(t.time/int64(time.Second)))
+	if !t.has(second) {
+		t.setRaw(second, binary.BigEndian.AppendUint64(nil, t.seq))
+	}
+	t.commit()
+
+	statement, items := event.StatementHash(p.StatementBytes), p.ItemsHash()
+	env := &event.Envelope{
+		Seq: t.seq, Time: t.time, Kind: p.Statement.Kind(),
+		RequestId: req.RequestId, Principal: p.Statement.GetHeader().Principal,
+		Refusal: o.Refusal, StatementHash: statement[:], ItemsHash: items[:],
+		StateDigest: t.digest.Bytes(),
+	}
+	leaf := Leaf{Index: index}
+	if len(outcome) <= event.MaxInlineOutcome {
+		env.Outcome = outcome
+	} else {
+		h := event.OutcomeHash(outcome)
+		env.OutcomeHash, leaf.Outcome = h[:], outcome
+	}
+	leaf.Envelope = event.Canonical(env)
+	m.frontier.Append(leaf.Envelope)
+	if err := t.batch.Set(key(tableLeaf, t.seq), leaf.encode(), pebble.NoSync); err != nil {
+		m.fatal(err)
+	}
+}
+
+// execute dispatches an event to the function of its kind.
+func (t *tx) execute(p *event.Parsed) *event.Outcome {
+	h := p.Statement.Header
+	c := t.cluster()
+	if b := p.Statement.GetClusterInitialized(); b != nil {
+		return t.clusterInitialized(b)
+	}
+	switch {
+	case c == nil:
+		return refuse(event.Refusal_REFUSAL_INVALID)
+	case h.FeatureLevel > c.FeatureLevel:
+		return refuse(event.Refusal_REFUSAL_FEATURE_LEVEL)
+	case h.Base+t.m.window < t.seq:
+		return refuse(event.Refusal_REFUSAL_STALE_BASE)
+	}
+	switch b := p.Statement.Body.(type) {
+	case *event.Statement_NodeStarted:
+		return t.nodeStarted(b.NodeStarted)
+	case *event.Statement_DiskAdded:
+		return t.diskAdded(b.DiskAdded)
+	case *event.Statement_FeatureLevelRaised:
+		return t.featureLevelRaised(b.FeatureLevelRaised)
+	case *event.Statement_Cancel:
+		return t.cancel(b.Cancel)
+	case *event.Statement_BlobsAbandoned:
+		return t.blobsAbandoned(b.BlobsAbandoned)
+	case *event.Statement_BlobsReleased:
+		return t.blobsReleased(b.BlobsReleased)
+	case *event.Statement_ShardsPlaced:
+		return t.shardsPlaced(b.ShardsPlaced)
+	case *event.Statement_PacksReleased:
+		return t.packsReleased(b.PacksReleased)
+	case *event.Statement_HistoryTrimmed:
+		return t.historyTrimmed(b.HistoryTrimmed)
+	case *event.Statement_AccountCreated:
+		return t.accountCreated(p, b.AccountCreated)
+	case *event.Statement_UserCreated:
+		return t.userCreated(p, b.UserCreated)
+	case *event.Statement_AccessKeyCreated:
+		return t.accessKeyCreated(b.AccessKeyCreated)
+	case *event.Statement_AccessKeyStatusSet:
+		return t.accessKeyStatusSet(b.AccessKeyStatusSet)
+	case *event.Statement_AccessKeyDeleted:
+		return t.accessKeyDeleted(b.AccessKeyDeleted)
+	}
+	return t.executeS3(p)
+}
+
+// executeS3 dispatches the events of buckets, objects and uploads.
+func (t *tx) executeS3(p *event.Parsed) *event.Outcome {
+	switch b := p.Statement.Body.(type) {
+	case *event.Statement_BucketCreated:
+		return t.bucketCreated(p, b.BucketCreated)
+	case *event.Statement_BucketDeleted:
+		return t.bucketDeleted(b.BucketDeleted)
+	case *event.Statement_BucketAclSet:
+		return t.bucketACLSet(b.BucketAclSet)
+	case *event.Statement_BucketDocumentSet:
+		return t.bucketDocumentSet(p, b.BucketDocumentSet)
+	case *event.Statement_ObjectPut:
+		return t.objectPut(p, b.ObjectPut)
+	case *event.Statement_ObjectsDeleted:
+		return t.objectsDeleted(p, b.ObjectsDeleted)
+	case *event.Statement_ObjectAclSet:
+		return t.objectACLSet(p, b.ObjectAclSet)
+	case *event.Statement_UploadCreated:
+		return t.uploadCreated(p, b.UploadCreated)
+	case *event.Statement_PartPut:
+		return t.partPut(p, b.PartPut)
+	case *event.Statement_UploadCompleted:
+		return t.uploadCompleted(p, b.UploadCompleted)
+	case *event.Statement_UploadAborted:
+		return t.uploadAborted(p, b.UploadAborted)
+	}
+	return refuse(event.Refusal_REFUSAL_INVALID)
+}
+
+func refuse(r event.Refusal) *event.Outcome { return &event.Outcome{Refusal: r} }
+
+func accept() *event.Outcome { return &event.Outcome{} }
+
+// ReplayDigest is the SHA-256 of the state digest and the ledger's root: what two
+// replays must agree on.
+func (m *Machine) ReplayDigest() (digest.Sum, error) {
+	f, err := m.Frontier()
+	if err != nil {
+		return digest.Sum{}, err
+	}
+	root := f.Root()
+	d := m.Applied().Digest
+	return digest.SHA256(d.Bytes(), root[:]), nil
+}

@@ -1,0 +1,98 @@
+package fsm
+
+import "ironman/wal/event"
+
+// bucketCreated makes a bucket; its id is the event's sequence.
+func (t *tx) bucketCreated(p *event.Parsed, b *event.BucketCreated) *event.Outcome {
+	name := p.Text(event.ItemKind_ITEM_KIND_BUCKET_NAME, 0)
+	if name == "" || b.Owner == "" || b.Acl == nil {
+		return refuse(event.Refusal_REFUSAL_INVALID)
+	}
+	if n := get[BucketName](t, keyText(tableBucketName, name)); n != nil {
+		if n.Owner == b.Owner {
+			return refuse(event.Refusal_REFUSAL_BUCKET_OWNED)
+		}
+		return refuse(event.Refusal_REFUSAL_BUCKET_EXISTS)
+	}
+	t.set(keyText(tableBucketName, name), &BucketName{Bucket: t.seq, Owner: b.Owner, Time: t.time})
+	t.set(key(tableBucket, t.seq), &Bucket{
+		Bucket: t.seq, Name: name, Owner: b.Owner, Region: b.Region,
+		Time: t.time, Acl: b.Acl, ObjectLock: b.ObjectLock,
+	})
+	return &event.Outcome{Allocated: t.seq}
+}
+
+// bucketDeleted removes an empty bucket: without objects, versions, markers or uploads.
+func (t *tx) bucketDeleted(b *event.BucketDeleted) *event.Outcome {
+	bk := key(tableBucket, b.Bucket)
+	row := get[Bucket](t, bk)
+	if row == nil {
+		return refuse(event.Refusal_REFUSAL_NO_SUCH_BUCKET)
+	}
+	empty := true
+	for _, tb := range []table{tableObject, tableVersion, tableUpload} {
+		t.scan(key(tb, b.Bucket), func(_, _ []byte) bool {
+			empty = false
+			return false
+		})
+	}
+	if !empty {
+		return refuse(event.Refusal_REFUSAL_BUCKET_NOT_EMPTY)
+	}
+	t.delete(keyText(tableBucketName, row.Name))
+	t.delete(bk)
+	t.delete(key(tableUsage, b.Bucket))
+	var documents [][]byte
+	t.scan(key(tableDocument, b.Bucket), func(k, _ []byte) bool {
+		documents = append(documents, append([]byte(nil), k...))
+		return true
+	})
+	for _, k := range documents {
+		t.delete(k)
+	}
+	return accept()
+}
+
+func (t *tx) bucketACLSet(b *event.BucketACLSet) *event.Outcome {
+	k := key(tableBucket, b.Bucket)
+	row := get[Bucket](t, k)
+	if row == nil {
+		return refuse(event.Refusal_REFUSAL_NO_SUCH_BUCKET)
+	}
+	if b.Acl == nil || b.Acl.Owner != row.Owner {
+		return refuse(event.Refusal_REFUSAL_INVALID)
+	}
+	row.Acl = b.Acl
+	t.set(k, row)
+	return accept()
+}
+
+func (t *tx) bucketDocumentSet(p *event.Parsed, b *event.BucketDocumentSet) *event.Outcome {
+	if b.Kind == event.DocumentKind_DOCUMENT_KIND_UNSPECIFIED {
+		return refuse(event.Refusal_REFUSAL_INVALID)
+	}
+	if !t.has(key(tableBucket, b.Bucket)) {
+		return refuse(event.Refusal_REFUSAL_NO_SUCH_BUCKET)
+	}
+	k := documentKey(b.Bucket, b.Kind)
+	text, ok := p.Item(event.ItemKind_ITEM_KIND_DOCUMENT, 0)
+	if !ok {
+		t.delete(k)
+		return accept()
+	}
+	t.set(k, &Document{Text: text, Time: t.time})
+	return accept()
+}
+
+// count changes what a bucket is known to hold.
+func (t *tx) count(bucket uint64, objects, bytes, uploads int64) {
+	k := key(tableUsage, bucket)
+	u := get[Usage](t, k)
+	if u == nil {
+		u = &Usage{}
+	}
+	u.Objects += uint64(objects)
+	u.Bytes += uint64(bytes)
+	u.Uploads += uint64(uploads)
+	t.set(k, u)
+}

@@ -1,0 +1,50 @@
+package fsm
+
+import (
+	"encoding/binary"
+	"math/bits"
+
+	"ironman/wal/digest"
+)
+
+// StateDigest is the sum mod 2^256 of the hashes of all replicated rows. Adding
+// and taking away rows commute, so it does not depend on the order of writes.
+type StateDigest [4]uint64 // least significant word first
+
+func rowHash(key, value []byte) StateDigest {
+	var length [4]byte
+	binary.BigEndian.PutUint32(length[:], uint32(len(key)))
+	sum := digest.SHA256(length[:], key, value)
+	return digestFromBytes(sum[:])
+}
+
+func digestFromBytes(b []byte) StateDigest {
+	var d StateDigest
+	for i := range d {
+		d[3-i] = binary.BigEndian.Uint64(b[i*8:])
+	}
+	return d
+}
+
+// Bytes is the big-endian form, 32 bytes.
+func (d StateDigest) Bytes() []byte {
+	b := make([]byte, 0, 32)
+	for i := range d {
+		b = binary.BigEndian.AppendUint64(b, d[3-i])
+	}
+	return b
+}
+
+func (d *StateDigest) add(x StateDigest) {
+	var c uint64
+	for i := range d {
+		d[i], c = bits.Add64(d[i], x[i], c)
+	}
+}
+
+func (d *StateDigest) sub(x StateDigest) {
+	var c uint64
+	for i := range d {
+		d[i], c = bits.Sub64(d[i], x[i], c)
+	}
+}

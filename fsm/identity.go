@@ -1,0 +1,85 @@
+package fsm
+
+import (
+	"encoding/hex"
+
+	"ironman/wal/event"
+)
+
+// accountCreated makes a tenant. Ids, canonical ids and e-mail addresses are unique.
+func (t *tx) accountCreated(p *event.Parsed, b *event.AccountCreated) *event.Outcome {
+	if raw, err := hex.DecodeString(b.CanonicalId); err != nil || len(raw) != 32 || b.Account == "" {
+		return refuse(event.Refusal_REFUSAL_INVALID)
+	}
+	name := p.Text(event.ItemKind_ITEM_KIND_NAME, 0)
+	email := p.Text(event.ItemKind_ITEM_KIND_NAME, 1)
+	if t.has(keyText(tableAccount, b.CanonicalId)) || t.has(keyText(tableAccountID, b.Account)) ||
+		email != "" && t.has(keyText(tableEmail, email)) {
+		return refuse(event.Refusal_REFUSAL_EXISTS)
+	}
+	a := &Account{Account: b.Account, CanonicalId: b.CanonicalId, Name: name, Email: email, Root: b.Root}
+	t.set(keyText(tableAccount, b.CanonicalId), a)
+	t.setRaw(keyText(tableAccountID, b.Account), []byte(b.CanonicalId))
+	if email != "" {
+		t.setRaw(keyText(tableEmail, email), []byte(b.CanonicalId))
+	}
+	return accept()
+}
+
+func (t *tx) userCreated(p *event.Parsed, b *event.UserCreated) *event.Outcome {
+	if b.User == "" {
+		return refuse(event.Refusal_REFUSAL_INVALID)
+	}
+	if !t.has(keyText(tableAccountID, b.Account)) {
+		return refuse(event.Refusal_REFUSAL_NOT_FOUND)
+	}
+	if t.has(keyText(tableUser, b.User)) {
+		return refuse(event.Refusal_REFUSAL_EXISTS)
+	}
+	t.set(keyText(tableUser, b.User), &User{User: b.User, Account: b.Account, Name: p.Text(event.ItemKind_ITEM_KIND_NAME, 0)})
+	return accept()
+}
+
+func (t *tx) accessKeyCreated(b *event.AccessKeyCreated) *event.Outcome {
+	if b.AccessKey == "" || len(b.SealedSecret) == 0 {
+		return refuse(event.Refusal_REFUSAL_INVALID)
+	}
+	if !t.has(keyText(tableAccountID, b.Account)) {
+		return refuse(event.Refusal_REFUSAL_NOT_FOUND)
+	}
+	if b.User != "" {
+		u := get[User](t, keyText(tableUser, b.User))
+		if u == nil || u.Account != b.Account {
+			return refuse(event.Refusal_REFUSAL_NOT_FOUND)
+		}
+	}
+	k := keyText(tableAccessKey, b.AccessKey)
+	if t.has(k) {
+		return refuse(event.Refusal_REFUSAL_EXISTS)
+	}
+	t.set(k, &AccessKey{
+		AccessKey: b.AccessKey, Account: b.Account, User: b.User,
+		SealedSecret: b.SealedSecret, Active: true, Time: t.time,
+	})
+	return accept()
+}
+
+func (t *tx) accessKeyStatusSet(b *event.AccessKeyStatusSet) *event.Outcome {
+	k := keyText(tableAccessKey, b.AccessKey)
+	a := get[AccessKey](t, k)
+	if a == nil {
+		return refuse(event.Refusal_REFUSAL_NOT_FOUND)
+	}
+	a.Active = b.Active
+	t.set(k, a)
+	return accept()
+}
+
+func (t *tx) accessKeyDeleted(b *event.AccessKeyDeleted) *event.Outcome {
+	k := keyText(tableAccessKey, b.AccessKey)
+	if !t.has(k) {
+		return refuse(event.Refusal_REFUSAL_NOT_FOUND)
+	}
+	t.delete(k)
+	return accept()
+}

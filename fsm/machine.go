@@ -1,0 +1,224 @@
+package fsm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"ironman/wal/event"
+	"ironman/wal/merkle"
+)
+
+// Options of a Machine.
+type Options struct {
+	FS  vfs.FS
+	Dir string
+	// Fatal stops the node; it never returns. It is called for what no caller can
+	// handle: a failed write, corruption, an event newer than this binary.
+	Fatal func(error)
+	Log   *slog.Logger
+	// Window is the number of request ids remembered, DefaultWindow if 0. All
+	// nodes of a cluster must agree on it.
+	Window uint64
+	// FlushEvery is the number of events after which Pebble is flushed, so that a
+	// restart replays little; 20,000 if 0.
+	FlushEvery int
+	// Tune may change Pebble's options before they are used (tests, memory size).
+	Tune func(*pebble.Options)
+}
+
+// DefaultWindow is the deduplication window in events.
+const DefaultWindow = 1 << 16
+
+// Machine is the replicated state of one node. Apply is called by one goroutine;
+// all else is safe for concurrent use.
+type Machine struct {
+	db     *pebble.DB
+	opts   Options
+	window uint64
+
+	// Owned by the goroutine of Apply.
+	digest    StateDigest
+	frontier  *merkle.Frontier
+	requests  map[[event.RequestIDBytes]byte]uint64 // request id -> seq that remembers it
+	unflushed int
+
+	mu      sync.Mutex
+	meta    *Meta         // of the last batch committed
+	changed chan struct{} // closed and replaced whenever meta is
+}
+
+// Open opens or creates the state in a directory.
+func Open(o Options) (*Machine, error) {
+	if o.Window == 0 {
+		o.Window = DefaultWindow
+	}
+	if o.FlushEvery == 0 {
+		o.FlushEvery = 20000
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Fatal == nil {
+		return nil, errors.New("fsm: Options.Fatal is not set")
+	}
+	m := &Machine{opts: o, window: o.Window, changed: make(chan struct{})}
+	db, err := pebble.Open(o.Dir, m.pebbleOptions())
+	if err != nil {
+		return nil, fmt.Errorf("fsm: open %s: %w", o.Dir, err)
+	}
+	m.db = db
+	if err := m.load(); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return m, nil
+}
+
+// load restores what Apply keeps in memory.
+func (m *Machine) load() error {
+	m.meta = &Meta{}
+	m.frontier = merkle.New()
+	m.requests = make(map[[event.RequestIDBytes]byte]uint64)
+	b, closer, err := m.db.Get(key(tableMeta))
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("fsm: %w", err)
+	}
+	defer closer.Close()
+	meta, _, err := decodeRow[Meta](key(tableMeta), b)
+	if err != nil {
+		return err
+	}
+	m.meta = meta
+	m.digest = digestFromBytes(meta.Digest)
+	if m.frontier, err = merkle.Unmarshal(meta.Frontier); err != nil {
+		return fmt.Errorf("fsm: frontier: %w", err)
+	}
+	if m.frontier.Size() != meta.NextSeq {
+		return fmt.Errorf("fsm: the frontier holds %d leaves, the state %d", m.frontier.Size(), meta.NextSeq)
+	}
+	return m.loadRequests()
+}
+
+// loadRequests reads the deduplication window back.
+func (m *Machine) loadRequests() error {
+	it, err := m.db.NewIter(&pebble.IterOptions{LowerBound: key(tableRequest), UpperBound: after(key(tableRequest))})
+	if err != nil {
+		return fmt.Errorf("fsm: %w", err)
+	}
+	for ok := it.First(); ok; ok = it.Next() {
+		r, _, err := decodeRow[Request](it.Key(), it.Value())
+		if err != nil {
+			return errors.Join(err, it.Close())
+		}
+		m.remember(requestSeq(it.Key()), r)
+	}
+	return errors.Join(it.Error(), it.Close())
+}
+
+// Close releases the database. Nothing is flushed: what was not durable is
+// applied again from the log.
+func (m *Machine) Close() error { return m.db.Close() }
+
+// Applied is a moment of the state: everything before Next is applied.
+type Applied struct {
+	Index, Term uint64 // of the last Raft entry applied
+	Next        uint64 // sequence of the next event
+	Time        int64  // log time of the last event, ns
+	Digest      StateDigest
+}
+
+// Applied returns where the state stands.
+func (m *Machine) Applied() Applied {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.meta.applied()
+}
+
+func (x *Meta) applied() Applied {
+	a := Applied{Index: x.AppliedIndex, Term: x.AppliedTerm, Next: x.NextSeq, Time: x.Time}
+	if len(x.Digest) == 32 {
+		a.Digest = digestFromBytes(x.Digest)
+	}
+	return a
+}
+
+// WaitApplied returns once the entry at index is applied.
+func (m *Machine) WaitApplied(ctx context.Context, index uint64) error {
+	for {
+		m.mu.Lock()
+		done, changed := m.meta.AppliedIndex >= index, m.changed
+		m.mu.Unlock()
+		if done {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-changed:
+		}
+	}
+}
+
+// Frontier returns the right edge of the ledger's tree as of the last batch.
+func (m *Machine) Frontier() (*merkle.Frontier, error) {
+	m.mu.Lock()
+	b := m.meta.Frontier
+	m.mu.Unlock()
+	if len(b) == 0 {
+		return merkle.New(), nil
+	}
+	return merkle.Unmarshal(b)
+}
+
+// Flush makes all that is applied durable.
+func (m *Machine) Flush() error { return m.db.Flush() }
+
+// Checkpoint makes the state durable and links it into dir, which must not be
+// there, on the same file system. It returns the moment the copy holds, which
+// may be later than the moment it was called. Safe beside Apply.
+func (m *Machine) Checkpoint(dir string) (Applied, error) {
+	if err := m.db.Flush(); err != nil {
+		return Applied{}, fmt.Errorf("fsm: flush: %w", err)
+	}
+	if err := m.db.Checkpoint(dir); err != nil {
+		return Applied{}, fmt.Errorf("fsm: checkpoint: %w", err)
+	}
+	return ReadApplied(m.opts.FS, dir)
+}
+
+// ReadApplied opens the state in a directory read-only and tells where it stands.
+func ReadApplied(fs vfs.FS, dir string) (Applied, error) {
+	o := &pebble.Options{FS: fs, ReadOnly: true, FormatMajorVersion: formatVersion, DisableWAL: true}
+	o.Logger = pebbleLogger{log: slog.New(slog.DiscardHandler), fatal: func(err error) { panic(err) }}
+	db, err := pebble.Open(dir, o)
+	if err != nil {
+		return Applied{}, fmt.Errorf("fsm: open %s: %w", dir, err)
+	}
+	defer db.Close()
+	b, closer, err := db.Get(key(tableMeta))
+	if errors.Is(err, pebble.ErrNotFound) {
+		return Applied{}, nil
+	}
+	if err != nil {
+		return Applied{}, fmt.Errorf("fsm: %w", err)
+	}
+	defer closer.Close()
+	meta, _, err := decodeRow[Meta](key(tableMeta), b)
+	if err != nil {
+		return Applied{}, err
+	}
+	return meta.applied(), nil
+}
+
+func (m *Machine) fatal(err error) {
+	m.opts.Fatal(fmt.Errorf("fsm: %w", err))
+	panic("fsm: Fatal returned")
+}

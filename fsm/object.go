@@ -1,0 +1,217 @@
+package fsm
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"ironman/wal/event"
+)
+
+// maxKeyBytes is S3's longest key.
+const maxKeyBytes = 1024
+
+func validKey(k string) bool { return len(k) > 0 && len(k) <= maxKeyBytes }
+
+// objectPut makes the current version of a key: of new bytes, or by reference to
+// the body of another object.
+func (t *tx) objectPut(p *event.Parsed, b *event.ObjectPut) *event.Outcome {
+	name := p.Text(event.ItemKind_ITEM_KIND_KEY, 0)
+	if !validKey(name) || b.Acl == nil || b.Owner == "" {
+		return refuse(event.Refusal_REFUSAL_INVALID)
+	}
+	if !t.has(key(tableBucket, b.Bucket)) {
+		return refuse(event.Refusal_REFUSAL_NO_SUCH_BUCKET)
+	}
+	k := objectKey(b.Bucket, name)
+	old, from := getFrom[Object](t, k)
+	if r := condition(b.Condition, old); r != event.Refusal_REFUSAL_NONE {
+		return refuse(r)
+	}
+	o := &Object{
+		Version: &event.Version{Seq: t.seq}, NullVersion: true,
+		Size: b.Size, Etag: b.Etag, Time: t.lastModified(old), Owner: b.Owner, Acl: b.Acl,
+		StorageClass: b.StorageClass, Checksum: b.Checksum, Encryption: b.Encryption, Lock: b.Lock,
+	}
+	if r := t.describe(p, &o.Headers, &o.Tags); r != event.Refusal_REFUSAL_NONE {
+		return refuse(r)
+	}
+	if r := t.objectBody(p, b, o); r != event.Refusal_REFUSAL_NONE {
+		return refuse(r)
+	}
+	t.putObject(b.Bucket, k, old, from, o)
+	return made(o)
+}
+
+// made is the outcome of a put, copy or completion.
+func made(o *Object) *event.Outcome {
+	return &event.Outcome{Version: o.Version, NullVersion: o.NullVersion, Etag: o.Etag}
+}
+
+// lastModified never decreases for a key, and is never before the log's time.
+func (t *tx) lastModified(old *Object) int64 { return max(t.time, old.GetTime()) }
+
+// describe reads the headers and tags that a client stores beside the bytes.
+func (t *tx) describe(p *event.Parsed, h **event.Headers, g **event.Tags) event.Refusal {
+	if b, ok := p.Item(event.ItemKind_ITEM_KIND_HEADERS, 0); ok {
+		*h = &event.Headers{}
+		if err := event.Decode(b, *h); err != nil {
+			return t.undecodable(err)
+		}
+	}
+	if b, ok := p.Item(event.ItemKind_ITEM_KIND_TAGS, 0); ok {
+		*g = &event.Tags{}
+		if err := event.Decode(b, *g); err != nil {
+			return t.undecodable(err)
+		}
+	}
+	return event.Refusal_REFUSAL_NONE
+}
+
+// objectBody settles what bytes an object is made of.
+func (t *tx) objectBody(p *event.Parsed, b *event.ObjectPut, o *Object) event.Refusal {
+	if b.Source != nil {
+		src := t.source(p, b.Source)
+		if src == nil || len(b.Blobs) > 0 || src.Size != b.Size {
+			return event.Refusal_REFUSAL_SOURCE_CHANGED
+		}
+		o.Blob, o.Assembly = src.Blob, src.Assembly
+		return event.Refusal_REFUSAL_NONE
+	}
+	if r := t.adoptBlobs(b.Blobs); r != event.Refusal_REFUSAL_NONE {
+		return r
+	}
+	segments := b.Segments
+	if len(segments) == 0 {
+		segments = wholes(b.Blobs)
+	}
+	if total(segments) != b.Size {
+		return event.Refusal_REFUSAL_INVALID
+	}
+	if len(b.Segments) == 0 && len(b.Blobs) == 1 {
+		o.Blob = b.Blobs[0].Id
+		return event.Refusal_REFUSAL_NONE
+	}
+	if len(segments) == 0 {
+		return event.Refusal_REFUSAL_NONE
+	}
+	return t.assemble(o, segments, nil)
+}
+
+// source finds the object that a copy pinned; nil if it is not that any more.
+func (t *tx) source(p *event.Parsed, s *event.CopySource) *Object {
+	o := get[Object](t, objectKey(s.Bucket, p.Text(event.ItemKind_ITEM_KIND_SOURCE_KEY, 0)))
+	if o == nil || !o.Version.Same(s.Version) {
+		return nil
+	}
+	return o
+}
+
+// assemble makes an assembly of segments, each of which takes a reference.
+func (t *tx) assemble(o *Object, segments []*event.Segment, parts []*PartInfo) event.Refusal {
+	for _, s := range segments {
+		if !t.refSegment(s) {
+			return event.Refusal_REFUSAL_SOURCE_CHANGED
+		}
+	}
+	o.Assembly = o.Version
+	t.set(assemblyKey(o.Assembly), &Assembly{Segments: segments, Parts: parts})
+	return event.Refusal_REFUSAL_NONE
+}
+
+// refSegment takes a reference to the blob of a segment that lies inside it.
+func (t *tx) refSegment(s *event.Segment) bool {
+	r := get[BlobRow](t, blobKey(tableBlob, s.Blob))
+	if r == nil || s.Length == 0 || s.Offset > r.Blob.Size || s.Length > r.Blob.Size-s.Offset {
+		return false
+	}
+	return t.refBlob(s.Blob)
+}
+
+func wholes(blobs []*event.Blob) []*event.Segment {
+	var segments []*event.Segment
+	for _, b := range blobs {
+		segments = append(segments, &event.Segment{Blob: b.Id, Length: b.Size})
+	}
+	return segments
+}
+
+func total(segments []*event.Segment) uint64 {
+	var n uint64
+	for _, s := range segments {
+		n += s.Length
+	}
+	return n
+}
+
+// putObject writes a row of a key's current object and settles the references:
+// the new row takes one; the old row's moves to history with it, or is given up.
+func (t *tx) putObject(bucket uint64, k []byte, old *Object, from uint64, o *Object) {
+	if o != nil && !t.ref(o.body()) {
+		t.m.fatal(errReferences) // checked before: the body was read in this event
+	}
+	if old != nil && (from == t.seq || !t.keepsHistory()) {
+		t.unref(old.body())
+	}
+	if o == nil {
+		t.delete(k)
+	} else {
+		t.set(k, o)
+	}
+	objects, bytes := int64(0), int64(0)
+	if o != nil {
+		objects, bytes = 1, int64(o.Size)
+	}
+	if old != nil {
+		objects, bytes = objects-1, bytes-int64(old.Size)
+	}
+	if objects != 0 || bytes != 0 {
+		t.count(bucket, objects, bytes, 0)
+	}
+}
+
+// condition judges a write's conditions against the current object (nil: none).
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+func condition(c *event.Condition, o *Object) event.Refusal {
+	if c == nil {
+		return event.Refusal_REFUSAL_NONE
+	}
+	if o == nil {
+		if len(c.IfMatch) > 0 || c.IfSize != nil || c.IfModifiedTime != nil {
+			return event.Refusal_REFUSAL_NO_SUCH_KEY
+		}
+		return event.Refusal_REFUSAL_NONE
+	}
+	failed := c.IfAbsent ||
+		len(c.IfMatch) > 0 && !matches(c.IfMatch, o.Etag) ||
+		len(c.IfNoneMatch) > 0 && matches(c.IfNoneMatch, o.Etag) ||
+		c.IfSize != nil && *c.IfSize != o.Size ||
+		c.IfModifiedTime != nil && *c.IfModifiedTime != o.Time/int64(time.Second)
+	if failed {
+		return event.Refusal_REFUSAL_PRECONDITION_FAILED
+	}
+	return event.Refusal_REFUSAL_NONE
+}
+
+func matches(tags []string, etag string) bool {
+	return slices.Contains(tags, "*") || slices.ContainsFunc(tags, func(s string) bool { return strings.EqualFold(s, etag) })
+}
+
+// objectACLSet replaces an object's access control list, on the version that was judged.
+func (t *tx) objectACLSet(p *event.Parsed, b *event.ObjectACLSet) *event.Outcome {
+	k := objectKey(b.Bucket, p.Text(event.ItemKind_ITEM_KIND_KEY, 0))
+	old, from := getFrom[Object](t, k)
+	if old == nil {
+		return refuse(event.Refusal_REFUSAL_NO_SUCH_KEY)
+	}
+	if !old.Version.Same(b.Version) {
+		return refuse(event.Refusal_REFUSAL_CONFLICT)
+	}
+	if b.Acl == nil || b.Acl.Owner != old.Owner {
+		return refuse(event.Refusal_REFUSAL_INVALID)
+	}
+	o := get[Object](t, k)
+	o.Acl = b.Acl
+	t.putObject(b.Bucket, k, old, from, o)
+	return &event.Outcome{Version: o.Version, NullVersion: o.NullVersion}
+}
