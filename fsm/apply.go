@@ -3,6 +3,7 @@ package fsm
 import (
 	"encoding/binary"
 	"errors"
+	"math"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -27,21 +28,19 @@ type Result struct {
 	Duplicate bool
 }
 
+// maxStamp bounds what a leader's clock is believed (the year 2262), so that log
+// time can go on rising a nanosecond an event behind any stamp.
+const maxStamp = math.MaxInt64 - 1<<48
+
 // Apply applies entries in order as one atomic batch and returns one result for
 // each. Entries at or below the applied index are skipped. It never fails: what
 // it cannot do is fatal.
 func (m *Machine) Apply(entries []Entry) []Result {
 	results := make([]Result, len(entries))
-	batch := m.db.NewIndexedBatch()
-	defer func() {
-		if err := batch.Close(); err != nil {
-			m.fatal(err)
-		}
-	}()
-	t := &tx{m: m, batch: batch, digest: m.digest, writes: make(map[string]*write)}
 	m.mu.Lock()
 	meta := &Meta{AppliedIndex: m.meta.AppliedIndex, AppliedTerm: m.meta.AppliedTerm, NextSeq: m.meta.NextSeq, Time: m.meta.Time}
 	m.mu.Unlock()
+	t := m.begin()
 	fresh := false
 	for i, e := range entries {
 		if e.Index <= meta.AppliedIndex {
@@ -53,15 +52,18 @@ func (m *Machine) Apply(entries []Entry) []Result {
 		}
 		meta.AppliedIndex, meta.AppliedTerm = e.Index, e.Term
 	}
-	if !fresh {
-		return results
+	if fresh {
+		m.commit(t, meta)
 	}
-	m.commit(t, meta)
+	if err := t.batch.Close(); err != nil {
+		m.fatal(err)
+	}
 	return results
 }
 
 // commit writes the batch and publishes the new moment.
 func (m *Machine) commit(t *tx, meta *Meta) {
+	t.settle()
 	m.digest = t.digest
 	meta.Digest = m.digest.Bytes()
 	meta.Frontier = m.frontier.Marshal()
@@ -86,67 +88,67 @@ func (m *Machine) commit(t *tx, meta *Meta) {
 
 // applyOne applies one event into the batch.
 func (m *Machine) applyOne(t *tx, meta *Meta, e Entry) Result {
-	stamp, proposal, err := event.ParseEntry(e.Data)
-	var p *event.Parsed
-	if err == nil {
-		p, err = event.Parse(proposal)
+	stamp, p := m.parse(e)
+	if seq, o := t.remembered(p.Statement.GetHeader().GetRequestId()); o != nil {
+		t.drop()
+		return Result{Seq: seq, Outcome: o, Duplicate: true}
 	}
-	if errors.Is(err, event.ErrNewer) {
-		m.fatal(err) // never skip what this binary does not understand
-	}
-	if err != nil {
-		// No proposer writes this: the entry's own checksum held, so all nodes
-		// see the same bytes and refuse them alike.
-		p = &event.Parsed{Statement: &event.Statement{Header: &event.Header{RequestId: make([]byte, event.RequestIDBytes)}}, StatementBytes: proposal}
-	}
-	header := p.Statement.GetHeader()
-	id := [event.RequestIDBytes]byte(header.RequestId)
-	if seq, ok := m.requests[id]; ok && err == nil {
-		if o := t.remembered(seq); o != nil {
-			return Result{Seq: seq, Outcome: o, Duplicate: true}
-		}
-	}
-	t.term = e.Term
-	t.begin(meta.NextSeq, max(stamp, meta.Time+1))
-	var outcome *event.Outcome
-	if err != nil {
-		outcome = refuse(event.Refusal_REFUSAL_INVALID)
-	} else {
-		outcome = t.execute(p)
-	}
+	t.seq, t.time = meta.NextSeq, max(min(stamp, maxStamp), meta.Time+1)
+	outcome := t.execute(p)
 	if outcome.Refusal != event.Refusal_REFUSAL_NONE {
 		t.drop()
 	}
-	if outcome.Time == 0 {
-		outcome.Time = t.time // a cancel answers with the outcome of another
+	if outcome.Time == 0 { // unless a cancel answers with the outcome of another
+		outcome.Time = t.time
 	}
-	m.record(t, p, outcome, e.Index)
+	m.record(t, p, outcome, meta.Time, e.Index)
 	meta.NextSeq, meta.Time = t.seq+1, t.time
 	m.unflushed++
 	return Result{Seq: t.seq, Outcome: outcome}
 }
 
+// parse reads an entry. What is newer than this binary is fatal: it must not be
+// skipped. What is malformed becomes an event without header and body, which is
+// refused: no proposer writes that, but the entry's own checksum held, so every
+// node sees the same bytes.
+func (m *Machine) parse(e Entry) (stamp int64, p *event.Parsed) {
+	stamp, proposal, err := event.ParseEntry(e.Data)
+	if err == nil {
+		p, err = event.Parse(proposal)
+	}
+	if errors.Is(err, event.ErrNewer) {
+		m.fatal(err)
+	}
+	if err != nil {
+		p = &event.Parsed{Statement: &event.Statement{}}
+		p.StatementBytes, p.ItemBytes = event.Split(proposal)
+	}
+	return stamp, p
+}
+
 // record writes what every event leaves, refused or not: its place in the
-// deduplication window and in time, and its leaf.
-func (m *Machine) record(t *tx, p *event.Parsed, o *event.Outcome, index uint64) {
+// deduplication window and in time, and its leaf. last is the log time of the
+// event before.
+func (m *Machine) record(t *tx, p *event.Parsed, o *event.Outcome, last int64, index uint64) {
+	header := p.Statement.GetHeader()
 	outcome := event.Canonical(o)
-	req := &Request{RequestId: p.Statement.GetHeader().RequestId, Outcome: outcome}
+	req := &Request{RequestId: header.GetRequestId(), Outcome: outcome}
 	if c := p.Statement.GetCancel(); c != nil && o.Refusal == event.Refusal_REFUSAL_CANCELLED {
 		req.Cancelled = c.RequestId
 	}
-	t.set(key(tableRequest, t.seq), req)
+	k := key(tableRequest, t.seq)
+	t.create(k, encodeRow(k, t.seq, req))
 	m.remember(t.seq, req)
 	m.forget(t)
-	second := key(tableTime, uint64(t.time/int64(time.Second)))
-	if !t.has(second) {
-		t.setRaw(second, binary.BigEndian.AppendUint64(nil, t.seq))
+	if second := t.time / int64(time.Second); t.seq == 0 || second > last/int64(time.Second) {
+		t.create(key(tableTime, uint64(second)), binary.BigEndian.AppendUint64(nil, t.seq))
 	}
 	t.commit()
 
 	statement, items := event.StatementHash(p.StatementBytes), p.ItemsHash()
 	env := &event.Envelope{
 		Seq: t.seq, Time: t.time, Kind: p.Statement.Kind(),
-		RequestId: req.RequestId, Principal: p.Statement.GetHeader().Principal,
+		RequestId: req.RequestId, Principal: header.GetPrincipal(),
 		Refusal: o.Refusal, StatementHash: statement[:], ItemsHash: items[:],
 		StateDigest: t.digest.Bytes(),
 	}
@@ -166,17 +168,16 @@ func (m *Machine) record(t *tx, p *event.Parsed, o *event.Outcome, index uint64)
 
 // execute dispatches an event to the function of its kind.
 func (t *tx) execute(p *event.Parsed) *event.Outcome {
-	h := p.Statement.Header
-	c := t.cluster()
 	if b := p.Statement.GetClusterInitialized(); b != nil {
 		return t.clusterInitialized(b)
 	}
+	h, c := p.Statement.GetHeader(), t.cluster()
 	switch {
-	case c == nil:
+	case h == nil || c == nil || h.Base > t.seq: // malformed; before genesis; from the future
 		return refuse(event.Refusal_REFUSAL_INVALID)
 	case h.FeatureLevel > c.FeatureLevel:
 		return refuse(event.Refusal_REFUSAL_FEATURE_LEVEL)
-	case h.Base+t.m.window < t.seq:
+	case t.seq-h.Base > t.m.window:
 		return refuse(event.Refusal_REFUSAL_STALE_BASE)
 	}
 	switch b := p.Statement.Body.(type) {

@@ -1,8 +1,13 @@
 package fsm
 
-import (
-	"ironman/wal/event"
-)
+import "ironman/wal/event"
+
+// maxBlobBytes is far above S3's largest part and keeps sums of sizes from
+// running over.
+const maxBlobBytes = 1 << 43
+
+// maxShards is what Reed-Solomon over bytes can do.
+const maxShards = 256
 
 // adoptBlobs makes rows of new blobs, without references yet: the caller adds
 // them. The bytes are durable already; what is checked is that the blobs may
@@ -26,19 +31,25 @@ func (t *tx) adoptBlobs(blobs []*event.Blob) event.Refusal {
 }
 
 func (t *tx) adoptable(b *event.Blob) event.Refusal {
-	if b.Id == nil || b.K == 0 || len(b.Shards) != int(b.K+b.M) || b.Cell == 0 || b.Size == 0 {
+	shards := uint64(b.K) + uint64(b.M)
+	if b.Id == nil || b.K == 0 || shards > maxShards || uint64(len(b.Shards)) != shards ||
+		b.Cell == 0 || b.Size == 0 || b.Size > maxBlobBytes {
 		return event.Refusal_REFUSAL_INVALID
 	}
-	missing := uint32(0)
+	spare := b.M // shards that may go
 	for _, s := range b.Shards {
-		if s.Disk == 0 {
-			missing++
+		if s.Disk != 0 {
+			continue
 		}
+		if spare == 0 {
+			return event.Refusal_REFUSAL_PLACEMENT
+		}
+		spare--
 	}
-	if missing+b.Tolerance > b.M {
+	if b.Tolerance > spare {
 		return event.Refusal_REFUSAL_PLACEMENT
 	}
-	if !t.has(key(tableIncarnation, b.Id.Incarnation)) ||
+	if look[Incarnation](t, key(tableIncarnation, b.Id.Incarnation)) == nil ||
 		t.has(blobKey(tableAbandoned, b.Id)) || t.has(blobKey(tableBlob, b.Id)) {
 		return event.Refusal_REFUSAL_BLOB_FENCED
 	}
@@ -48,11 +59,11 @@ func (t *tx) adoptable(b *event.Blob) event.Refusal {
 // addShard counts a new shard in its pack. A pack takes new shards only in the
 // incarnation of its disk's node that made it, and not once it is released.
 func (t *tx) addShard(s *event.Shard, bytes uint64) event.Refusal {
-	d := get[Disk](t, key32(tableDisk, s.Disk))
+	d := look[Disk](t, key32(tableDisk, s.Disk))
 	if d == nil || s.Pack == nil {
 		return event.Refusal_REFUSAL_NOT_FOUND
 	}
-	n := get[Node](t, key32(tableNode, d.Node))
+	n := look[Node](t, key32(tableNode, d.Node))
 	if n == nil || n.Incarnation != s.Pack.Incarnation {
 		return event.Refusal_REFUSAL_BLOB_FENCED
 	}
@@ -77,11 +88,11 @@ func (t *tx) dropShard(s *event.Shard, bytes uint64) {
 	}
 	k := packKey(s.Disk, s.Pack)
 	p := get[Pack](t, k)
-	if p == nil {
-		return
+	if p == nil || p.LiveShards == 0 || p.LiveBytes < bytes {
+		t.m.fatal(errReferences)
 	}
-	p.LiveBytes -= min(bytes, p.LiveBytes)
-	p.LiveShards -= min(1, p.LiveShards)
+	p.LiveBytes -= bytes
+	p.LiveShards--
 	t.set(k, p)
 }
 
@@ -98,4 +109,3 @@ type body struct {
 }
 
 func (o *Object) body() body { return body{o.GetBlob(), o.GetAssembly()} }
-

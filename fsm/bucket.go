@@ -1,11 +1,22 @@
 package fsm
 
-import "ironman/wal/event"
+import (
+	"unicode/utf8"
+
+	"ironman/wal/event"
+)
+
+// maxNameBytes bounds the names of buckets, accounts and users. (Whoever proposes
+// holds bucket names to S3's stricter rules.)
+const maxNameBytes = 1024
+
+// validName refuses what no row could hold: its text is UTF-8.
+func validName(s string) bool { return len(s) <= maxNameBytes && utf8.ValidString(s) }
 
 // bucketCreated makes a bucket; its id is the event's sequence.
 func (t *tx) bucketCreated(p *event.Parsed, b *event.BucketCreated) *event.Outcome {
 	name := p.Text(event.ItemKind_ITEM_KIND_BUCKET_NAME, 0)
-	if name == "" || b.Owner == "" || b.Acl == nil {
+	if name == "" || !validName(name) || b.Owner == "" || b.Acl == nil {
 		return refuse(event.Refusal_REFUSAL_INVALID)
 	}
 	if n := get[BucketName](t, keyText(tableBucketName, name)); n != nil {
@@ -29,27 +40,15 @@ func (t *tx) bucketDeleted(b *event.BucketDeleted) *event.Outcome {
 	if row == nil {
 		return refuse(event.Refusal_REFUSAL_NO_SUCH_BUCKET)
 	}
-	empty := true
 	for _, tb := range []table{tableObject, tableVersion, tableUpload} {
-		t.scan(key(tb, b.Bucket), func(_, _ []byte) bool {
-			empty = false
-			return false
-		})
-	}
-	if !empty {
-		return refuse(event.Refusal_REFUSAL_BUCKET_NOT_EMPTY)
+		if t.any(key(tb, b.Bucket)) {
+			return refuse(event.Refusal_REFUSAL_BUCKET_NOT_EMPTY)
+		}
 	}
 	t.delete(keyText(tableBucketName, row.Name))
 	t.delete(bk)
 	t.delete(key(tableUsage, b.Bucket))
-	var documents [][]byte
-	t.scan(key(tableDocument, b.Bucket), func(k, _ []byte) bool {
-		documents = append(documents, append([]byte(nil), k...))
-		return true
-	})
-	for _, k := range documents {
-		t.delete(k)
-	}
+	t.deleteAll(key(tableDocument, b.Bucket))
 	return accept()
 }
 

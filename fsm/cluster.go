@@ -1,15 +1,25 @@
 package fsm
 
-import "ironman/wal/event"
+import (
+	"bytes"
+	"fmt"
 
-// clusterInitialized is genesis: legal once, as the first event.
+	"ironman/wal/event"
+)
+
+// errLevel means that the cluster has gone on to a level this binary does not know.
+var errLevel = fmt.Errorf("%w: feature level above %d", event.ErrNewer, event.FeatureLevel)
+
+// clusterInitialized is genesis: legal once. Until then all else is refused.
 func (t *tx) clusterInitialized(b *event.ClusterInitialized) *event.Outcome {
 	if t.cluster() != nil {
 		return refuse(event.Refusal_REFUSAL_EXISTS)
 	}
-	if len(b.ClusterId) != 16 || b.FeatureLevel == 0 || b.FeatureLevel > event.FeatureLevel ||
-		b.HistoryRetention < 0 || b.ReleaseGrace < 0 {
+	if len(b.ClusterId) != 16 || b.FeatureLevel == 0 || b.HistoryRetention < 0 || b.ReleaseGrace < 0 {
 		return refuse(event.Refusal_REFUSAL_INVALID)
+	}
+	if b.FeatureLevel > event.FeatureLevel {
+		t.m.fatal(errLevel)
 	}
 	t.set(key(tableCluster), &Cluster{
 		ClusterId: b.ClusterId, Region: b.Region, KeyringFingerprint: b.KeyringFingerprint,
@@ -29,17 +39,11 @@ func (t *tx) nodeStarted(b *event.NodeStarted) *event.Outcome {
 	k := key32(tableNode, b.Node)
 	n := get[Node](t, k)
 	if n != nil {
-		if b.Boot <= n.Boot {
-			return refuse(event.Refusal_REFUSAL_CONFLICT) // a clone, or an old backup
-		}
-		if string(n.PublicKey) != string(b.PublicKey) {
-			return refuse(event.Refusal_REFUSAL_CONFLICT)
+		if b.Boot <= n.Boot || !bytes.Equal(n.PublicKey, b.PublicKey) {
+			return refuse(event.Refusal_REFUSAL_CONFLICT) // a clone, an old backup, an impostor
 		}
 		t.delete(key(tableIncarnation, n.Incarnation))
-		t.scan(key(tableAbandoned, n.Incarnation), func(k, _ []byte) bool {
-			t.delete(append([]byte(nil), k...))
-			return true
-		})
+		t.deleteAll(key(tableAbandoned, n.Incarnation))
 	}
 	t.set(key(tableIncarnation, t.seq), &Incarnation{Node: b.Node})
 	t.set(k, &Node{
@@ -64,7 +68,7 @@ func (t *tx) diskAdded(b *event.DiskAdded) *event.Outcome {
 		}
 		return &event.Outcome{Refusal: event.Refusal_REFUSAL_EXISTS, Allocated: uint64(d.Number)}
 	}
-	c := t.cluster()
+	c := get[Cluster](t, key(tableCluster))
 	c.Disks++
 	d := &Disk{Number: c.Disks, DiskId: b.DiskId, Node: b.Node, Slot: b.Slot}
 	t.set(key(tableCluster), c)
@@ -75,21 +79,26 @@ func (t *tx) diskAdded(b *event.DiskAdded) *event.Outcome {
 
 // featureLevelRaised is refused unless every node supports the level.
 func (t *tx) featureLevelRaised(b *event.FeatureLevelRaised) *event.Outcome {
-	c := t.cluster()
+	c := get[Cluster](t, key(tableCluster))
 	if b.FeatureLevel <= c.FeatureLevel {
 		return refuse(event.Refusal_REFUSAL_EXISTS)
 	}
-	all := true
-	t.scan(key(tableNode), func(k, v []byte) bool {
+	lowest := uint32(0) // of all nodes; without nodes nobody supports anything
+	t.scan([]byte{byte(tableNode)}, func(k, v []byte) bool {
 		n, _, err := decodeRow[Node](k, v)
 		if err != nil {
 			t.m.fatal(err)
 		}
-		all = n.FeatureLevel >= b.FeatureLevel
-		return all
+		if lowest == 0 || n.FeatureLevel < lowest {
+			lowest = n.FeatureLevel
+		}
+		return lowest > 0
 	})
-	if !all {
+	if lowest < b.FeatureLevel {
 		return refuse(event.Refusal_REFUSAL_FEATURE_LEVEL)
+	}
+	if b.FeatureLevel > event.FeatureLevel {
+		t.m.fatal(errLevel)
 	}
 	c.FeatureLevel = b.FeatureLevel
 	t.set(key(tableCluster), c)

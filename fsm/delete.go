@@ -1,28 +1,31 @@
 package fsm
 
-import (
-	"errors"
-
-	"ironman/wal/event"
-)
+import "ironman/wal/event"
 
 // objectsDeleted removes up to 1,000 objects; each has its own outcome.
 func (t *tx) objectsDeleted(p *event.Parsed, b *event.ObjectsDeleted) *event.Outcome {
 	if !t.has(key(tableBucket, b.Bucket)) {
 		return refuse(event.Refusal_REFUSAL_NO_SUCH_BUCKET)
 	}
-	keys := make(map[uint32]string, len(b.Targets))
+	keys := make([]string, len(b.Targets))
 	for _, it := range p.Items {
-		if it.Kind == event.ItemKind_ITEM_KIND_KEY {
-			keys[it.Ordinal] = string(it.Value)
+		if it.Kind != event.ItemKind_ITEM_KIND_KEY {
+			continue
 		}
+		if it.Ordinal >= uint32(len(keys)) {
+			return refuse(event.Refusal_REFUSAL_INVALID)
+		}
+		keys[it.Ordinal] = string(it.Value)
 	}
-	if len(keys) != len(b.Targets) {
+	if len(keys) == 0 {
 		return refuse(event.Refusal_REFUSAL_INVALID)
 	}
 	o := accept()
 	for i, target := range b.Targets {
-		o.Subs = append(o.Subs, t.deleteObject(b.Bucket, keys[uint32(i)], target))
+		if !validKey(keys[i]) {
+			return refuse(event.Refusal_REFUSAL_INVALID)
+		}
+		o.Subs = append(o.Subs, t.deleteObject(b.Bucket, keys[i], target))
 	}
 	return o
 }
@@ -32,7 +35,7 @@ func (t *tx) objectsDeleted(p *event.Parsed, b *event.ObjectsDeleted) *event.Out
 func (t *tx) deleteObject(bucket uint64, name string, target *event.DeleteTarget) *event.SubOutcome {
 	k := objectKey(bucket, name)
 	old, from := getFrom[Object](t, k)
-	if target.Version != nil && old != nil && !(old.Version.Same(target.Version) && !old.NullVersion) {
+	if old != nil && !names(target, old) {
 		old = nil // another version than the only one there is
 	}
 	if r := condition(target.Condition, old); r != event.Refusal_REFUSAL_NONE {
@@ -45,11 +48,13 @@ func (t *tx) deleteObject(bucket uint64, name string, target *event.DeleteTarget
 	return &event.SubOutcome{Version: old.Version, NullVersion: old.NullVersion}
 }
 
-// undecodable sorts out why an item could not be read: newer than this binary is
-// fatal, all else refuses the event.
-func (t *tx) undecodable(err error) event.Refusal {
-	if errors.Is(err, event.ErrNewer) {
-		t.m.fatal(err)
+// names tells whether a target means this object.
+func names(target *event.DeleteTarget, o *Object) bool {
+	switch {
+	case target.NullVersion:
+		return o.NullVersion
+	case target.Version != nil:
+		return !o.NullVersion && o.Version.Same(target.Version)
 	}
-	return event.Refusal_REFUSAL_INVALID
+	return true
 }

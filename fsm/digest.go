@@ -11,13 +11,17 @@ import (
 // and taking away rows commute, so it does not depend on the order of writes.
 type StateDigest [4]uint64 // least significant word first
 
-func rowHash(key, value []byte) StateDigest {
-	var length [4]byte
-	binary.BigEndian.PutUint32(length[:], uint32(len(key)))
-	sum := digest.SHA256(length[:], key, value)
+// rowHash is the SHA-256 of the length of a key (4 bytes, big-endian), the key and
+// the value.
+func (m *Machine) rowHash(key, value []byte) StateDigest {
+	b := binary.BigEndian.AppendUint32(m.hashed[:0], uint32(len(key)))
+	b = append(append(b, key...), value...)
+	m.hashed = b
+	sum := digest.SHA256(b)
 	return digestFromBytes(sum[:])
 }
 
+// digestFromBytes is the inverse of Bytes, of 32 bytes.
 func digestFromBytes(b []byte) StateDigest {
 	var d StateDigest
 	for i := range d {

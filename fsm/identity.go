@@ -2,17 +2,19 @@ package fsm
 
 import (
 	"encoding/hex"
+	"strings"
 
 	"ironman/wal/event"
 )
 
 // accountCreated makes a tenant. Ids, canonical ids and e-mail addresses are unique.
 func (t *tx) accountCreated(p *event.Parsed, b *event.AccountCreated) *event.Outcome {
-	if raw, err := hex.DecodeString(b.CanonicalId); err != nil || len(raw) != 32 || b.Account == "" {
-		return refuse(event.Refusal_REFUSAL_INVALID)
-	}
 	name := p.Text(event.ItemKind_ITEM_KIND_NAME, 0)
 	email := p.Text(event.ItemKind_ITEM_KIND_NAME, 1)
+	if raw, err := hex.DecodeString(b.CanonicalId); err != nil || len(raw) != 32 || b.CanonicalId != strings.ToLower(b.CanonicalId) ||
+		b.Account == "" || !validName(b.Account) || !validName(name) || !validName(email) {
+		return refuse(event.Refusal_REFUSAL_INVALID)
+	}
 	if t.has(keyText(tableAccount, b.CanonicalId)) || t.has(keyText(tableAccountID, b.Account)) ||
 		email != "" && t.has(keyText(tableEmail, email)) {
 		return refuse(event.Refusal_REFUSAL_EXISTS)
@@ -27,7 +29,8 @@ func (t *tx) accountCreated(p *event.Parsed, b *event.AccountCreated) *event.Out
 }
 
 func (t *tx) userCreated(p *event.Parsed, b *event.UserCreated) *event.Outcome {
-	if b.User == "" {
+	name := p.Text(event.ItemKind_ITEM_KIND_NAME, 0)
+	if b.User == "" || !validName(b.User) || !validName(name) {
 		return refuse(event.Refusal_REFUSAL_INVALID)
 	}
 	if !t.has(keyText(tableAccountID, b.Account)) {
@@ -36,12 +39,12 @@ func (t *tx) userCreated(p *event.Parsed, b *event.UserCreated) *event.Outcome {
 	if t.has(keyText(tableUser, b.User)) {
 		return refuse(event.Refusal_REFUSAL_EXISTS)
 	}
-	t.set(keyText(tableUser, b.User), &User{User: b.User, Account: b.Account, Name: p.Text(event.ItemKind_ITEM_KIND_NAME, 0)})
+	t.set(keyText(tableUser, b.User), &User{User: b.User, Account: b.Account, Name: name})
 	return accept()
 }
 
 func (t *tx) accessKeyCreated(b *event.AccessKeyCreated) *event.Outcome {
-	if b.AccessKey == "" || len(b.SealedSecret) == 0 {
+	if b.AccessKey == "" || !validName(b.AccessKey) || len(b.SealedSecret) == 0 {
 		return refuse(event.Refusal_REFUSAL_INVALID)
 	}
 	if !t.has(keyText(tableAccountID, b.Account)) {

@@ -14,7 +14,7 @@ import (
 //	cluster       10
 //	node          11 node:4
 //	disk          12 number:4
-//	disk id       13 id:16                        -> number
+//	disk id       13 id:16                        -> disk
 //	incarnation   14 incarnation:8
 //	pack          15 disk:4 incarnation:8 counter:8
 //	blob          16 incarnation:8 counter:8
@@ -119,6 +119,9 @@ func packKey(disk uint32, p *event.PackID) []byte {
 	b = binary.BigEndian.AppendUint64(b, p.GetIncarnation())
 	return binary.BigEndian.AppendUint64(b, p.GetCounter())
 }
+
+// versionBytes is the length of what appendVersion appends.
+const versionBytes = 8 + 4
 
 func appendVersion(b []byte, v *event.Version) []byte {
 	b = binary.BigEndian.AppendUint64(b, v.GetSeq())

@@ -10,6 +10,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"ironman/wal/digest"
 	"ironman/wal/event"
 	"ironman/wal/merkle"
 )
@@ -23,7 +24,8 @@ type Options struct {
 	Fatal func(error)
 	Log   *slog.Logger
 	// Window is the number of request ids remembered, DefaultWindow if 0. All
-	// nodes of a cluster must agree on it.
+	// nodes of a cluster must agree on it, and it never changes: Open refuses a
+	// state that was made with another.
 	Window uint64
 	// FlushEvery is the number of events after which Pebble is flushed, so that a
 	// restart replays little; 20,000 if 0.
@@ -46,7 +48,9 @@ type Machine struct {
 	digest    StateDigest
 	frontier  *merkle.Frontier
 	requests  map[[event.RequestIDBytes]byte]uint64 // request id -> seq that remembers it
-	unflushed int
+	hot       hotRows
+	hashed    []byte // room for what is hashed
+	unflushed int    // events since the last flush
 
 	mu      sync.Mutex
 	meta    *Meta         // of the last batch committed
@@ -67,7 +71,7 @@ func Open(o Options) (*Machine, error) {
 	if o.Fatal == nil {
 		return nil, errors.New("fsm: Options.Fatal is not set")
 	}
-	m := &Machine{opts: o, window: o.Window, changed: make(chan struct{})}
+	m := &Machine{opts: o, window: o.Window, changed: make(chan struct{}), hot: hotRows{rows: make(map[string]*hotRow)}}
 	db, err := pebble.Open(o.Dir, m.pebbleOptions())
 	if err != nil {
 		return nil, fmt.Errorf("fsm: open %s: %w", o.Dir, err)
@@ -96,6 +100,9 @@ func (m *Machine) load() error {
 	if err != nil {
 		return err
 	}
+	if len(meta.Digest) != digest.SHA256Size {
+		return fmt.Errorf("fsm: %w: state digest of %d bytes", event.ErrMalformed, len(meta.Digest))
+	}
 	m.meta = meta
 	m.digest = digestFromBytes(meta.Digest)
 	if m.frontier, err = merkle.Unmarshal(meta.Frontier); err != nil {
@@ -105,22 +112,6 @@ func (m *Machine) load() error {
 		return fmt.Errorf("fsm: the frontier holds %d leaves, the state %d", m.frontier.Size(), meta.NextSeq)
 	}
 	return m.loadRequests()
-}
-
-// loadRequests reads the deduplication window back.
-func (m *Machine) loadRequests() error {
-	it, err := m.db.NewIter(&pebble.IterOptions{LowerBound: key(tableRequest), UpperBound: after(key(tableRequest))})
-	if err != nil {
-		return fmt.Errorf("fsm: %w", err)
-	}
-	for ok := it.First(); ok; ok = it.Next() {
-		r, _, err := decodeRow[Request](it.Key(), it.Value())
-		if err != nil {
-			return errors.Join(err, it.Close())
-		}
-		m.remember(requestSeq(it.Key()), r)
-	}
-	return errors.Join(it.Error(), it.Close())
 }
 
 // Close releases the database. Nothing is flushed: what was not durable is
@@ -143,8 +134,8 @@ func (m *Machine) Applied() Applied {
 }
 
 func (x *Meta) applied() Applied {
-	a := Applied{Index: x.AppliedIndex, Term: x.AppliedTerm, Next: x.NextSeq, Time: x.Time}
-	if len(x.Digest) == 32 {
+	a := Applied{Index: x.GetAppliedIndex(), Term: x.GetAppliedTerm(), Next: x.GetNextSeq(), Time: x.GetTime()}
+	if len(x.GetDigest()) == digest.SHA256Size {
 		a.Digest = digestFromBytes(x.Digest)
 	}
 	return a
@@ -195,14 +186,14 @@ func (m *Machine) Checkpoint(dir string) (Applied, error) {
 }
 
 // ReadApplied opens the state in a directory read-only and tells where it stands.
-func ReadApplied(fs vfs.FS, dir string) (Applied, error) {
+func ReadApplied(fs vfs.FS, dir string) (a Applied, err error) {
 	o := &pebble.Options{FS: fs, ReadOnly: true, FormatMajorVersion: formatVersion, DisableWAL: true}
 	o.Logger = pebbleLogger{log: slog.New(slog.DiscardHandler), fatal: func(err error) { panic(err) }}
 	db, err := pebble.Open(dir, o)
 	if err != nil {
 		return Applied{}, fmt.Errorf("fsm: open %s: %w", dir, err)
 	}
-	defer db.Close()
+	defer func() { err = errors.Join(err, db.Close()) }()
 	b, closer, err := db.Get(key(tableMeta))
 	if errors.Is(err, pebble.ErrNotFound) {
 		return Applied{}, nil

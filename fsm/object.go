@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -8,7 +9,7 @@ import (
 	"ironman/wal/event"
 )
 
-// maxKeyBytes is S3's longest key.
+// maxKeyBytes is S3's longest key. A key is bytes: it need not be UTF-8.
 const maxKeyBytes = 1024
 
 func validKey(k string) bool { return len(k) > 0 && len(k) <= maxKeyBytes }
@@ -68,11 +69,24 @@ func (t *tx) describe(p *event.Parsed, h **event.Headers, g **event.Tags) event.
 	return event.Refusal_REFUSAL_NONE
 }
 
-// objectBody settles what bytes an object is made of.
+// undecodable sorts out why an item could not be read: newer than this binary is
+// fatal, all else refuses the event.
+func (t *tx) undecodable(err error) event.Refusal {
+	if errors.Is(err, event.ErrNewer) {
+		t.m.fatal(err)
+	}
+	return event.Refusal_REFUSAL_INVALID
+}
+
+// objectBody settles what bytes an object is made of: those of another object, one
+// whole new blob, or ranges of blobs, which make an assembly.
 func (t *tx) objectBody(p *event.Parsed, b *event.ObjectPut, o *Object) event.Refusal {
 	if b.Source != nil {
+		if len(b.Blobs) > 0 || len(b.Segments) > 0 {
+			return event.Refusal_REFUSAL_INVALID
+		}
 		src := t.source(p, b.Source)
-		if src == nil || len(b.Blobs) > 0 || src.Size != b.Size {
+		if src == nil || src.Size != b.Size {
 			return event.Refusal_REFUSAL_SOURCE_CHANGED
 		}
 		o.Blob, o.Assembly = src.Blob, src.Assembly
@@ -85,17 +99,21 @@ func (t *tx) objectBody(p *event.Parsed, b *event.ObjectPut, o *Object) event.Re
 	if len(segments) == 0 {
 		segments = wholes(b.Blobs)
 	}
-	if total(segments) != b.Size {
+	switch {
+	case total(segments) != b.Size:
 		return event.Refusal_REFUSAL_INVALID
-	}
-	if len(b.Segments) == 0 && len(b.Blobs) == 1 {
+	case len(b.Segments) == 0 && len(b.Blobs) == 1:
 		o.Blob = b.Blobs[0].Id
 		return event.Refusal_REFUSAL_NONE
-	}
-	if len(segments) == 0 {
+	case len(segments) == 0:
 		return event.Refusal_REFUSAL_NONE
 	}
-	return t.assemble(o, segments, nil)
+	if r := t.refSegments(b.Blobs, segments); r != event.Refusal_REFUSAL_NONE {
+		return r
+	}
+	o.Assembly = o.Version
+	t.set(assemblyKey(o.Assembly), &Assembly{Segments: segments})
+	return event.Refusal_REFUSAL_NONE
 }
 
 // source finds the object that a copy pinned; nil if it is not that any more.
@@ -107,15 +125,19 @@ func (t *tx) source(p *event.Parsed, s *event.CopySource) *Object {
 	return o
 }
 
-// assemble makes an assembly of segments, each of which takes a reference.
-func (t *tx) assemble(o *Object, segments []*event.Segment, parts []*PartInfo) event.Refusal {
+// refSegments takes a reference for each segment. Each new blob must be in one, or
+// nobody would ever release it.
+func (t *tx) refSegments(blobs []*event.Blob, segments []*event.Segment) event.Refusal {
 	for _, s := range segments {
 		if !t.refSegment(s) {
 			return event.Refusal_REFUSAL_SOURCE_CHANGED
 		}
 	}
-	o.Assembly = o.Version
-	t.set(assemblyKey(o.Assembly), &Assembly{Segments: segments, Parts: parts})
+	for _, b := range blobs {
+		if get[BlobRow](t, blobKey(tableBlob, b.Id)).Refs == 0 {
+			return event.Refusal_REFUSAL_INVALID
+		}
+	}
 	return event.Refusal_REFUSAL_NONE
 }
 

@@ -3,8 +3,10 @@ package fsm
 import (
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
 )
 
 // formatVersion is Pebble's on-disk format. It is a one-way ratchet: raised only
@@ -20,22 +22,21 @@ func (m *Machine) pebbleOptions() *pebble.Options {
 		FS:                          m.opts.FS,
 		DisableWAL:                  true,
 		FormatMajorVersion:          formatVersion,
+		CacheSize:                   32 << 20,
 		MemTableSize:                16 << 20,
 		MemTableStopWritesThreshold: 4,
 		L0CompactionThreshold:       4,
 		L0StopWritesThreshold:       24,
 		Logger:                      pebbleLogger{log: m.opts.Log, fatal: m.fatal},
 	}
-	cache := pebble.NewCache(32 << 20)
-	defer cache.Unref() // Open takes its own reference
-	o.Cache = cache
-	var background int
+	// Most reads of Apply are of rows that are not there yet.
+	o.Levels[0].FilterPolicy = bloom.FilterPolicy(10) // the levels below take it over
+	var failed atomic.Int32
 	o.EventListener = &pebble.EventListener{
-		// Called one at a time by Pebble's own goroutines.
 		BackgroundError: func(err error) {
 			m.opts.Log.Error("state: background work failed", "err", err)
-			if background++; background >= maxBackgroundErrors {
-				m.fatal(fmt.Errorf("background work failed %d times: %w", background, err))
+			if n := failed.Add(1); n >= maxBackgroundErrors {
+				m.fatal(fmt.Errorf("background work failed %d times: %w", n, err))
 			}
 		},
 		DataCorruption: func(i pebble.DataCorruptionInfo) { m.fatal(fmt.Errorf("corrupt: %s", i)) },

@@ -2,7 +2,7 @@ package fsm
 
 import (
 	"encoding/binary"
-	"strings"
+	"errors"
 
 	"ironman/wal/event"
 )
@@ -15,87 +15,37 @@ type BucketEntry struct {
 
 // ListBuckets returns an owner's buckets above a name, by name, at most max.
 func (v *View) ListBuckets(owner, prefix, above string, max int) ([]BucketEntry, error) {
-	var out []BucketEntry
-	lower := keyText(tableBucketName, prefix)
-	upper := after(lower)
-	if above >= prefix && above != "" {
-		lower = append(keyText(tableBucketName, above), 0)
-	}
 	if max <= 0 {
 		return nil, nil
 	}
-	err := v.scan(lower, upper, func(k, b []byte) (bool, error) {
-		n, _, err := decodeRow[BucketName](k, b)
-		if err == nil && n.Owner == owner {
-			out = append(out, BucketEntry{Name: string(k[1:]), Row: n})
-		}
-		return len(out) < max, err
-	})
-	return out, err
-}
-
-// UploadQuery asks for a page of a bucket's open uploads, by key and then by age.
-type UploadQuery struct {
-	Bucket                   uint64
-	Prefix, Delimiter, After string
-	AfterUpload              *event.Version // with After: only uploads of that key above it, and later keys
-	Max                      int
-}
-
-// UploadItem is one line: an upload, or a common prefix.
-type UploadItem struct {
-	Prefix string
-	Upload *Upload // nil: Prefix is a common prefix
-}
-
-// ListUploads returns a page and whether there is more.
-func (v *View) ListUploads(q UploadQuery) (items []UploadItem, truncated bool, err error) {
-	roll := ListQuery{Prefix: q.Prefix, Delimiter: q.Delimiter, After: q.After}
-	base := appendEscaped(key(tableUpload, q.Bucket), q.Prefix)
-	base = base[:len(base)-2]
-	last := ""
-	err = v.scan(v.uploadStart(q), after(base), func(k, b []byte) (bool, error) {
-		u, _, err := decodeRow[Upload](k, b)
-		if err != nil {
-			return false, err
-		}
-		p, rolled := roll.commonPrefix(u.Key)
-		if rolled && (p == last || q.AfterUpload == nil && p == q.After) {
-			return true, nil
-		}
-		if len(items) == q.Max {
-			truncated = true
-			return false, nil
-		}
-		if rolled {
-			last = p
-			items = append(items, UploadItem{Prefix: p})
-			return true, nil
-		}
-		items = append(items, UploadItem{Upload: u})
-		return true, nil
-	})
-	if q.Max <= 0 {
-		return nil, false, err
+	start := prefix
+	if above != "" && above >= prefix {
+		start = above + "\x00"
 	}
-	return items, truncated, err
-}
-
-func (v *View) uploadStart(q UploadQuery) []byte {
-	prefix := appendEscaped(key(tableUpload, q.Bucket), q.Prefix)
-	prefix = prefix[:len(prefix)-2]
-	if q.After == "" || strings.Compare(q.After, q.Prefix) < 0 {
-		return prefix
+	c, err := v.walk(keyText(tableBucketName, prefix))
+	if err != nil {
+		return nil, err
 	}
-	k := appendEscaped(key(tableUpload, q.Bucket), q.After)
-	if q.AfterUpload == nil {
-		return after(k) // past every upload of that key
+	var out []BucketEntry
+	ok, err := c.seek(keyText(tableBucketName, start))
+	for ok && err == nil && len(out) < max {
+		n, _, failed := decodeRow[BucketName](c.key(), c.value())
+		if failed != nil {
+			return nil, errors.Join(failed, c.close())
+		}
+		if n.Owner == owner {
+			out = append(out, BucketEntry{Name: string(c.key()[1:]), Row: n})
+		}
+		ok, err = c.next()
 	}
-	return append(appendVersion(k, q.AfterUpload), 0)
+	return out, errors.Join(err, c.close())
 }
 
 // Due returns bodies that may be released at a log time, at most max of them.
 func (v *View) Due(now int64, max int) (blobs []*event.BlobID, assemblies []*event.Version, err error) {
+	if now < 0 || max <= 0 {
+		return nil, nil, nil
+	}
 	err = v.scan(key(tableRelease), key(tableRelease, uint64(now)+1), func(k, _ []byte) (bool, error) {
 		id := k[10:]
 		switch {
@@ -137,7 +87,7 @@ func (v *View) Pack(disk uint32, id *event.PackID) (*Pack, error) {
 // seconds since the Unix epoch; the present's if there is none.
 func (v *View) SeqAt(second int64) (uint64, error) {
 	seq := v.applied.Next
-	err := v.scan(key(tableTime, uint64(second)), after(key(tableTime)), func(_, b []byte) (bool, error) {
+	err := v.scan(key(tableTime, uint64(max(second, 0))), after(key(tableTime)), func(_, b []byte) (bool, error) {
 		if len(b) == 8 {
 			seq = binary.BigEndian.Uint64(b)
 		}

@@ -3,6 +3,9 @@ package fsm
 import (
 	"encoding/binary"
 	"fmt"
+	"sync"
+
+	"google.golang.org/protobuf/proto"
 
 	"ironman/wal/event"
 )
@@ -17,6 +20,19 @@ import (
 // message alone. A history row holds the superseded row's bytes unchanged.
 const fromBytes = 8
 
+// schema is that of the rows.
+var schema = sync.OnceValue(func() *event.Schema { return event.NewSchema(File_fsm_row_proto) })
+
+// encodeRow gives the bytes of a row that the event at seq writes. They are never
+// nil: an empty message is an empty row, not a deleted one.
+func encodeRow(key []byte, seq uint64, m proto.Message) []byte {
+	b := make([]byte, 0, 256)
+	if tableOf(key).historical() {
+		b = binary.BigEndian.AppendUint64(b, seq)
+	}
+	return event.AppendCanonical(b, m)
+}
+
 func decodeRow[T any, P message[T]](key, b []byte) (P, uint64, error) {
 	var from uint64
 	if tableOf(key).historical() {
@@ -27,7 +43,7 @@ func decodeRow[T any, P message[T]](key, b []byte) (P, uint64, error) {
 		b = b[fromBytes:]
 	}
 	p := P(new(T))
-	if err := event.Decode(b, p); err != nil {
+	if err := schema().Decode(b, p); err != nil {
 		return nil, 0, fmt.Errorf("fsm: row %x: %w", key, err)
 	}
 	return p, from, nil

@@ -1348,8 +1348,10 @@ func (x *Object) GetUpload() *event.Version {
 }
 
 type Upload struct {
-	state             protoimpl.MessageState  `protogen:"open.v1"`
-	Upload            *event.Version          `protobuf:"bytes,1,opt,name=upload,proto3" json:"upload,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Upload *event.Version         `protobuf:"bytes,1,opt,name=upload,proto3" json:"upload,omitempty"`
+	// Not stored: views fill it in from the row's key. An object's key is bytes,
+	// and those of a string must be UTF-8.
 	Key               string                  `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
 	Owner             string                  `protobuf:"bytes,3,opt,name=owner,proto3" json:"owner,omitempty"`
 	Initiator         string                  `protobuf:"bytes,4,opt,name=initiator,proto3" json:"initiator,omitempty"`

@@ -2,13 +2,10 @@ package fsm
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 
 	"github.com/cockroachdb/pebble/v2"
 	"google.golang.org/protobuf/proto"
-
-	"ironman/wal/event"
 )
 
 // tx is one event being applied: it reads what earlier events of the batch wrote
@@ -16,42 +13,79 @@ import (
 type tx struct {
 	m      *Machine
 	batch  *pebble.Batch // indexed; holds the earlier events of the batch
-	digest StateDigest   // of the rows in batch
+	digest StateDigest   // of all rows, those of the batch among them
 	seq    uint64        // of this event
 	time   int64         // log time of this event, ns
-	term   uint64
 
-	writes map[string]*write
-	order  []string // keys of writes in the order of their first touch
+	rows  []row          // in the order of their first touch
+	index map[string]int // key -> position in rows
 }
 
-// write is one row as this event leaves it.
-type write struct {
-	value []byte // nil: deleted
-	old   []byte // what stood there before this event; nil: nothing
+// row is one row that the event has touched. A message that was read or written
+// stands for its bytes until the event is over, so that a row that is changed
+// several times is decoded and encoded once.
+type row struct {
+	key     []byte
+	old     []byte        // before this event; nil: nothing
+	value   []byte        // as the event leaves it; nil: nothing, or see message
+	message proto.Message // the decoded value, if somebody asked
+	from    uint64        // of a historical row: the event that wrote it
+	changed bool          // it was written, maybe with what stood there
+	encode  bool          // value is to be made of message
 }
 
-func (t *tx) begin(seq uint64, time int64) {
-	t.seq, t.time = seq, time
-	t.drop()
+// bytes is the row's value; nil: there is no row.
+func (r *row) bytes(seq uint64) []byte {
+	if r.encode {
+		r.value, r.encode = encodeRow(r.key, seq, r.message), false
+	}
+	return r.value
+}
+
+func (m *Machine) begin() *tx {
+	return &tx{m: m, batch: m.db.NewIndexedBatch(), digest: m.digest, index: make(map[string]int)}
 }
 
 // drop forgets the event's writes.
 func (t *tx) drop() {
-	clear(t.writes)
-	t.order = t.order[:0]
+	clear(t.rows) // lets go of the values
+	t.rows = t.rows[:0]
+	clear(t.index)
+}
+
+// at is the position of a key among the touched rows. The key is the tx's from
+// here on.
+func (t *tx) at(key []byte) int {
+	if i, ok := t.index[string(key)]; ok {
+		return i
+	}
+	return t.touch(key, t.stored(key))
+}
+
+func (t *tx) touch(key, old []byte) int {
+	t.rows = append(t.rows, row{key: key, old: old, value: old})
+	t.index[string(key)] = len(t.rows) - 1
+	return len(t.rows) - 1
 }
 
 // raw reads a row's bytes; nil if there is none. The result must not be changed.
-func (t *tx) raw(key []byte) []byte {
-	if w, ok := t.writes[string(key)]; ok {
-		return w.value
-	}
-	return t.stored(key)
+func (t *tx) raw(key []byte) []byte { return t.rows[t.at(key)].bytes(t.seq) }
+
+// has tells whether a row is there.
+func (t *tx) has(key []byte) bool {
+	r := &t.rows[t.at(key)]
+	return r.encode || r.value != nil
 }
 
 // stored reads a row as it was before this event.
 func (t *tx) stored(key []byte) []byte {
+	if tableOf(key).hot() {
+		return t.hotRow(key).value
+	}
+	return t.read(key)
+}
+
+func (t *tx) read(key []byte) []byte {
 	v, closer, err := t.batch.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil
@@ -66,16 +100,36 @@ func (t *tx) stored(key []byte) []byte {
 	return out
 }
 
-// setRaw writes a row; nil deletes it.
-func (t *tx) setRaw(key, value []byte) {
-	w, ok := t.writes[string(key)]
-	if !ok {
-		w = &write{old: t.stored(key)}
-		t.writes[string(key)] = w
-		t.order = append(t.order, string(key))
-		t.supersede(key, w.old)
+// write readies a row for its new value. The first write moves the value that
+// stood before this event to history.
+func (t *tx) write(key []byte) *row {
+	i := t.at(key)
+	if !t.rows[i].changed {
+		t.rows[i].changed = true
+		t.supersede(key, t.rows[i].old)
 	}
-	w.value = value
+	r := &t.rows[i]
+	r.value, r.message, r.from, r.encode = nil, nil, t.seq, false
+	return r
+}
+
+// setRaw writes a row's bytes. They are the tx's from here on.
+func (t *tx) setRaw(key, value []byte) { t.write(key).value = value }
+
+func (t *tx) delete(key []byte) { t.write(key) }
+
+// set writes a message to a row. It is the tx's from here on; what is changed in
+// it before the event is over counts.
+func (t *tx) set(key []byte, m proto.Message) {
+	r := t.write(key)
+	r.message, r.encode = m, true
+}
+
+// create writes a row whose key holds this event's sequence, so that it cannot
+// be there yet.
+func (t *tx) create(key, value []byte) {
+	i := t.touch(key, nil)
+	t.rows[i].value, t.rows[i].changed = value, true
 }
 
 // supersede moves the value that stood before this event to history.
@@ -83,28 +137,12 @@ func (t *tx) supersede(key, old []byte) {
 	if old == nil || !tableOf(key).historical() || !t.keepsHistory() {
 		return
 	}
-	t.setRaw(historyKey(key, t.seq), old)
-	t.setRaw(historyIndexKey(t.seq, key), []byte{})
+	t.create(historyKey(key, t.seq), old)
+	t.create(historyIndexKey(t.seq, key), []byte{})
 }
 
 // keepsHistory tells whether superseded rows are kept.
 func (t *tx) keepsHistory() bool { return t.cluster().GetHistoryRetention() > 0 }
-
-// set writes a message to a row.
-func (t *tx) set(key []byte, m proto.Message) {
-	if tableOf(key).historical() {
-		b := binary.BigEndian.AppendUint64(make([]byte, 0, 256), t.seq)
-		t.setRaw(key, event.AppendCanonical(b, m))
-		return
-	}
-	// An empty message is an empty row, not a deleted one.
-	t.setRaw(key, event.AppendCanonical([]byte{}, m))
-}
-
-func (t *tx) delete(key []byte) { t.setRaw(key, nil) }
-
-// has tells whether a row is there.
-func (t *tx) has(key []byte) bool { return t.raw(key) != nil }
 
 // message is any protobuf message with its pointer type.
 type message[T any] interface {
@@ -112,7 +150,8 @@ type message[T any] interface {
 	proto.Message
 }
 
-// get reads a row; nil if there is none.
+// get reads a row; nil if there is none. Whoever changes the message sets it or
+// refuses the event: the row is read once, and later reads give the same message.
 func get[T any, P message[T]](t *tx, key []byte) P {
 	p, _ := getFrom[T, P](t, key)
 	return p
@@ -120,41 +159,41 @@ func get[T any, P message[T]](t *tx, key []byte) P {
 
 // getFrom reads a row of a historical table and the sequence that wrote it.
 func getFrom[T any, P message[T]](t *tx, key []byte) (P, uint64) {
-	b := t.raw(key)
-	if b == nil {
+	r := &t.rows[t.at(key)]
+	if r.message == nil && r.value == nil {
 		return nil, 0
 	}
-	p, from, err := decodeRow[T, P](key, b)
-	if err != nil {
-		t.m.fatal(err)
+	if r.message == nil {
+		p, from, err := decodeRow[T, P](key, r.value)
+		if err != nil {
+			t.m.fatal(err)
+		}
+		r.message, r.from = p, from
 	}
-	return p, from
+	return r.message.(P), r.from
 }
 
 // commit moves the event's writes into the batch and the digest.
 func (t *tx) commit() {
-	for _, k := range t.order {
-		w := t.writes[k]
-		key := []byte(k)
-		if w.value == nil && w.old == nil || w.value != nil && w.old != nil && bytes.Equal(w.value, w.old) {
+	for i := range t.rows {
+		r := &t.rows[i]
+		if !r.changed {
 			continue
 		}
-		if !tableOf(key).local() {
-			if w.old != nil {
-				t.digest.sub(rowHash(key, w.old))
-			}
-			if w.value != nil {
-				t.digest.add(rowHash(key, w.value))
-			}
+		value := r.bytes(t.seq)
+		if (r.old == nil) == (value == nil) && bytes.Equal(r.old, value) {
+			continue
 		}
-		var err error
-		if w.value == nil {
-			err = t.batch.Delete(key, pebble.NoSync)
+		if r.old != nil {
+			t.digest.sub(t.m.rowHash(r.key, r.old))
+		}
+		if value != nil {
+			t.digest.add(t.m.rowHash(r.key, value))
+		}
+		if tableOf(r.key).hot() {
+			t.warm(r.key, value)
 		} else {
-			err = t.batch.Set(key, w.value, pebble.NoSync)
-		}
-		if err != nil {
-			t.m.fatal(err)
+			t.put(r.key, value)
 		}
 	}
 	t.drop()
@@ -163,6 +202,9 @@ func (t *tx) commit() {
 // scan calls f for each row under prefix as it was before this event, in order,
 // until f says stop. f must not keep what it is given.
 func (t *tx) scan(prefix []byte, f func(key, value []byte) bool) {
+	if tableOf(prefix).hot() {
+		t.settle()
+	}
 	it, err := t.batch.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
 	if err != nil {
 		t.m.fatal(err)
@@ -177,4 +219,23 @@ func (t *tx) scan(prefix []byte, f func(key, value []byte) bool) {
 	}
 }
 
-func (t *tx) cluster() *Cluster { return get[Cluster](t, key(tableCluster)) }
+// any tells whether there was a row under prefix before this event.
+func (t *tx) any(prefix []byte) bool {
+	found := false
+	t.scan(prefix, func(_, _ []byte) bool {
+		found = true
+		return false
+	})
+	return found
+}
+
+// deleteAll deletes every row under prefix.
+func (t *tx) deleteAll(prefix []byte) {
+	t.scan(prefix, func(k, _ []byte) bool {
+		t.delete(bytes.Clone(k))
+		return true
+	})
+}
+
+// cluster is what all nodes agreed on; nil before genesis. It must not be changed.
+func (t *tx) cluster() *Cluster { return look[Cluster](t, key(tableCluster)) }

@@ -14,7 +14,7 @@ func (t *tx) uploadCreated(p *event.Parsed, b *event.UploadCreated) *event.Outco
 		return refuse(event.Refusal_REFUSAL_NO_SUCH_BUCKET)
 	}
 	u := &Upload{
-		Upload: &event.Version{Seq: t.seq}, Key: name, Owner: b.Owner, Initiator: b.Initiator,
+		Upload: &event.Version{Seq: t.seq}, Owner: b.Owner, Initiator: b.Initiator,
 		Acl: b.Acl, StorageClass: b.StorageClass, ChecksumAlgorithm: b.ChecksumAlgorithm,
 		ChecksumComposite: b.ChecksumComposite, Encryption: b.Encryption, Lock: b.Lock, Time: t.time,
 	}
@@ -34,22 +34,22 @@ func (t *tx) partPut(p *event.Parsed, b *event.PartPut) *event.Outcome {
 	if !t.has(uploadKey(b.Bucket, p.Text(event.ItemKind_ITEM_KIND_KEY, 0), b.Upload)) {
 		return refuse(event.Refusal_REFUSAL_NO_SUCH_UPLOAD)
 	}
+	if b.Source != nil && t.source(p, b.Source) == nil {
+		return refuse(event.Refusal_REFUSAL_SOURCE_CHANGED)
+	}
+	segments := b.Segments
+	if len(b.Blobs) > 0 {
+		segments = wholes(b.Blobs)
+	}
+	// Ranges of blobs come from a source, and nothing else comes beside them.
+	if len(b.Segments) > 0 && (b.Source == nil || len(b.Blobs) > 0) || total(segments) != b.Size {
+		return refuse(event.Refusal_REFUSAL_INVALID)
+	}
 	if r := t.adoptBlobs(b.Blobs); r != event.Refusal_REFUSAL_NONE {
 		return refuse(r)
 	}
-	segments := b.Segments
-	if b.Source == nil {
-		segments = wholes(b.Blobs)
-	} else if t.source(p, b.Source) == nil {
-		return refuse(event.Refusal_REFUSAL_SOURCE_CHANGED)
-	}
-	if total(segments) != b.Size {
-		return refuse(event.Refusal_REFUSAL_INVALID)
-	}
-	for _, s := range segments {
-		if !t.refSegment(s) {
-			return refuse(event.Refusal_REFUSAL_SOURCE_CHANGED)
-		}
+	if r := t.refSegments(b.Blobs, segments); r != event.Refusal_REFUSAL_NONE {
+		return refuse(r)
 	}
 	k := partKey(b.Upload, b.Number)
 	t.unrefPart(get[Part](t, k))
@@ -83,23 +83,25 @@ func (t *tx) uploadCompleted(p *event.Parsed, b *event.UploadCompleted) *event.O
 	if r := condition(b.Condition, old); r != event.Refusal_REFUSAL_NONE {
 		return refuse(r)
 	}
-	stored := t.parts(u.Upload)
-	segments, infos, size, ok := choose(stored, b.Parts)
+	body, spare, ok := choose(t.parts(u.Upload), b.Parts)
 	if !ok {
 		return refuse(event.Refusal_REFUSAL_INVALID_PART)
 	}
-	if size != b.Size {
+	if body.size != b.Size {
 		return refuse(event.Refusal_REFUSAL_INVALID)
 	}
 	o := &Object{
 		Version: &event.Version{Seq: t.seq}, NullVersion: true,
-		Size: size, Etag: b.Etag, Time: t.lastModified(old), Owner: u.Owner, Acl: u.Acl,
+		Size: b.Size, Etag: b.Etag, Time: t.lastModified(old), Owner: u.Owner, Acl: u.Acl,
 		StorageClass: u.StorageClass, Checksum: b.Checksum, Encryption: u.Encryption, Lock: u.Lock,
 		Headers: u.Headers, Tags: u.Tags, Upload: u.Upload,
 	}
+	if o.Encryption != nil {
+		o.Encryption.Keys = body.keys
+	}
 	o.Assembly = o.Version
-	t.set(assemblyKey(o.Assembly), &Assembly{Segments: segments, Parts: infos})
-	for _, part := range stored { // what was not chosen gives up its references
+	t.set(assemblyKey(o.Assembly), &Assembly{Segments: body.segments, Parts: body.parts})
+	for _, part := range spare {
 		t.unrefPart(part)
 	}
 	t.dropUpload(b.Bucket, uk, u)
@@ -107,33 +109,48 @@ func (t *tx) uploadCompleted(p *event.Parsed, b *event.UploadCompleted) *event.O
 	return made(o)
 }
 
-// choose takes the completed parts out of those stored: their segments in order.
-// What remains in stored was not chosen.
-func choose(stored map[uint32]*Part, chosen []*event.CompletedPart) (segments []*event.Segment, infos []*PartInfo, size uint64, ok bool) {
-	last := uint32(0)
-	for _, c := range chosen {
-		part := stored[c.Number]
-		if part == nil || part.Seq != c.Seq || c.Number <= last {
-			return nil, nil, 0, false
-		}
-		last = c.Number
-		segments = append(segments, part.Segments...)
-		infos = append(infos, &PartInfo{Number: c.Number, Size: part.Size, Checksum: part.Checksum})
-		size += part.Size
-		delete(stored, c.Number)
-	}
-	return segments, infos, size, len(chosen) > 0
+// completed is what the parts of an upload make together.
+type completed struct {
+	segments []*event.Segment
+	parts    []*PartInfo
+	keys     []*event.WrappedKey
+	size     uint64
 }
 
-// parts reads the parts of an upload.
-func (t *tx) parts(upload *event.Version) map[uint32]*Part {
-	parts := make(map[uint32]*Part)
+func (c *completed) add(p *Part) {
+	c.segments = append(c.segments, p.Segments...)
+	c.parts = append(c.parts, &PartInfo{Number: p.Number, Size: p.Size, Checksum: p.Checksum})
+	c.keys = append(c.keys, p.GetEncryption().GetKeys()...)
+	c.size += p.Size
+}
+
+// choose puts the chosen parts together; spare are the stored ones that are not
+// among them. Both lists ascend. It is false if a chosen part is not stored, or
+// is another than the proposer saw.
+func choose(stored []*Part, chosen []*event.CompletedPart) (body completed, spare []*Part, ok bool) {
+	for _, p := range stored {
+		if len(chosen) == 0 || chosen[0].Number != p.Number {
+			spare = append(spare, p)
+			continue
+		}
+		if chosen[0].Seq != p.Seq {
+			return completed{}, nil, false
+		}
+		body.add(p)
+		chosen = chosen[1:]
+	}
+	return body, spare, len(chosen) == 0 && len(body.parts) > 0
+}
+
+// parts reads the parts of an upload, ascending.
+func (t *tx) parts(upload *event.Version) []*Part {
+	var parts []*Part
 	t.scan(appendVersion([]byte{byte(tablePart)}, upload), func(k, v []byte) bool {
 		p, _, err := decodeRow[Part](k, v)
 		if err != nil {
 			t.m.fatal(err)
 		}
-		parts[p.Number] = p
+		parts = append(parts, p)
 		return true
 	})
 	return parts
@@ -141,14 +158,7 @@ func (t *tx) parts(upload *event.Version) map[uint32]*Part {
 
 // dropUpload removes the rows of an upload and its parts.
 func (t *tx) dropUpload(bucket uint64, uk []byte, u *Upload) {
-	var keys [][]byte
-	t.scan(appendVersion([]byte{byte(tablePart)}, u.Upload), func(k, _ []byte) bool {
-		keys = append(keys, append([]byte(nil), k...))
-		return true
-	})
-	for _, k := range keys {
-		t.delete(k)
-	}
+	t.deleteAll(appendVersion([]byte{byte(tablePart)}, u.Upload))
 	t.delete(uk)
 	t.count(bucket, 0, 0, -1)
 }

@@ -1,7 +1,7 @@
 package fsm
 
 import (
-	"encoding/binary"
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -18,16 +18,18 @@ var ErrTrimmed = errors.New("the state at that moment is not kept")
 // View is what the state machine held at one moment. It must be closed, and is
 // for one goroutine.
 type View struct {
-	snap *pebble.Snapshot
-	// next: events below it are seen. math.MaxUint64: the present.
-	next    uint64
+	snap    *pebble.Snapshot
+	next    uint64 // events below it are seen; present: all
 	applied Applied
 	steps   int
 }
 
+// present is the next of a view that looks at no earlier moment.
+const present = math.MaxUint64
+
 // View returns the present state.
 func (m *Machine) View() (*View, error) {
-	v := &View{snap: m.db.NewSnapshot(), next: math.MaxUint64}
+	v := &View{snap: m.db.NewSnapshot(), next: present}
 	meta, err := read[Meta](v, key(tableMeta))
 	if err != nil {
 		return nil, errors.Join(err, v.Close())
@@ -36,7 +38,8 @@ func (m *Machine) View() (*View, error) {
 	return v, nil
 }
 
-// ViewAt returns the state that the events below next made. Buckets, their
+// ViewAt returns the state that the events below next made; ErrTrimmed if it is
+// not kept. Buckets, their
 // documents and objects are read as of then; identities, uploads, blobs and
 // topology as of now, because access is judged by the present and history holds
 // references to today's blobs.
@@ -77,10 +80,10 @@ func (v *View) raw(key []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("fsm: %w", err)
 	}
-	if v.next == math.MaxUint64 || !tableOf(key).historical() {
+	if v.next == present || !tableOf(key).historical() {
 		return b, nil
 	}
-	if b != nil && len(b) >= fromBytes && binary.BigEndian.Uint64(b) < v.next {
+	if seen(b, v.next) {
 		return b, nil
 	}
 	return v.superseded(key)
@@ -97,8 +100,8 @@ func (v *View) superseded(key []byte) ([]byte, error) {
 	var b []byte
 	v.steps++
 	if it.First() {
-		if h := it.Value(); len(h) >= fromBytes && binary.BigEndian.Uint64(h) < v.next {
-			b = append([]byte(nil), h...)
+		if h := it.Value(); seen(h, v.next) {
+			b = bytes.Clone(h)
 		}
 	}
 	return b, errors.Join(it.Error(), it.Close())
@@ -237,7 +240,11 @@ func (v *View) Body(o *Object) ([]*event.Segment, []*PartInfo, error) {
 
 // Upload returns an open multipart upload; nil if there is none.
 func (v *View) Upload(bucket uint64, name string, id *event.Version) (*Upload, error) {
-	return read[Upload](v, uploadKey(bucket, name, id))
+	u, err := read[Upload](v, uploadKey(bucket, name, id))
+	if u != nil {
+		u.Key = name
+	}
+	return u, err
 }
 
 // Part returns one part of an upload; nil if there is none.

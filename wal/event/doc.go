@@ -31,6 +31,8 @@ const (
 	SaltBytes = 16
 	// RequestIDBytes is the length of a request id.
 	RequestIDBytes = 16
+	// MaxPrincipalBytes bounds a principal id, which stands in every envelope.
+	MaxPrincipalBytes = 1024
 	// MaxInlineOutcome is the longest canonical outcome that stands in an
 	// envelope itself; a longer one is committed to by its hash.
 	MaxInlineOutcome = 4096

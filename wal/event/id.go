@@ -13,7 +13,7 @@ var versionAlphabet = base32.HexEncoding.WithPadding(base32.NoPadding)
 const VersionIDBytes = 20
 
 // ID encodes v as the opaque text a client sees: 20 characters whose order is
-// that of (seq, ordinal). The zero value gives "".
+// that of (seq, ordinal). Of nil it is "".
 func (v *Version) ID() string {
 	if v == nil {
 		return ""

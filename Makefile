@@ -1,0 +1,54 @@
+# IronMan-S3. `make` alone explains itself.
+SHELL := /bin/sh
+export CGO_ENABLED ?= 0
+GO ?= go
+DATA ?= data
+TESTFLAGS ?=
+
+.PHONY: help build run test check race lint fmt generate wasip1 fuzz golden bench clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## bin/ironman
+	$(GO) build -trimpath -o bin/ironman ./server/cmd/ironman
+
+run: build ## one node on 127.0.0.1:9000 with six disk directories (4+2) under data/
+	./bin/ironman server --dir $(DATA)/node --listen 127.0.0.1:9000 --admin 127.0.0.1:9200 \
+	  --disks $(DATA)/disk1,$(DATA)/disk2,$(DATA)/disk3,$(DATA)/disk4,$(DATA)/disk5,$(DATA)/disk6
+
+test: lint wasip1 race check ## everything that must pass before a commit
+
+# Packages with concurrency run under the race detector, which needs cgo; the rest
+# and the end-to-end tests, whose servers are processes of their own, without it.
+RACE := ./wal/... ./erasure/... ./s3api/... ./fsm/...
+
+race: ## tests of the packages with concurrency, under the race detector
+	CGO_ENABLED=1 $(GO) test -race -short -timeout 20m $(TESTFLAGS) $(RACE)
+
+check: ## all tests
+	$(GO) test -timeout 30m $(TESTFLAGS) ./...
+
+lint: ## gofmt, go vet, staticcheck
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "gofmt would change: $$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+wasip1: ## the server for the system that the simulator runs
+	./sim/build.sh ./server
+
+generate: ## code of the protobuf schemas (needs protoc)
+	$(GO) build -o .build/protoc-gen-go google.golang.org/protobuf/cmd/protoc-gen-go
+	PATH="$$PWD/.build:$$PATH" protoc --go_out=. --go_opt=module=ironman wal/event/event.proto fsm/row.proto
+
+FUZZTIME ?= 10s
+fuzz: ## every fuzz target for FUZZTIME (10s)
+	@for p in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
+	    echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; done; done
+
+golden: ## rewrite golden files; read the difference before you commit it
+	$(GO) test ./fsm/... ./erasure/... ./wal/segment/... ./wal/ledger/... ./server/... -run 'Golden|Transcript' -update
+
+clean: ## remove what was built (not data/)
+	rm -rf bin .build

@@ -1,0 +1,395 @@
+package fsm
+
+import (
+	"errors"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+
+	"ironman/wal/event"
+)
+
+func (m *model) createBucket(b *event.BucketCreated, name string) *event.Outcome {
+	if name == "" || !text(name) || b.Owner == "" || b.Acl == nil {
+		return refuse(invalid)
+	}
+	if n, ok := m.names[name]; ok {
+		if n.row.Owner == b.Owner {
+			return refuse(event.Refusal_REFUSAL_BUCKET_OWNED)
+		}
+		return refuse(event.Refusal_REFUSAL_BUCKET_EXISTS)
+	}
+	m.names[name] = dated[*BucketName]{m.seq, &BucketName{Bucket: m.seq, Owner: b.Owner, Time: m.now}}
+	m.buckets[m.seq] = dated[*Bucket]{m.seq, &Bucket{Bucket: m.seq, Name: name, Owner: b.Owner, Region: b.Region, Time: m.now, Acl: b.Acl, ObjectLock: b.ObjectLock}}
+	return &event.Outcome{Allocated: m.seq}
+}
+
+func (m *model) deleteBucket(id uint64) *event.Outcome {
+	b, ok := m.buckets[id]
+	if !ok {
+		return refuse(noBucket)
+	}
+	if u := m.usage(id); u.Objects+u.Uploads > 0 {
+		return refuse(event.Refusal_REFUSAL_BUCKET_NOT_EMPTY)
+	}
+	m.archive(keyText(tableBucketName, b.row.Name), m.names[b.row.Name].from, m.names[b.row.Name].row)
+	m.archive(key(tableBucket, id), b.from, b.row)
+	delete(m.names, b.row.Name)
+	delete(m.buckets, id)
+	for at, d := range m.documents {
+		if at.bucket == id {
+			m.archive(documentKey(id, at.kind), d.from, d.row)
+			delete(m.documents, at)
+		}
+	}
+	return nil
+}
+
+func (m *model) bucketACL(b *event.BucketACLSet) *event.Outcome {
+	old, ok := m.buckets[b.Bucket]
+	if !ok {
+		return refuse(noBucket)
+	}
+	if b.Acl == nil || b.Acl.Owner != old.row.Owner {
+		return refuse(invalid)
+	}
+	m.archive(key(tableBucket, b.Bucket), old.from, old.row)
+	row := proto.Clone(old.row).(*Bucket)
+	row.Acl = b.Acl
+	m.buckets[b.Bucket] = dated[*Bucket]{m.seq, row}
+	return nil
+}
+
+func (m *model) document(p *event.Parsed, b *event.BucketDocumentSet) *event.Outcome {
+	if b.Kind == 0 {
+		return refuse(invalid)
+	}
+	if _, ok := m.buckets[b.Bucket]; !ok {
+		return refuse(noBucket)
+	}
+	at := documentPlace{b.Bucket, b.Kind}
+	if old, ok := m.documents[at]; ok {
+		m.archive(documentKey(at.bucket, at.kind), old.from, old.row)
+		delete(m.documents, at)
+	}
+	if text, ok := p.Item(event.ItemKind_ITEM_KIND_DOCUMENT, 0); ok {
+		m.documents[at] = dated[*Document]{m.seq, &Document{Text: text, Time: m.now}}
+	}
+	return nil
+}
+
+// adopt takes in new blobs.
+func (m *model) adopt(blobs []*event.Blob) event.Refusal {
+	for _, b := range blobs {
+		if b.Id == nil || b.K == 0 || b.Cell == 0 || b.Size == 0 || b.Size > 1<<43 || int(b.K)+int(b.M) != len(b.Shards) || len(b.Shards) > 256 {
+			return invalid
+		}
+		missing := 0
+		for _, s := range b.Shards {
+			if s.Disk == 0 {
+				missing++
+			}
+		}
+		if missing+int(b.Tolerance) > int(b.M) {
+			return event.Refusal_REFUSAL_PLACEMENT
+		}
+		_, live := m.incarnations[b.Id.Incarnation]
+		_, known := m.blobs[b.Id.Key()]
+		if !live || known || m.abandoned[b.Id.Key()] {
+			return fenced
+		}
+		for _, s := range b.Shards {
+			if s.Disk != 0 {
+				if r := m.open(s); r != none {
+					return r
+				}
+			}
+		}
+		m.blobs[b.Id.Key()] = modelBlob{blob: b}
+	}
+	return none
+}
+
+// within tells whether segments lie inside blobs that are there, and hold each of news.
+func (m *model) within(segments []*event.Segment, news []*event.Blob) event.Refusal {
+	for _, s := range segments {
+		b, ok := m.blobs[s.Blob.Key()]
+		if !ok || s.Length == 0 || s.Offset+s.Length < s.Offset || s.Offset+s.Length > b.blob.Size {
+			return changed
+		}
+	}
+	for _, b := range news {
+		if !slices.ContainsFunc(segments, func(s *event.Segment) bool { return s.Blob.Key() == b.Id.Key() }) {
+			return invalid
+		}
+	}
+	return none
+}
+
+// pinned is the object a copy reads, if it is still that.
+func (m *model) pinned(p *event.Parsed, s *event.CopySource) *Object {
+	o, ok := m.objects[objectPlace{s.Bucket, p.Text(event.ItemKind_ITEM_KIND_SOURCE_KEY, 0)}]
+	if !ok || s.Version == nil || ver(o.row.Version) != ver(s.Version) {
+		return nil
+	}
+	return o.row
+}
+
+// beside reads the headers and tags; false if they are malformed.
+func beside(p *event.Parsed) (h *event.Headers, g *event.Tags, ok bool) {
+	ok = true
+	read := func(kind event.ItemKind, x proto.Message) bool {
+		b, there := p.Item(kind, 0)
+		if there && errors.Is(event.Decode(b, x), event.ErrMalformed) {
+			ok = false
+		}
+		return there
+	}
+	h, g = &event.Headers{}, &event.Tags{}
+	if !read(event.ItemKind_ITEM_KIND_HEADERS, h) {
+		h = nil
+	}
+	if !read(event.ItemKind_ITEM_KIND_TAGS, g) {
+		g = nil
+	}
+	return h, g, ok
+}
+
+func (m *model) put(p *event.Parsed, b *event.ObjectPut, at objectPlace) *event.Outcome {
+	if at.name == "" || len(at.name) > 1024 || b.Acl == nil || b.Owner == "" {
+		return refuse(invalid)
+	}
+	if _, ok := m.buckets[at.bucket]; !ok {
+		return refuse(noBucket)
+	}
+	if r := m.judgeCondition(b.Condition, m.objects[at].row); r != none {
+		return refuse(r)
+	}
+	headers, tags, ok := beside(p)
+	if !ok {
+		return refuse(invalid)
+	}
+	o := &Object{
+		Version: &event.Version{Seq: m.seq}, NullVersion: true, Size: b.Size, Etag: b.Etag, Time: m.now, Owner: b.Owner, Acl: b.Acl,
+		StorageClass: b.StorageClass, Checksum: b.Checksum, Encryption: b.Encryption, Lock: b.Lock, Headers: headers, Tags: tags,
+	}
+	if r := m.body(p, b, o); r != none {
+		return refuse(r)
+	}
+	m.setObject(at, o)
+	return &event.Outcome{Version: o.Version, NullVersion: true, Etag: b.Etag}
+}
+
+func (m *model) body(p *event.Parsed, b *event.ObjectPut, o *Object) event.Refusal {
+	if b.Source != nil {
+		if len(b.Blobs)+len(b.Segments) > 0 {
+			return invalid
+		}
+		src := m.pinned(p, b.Source)
+		if src == nil || src.Size != b.Size {
+			return changed
+		}
+		o.Blob, o.Assembly = src.Blob, src.Assembly
+		return none
+	}
+	if r := m.adopt(b.Blobs); r != none {
+		return r
+	}
+	segments, size := b.Segments, uint64(0)
+	if len(segments) == 0 {
+		segments = wholes(b.Blobs)
+	}
+	for _, s := range segments {
+		size += s.Length
+	}
+	switch {
+	case size != b.Size:
+		return invalid
+	case len(segments) == 0:
+		return none
+	case len(b.Segments) == 0 && len(b.Blobs) == 1:
+		o.Blob = b.Blobs[0].Id
+		return none
+	}
+	o.Assembly = o.Version
+	m.assemblies[ver(o.Version)] = modelAssembly{segments: segments}
+	return m.within(segments, b.Blobs)
+}
+
+func (m *model) judgeCondition(c *event.Condition, o *Object) event.Refusal {
+	same := func(s string) bool { return s == "*" || strings.EqualFold(s, o.Etag) }
+	switch {
+	case c == nil:
+	case o == nil && (len(c.IfMatch) > 0 || c.IfSize != nil || c.IfModifiedTime != nil):
+		return event.Refusal_REFUSAL_NO_SUCH_KEY
+	case o == nil:
+	case c.IfAbsent, len(c.IfMatch) > 0 && !slices.ContainsFunc(c.IfMatch, same), slices.ContainsFunc(c.IfNoneMatch, same),
+		c.IfSize != nil && *c.IfSize != o.Size, c.IfModifiedTime != nil && *c.IfModifiedTime != o.Time/1e9:
+		return event.Refusal_REFUSAL_PRECONDITION_FAILED
+	}
+	return none
+}
+
+func (m *model) deleteObjects(p *event.Parsed, b *event.ObjectsDeleted) *event.Outcome {
+	if _, ok := m.buckets[b.Bucket]; !ok {
+		return refuse(noBucket)
+	}
+	n := 0
+	for _, it := range p.Items {
+		if it.Kind == event.ItemKind_ITEM_KIND_KEY {
+			n++
+		}
+	}
+	if n == 0 || n != len(b.Targets) {
+		return refuse(invalid)
+	}
+	o := &event.Outcome{}
+	for i, target := range b.Targets {
+		name := p.Text(event.ItemKind_ITEM_KIND_KEY, i)
+		if name == "" || len(name) > 1024 {
+			return refuse(invalid)
+		}
+		at := objectPlace{b.Bucket, name}
+		old := m.objects[at].row
+		if target.Version != nil && !target.NullVersion {
+			old = nil // there are null versions only
+		}
+		sub := &event.SubOutcome{Refusal: m.judgeCondition(target.Condition, old)}
+		if sub.Refusal == none && old == nil {
+			sub.Absent = true
+		} else if sub.Refusal == none {
+			sub.Version, sub.NullVersion = old.Version, true
+			m.setObject(at, nil)
+		}
+		o.Subs = append(o.Subs, sub)
+	}
+	return o
+}
+
+func (m *model) objectACL(b *event.ObjectACLSet, at objectPlace) *event.Outcome {
+	old := m.objects[at].row
+	switch {
+	case old == nil:
+		return refuse(event.Refusal_REFUSAL_NO_SUCH_KEY)
+	case !old.Version.Same(b.Version):
+		return refuse(conflict)
+	case b.Acl == nil || b.Acl.Owner != old.Owner:
+		return refuse(invalid)
+	}
+	o := proto.Clone(old).(*Object)
+	o.Acl = b.Acl
+	m.setObject(at, o)
+	return &event.Outcome{Version: o.Version, NullVersion: true}
+}
+
+func (m *model) createUpload(p *event.Parsed, b *event.UploadCreated, at objectPlace) *event.Outcome {
+	headers, tags, ok := beside(p)
+	if at.name == "" || len(at.name) > 1024 || b.Acl == nil || b.Owner == "" {
+		return refuse(invalid)
+	}
+	if _, ok := m.buckets[at.bucket]; !ok {
+		return refuse(noBucket)
+	}
+	if !ok {
+		return refuse(invalid)
+	}
+	u := &Upload{
+		Upload: &event.Version{Seq: m.seq}, Owner: b.Owner, Initiator: b.Initiator, Acl: b.Acl, StorageClass: b.StorageClass,
+		ChecksumAlgorithm: b.ChecksumAlgorithm, ChecksumComposite: b.ChecksumComposite, Encryption: b.Encryption, Lock: b.Lock,
+		Headers: headers, Tags: tags, Time: m.now,
+	}
+	m.uploads[uploadPlace{at, ver(u.Upload)}] = u
+	return &event.Outcome{Version: u.Upload}
+}
+
+func (m *model) putPart(p *event.Parsed, b *event.PartPut, at objectPlace) *event.Outcome {
+	if b.Number < 1 || b.Number > 10000 {
+		return refuse(invalid)
+	}
+	if m.uploads[uploadPlace{at, ver(b.Upload)}] == nil {
+		return refuse(event.Refusal_REFUSAL_NO_SUCH_UPLOAD)
+	}
+	if b.Source != nil && m.pinned(p, b.Source) == nil {
+		return refuse(changed)
+	}
+	segments, size := append(slices.Clone(b.Segments), wholes(b.Blobs)...), uint64(0)
+	for _, s := range segments {
+		size += s.Length
+	}
+	if size != b.Size || len(b.Segments) > 0 && (b.Source == nil || len(b.Blobs) > 0) {
+		return refuse(invalid)
+	}
+	if r := m.adopt(b.Blobs); r != none {
+		return refuse(r)
+	}
+	if r := m.within(segments, b.Blobs); r != none {
+		return refuse(r)
+	}
+	m.parts[partPlace{ver(b.Upload), b.Number}] = &Part{
+		Number: b.Number, Seq: m.seq, Size: b.Size, Etag: b.Etag, Checksum: b.Checksum, Encryption: b.Encryption, Time: m.now, Segments: segments,
+	}
+	return &event.Outcome{Etag: b.Etag}
+}
+
+func (m *model) complete(b *event.UploadCompleted, at objectPlace) *event.Outcome {
+	up := uploadPlace{at, ver(b.Upload)}
+	u, old := m.uploads[up], m.objects[at].row
+	if u == nil {
+		if old != nil && b.Upload != nil && old.Upload != nil && ver(old.Upload) == up.upload {
+			return &event.Outcome{Version: old.Version, NullVersion: true, Etag: old.Etag}
+		}
+		return refuse(event.Refusal_REFUSAL_NO_SUCH_UPLOAD)
+	}
+	if r := m.judgeCondition(b.Condition, old); r != none {
+		return refuse(r)
+	}
+	o := &Object{
+		Version: &event.Version{Seq: m.seq}, NullVersion: true, Size: b.Size, Etag: b.Etag, Time: m.now, Owner: u.Owner, Acl: u.Acl,
+		StorageClass: u.StorageClass, Checksum: b.Checksum, Lock: u.Lock, Headers: u.Headers, Tags: u.Tags,
+		Assembly: &event.Version{Seq: m.seq}, Upload: u.Upload,
+	}
+	if u.Encryption != nil {
+		o.Encryption = proto.Clone(u.Encryption).(*event.Encryption)
+		o.Encryption.Keys = nil
+	}
+	a, last, size := modelAssembly{}, uint32(0), uint64(0)
+	for _, c := range b.Parts {
+		p := m.parts[partPlace{up.upload, c.Number}]
+		if p == nil || p.Seq != c.Seq || c.Number <= last {
+			return refuse(event.Refusal_REFUSAL_INVALID_PART)
+		}
+		last, size = c.Number, size+p.Size
+		a.segments = append(a.segments, p.Segments...)
+		a.parts = append(a.parts, &PartInfo{Number: p.Number, Size: p.Size, Checksum: p.Checksum})
+		if u.Encryption != nil {
+			o.Encryption.Keys = append(o.Encryption.Keys, p.Encryption.GetKeys()...)
+		}
+	}
+	if len(b.Parts) == 0 {
+		return refuse(event.Refusal_REFUSAL_INVALID_PART)
+	}
+	if size != b.Size {
+		return refuse(invalid)
+	}
+	m.assemblies[ver(o.Version)] = a
+	m.dropUpload(up)
+	m.setObject(at, o)
+	return &event.Outcome{Version: o.Version, NullVersion: true, Etag: b.Etag}
+}
+
+func (m *model) dropUpload(up uploadPlace) {
+	for _, p := range m.partsOf(up.upload) {
+		delete(m.parts, partPlace{up.upload, p.Number})
+	}
+	delete(m.uploads, up)
+}
+
+func (m *model) abort(b *event.UploadAborted, at objectPlace) *event.Outcome {
+	up := uploadPlace{at, ver(b.Upload)}
+	if m.uploads[up] == nil {
+		return refuse(event.Refusal_REFUSAL_NO_SUCH_UPLOAD)
+	}
+	m.dropUpload(up)
+	return nil
+}

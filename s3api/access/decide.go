@@ -1,0 +1,229 @@
+package access
+
+import (
+	"ironman/s3api/s3err"
+	"ironman/wal/event"
+)
+
+// Verdict is what policies say of a request, taken together.
+type Verdict uint8
+
+// No policy speaks of it, one allows it, or one denies it.
+const (
+	Silent Verdict = iota
+	Allow
+	Deny
+)
+
+// Opinion is a verdict and the statement it rests on.
+type Opinion struct {
+	Verdict   Verdict
+	Policy    string
+	Statement string
+	Position  uint32 // of the statement in its policy, from 0
+}
+
+// Resource is a bucket or an object, as far as access goes.
+type Resource struct {
+	Owner string // canonical id
+	ACL   *event.ACL
+}
+
+// Upload is a multipart upload, as far as access goes.
+type Upload struct {
+	Owner     string // canonical id of the initiator's account
+	Initiator string // principal id
+}
+
+// Request is an action on resources, all seen at one view.
+type Request struct {
+	// Action is Amazon's name of it ("s3:GetObject").
+	Action string
+	Bucket Resource
+	// Object is nil where there is none (yet): no owner and no grant then speaks.
+	Object *Resource
+	// Upload is nil but for actions on a multipart upload.
+	Upload *Upload
+
+	// Identity is what the user's own policies say; an account itself needs none.
+	Identity Opinion
+	// BucketPolicy is what the bucket's policy says.
+	BucketPolicy Opinion
+	// ACLsDisabled: object ownership is BucketOwnerEnforced. No grant counts, and
+	// every object is the bucket owner's.
+	ACLsDisabled bool
+	// IgnorePublicACLs: the public access block has grants to all users and to all
+	// authenticated users count for nothing.
+	IgnorePublicACLs bool
+}
+
+// Decision is an answer and its ground.
+type Decision struct {
+	Allowed bool
+	// Denied: a policy denies it outright. Not every refusal is one.
+	Denied bool
+	// Kind is the ground of an allowance; the rest points at the grant or statement.
+	Kind      event.ReasonKind
+	Position  uint32
+	Policy    string
+	Statement string
+}
+
+// Reason is the ground for the event's header; view is the applied sequence + 1 at
+// which everything in the request was seen.
+func (d Decision) Reason(view uint64) *event.Reason {
+	return &event.Reason{Kind: d.Kind, View: view, Position: d.Position, Policy: d.Policy, Statement: d.Statement}
+}
+
+// Err is nil if the decision allows, else AccessDenied.
+func (d Decision) Err() error {
+	if d.Allowed {
+		return nil
+	}
+	return s3err.New("AccessDenied")
+}
+
+// Decide says whether p may do r, and why.
+func Decide(p Principal, r *Request) Decision {
+	rule, ok := find(r.Action)
+	if !ok {
+		return Decision{}
+	}
+	if r.Identity.Verdict == Deny || r.BucketPolicy.Verdict == Deny {
+		return Decision{Denied: true}
+	}
+	if p.Root && p.User == "" && !p.Anonymous() {
+		return allowed(event.ReasonKind_REASON_KIND_ROOT)
+	}
+	if rule.scope == onService {
+		return decideService(p, r)
+	}
+	if rule.owned(p, r) {
+		if p.User == "" {
+			return allowed(event.ReasonKind_REASON_KIND_OWNER)
+		}
+		if r.Identity.Verdict == Allow {
+			return r.Identity.allow(event.ReasonKind_REASON_KIND_IDENTITY_POLICY)
+		}
+	}
+	if r.BucketPolicy.Verdict == Allow && rule.policyCounts(r) && (r.lets(p) || p.is(r.Bucket.Owner)) {
+		return r.BucketPolicy.allow(event.ReasonKind_REASON_KIND_BUCKET_POLICY)
+	}
+	return rule.decideACL(p, r)
+}
+
+func allowed(kind event.ReasonKind) Decision { return Decision{Allowed: true, Kind: kind} }
+
+func (o Opinion) allow(kind event.ReasonKind) Decision {
+	return Decision{Allowed: true, Kind: kind, Position: o.Position, Policy: o.Policy, Statement: o.Statement}
+}
+
+// decideService: what has no resource yet is open to every account, and to users by
+// its policies.
+func decideService(p Principal, r *Request) Decision {
+	switch {
+	case p.Anonymous():
+		return Decision{}
+	case p.User == "":
+		return allowed(event.ReasonKind_REASON_KIND_ACCOUNT)
+	case r.Identity.Verdict == Allow:
+		return r.Identity.allow(event.ReasonKind_REASON_KIND_IDENTITY_POLICY)
+	}
+	return Decision{}
+}
+
+// lets reports whether p's own account lets it act at all: others can grant an
+// account something, but not make its users use it. Nobody stands behind anonymous.
+func (r *Request) lets(p Principal) bool {
+	return p.User == "" || p.Anonymous() || r.Identity.Verdict == Allow
+}
+
+// objectOwner is the canonical id of the object's owner; "" if there is no object.
+func (r *Request) objectOwner() string {
+	switch {
+	case r.Object == nil:
+		return ""
+	case r.ACLsDisabled:
+		return r.Bucket.Owner
+	}
+	return r.Object.Owner
+}
+
+// owned reports whether p is of an account that needs no grant.
+func (u rule) owned(p Principal, r *Request) bool {
+	if u.owners&bucketOwner != 0 && p.is(r.Bucket.Owner) || u.owners&objectOwner != 0 && p.is(r.objectOwner()) {
+		return true
+	}
+	if u.owners&uploader == 0 || r.Upload == nil || p.Anonymous() {
+		return false
+	}
+	return p.ID() == r.Upload.Initiator || p.User == "" && p.is(r.Upload.Owner)
+}
+
+// policyCounts: a bucket's policy cannot give away objects that are not its owner's.
+func (u rule) policyCounts(r *Request) bool {
+	return u.scope != onObject || r.Object == nil || r.objectOwner() == r.Bucket.Owner
+}
+
+// decideACL finds the first grant that allows.
+func (u rule) decideACL(p Principal, r *Request) Decision {
+	acl := r.Bucket.ACL
+	if u.scope == onObject {
+		if r.Object == nil {
+			return Decision{}
+		}
+		acl = r.Object.ACL
+	}
+	if u.grant == none || r.ACLsDisabled {
+		return Decision{}
+	}
+	for i, g := range acl.GetGrants() {
+		if gives(g.GetPermission(), u.grant) && r.meets(p, g) {
+			d := allowed(event.ReasonKind_REASON_KIND_ACL_GRANT)
+			d.Position = uint32(i)
+			return d
+		}
+	}
+	return Decision{}
+}
+
+func gives(granted, wanted event.Permission) bool {
+	return granted == wanted || granted == event.Permission_PERMISSION_FULL_CONTROL
+}
+
+// meets reports whether the grant is to p. What is granted to all needs nobody's
+// leave: whoever is not let could as well not sign.
+func (r *Request) meets(p Principal, g *event.Grant) bool {
+	switch g.GetGroup() {
+	case event.Group_GROUP_UNSPECIFIED:
+		return p.is(g.GetGrantee()) && r.lets(p)
+	case event.Group_GROUP_ALL_USERS:
+		return !r.IgnorePublicACLs
+	case event.Group_GROUP_AUTHENTICATED_USERS:
+		return !r.IgnorePublicACLs && !p.Anonymous() && r.lets(p)
+	}
+	return false // log delivery is no principal of a request
+}
+
+// Absent is the answer where the object, version or upload that was asked for is not
+// there: only who may list the bucket is told so (by code, such as NoSuchKey); to
+// others what is missing looks like what is forbidden. asked is the decision on the
+// action itself, with no object; list that on s3:ListBucket.
+func Absent(asked, list Decision, code string) *s3err.Error {
+	if asked.Denied || !list.Allowed {
+		return s3err.New("AccessDenied")
+	}
+	return s3err.New(code)
+}
+
+// Public reports whether acl grants anything to all users or to all authenticated
+// users: what a public access block forbids or ignores.
+func Public(acl *event.ACL) bool {
+	for _, g := range acl.GetGrants() {
+		switch g.GetGroup() {
+		case event.Group_GROUP_ALL_USERS, event.Group_GROUP_AUTHENTICATED_USERS:
+			return true
+		}
+	}
+	return false
+}

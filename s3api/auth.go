@@ -1,0 +1,197 @@
+package s3api
+
+import (
+	"context"
+	"errors"
+
+	"ironman/fsm"
+	"ironman/s3api/access"
+	"ironman/s3api/s3err"
+	"ironman/s3api/sig"
+)
+
+// requestKey finds the Request in the context of a verification.
+type requestKey struct{}
+
+func (s *Server) newVerifier() *sig.Verifier {
+	return &sig.Verifier{
+		Region:  s.Region,
+		Now:     s.Now,
+		AllowV2: true,
+		Lookup: func(ctx context.Context, accessKey, token string) (sig.Secret, bool, error) {
+			r, ok := ctx.Value(requestKey{}).(*Request)
+			if !ok {
+				return sig.Secret{}, false, errors.New("s3api: a signature is verified outside of a request")
+			}
+			return s.secret(r, accessKey, token)
+		},
+		VirtualHost: func(host string) (string, bool) { return hostBucket(host, s.Domains) },
+	}
+}
+
+// secret finds the secret of an active access key at the request's view.
+func (s *Server) secret(r *Request, accessKey, token string) (sig.Secret, bool, error) {
+	if token != "" {
+		return sig.Secret{}, false, &sig.Error{Code: sig.CodeInvalidToken, Message: "The provided token is malformed or otherwise invalid."}
+	}
+	k, err := r.view.AccessKey(accessKey)
+	if err != nil || k == nil || !k.Active {
+		return sig.Secret{}, false, err
+	}
+	r.account, err = r.view.AccountByID(k.Account)
+	if err != nil || r.account == nil {
+		return sig.Secret{}, false, err
+	}
+	r.user = k.User
+	secret, err := s.Secrets.Open(accessKey, k.SealedSecret)
+	return secret, err == nil, err
+}
+
+// authenticate verifies who asks. Bad credentials are refused, never anonymous.
+func (s *Server) authenticate(ctx context.Context, r *Request) error {
+	id, err := s.verifier.Verify(context.WithValue(ctx, requestKey{}, r), r.HTTP)
+	if err != nil {
+		r.account = nil
+		return err
+	}
+	r.identity = id
+	if id.AccessKey != "" {
+		r.principal = access.Principal{CanonicalID: r.account.GetCanonicalId(), User: r.user, Root: r.account.GetRoot()}
+	}
+	return nil
+}
+
+// admit finds what the operation needs and decides whether it may be done.
+func (s *Server) admit(r *Request) error {
+	if r.op.needs == needNothing {
+		return r.decide(&access.Request{Action: r.op.action})
+	}
+	var err error
+	if r.bucket, err = r.view.BucketByName(r.Bucket); err != nil {
+		return err
+	}
+	if r.bucket == nil {
+		return s3err.New("NoSuchBucket").With("BucketName", r.Bucket)
+	}
+	if err := r.expectOwner(r.bucket, "X-Amz-Expected-Bucket-Owner"); err != nil {
+		return err
+	}
+	if r.op.needs == needObject {
+		return s.admitObject(r)
+	}
+	q := bucketRequest(r.op.action, r.bucket)
+	if r.op.query == "uploadId" {
+		if u, err := r.upload(); err == nil {
+			q.Upload = &access.Upload{Owner: u.Owner, Initiator: u.Initiator}
+		} else if !s3err.Is(err, "NoSuchUpload") {
+			return err
+		}
+	}
+	return r.decide(q)
+}
+
+// decide asks for an action and keeps the reason for the audit.
+func (r *Request) decide(q *access.Request) error {
+	d := access.Decide(r.principal, q)
+	r.reason = d.Reason(r.viewedSeq)
+	return d.Err()
+}
+
+func bucketRequest(action string, b *fsm.Bucket) *access.Request {
+	return &access.Request{Action: action, Bucket: access.Resource{Owner: b.Owner, ACL: b.Acl}}
+}
+
+// expectOwner refuses a bucket that is not whose the client believes.
+func (r *Request) expectOwner(b *fsm.Bucket, header string) error {
+	want := r.HTTP.Header.Get(header)
+	if want == "" {
+		return nil
+	}
+	a, err := r.view.Account(b.Owner)
+	if err != nil {
+		return err
+	}
+	if a.GetAccount() != want {
+		return s3err.New("AccessDenied")
+	}
+	return nil
+}
+
+// admitObject finds the object that the operation is about.
+func (s *Server) admitObject(r *Request) error {
+	o, err := r.view.Object(r.bucket.Bucket, r.Key)
+	if err != nil {
+		return err
+	}
+	r.object, err = s.admitRow(r, r.op.action, r.bucket, o, r.Query.Get("versionId"), r.Query.Has("versionId"))
+	return err
+}
+
+// admitRead decides on reading an object that a copy names.
+func (s *Server) admitRead(r *Request, b *fsm.Bucket, o *fsm.Object, _, version string) (*fsm.Object, error) {
+	if err := r.expectOwner(b, "X-Amz-Source-Expected-Bucket-Owner"); err != nil {
+		return nil, err
+	}
+	kept := r.reason // the event's reason is that of the write
+	o, err := s.admitRow(r, "s3:GetObject", b, o, version, version != "")
+	r.reason = kept
+	return o, err
+}
+
+// admitRow decides on an action on an object, of which versioned asks for one
+// version. What is missing looks forbidden to whoever may not list the bucket.
+func (s *Server) admitRow(r *Request, action string, b *fsm.Bucket, o *fsm.Object, version string, versioned bool) (*fsm.Object, error) {
+	missing := "NoSuchKey"
+	if versioned {
+		found, err := matchVersion(o, version)
+		if err != nil {
+			return nil, err
+		}
+		if found == nil {
+			o, missing = nil, "NoSuchVersion"
+		}
+		if action == "s3:GetObject" || action == "s3:GetObjectAcl" || action == "s3:PutObjectAcl" {
+			action = versionAction(action)
+		}
+	}
+	q := bucketRequest(action, b)
+	if o == nil {
+		asked := access.Decide(r.principal, q)
+		list := access.Decide(r.principal, bucketRequest("s3:ListBucket", b))
+		return nil, access.Absent(asked, list, missing).About(s3err.Subject{Key: r.Key, VersionID: version})
+	}
+	q.Object = &access.Resource{Owner: o.Owner, ACL: o.Acl}
+	return o, r.decide(q)
+}
+
+// versionAction names the action on a given version.
+func versionAction(action string) string {
+	switch action {
+	case "s3:GetObject":
+		return "s3:GetObjectVersion"
+	case "s3:GetObjectAcl":
+		return "s3:GetObjectVersionAcl"
+	}
+	return "s3:PutObjectVersionAcl"
+}
+
+// matchVersion is the object if its version is the one that is asked for.
+func matchVersion(o *fsm.Object, version string) (*fsm.Object, error) {
+	if version == "null" {
+		if o.GetNullVersion() {
+			return o, nil
+		}
+		return nil, nil
+	}
+	if len(version) == 0 {
+		return nil, s3err.InvalidArgument("versionId", version, "Version id cannot be the empty string")
+	}
+	var t parsedVersion
+	if err := t.parse(version); err != nil {
+		return nil, err
+	}
+	if o != nil && !o.NullVersion && o.Version.Same(t.version) {
+		return o, nil
+	}
+	return nil, nil
+}

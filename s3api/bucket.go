@@ -1,0 +1,191 @@
+package s3api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+
+	"ironman/s3api/s3err"
+	"ironman/s3api/s3xml"
+	"ironman/wal/event"
+)
+
+// maxBuckets is the most that one page of ListBuckets returns.
+const maxBuckets = 10000
+
+// listBuckets lists the caller's buckets.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListBuckets.html
+func (s *Server) listBuckets(_ context.Context, r *Request) (*Response, error) {
+	max, err := r.intQuery("max-buckets", maxBuckets, 1, maxBuckets)
+	if err != nil {
+		return nil, err
+	}
+	prefix, above := r.Query.Get("prefix"), ""
+	if token := r.Query.Get("continuation-token"); token != "" {
+		if above, err = decodeToken(token); err != nil {
+			return nil, err
+		}
+	}
+	found, err := r.view.ListBuckets(r.account.GetCanonicalId(), prefix, above, max+1)
+	if err != nil {
+		return nil, err
+	}
+	out := &s3xml.ListAllMyBucketsResult{Owner: *r.owner(r.account.GetCanonicalId()), Prefix: prefix}
+	if len(found) > max {
+		found = found[:max]
+		out.ContinuationToken = encodeToken(found[max-1].Name)
+	}
+	for _, b := range found {
+		out.Buckets = append(out.Buckets, s3xml.Bucket{Name: b.Name, CreationDate: s3xml.Time(b.Row.Time), BucketRegion: s.Region})
+	}
+	return &Response{XML: out}, nil
+}
+
+// createBucket makes a bucket. Making it again is a success for its owner in
+// us-east-1 and a conflict elsewhere, as with Amazon.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html
+func (s *Server) createBucket(ctx context.Context, r *Request) (*Response, error) {
+	if !validBucketName(r.Bucket) {
+		return nil, s3err.New("InvalidBucketName").With("BucketName", r.Bucket)
+	}
+	if strings.EqualFold(r.HTTP.Header.Get("X-Amz-Bucket-Object-Lock-Enabled"), "true") {
+		return nil, s3err.Newf("NotImplemented", "Object Lock is not implemented.")
+	}
+	if err := s.checkLocation(r); err != nil {
+		return nil, err
+	}
+	owner := r.account.GetCanonicalId()
+	acl, err := r.headerACL(owner, "", true)
+	if err != nil {
+		return nil, err
+	}
+	d := event.NewDraft(nil, &event.Statement_BucketCreated{BucketCreated: &event.BucketCreated{
+		Owner: owner, Region: s.Region, Acl: acl,
+	}}).AddText(event.ItemKind_ITEM_KIND_BUCKET_NAME, 0, r.Bucket)
+	existing, err := r.view.BucketByName(r.Bucket)
+	if err != nil {
+		return nil, err
+	}
+	if existing != nil {
+		// The view shows the refusal already: no event, or clients could grow the log.
+		return s.bucketExists(r, existing.Owner == owner)
+	}
+	o, err := s.propose(ctx, r, d)
+	if o.GetRefusal() == event.Refusal_REFUSAL_BUCKET_OWNED {
+		return s.bucketExists(r, true)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &Response{Header: http.Header{"Location": {"/" + r.Bucket}}}, nil
+}
+
+func (s *Server) bucketExists(r *Request, own bool) (*Response, error) {
+	switch {
+	case !own:
+		return nil, s3err.New("BucketAlreadyExists").With("BucketName", r.Bucket)
+	case s.Region == "us-east-1":
+		return &Response{Header: http.Header{"Location": {"/" + r.Bucket}}}, nil
+	}
+	return nil, s3err.New("BucketAlreadyOwnedByYou").With("BucketName", r.Bucket)
+}
+
+// checkLocation reads the optional body of CreateBucket.
+func (s *Server) checkLocation(r *Request) error {
+	var c s3xml.CreateBucketConfiguration
+	err := r.decodeXML(s3xml.MaxBody, &c)
+	if errors.Is(err, s3xml.ErrEmpty) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	want := c.LocationConstraint
+	if want == "" || want == s.Region || want == "EU" && s.Region == "eu-west-1" {
+		return nil
+	}
+	return s3err.Newf("InvalidLocationConstraint", "The specified location-constraint is not valid").With("LocationConstraint", want)
+}
+
+// headBucket tells whether a bucket is there and may be listed.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadBucket.html
+func (s *Server) headBucket(_ context.Context, r *Request) (*Response, error) {
+	return &Response{Header: http.Header{"X-Amz-Bucket-Region": {r.bucket.Region}, "Content-Type": {"application/xml"}}}, nil
+}
+
+// getBucketLocation tells a bucket's region; us-east-1 is the empty one.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketLocation.html
+func (s *Server) getBucketLocation(_ context.Context, r *Request) (*Response, error) {
+	region := r.bucket.Region
+	if region == "us-east-1" {
+		region = ""
+	}
+	return &Response{XML: s3xml.LocationConstraint(region)}, nil
+}
+
+// getBucketVersioning answers for a bucket whose versioning was never set, which
+// is every bucket of this release.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketVersioning.html
+func (s *Server) getBucketVersioning(context.Context, *Request) (*Response, error) {
+	return &Response{XML: &s3xml.VersioningConfiguration{}}, nil
+}
+
+// deleteBucket removes an empty bucket.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteBucket.html
+func (s *Server) deleteBucket(ctx context.Context, r *Request) (*Response, error) {
+	d := event.NewDraft(nil, &event.Statement_BucketDeleted{BucketDeleted: &event.BucketDeleted{Bucket: r.bucket.Bucket}})
+	usage, err := r.view.Usage(r.bucket.Bucket)
+	if err != nil {
+		return nil, err
+	}
+	if usage.Objects > 0 || usage.Uploads > 0 {
+		return nil, s3err.New("BucketNotEmpty").With("BucketName", r.Bucket)
+	}
+	r.closeView()
+	if _, err := s.propose(ctx, r, d); err != nil {
+		return nil, err
+	}
+	return noContent(), nil
+}
+
+// validBucketName applies Amazon's rules for general purpose buckets, and keeps
+// "--at-" for views of the past.
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+func validBucketName(n string) bool {
+	if len(n) < 3 || len(n) > 63 || strings.Contains(n, "..") || strings.Contains(n, "--at-") || looksLikeIPv4(n) {
+		return false
+	}
+	for _, p := range []string{"xn--", "sthree-", "amzn-s3-demo-"} {
+		if strings.HasPrefix(n, p) {
+			return false
+		}
+	}
+	for _, suffix := range []string{"-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3"} {
+		if strings.HasSuffix(n, suffix) {
+			return false
+		}
+	}
+	for i := range len(n) {
+		c := n[i]
+		alnum := c >= 'a' && c <= 'z' || c >= '0' && c <= '9'
+		edge := i == 0 || i == len(n)-1
+		if !alnum && (edge || c != '-' && c != '.') {
+			return false
+		}
+	}
+	return true
+}
+
+func looksLikeIPv4(n string) bool {
+	parts := strings.Split(n, ".")
+	if len(parts) != 4 {
+		return false
+	}
+	for _, p := range parts {
+		if p == "" || len(p) > 3 || strings.Trim(p, "0123456789") != "" {
+			return false
+		}
+	}
+	return true
+}

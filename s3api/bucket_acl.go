@@ -1,0 +1,27 @@
+package s3api
+
+import (
+	"context"
+
+	"ironman/wal/event"
+)
+
+// getBucketACL returns the access control list of a bucket.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketAcl.html
+func (s *Server) getBucketACL(_ context.Context, r *Request) (*Response, error) {
+	return &Response{XML: r.aclXML(r.bucket.Acl)}, nil
+}
+
+// putBucketACL replaces the access control list of a bucket.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutBucketAcl.html
+func (s *Server) putBucketACL(ctx context.Context, r *Request) (*Response, error) {
+	acl, err := r.newACL(r.bucket.Owner, "", true)
+	if err != nil {
+		return nil, err
+	}
+	r.closeView()
+	_, err = s.propose(ctx, r, event.NewDraft(nil, &event.Statement_BucketAclSet{BucketAclSet: &event.BucketACLSet{
+		Bucket: r.bucket.Bucket, Acl: acl,
+	}}))
+	return &Response{}, err
+}

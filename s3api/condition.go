@@ -1,0 +1,166 @@
+package s3api
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"ironman/fsm"
+	"ironman/s3api/s3err"
+	"ironman/wal/event"
+)
+
+// entityTags splits a list of entity tags; "*" stays what it is.
+func entityTags(value string) []string {
+	var tags []string
+	for part := range strings.SplitSeq(value, ",") {
+		t := strings.TrimSpace(part)
+		t = strings.TrimPrefix(t, "W/")
+		if len(t) >= 2 && t[0] == '"' && t[len(t)-1] == '"' {
+			t = t[1 : len(t)-1]
+		}
+		if t != "" {
+			tags = append(tags, t)
+		}
+	}
+	return tags
+}
+
+func matchesTag(tags []string, etag string) bool {
+	for _, t := range tags {
+		if t == "*" || strings.EqualFold(t, etag) {
+			return true
+		}
+	}
+	return false
+}
+
+// readConditions judges the conditions of a GET or HEAD in the order of RFC 9110,
+// section 13.2.2.
+func (r *Request) readConditions(o *fsm.Object) error {
+	return judge(r.HTTP.Header, "", o, func(condition string) error {
+		if condition == "If-None-Match" || condition == "If-Modified-Since" {
+			r.errorHeader = notModifiedHeaders(o)
+			return s3err.New("NotModified")
+		}
+		return preconditionFailed(condition)
+	})
+}
+
+// copyConditions judges the x-amz-copy-source-if-* conditions of a copy.
+func (r *Request) copyConditions(o *fsm.Object) error {
+	return judge(r.HTTP.Header, "X-Amz-Copy-Source-", o, preconditionFailed)
+}
+
+func preconditionFailed(condition string) error {
+	return s3err.New("PreconditionFailed").With("Condition", condition)
+}
+
+// judge calls fail with the name of the first condition that does not hold.
+func judge(h http.Header, prefix string, o *fsm.Object, fail func(string) error) error {
+	modified := o.Time / int64(time.Second)
+	if v := h.Get(prefix + "If-Match"); v != "" {
+		if !matchesTag(entityTags(v), o.Etag) {
+			return fail("If-Match")
+		}
+	} else if t, ok := httpTime(h.Get(prefix + "If-Unmodified-Since")); ok && modified > t {
+		return fail("If-Unmodified-Since")
+	}
+	if v := h.Get(prefix + "If-None-Match"); v != "" {
+		if matchesTag(entityTags(v), o.Etag) {
+			return fail("If-None-Match")
+		}
+	} else if t, ok := httpTime(h.Get(prefix + "If-Modified-Since")); ok && modified <= t {
+		return fail("If-Modified-Since")
+	}
+	return nil
+}
+
+func httpTime(v string) (int64, bool) {
+	t, err := http.ParseTime(v)
+	return t.Unix(), err == nil
+}
+
+// notModifiedHeaders are those that a 304 carries.
+func notModifiedHeaders(o *fsm.Object) http.Header {
+	all := objectHeaders(o)
+	h := make(http.Header)
+	for _, name := range []string{"Etag", "Last-Modified", "Cache-Control", "Expires"} {
+		if v, ok := all[name]; ok {
+			h[name] = v
+		}
+	}
+	return h
+}
+
+// writeCondition reads the conditions of a PUT, copy or completion. Apply decides
+// them, in log order. https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+func (r *Request) writeCondition() (*event.Condition, error) {
+	match, none := r.HTTP.Header.Get("If-Match"), r.HTTP.Header.Get("If-None-Match")
+	if match == "" && none == "" {
+		return nil, nil
+	}
+	c := &event.Condition{}
+	if none != "" {
+		if strings.TrimSpace(none) != "*" {
+			return nil, s3err.Newf("NotImplemented", "A header you provided implies functionality that is not implemented").
+				With("Header", "If-None-Match")
+		}
+		c.IfAbsent = true
+	}
+	if match != "" {
+		if c.IfMatch = entityTags(match); len(c.IfMatch) != 1 || c.IfMatch[0] == "*" {
+			return nil, s3err.Newf("NotImplemented", "A header you provided implies functionality that is not implemented").
+				With("Header", "If-Match")
+		}
+		if none != "" {
+			return nil, s3err.Newf("NotImplemented", "A header you provided implies functionality that is not implemented").
+				With("Header", "If-None-Match, If-Match")
+		}
+	}
+	return c, nil
+}
+
+// deleteCondition reads the conditions of a DELETE.
+func (r *Request) deleteCondition() (*event.Condition, error) {
+	h := r.HTTP.Header
+	c, any := &event.Condition{}, false
+	if v := h.Get("If-Match"); v != "" {
+		c.IfMatch, any = entityTags(v), true
+	}
+	if v := h.Get("X-Amz-If-Match-Size"); v != "" {
+		n, err := strconv.ParseUint(v, 10, 63)
+		if err != nil {
+			return nil, s3err.Newf("InvalidArgument", "Invalid x-amz-if-match-size").With("ArgumentName", "x-amz-if-match-size")
+		}
+		c.IfSize, any = &n, true
+	}
+	if v := h.Get("X-Amz-If-Match-Last-Modified-Time"); v != "" {
+		t, ok := httpTime(v)
+		if !ok {
+			return nil, s3err.Newf("InvalidArgument", "Invalid x-amz-if-match-last-modified-time").With("ArgumentName", "x-amz-if-match-last-modified-time")
+		}
+		c.IfModifiedTime, any = &t, true
+	}
+	if !any {
+		return nil, nil
+	}
+	return c, nil
+}
+
+// foreseen refuses what the view already shows that apply would refuse, before
+// the body is read. Apply still decides.
+func foreseen(c *event.Condition, o *fsm.Object) error {
+	switch {
+	case c == nil:
+		return nil
+	case c.IfAbsent && o != nil:
+		return preconditionFailed("If-None-Match")
+	case len(c.IfMatch) > 0 && o == nil:
+		return s3err.New("NoSuchKey")
+	case len(c.IfMatch) > 0 && !matchesTag(c.IfMatch, o.Etag):
+		return preconditionFailed("If-Match")
+	}
+	return nil
+}

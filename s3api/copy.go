@@ -1,0 +1,221 @@
+package s3api
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"strings"
+
+	"ironman/fsm"
+	"ironman/s3api/checksum"
+	"ironman/s3api/s3err"
+	"ironman/s3api/s3xml"
+	"ironman/wal/event"
+)
+
+// copySource is the object that a copy reads, already authorised.
+type copySource struct {
+	bucket *fsm.Bucket
+	key    string
+	object *fsm.Object
+}
+
+// pin names the version in an event.
+func (c *copySource) pin() *event.CopySource {
+	return &event.CopySource{Bucket: c.bucket.Bucket, Version: c.object.Version, NullVersion: c.object.NullVersion}
+}
+
+// copySource reads x-amz-copy-source, and authorises the read of what it names
+// exactly as a GetObject of it would be.
+func (s *Server) copySource(r *Request) (*copySource, error) {
+	bucket, key, version, err := parseCopySource(r.amz("X-Amz-Copy-Source"))
+	if err != nil {
+		return nil, err
+	}
+	row, err := r.view.BucketByName(bucket)
+	if err != nil {
+		return nil, err
+	}
+	if row == nil {
+		return nil, s3err.New("NoSuchBucket").With("BucketName", bucket)
+	}
+	o, err := r.view.Object(row.Bucket, key)
+	if err != nil {
+		return nil, err
+	}
+	if o, err = s.admitRead(r, row, o, key, version); err != nil {
+		return nil, err
+	}
+	if err := r.copyConditions(o); err != nil {
+		return nil, err
+	}
+	return &copySource{row, key, o}, nil
+}
+
+// parseCopySource splits "/bucket/key?versionId=v", of which the path is
+// percent-encoded. Nothing is normalised.
+func parseCopySource(v string) (bucket, key, version string, err error) {
+	path, query, _ := strings.Cut(v, "?")
+	path, err = url.PathUnescape(path)
+	if err != nil {
+		return "", "", "", invalidCopySource(v)
+	}
+	bucket, key, _ = strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	if bucket == "" || key == "" || len(key) > maxKeyBytes {
+		return "", "", "", invalidCopySource(v)
+	}
+	if query != "" {
+		q, err := url.ParseQuery(query)
+		if err != nil || !q.Has("versionId") || len(q) != 1 {
+			return "", "", "", invalidCopySource(v)
+		}
+		version = q.Get("versionId")
+	}
+	return bucket, key, version, nil
+}
+
+func invalidCopySource(v string) error {
+	return s3err.Newf("InvalidArgument", "Copy Source must mention the source bucket and key: sourcebucket/sourcekey").
+		With("ArgumentName", "x-amz-copy-source").With("ArgumentValue", v)
+}
+
+// copyObject makes an object of another's bytes, by reference: no byte moves
+// unless a checksum is asked for that the source does not have.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html
+func (s *Server) copyObject(ctx context.Context, r *Request) (*Response, error) {
+	put, err := r.newPut()
+	if err != nil {
+		return nil, err
+	}
+	src, err := s.copySource(r)
+	if err != nil {
+		return nil, err
+	}
+	if src.object.Size > maxPutBytes {
+		return nil, s3err.Newf("InvalidRequest", "The specified copy source is larger than the maximum allowable size for a copy source: %d", int64(maxPutBytes))
+	}
+	headers, tags, err := r.copyDirectives(src, put)
+	if err != nil {
+		return nil, err
+	}
+	old, err := r.view.Object(r.bucket.Bucket, r.Key)
+	if err != nil {
+		return nil, err
+	}
+	if err := foreseen(put.Condition, old); err != nil {
+		return nil, err
+	}
+	put.Source = src.pin()
+	put.Size, put.Etag = src.object.Size, src.object.Etag
+	if put.Checksum, err = s.copyChecksum(ctx, r, src.object); err != nil {
+		return nil, err
+	}
+	r.closeView()
+	d := event.NewDraft(nil, &event.Statement_ObjectPut{ObjectPut: put}).
+		AddText(event.ItemKind_ITEM_KIND_KEY, 0, r.Key).
+		AddText(event.ItemKind_ITEM_KIND_SOURCE_KEY, 0, src.key).
+		AddMessage(event.ItemKind_ITEM_KIND_HEADERS, 0, headers).
+		AddMessage(event.ItemKind_ITEM_KIND_TAGS, 0, tags)
+	o, err := s.propose(ctx, r, d)
+	if err != nil {
+		return nil, err
+	}
+	out := &s3xml.CopyObjectResult{ETag: s3xml.ETag(put.Etag), LastModified: s3xml.Time(o.Time)}
+	if put.Checksum != nil {
+		out.Checksums, out.ChecksumType = checksumsXML(put.Checksum, put.Etag), checksumType(put.Checksum.Composite)
+	}
+	return &Response{XML: out}, nil
+}
+
+// copyDirectives settles what of the source's headers and tags the copy keeps.
+func (r *Request) copyDirectives(src *copySource, put *event.ObjectPut) (*event.Headers, *event.Tags, error) {
+	replace, err := directive(r.amz("X-Amz-Metadata-Directive"), "x-amz-metadata-directive")
+	if err != nil {
+		return nil, nil, err
+	}
+	replaceTags, err := directive(r.amz("X-Amz-Tagging-Directive"), "x-amz-tagging-directive")
+	if err != nil {
+		return nil, nil, err
+	}
+	same := src.bucket.Bucket == r.bucket.Bucket && src.key == r.Key
+	if same && !replace && r.amz("X-Amz-Storage-Class") == "" && r.amz("X-Amz-Website-Redirect-Location") == "" {
+		return nil, nil, s3err.Newf("InvalidRequest", "This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, storage class, website redirect location or encryption attributes.")
+	}
+	headers, tags, err := r.stored()
+	if err != nil {
+		return nil, nil, err
+	}
+	if !replace {
+		redirect := headers.WebsiteRedirect // is never copied
+		headers = &event.Headers{}
+		if h := src.object.Headers; h != nil {
+			headers = h
+		}
+		headers.WebsiteRedirect = redirect
+	}
+	if !replaceTags {
+		tags = src.object.Tags
+		if tags == nil {
+			tags = &event.Tags{}
+		}
+	}
+	return headers, tags, nil
+}
+
+// directive reads COPY (the default) or REPLACE.
+func directive(v, name string) (replace bool, err error) {
+	switch v {
+	case "", "COPY":
+		return false, nil
+	case "REPLACE":
+		return true, nil
+	}
+	return false, s3err.Newf("InvalidArgument", "Unknown %s.", strings.TrimPrefix(name, "x-amz-")).
+		With("ArgumentName", name).With("ArgumentValue", v)
+}
+
+// copyChecksum is the checksum that the copy keeps: the source's, unless the
+// client asks for one that the source does not have. Then its bytes are read.
+func (s *Server) copyChecksum(ctx context.Context, r *Request, src *fsm.Object) (*event.Checksum, error) {
+	name := r.amz("X-Amz-Checksum-Algorithm")
+	if name == "" {
+		return src.Checksum, nil
+	}
+	algorithm, err := checksum.ParseAlgorithm(name)
+	if err != nil {
+		return nil, err
+	}
+	if src.Checksum.GetAlgorithm() == algorithm && !src.Checksum.GetComposite() {
+		return src.Checksum, nil
+	}
+	segments, _, err := r.view.Body(src)
+	if err != nil {
+		return nil, err
+	}
+	read, err := s.digestRange(ctx, r, segments, byteRange{0, int64(src.Size)}, algorithm)
+	if err != nil {
+		return nil, err
+	}
+	return read.checksum, nil
+}
+
+// digestRange reads a range of a body for its digests. It closes the view.
+func (s *Server) digestRange(ctx context.Context, r *Request, segments []*event.Segment, rng byteRange, algorithm event.ChecksumAlgorithm) (*received, error) {
+	pieces, err := r.pieces(segments, rng)
+	if err != nil {
+		return nil, err
+	}
+	r.closeView()
+	d := checksum.New(checksum.Want{Algorithm: algorithm, Size: rng.length})
+	if len(pieces) > 0 {
+		body, err := s.openPieces(ctx, pieces)
+		if err != nil {
+			return nil, err
+		}
+		_, err = body.WriteTo(d)
+		if err := errors.Join(err, body.Close()); err != nil {
+			return nil, err
+		}
+	}
+	return receivedOf(d.Sums(), rng.length), nil
+}

@@ -1,0 +1,355 @@
+package s3api
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"ironman/fsm"
+	"ironman/s3api/checksum"
+	"ironman/s3api/s3err"
+	"ironman/s3api/s3xml"
+	"ironman/wal/event"
+)
+
+// Limits of multipart uploads.
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
+const (
+	maxPartNumber  = 10000
+	minPartBytes   = 5 << 20 // but for the last
+	maxObjectBytes = 50 << 40
+)
+
+// createMultipartUpload begins an upload.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateMultipartUpload.html
+func (s *Server) createMultipartUpload(ctx context.Context, r *Request) (*Response, error) {
+	put, err := r.newPut()
+	if err != nil {
+		return nil, err
+	}
+	headers, tags, err := r.stored()
+	if err != nil {
+		return nil, err
+	}
+	algorithm, composite, err := checksum.ExpectUpload(r.HTTP.Header)
+	if err != nil {
+		return nil, err
+	}
+	r.closeView()
+	d := event.NewDraft(nil, &event.Statement_UploadCreated{UploadCreated: &event.UploadCreated{
+		Bucket: put.Bucket, Owner: put.Owner, Initiator: r.principalID(), Acl: put.Acl, StorageClass: put.StorageClass,
+		ChecksumAlgorithm: algorithm, ChecksumComposite: composite,
+	}}).AddText(event.ItemKind_ITEM_KIND_KEY, 0, r.Key).
+		AddMessage(event.ItemKind_ITEM_KIND_HEADERS, 0, headers).
+		AddMessage(event.ItemKind_ITEM_KIND_TAGS, 0, tags)
+	o, err := s.propose(ctx, r, d)
+	if err != nil {
+		return nil, err
+	}
+	resp := &Response{Header: http.Header{}, XML: &s3xml.InitiateMultipartUploadResult{Bucket: r.Bucket, Key: r.Key, UploadID: o.Version.ID()}}
+	if algorithm != noChecksum {
+		resp.Header.Set("X-Amz-Checksum-Algorithm", checksum.Name(algorithm))
+		resp.Header.Set("X-Amz-Checksum-Type", checksumType(composite))
+	}
+	return resp, nil
+}
+
+// upload finds the open upload that the query names.
+func (r *Request) upload() (*fsm.Upload, error) {
+	id, ok := event.ParseVersionID(r.Query.Get("uploadId"))
+	if !ok {
+		return nil, noSuchUpload(r)
+	}
+	u, err := r.view.Upload(r.bucket.Bucket, r.Key, id)
+	if err == nil && u == nil {
+		err = noSuchUpload(r)
+	}
+	return u, err
+}
+
+func noSuchUpload(r *Request) error {
+	return s3err.New("NoSuchUpload").With("UploadId", r.Query.Get("uploadId"))
+}
+
+// partNumber reads the number of a part.
+func (r *Request) partNumber() (uint32, error) {
+	n, err := strconv.Atoi(r.Query.Get("partNumber"))
+	if err != nil || n < 1 || n > maxPartNumber {
+		return 0, s3err.Newf("InvalidArgument", "Part number must be an integer between 1 and 10000, inclusive").
+			With("ArgumentName", "partNumber").With("ArgumentValue", r.Query.Get("partNumber"))
+	}
+	return uint32(n), nil
+}
+
+// uploadPart stores a part.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPart.html
+func (s *Server) uploadPart(ctx context.Context, r *Request) (*Response, error) {
+	number, err := r.partNumber()
+	if err != nil {
+		return nil, err
+	}
+	if err := r.refuseUnservedHeaders(); err != nil {
+		return nil, err
+	}
+	u, err := r.upload()
+	if err != nil {
+		return nil, err
+	}
+	if err := r.checkPartAlgorithm(u); err != nil {
+		return nil, err
+	}
+	r.closeView()
+	blobs, body, err := s.receive(ctx, r, u.ChecksumAlgorithm)
+	if err != nil {
+		return nil, err
+	}
+	d := event.NewDraft(nil, &event.Statement_PartPut{PartPut: &event.PartPut{
+		Bucket: r.bucket.Bucket, Upload: u.Upload, Number: number, Blobs: blobs,
+		Size: uint64(body.size), Etag: body.etag, Checksum: body.checksum,
+	}}).AddText(event.ItemKind_ITEM_KIND_KEY, 0, r.Key)
+	if _, err := s.propose(ctx, r, d); err != nil {
+		s.abandon(blobs)
+		return nil, err
+	}
+	resp := &Response{Header: http.Header{"Etag": {`"` + body.etag + `"`}}}
+	setPartChecksum(resp.Header, body.checksum)
+	return resp, nil
+}
+
+// uploadPartCopy makes a part of a range of another object, by reference. Its
+// entity tag is then not the MD5 of its bytes, which nobody has read; where the
+// upload wants checksums they are read, and it is.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPartCopy.html
+func (s *Server) uploadPartCopy(ctx context.Context, r *Request) (*Response, error) {
+	number, err := r.partNumber()
+	if err != nil {
+		return nil, err
+	}
+	if err := r.refuseUnservedHeaders(); err != nil {
+		return nil, err
+	}
+	u, err := r.upload()
+	if err != nil {
+		return nil, err
+	}
+	src, err := s.copySource(r)
+	if err != nil {
+		return nil, err
+	}
+	rng, err := r.copyRange(int64(src.object.Size))
+	if err != nil {
+		return nil, err
+	}
+	segments, _, err := r.view.Body(src.object)
+	if err != nil {
+		return nil, err
+	}
+	read := &received{size: rng.length, etag: copiedTag(src.object, rng)}
+	if u.ChecksumAlgorithm != noChecksum {
+		if read, err = s.digestRange(ctx, r, segments, rng, u.ChecksumAlgorithm); err != nil {
+			return nil, err
+		}
+	}
+	r.closeView()
+	d := event.NewDraft(nil, &event.Statement_PartPut{PartPut: &event.PartPut{
+		Bucket: r.bucket.Bucket, Upload: u.Upload, Number: number, Source: src.pin(), Segments: cutSegments(segments, rng),
+		Size: uint64(rng.length), Etag: read.etag, Checksum: read.checksum,
+	}}).AddText(event.ItemKind_ITEM_KIND_KEY, 0, r.Key).AddText(event.ItemKind_ITEM_KIND_SOURCE_KEY, 0, src.key)
+	o, err := s.propose(ctx, r, d)
+	if err != nil {
+		return nil, err
+	}
+	out := &s3xml.CopyPartResult{ETag: s3xml.ETag(read.etag), LastModified: s3xml.Time(o.Time)}
+	if read.checksum != nil {
+		out.Checksums = checksumsXML(read.checksum, read.etag)
+	}
+	return &Response{XML: out}, nil
+}
+
+// copyRange reads x-amz-copy-source-range, which must lie inside the source.
+func (r *Request) copyRange(size int64) (byteRange, error) {
+	v := r.amz("X-Amz-Copy-Source-Range")
+	if v == "" {
+		return byteRange{0, size}, nil
+	}
+	spec, found := strings.CutPrefix(v, "bytes=")
+	first, last, cut := strings.Cut(spec, "-")
+	from, ok1 := digits(first)
+	to, ok2 := digits(last)
+	if !found || !cut || !ok1 || !ok2 || from > to {
+		return byteRange{}, s3err.Newf("InvalidArgument", "The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are the zero-based offsets of the first and last bytes to copy").
+			With("ArgumentName", "x-amz-copy-source-range").With("ArgumentValue", v)
+	}
+	if to >= size {
+		return byteRange{}, s3err.Newf("InvalidRange", "Range specified is not valid for source object of size: %d", size)
+	}
+	return byteRange{from, to - from + 1}, nil
+}
+
+// cutSegments takes a range out of a body.
+func cutSegments(segments []*event.Segment, rng byteRange) []*event.Segment {
+	var out []*event.Segment
+	skip, left := rng.offset, rng.length
+	for _, s := range segments {
+		n := int64(s.Length)
+		if skip >= n {
+			skip -= n
+			continue
+		}
+		take := min(n-skip, left)
+		if take == 0 {
+			break
+		}
+		out = append(out, &event.Segment{Blob: s.Blob, Offset: s.Offset + uint64(skip), Length: uint64(take)})
+		skip, left = 0, left-take
+	}
+	return out
+}
+
+// copiedTag is the entity tag of a range that is copied by reference: the
+// source's own for all of a plain object, else one that names source and range.
+func copiedTag(o *fsm.Object, rng byteRange) string {
+	if rng.length == int64(o.Size) && !strings.Contains(o.Etag, "-") {
+		return o.Etag
+	}
+	d := checksum.New(checksum.Want{})
+	d.Write([]byte(o.Etag + " " + o.Version.ID() + " " + i64toa(rng.offset) + " " + i64toa(rng.length)))
+	return checksum.ETag(d.Sums().MD5)
+}
+
+// completeMultipartUpload makes an object of parts.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html
+func (s *Server) completeMultipartUpload(ctx context.Context, r *Request) (*Response, error) {
+	r.takeObjectChecksum()
+	var doc s3xml.CompleteMultipartUpload
+	if err := r.decodeXML(s3xml.MaxCompleteBody, &doc); err != nil {
+		return nil, err
+	}
+	condition, err := r.writeCondition()
+	if err != nil {
+		return nil, err
+	}
+	id, ok := event.ParseVersionID(r.Query.Get("uploadId"))
+	if !ok {
+		return nil, noSuchUpload(r)
+	}
+	u, err := r.view.Upload(r.bucket.Bucket, r.Key, id)
+	if err != nil {
+		return nil, err
+	}
+	if u == nil {
+		return s.completedBefore(r, id)
+	}
+	done, err := r.assemble(u, &doc)
+	if err != nil {
+		return nil, err
+	}
+	old, err := r.view.Object(r.bucket.Bucket, r.Key)
+	if err != nil {
+		return nil, err
+	}
+	if err := foreseen(condition, old); err != nil {
+		return nil, err
+	}
+	r.closeView()
+	done.Condition = condition
+	d := event.NewDraft(nil, &event.Statement_UploadCompleted{UploadCompleted: done}).AddText(event.ItemKind_ITEM_KIND_KEY, 0, r.Key)
+	o, err := s.propose(ctx, r, d)
+	if err != nil {
+		return nil, err
+	}
+	return r.completed(o.Etag, done.Checksum), nil
+}
+
+// completedBefore answers a repeated completion as the first was, for as long as
+// its object is there.
+func (s *Server) completedBefore(r *Request, id *event.Version) (*Response, error) {
+	o, err := r.view.Object(r.bucket.Bucket, r.Key)
+	if err != nil {
+		return nil, err
+	}
+	if o == nil || !o.Upload.Same(id) {
+		return nil, noSuchUpload(r)
+	}
+	return r.completed(o.Etag, o.Checksum), nil
+}
+
+func (r *Request) completed(etag string, c *event.Checksum) *Response {
+	out := &s3xml.CompleteMultipartUploadResult{
+		Location: "http://" + r.HTTP.Host + r.HTTP.URL.EscapedPath(), Bucket: r.Bucket, Key: r.Key, ETag: s3xml.ETag(etag),
+	}
+	if r.HTTP.TLS != nil {
+		out.Location = strings.Replace(out.Location, "http:", "https:", 1)
+	}
+	if c != nil {
+		out.Checksums, out.ChecksumType = checksumsXML(c, etag), checksumType(c.Composite)
+	}
+	return &Response{XML: out}
+}
+
+// assemble judges the parts that the client lists against those stored.
+func (r *Request) assemble(u *fsm.Upload, doc *s3xml.CompleteMultipartUpload) (*event.UploadCompleted, error) {
+	if len(doc.Parts) == 0 {
+		return nil, s3err.New("MalformedXML")
+	}
+	done := &event.UploadCompleted{Bucket: r.bucket.Bucket, Upload: u.Upload}
+	sum := &completion{upload: u}
+	last := 0
+	for i, p := range doc.Parts {
+		if p.PartNumber <= last {
+			return nil, s3err.New("InvalidPartOrder").With("UploadId", u.Upload.ID())
+		}
+		last = p.PartNumber
+		if p.PartNumber > maxPartNumber {
+			return nil, invalidPart(u, &p)
+		}
+		part, err := r.view.Part(u.Upload, uint32(p.PartNumber))
+		if err != nil {
+			return nil, err
+		}
+		if part == nil || !strings.EqualFold(part.Etag, string(p.ETag)) {
+			return nil, invalidPart(u, &p)
+		}
+		if part.Size < minPartBytes && i < len(doc.Parts)-1 {
+			return nil, s3err.New("EntityTooSmall").With("ProposedSize", strconv.FormatUint(part.Size, 10)).
+				With("MinSizeAllowed", itoa(minPartBytes)).With("PartNumber", itoa(p.PartNumber)).With("ETag", part.Etag)
+		}
+		if err := sum.add(part, &p); err != nil {
+			return nil, err
+		}
+		done.Size += part.Size
+		done.Parts = append(done.Parts, &event.CompletedPart{Number: part.Number, Seq: part.Seq})
+	}
+	if done.Size > maxObjectBytes {
+		return nil, s3err.New("EntityTooLarge")
+	}
+	if v := r.HTTP.Header.Get("X-Amz-Mp-Object-Size"); v != "" && v != strconv.FormatUint(done.Size, 10) {
+		return nil, s3err.Newf("InvalidRequest", "The provided 'x-amz-mp-object-size' header value %s does not match what was computed: %d", v, done.Size)
+	}
+	var err error
+	done.Etag, done.Checksum, err = sum.finish(r)
+	return done, err
+}
+
+func invalidPart(u *fsm.Upload, p *s3xml.CompletedPart) error {
+	return s3err.New("InvalidPart").With("UploadId", u.Upload.ID()).
+		With("PartNumber", itoa(p.PartNumber)).With("ETag", string(p.ETag))
+}
+
+// abortMultipartUpload forgets an upload.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/API_AbortMultipartUpload.html
+func (s *Server) abortMultipartUpload(ctx context.Context, r *Request) (*Response, error) {
+	u, err := r.upload()
+	if err != nil {
+		return nil, err
+	}
+	r.closeView()
+	_, err = s.propose(ctx, r, event.NewDraft(nil, &event.Statement_UploadAborted{UploadAborted: &event.UploadAborted{
+		Bucket: r.bucket.Bucket, Upload: u.Upload,
+	}}).AddText(event.ItemKind_ITEM_KIND_KEY, 0, r.Key))
+	if err != nil {
+		return nil, err
+	}
+	return noContent(), nil
+}

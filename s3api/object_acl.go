@@ -1,0 +1,27 @@
+package s3api
+
+import (
+	"context"
+
+	"ironman/wal/event"
+)
+
+// getObjectACL returns the access control list of an object.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObjectAcl.html
+func (s *Server) getObjectACL(_ context.Context, r *Request) (*Response, error) {
+	return &Response{XML: r.aclXML(r.object.Acl)}, nil
+}
+
+// putObjectACL replaces the access control list of an object.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObjectAcl.html
+func (s *Server) putObjectACL(ctx context.Context, r *Request) (*Response, error) {
+	acl, err := r.newACL(r.object.Owner, r.bucket.Owner, false)
+	if err != nil {
+		return nil, err
+	}
+	r.closeView()
+	_, err = s.propose(ctx, r, event.NewDraft(nil, &event.Statement_ObjectAclSet{ObjectAclSet: &event.ObjectACLSet{
+		Bucket: r.bucket.Bucket, Version: r.object.Version, Acl: acl,
+	}}).AddText(event.ItemKind_ITEM_KIND_KEY, 0, r.Key))
+	return &Response{}, err
+}

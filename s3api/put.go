@@ -1,0 +1,69 @@
+package s3api
+
+import (
+	"context"
+	"net/http"
+
+	"ironman/wal/event"
+)
+
+// maxPutBytes is the largest object of one PUT, and the largest part.
+const maxPutBytes = 5 << 30
+
+// putObject stores an object.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html
+func (s *Server) putObject(ctx context.Context, r *Request) (*Response, error) {
+	put, err := r.newPut()
+	if err != nil {
+		return nil, err
+	}
+	headers, tags, err := r.stored()
+	if err != nil {
+		return nil, err
+	}
+	old, err := r.view.Object(r.bucket.Bucket, r.Key)
+	if err != nil {
+		return nil, err
+	}
+	if err := foreseen(put.Condition, old); err != nil {
+		return nil, err
+	}
+	r.closeView()
+	blobs, body, err := s.receive(ctx, r, noChecksum)
+	if err != nil {
+		return nil, err
+	}
+	put.Blobs, put.Size, put.Etag, put.Checksum = blobs, uint64(body.size), body.etag, body.checksum
+	d := event.NewDraft(nil, &event.Statement_ObjectPut{ObjectPut: put}).
+		AddText(event.ItemKind_ITEM_KIND_KEY, 0, r.Key).
+		AddMessage(event.ItemKind_ITEM_KIND_HEADERS, 0, headers).
+		AddMessage(event.ItemKind_ITEM_KIND_TAGS, 0, tags)
+	if _, err := s.propose(ctx, r, d); err != nil {
+		s.abandon(blobs)
+		return nil, err
+	}
+	resp := &Response{Header: http.Header{"Etag": {`"` + put.Etag + `"`}}}
+	setChecksum(resp.Header, put.Checksum, put.Etag)
+	return resp, nil
+}
+
+// newPut reads what PutObject, CopyObject and CreateMultipartUpload share.
+func (r *Request) newPut() (*event.ObjectPut, error) {
+	if err := r.refuseUnservedHeaders(); err != nil {
+		return nil, err
+	}
+	owner := r.principal.Owner()
+	acl, err := r.headerACL(owner, r.bucket.Owner, false)
+	if err != nil {
+		return nil, err
+	}
+	class, err := r.storageClassHeader()
+	if err != nil {
+		return nil, err
+	}
+	c, err := r.writeCondition()
+	if err != nil {
+		return nil, err
+	}
+	return &event.ObjectPut{Bucket: r.bucket.Bucket, Owner: owner, Acl: acl, StorageClass: class, Condition: c}, nil
+}

@@ -1,0 +1,138 @@
+package s3api
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/url"
+
+	"ironman/fsm"
+	"ironman/s3api/access"
+	"ironman/s3api/s3err"
+	"ironman/s3api/sig"
+	"ironman/wal/event"
+)
+
+// Request is the one parsed form of a request: what is authenticated is what is
+// authorised, stored and audited.
+type Request struct {
+	HTTP        *http.Request
+	ID          [event.RequestIDBytes]byte
+	Bucket, Key string
+	Query       url.Values
+
+	op        *operation
+	identity  *sig.Identity
+	principal access.Principal
+	account   *fsm.Account // nil: anonymous
+	user      string       // principal id of a user of the account; "": the account itself
+	names     map[string]string
+	reason    *event.Reason
+
+	view      *fsm.View
+	cluster   *fsm.Cluster
+	bucket    *fsm.Bucket
+	object    *fsm.Object
+	viewedSeq uint64
+
+	server         *Server
+	responseHeader http.Header
+	errorHeader    http.Header // sent with an error only
+	received       int64       // bytes of body taken
+	// completeChecksum holds the object checksums of CompleteMultipartUpload by header.
+	completeChecksum map[string]string
+}
+
+// Operation is Amazon's name of what is asked for; "" before it is known.
+func (r *Request) Operation() string {
+	if r.op == nil {
+		return ""
+	}
+	return r.op.name
+}
+
+// AccessKey is the id that signed; "" if anonymous or not yet known.
+func (r *Request) AccessKey() string {
+	if r.identity == nil {
+		return ""
+	}
+	return r.identity.AccessKey
+}
+
+// resource is the path as errors name it.
+func (r *Request) resource() string {
+	switch {
+	case r.Bucket == "":
+		return "/"
+	case r.Key == "":
+		return "/" + r.Bucket
+	}
+	return "/" + r.Bucket + "/" + r.Key
+}
+
+// route settles bucket, key and operation.
+func (s *Server) route(r *Request) error {
+	m, err := s.router.find(r.HTTP, s.Domains)
+	if err != nil {
+		return err
+	}
+	r.Bucket, r.Key = m.bucket, m.key
+	if r.Query, err = url.ParseQuery(r.HTTP.URL.RawQuery); err != nil {
+		return s3err.New("InvalidURI")
+	}
+	if r.op, err = m.choose(r.Query, r.HTTP.Header); err != nil {
+		return err
+	}
+	if len(r.Key) > maxKeyBytes {
+		return s3err.New("KeyTooLongError").With("Size", itoa(len(r.Key))).With("MaxSizeAllowed", itoa(maxKeyBytes))
+	}
+	return nil
+}
+
+// maxKeyBytes is the longest object key.
+const maxKeyBytes = 1024
+
+func (r *Request) openView(ctx context.Context) error {
+	v, err := r.server.Views.View(ctx)
+	if err != nil {
+		return err
+	}
+	r.view = v
+	r.viewedSeq = v.Applied().Next
+	r.cluster, err = v.Cluster()
+	return err
+}
+
+// closeView gives the view back before anything that takes long. Safe to repeat.
+func (r *Request) closeView() {
+	if r.view == nil {
+		return
+	}
+	if err := r.view.Close(); err != nil {
+		r.server.Logger.Error("closing a view", "request", r.RequestID(), "err", err)
+	}
+	r.view = nil
+}
+
+// header is that of the event this request proposes.
+func (r *Request) header() *event.Header {
+	return &event.Header{
+		FeatureLevel: r.cluster.GetFeatureLevel(), RequestId: r.ID[:], Principal: r.principalID(),
+		Base: r.viewedSeq, Reason: r.reason, Operation: r.op.name,
+	}
+}
+
+// principalID is the opaque id of who asks; "" for anonymous.
+func (r *Request) principalID() string {
+	return r.principal.ID()
+}
+
+// client is where the request came from, as the audit keeps it.
+func (r *Request) client() *event.Client {
+	host, _, err := net.SplitHostPort(r.HTTP.RemoteAddr)
+	if err != nil {
+		host = r.HTTP.RemoteAddr
+	}
+	agent := r.HTTP.UserAgent()
+	return &event.Client{Address: host, UserAgent: agent[:min(len(agent), 256)], AccessKey: r.AccessKey()}
+}

@@ -1,0 +1,252 @@
+package s3api
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"ironman/s3api/checksum"
+	"ironman/s3api/s3err"
+	"ironman/s3api/s3xml"
+	"ironman/s3api/sig"
+	"ironman/wal/event"
+)
+
+// Options of a Server.
+type Options struct {
+	Log     Log
+	Views   Views
+	Blobs   Blobs
+	Secrets Secrets
+	Region  string
+	// Domains under which buckets are addressed as hosts; none: only by path.
+	Domains []string
+	Now     func() time.Time
+	Logger  *slog.Logger
+	// Observe is told of every answered request (metrics); may be nil.
+	Observe func(operation string, status int, took time.Duration, received, sent int64)
+	// HostID is sent as x-amz-id-2.
+	HostID string
+}
+
+// Server serves S3. It keeps no state of its own but caches.
+type Server struct {
+	Options
+	router   *router
+	verifier *sig.Verifier
+	blocks   checksum.Pool
+}
+
+// New makes a Server.
+func New(o Options) *Server {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{Options: o, router: newRouter(operations())}
+	s.verifier = s.newVerifier()
+	return s
+}
+
+// Response is what a handler answers with.
+type Response struct {
+	Status int // 200 if 0
+	Header http.Header
+	// XML is the document of the body; or Body its bytes, Length of them.
+	XML    s3xml.Response
+	Body   bodyReader
+	Length int64
+}
+
+func noContent() *Response { return &Response{Status: http.StatusNoContent} }
+
+// ServeHTTP takes a request through its steps, each once.
+func (s *Server) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
+	start := s.Now()
+	r := &Request{HTTP: hr, server: s, responseHeader: w.Header()}
+	rand.Read(r.ID[:]) // never fails (crypto/rand)
+	h := w.Header()
+	h.Set("Server", "IronMan-S3")
+	h.Set("X-Amz-Request-Id", r.RequestID())
+	h.Set("X-Amz-Id-2", s.HostID)
+	out := &answer{w: w}
+	defer s.finish(out, r, start)
+	resp, err := s.serve(hr.Context(), r)
+	r.closeView()
+	if err != nil {
+		s.refuse(out, r, err)
+		return
+	}
+	s.answer(out, r, resp)
+}
+
+// serve is everything before the answer.
+func (s *Server) serve(ctx context.Context, r *Request) (*Response, error) {
+	if err := s.route(r); err != nil {
+		return nil, err
+	}
+	if err := r.openView(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.authenticate(ctx, r); err != nil {
+		return nil, err
+	}
+	if err := s.admit(r); err != nil {
+		return nil, err
+	}
+	return r.op.handle(s, ctx, r)
+}
+
+// finish answers for a handler that panicked, and counts the request.
+func (s *Server) finish(out *answer, r *Request, start time.Time) {
+	if p := recover(); p != nil {
+		if p == http.ErrAbortHandler {
+			s.observe(out, r, start)
+			panic(p)
+		}
+		s.Logger.Error("a handler panicked", "request", r.RequestID(), "operation", r.Operation(), "panic", p, "stack", string(debug.Stack()))
+		r.closeView()
+		if out.status != 0 { // too late for an error: the connection must break
+			s.observe(out, r, start)
+			panic(http.ErrAbortHandler)
+		}
+		s.refuse(out, r, s3err.New("InternalError"))
+	}
+	s.observe(out, r, start)
+}
+
+func (s *Server) observe(out *answer, r *Request, start time.Time) {
+	took := s.Now().Sub(start)
+	if s.Observe != nil {
+		s.Observe(r.Operation(), out.status, took, r.received, out.sent)
+	}
+	s.Logger.Debug("request", "request", r.RequestID(), "operation", r.Operation(), "status", out.status,
+		"took", took, "access_key", r.AccessKey())
+}
+
+// answer writes a success.
+func (s *Server) answer(out *answer, r *Request, resp *Response) {
+	h := out.w.Header()
+	for k, v := range resp.Header {
+		h[k] = v
+	}
+	status := resp.Status
+	if status == 0 {
+		status = http.StatusOK
+	}
+	switch {
+	case resp.XML != nil:
+		b := s3xml.Encode(resp.XML)
+		h.Set("Content-Type", "application/xml")
+		h.Set("Content-Length", strconv.Itoa(len(b)))
+		out.begin(status)
+		out.write(b)
+	case resp.Body != nil:
+		h.Set("Content-Length", strconv.FormatInt(resp.Length, 10))
+		out.begin(status)
+		s.stream(out, r, resp)
+	default:
+		if r.HTTP.Method != http.MethodHead && status != http.StatusNoContent && status != http.StatusNotModified {
+			h.Set("Content-Length", "0")
+		}
+		out.begin(status)
+	}
+}
+
+// stream sends a body. A failure breaks the connection: a client must never take
+// what it got for the whole.
+func (s *Server) stream(out *answer, r *Request, resp *Response) {
+	n, err := resp.Body.WriteTo(out)
+	closeErr := resp.Body.Close()
+	if err == nil && n != resp.Length {
+		err = errShortBody
+	}
+	if err != nil {
+		level := slog.LevelError
+		if r.HTTP.Context().Err() != nil || out.failed {
+			level = slog.LevelDebug // the client went away
+		}
+		s.Logger.Log(context.Background(), level, "a body was not sent whole", "request", r.RequestID(), "sent", n, "of", resp.Length, "err", err)
+		panic(http.ErrAbortHandler)
+	}
+	if closeErr != nil {
+		s.Logger.Warn("closing a body", "request", r.RequestID(), "err", closeErr)
+	}
+}
+
+// refuse writes an error as Amazon would.
+func (s *Server) refuse(out *answer, r *Request, err error) {
+	e := clientError(err)
+	if e.Status >= 500 && e.Status != http.StatusNotImplemented {
+		s.Logger.Error("request failed", "request", r.RequestID(), "operation", r.Operation(), "code", e.Code, "err", err)
+	}
+	h := out.w.Header()
+	if e.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(e.RetryAfter))
+	}
+	for k, v := range r.errorHeader {
+		h[k] = v
+	}
+	if e.Status == http.StatusNotModified {
+		out.begin(e.Status)
+		return
+	}
+	// What is left of the body is not read: net/http reads a little of it and
+	// closes the connection if there is more.
+	h.Set("Content-Type", "application/xml")
+	if r.HTTP.Method == http.MethodHead {
+		out.begin(e.Status)
+		return
+	}
+	b := s3err.Document(e, r.RequestID(), s.HostID, r.resource())
+	h.Set("Content-Length", strconv.Itoa(len(b)))
+	out.begin(e.Status)
+	out.write(b)
+}
+
+// answer is the response being written.
+type answer struct {
+	w      http.ResponseWriter
+	status int
+	sent   int64
+	failed bool // the client did not take it
+}
+
+func (a *answer) begin(status int) {
+	if a.status == 0 {
+		a.status = status
+		a.w.WriteHeader(status)
+	}
+}
+
+func (a *answer) write(b []byte) { a.Write(b) }
+
+// Write implements io.Writer for bodies.
+func (a *answer) Write(b []byte) (int, error) {
+	n, err := a.w.Write(b)
+	a.sent += int64(n)
+	a.failed = a.failed || err != nil
+	return n, err
+}
+
+// RequestID is the text form of the request id.
+func (r *Request) RequestID() string { return hex.EncodeToString(r.ID[:]) }
+
+// propose agrees on an event and turns a refusal into its S3 error.
+func (s *Server) propose(ctx context.Context, r *Request, d *event.Draft) (*event.Outcome, error) {
+	d.Statement.Header = r.header()
+	d.AddMessage(event.ItemKind_ITEM_KIND_CLIENT, 0, r.client())
+	seq, o, err := s.Log.Propose(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	r.responseHeader.Set("X-Ironman-Sequence", strconv.FormatUint(seq, 10))
+	if o.Refusal != event.Refusal_REFUSAL_NONE {
+		return o, s3err.FromRefusal(o.Refusal).About(s3err.Subject{Bucket: r.Bucket, Key: r.Key, UploadID: r.Query.Get("uploadId")})
+	}
+	return o, nil
+}

@@ -1,0 +1,147 @@
+package s3api
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"ironman/s3api/s3err"
+	"ironman/s3api/sig"
+	"ironman/wal/event"
+)
+
+// Limits of what is stored beside the bytes.
+const (
+	maxMetadataBytes = 2 << 10
+	maxTags          = 10
+	metaPrefix       = "X-Amz-Meta-"
+)
+
+func i64toa(n int64) string { return strconv.FormatInt(n, 10) }
+
+// stored reads the headers and tags that are kept with the object.
+func (r *Request) stored() (*event.Headers, *event.Tags, error) {
+	h := r.HTTP.Header
+	out := &event.Headers{
+		ContentType: h.Get("Content-Type"), ContentEncoding: sig.ContentEncoding(h),
+		ContentDisposition: h.Get("Content-Disposition"), ContentLanguage: h.Get("Content-Language"),
+		CacheControl: h.Get("Cache-Control"), Expires: h.Get("Expires"),
+		WebsiteRedirect: r.amz("X-Amz-Website-Redirect-Location"),
+	}
+	total := 0
+	for name, values := range h {
+		short, ok := strings.CutPrefix(name, metaPrefix)
+		if !ok {
+			continue
+		}
+		value := strings.Join(values, ",")
+		total += len(short) + len(value)
+		if !validHeaderValue(value) {
+			return nil, nil, s3err.Newf("InvalidArgument", "User metadata is not valid.").With("ArgumentName", strings.ToLower(name))
+		}
+		out.User = append(out.User, &event.UserHeader{Name: strings.ToLower(short), Value: value})
+	}
+	if total > maxMetadataBytes {
+		return nil, nil, s3err.New("MetadataTooLarge").With("Size", itoa(total)).With("MaxSizeAllowed", itoa(maxMetadataBytes))
+	}
+	slices.SortFunc(out.User, func(a, b *event.UserHeader) int { return strings.Compare(a.Name, b.Name) })
+	tags, err := parseTags(r.amz("X-Amz-Tagging"))
+	return out, tags, err
+}
+
+// amz reads an x-amz-* header, or the query parameter that stands for it in a
+// presigned request.
+func (r *Request) amz(name string) string {
+	if v := r.HTTP.Header.Get(name); v != "" {
+		return v
+	}
+	return r.identity.Hoisted.Get(name)
+}
+
+// parseTags reads the x-amz-tagging header: a query string.
+func parseTags(v string) (*event.Tags, error) {
+	if v == "" {
+		return &event.Tags{}, nil
+	}
+	q, err := url.ParseQuery(v)
+	if err != nil {
+		return nil, s3err.Newf("InvalidArgument", "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters without tag name duplicates.")
+	}
+	if len(q) > maxTags {
+		return nil, s3err.Newf("BadRequest", "Object tags cannot be greater than 10")
+	}
+	out := &event.Tags{}
+	for k, values := range q {
+		switch {
+		case len(values) > 1:
+			return nil, s3err.Newf("InvalidTag", "Cannot provide multiple Tags with the same key")
+		case k == "" || len([]rune(k)) > 128:
+			return nil, s3err.Newf("InvalidTag", "The TagKey you have provided is invalid")
+		case len([]rune(values[0])) > 256:
+			return nil, s3err.Newf("InvalidTag", "The TagValue you have provided is invalid")
+		}
+		out.Tags = append(out.Tags, &event.Tag{Key: k, Value: values[0]})
+	}
+	slices.SortFunc(out.Tags, func(a, b *event.Tag) int { return strings.Compare(a.Key, b.Key) })
+	return out, nil
+}
+
+// setStored puts stored headers on an answer.
+func setStored(h http.Header, s *event.Headers) {
+	h.Set("Content-Type", "binary/octet-stream")
+	if s == nil {
+		return
+	}
+	for name, v := range map[string]string{
+		"Content-Type": s.ContentType, "Content-Encoding": s.ContentEncoding,
+		"Content-Disposition": s.ContentDisposition, "Content-Language": s.ContentLanguage,
+		"Cache-Control": s.CacheControl, "Expires": s.Expires,
+		"X-Amz-Website-Redirect-Location": s.WebsiteRedirect,
+	} {
+		if v != "" {
+			h[name] = []string{v}
+		}
+	}
+	for _, u := range s.User {
+		h[http.CanonicalHeaderKey(metaPrefix+u.Name)] = []string{u.Value}
+	}
+}
+
+// validHeaderValue refuses what could break out of a header.
+func validHeaderValue(v string) bool {
+	return !strings.ContainsFunc(v, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f })
+}
+
+// storageClasses are those that are accepted; all are stored alike.
+var storageClasses = [...]string{"STANDARD", "REDUCED_REDUNDANCY"}
+
+func (r *Request) storageClassHeader() (string, error) {
+	c := r.amz("X-Amz-Storage-Class")
+	if c == "" || c == "STANDARD" {
+		return "", nil
+	}
+	if !slices.Contains(storageClasses[:], c) {
+		return "", s3err.New("InvalidStorageClass").With("StorageClassRequested", c)
+	}
+	return c, nil
+}
+
+// refuseUnservedHeaders refuses headers that ask for what is not served: never
+// silently ignored, for they promise the client something.
+func (r *Request) refuseUnservedHeaders() error {
+	for name, values := range r.HTTP.Header {
+		served := true
+		switch {
+		case strings.HasPrefix(name, "X-Amz-Server-Side-Encryption"), strings.HasPrefix(name, "X-Amz-Copy-Source-Server-Side-Encryption"),
+			strings.HasPrefix(name, "X-Amz-Object-Lock-"), name == "X-Amz-Write-Offset-Bytes":
+			served = false
+		}
+		if !served && len(values) > 0 {
+			return s3err.Newf("NotImplemented", "A header you provided implies functionality that is not implemented").
+				With("Header", strings.ToLower(name))
+		}
+	}
+	return nil
+}

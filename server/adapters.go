@@ -1,0 +1,147 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"time"
+
+	"ironman/erasure"
+	"ironman/fsm"
+	"ironman/s3api/s3err"
+	"ironman/s3api/sig"
+	"ironman/wal"
+	"ironman/wal/event"
+)
+
+// machine is the state machine as the log wants it.
+type machine struct{ *fsm.Machine }
+
+func (m machine) Apply(in []wal.Committed) []wal.Applied {
+	entries := make([]fsm.Entry, len(in))
+	for i, c := range in {
+		entries[i] = fsm.Entry{Index: c.Index, Term: c.Term, Data: c.Data}
+	}
+	results := m.Machine.Apply(entries)
+	out := make([]wal.Applied, len(results))
+	for i, r := range results {
+		out[i] = wal.Applied{Seq: r.Seq, Outcome: r.Outcome, Duplicate: r.Duplicate}
+	}
+	return out
+}
+
+func (m machine) AppliedIndex() uint64 { return m.Machine.Applied().Index }
+
+func (m machine) Checkpoint(dir string) (uint64, error) {
+	a, err := m.Machine.Checkpoint(dir)
+	return a.Index, err
+}
+
+func (m machine) Leaves(from uint64, max int) ([]wal.Leaf, error) {
+	leaves, err := m.Machine.Leaves(from, max)
+	out := make([]wal.Leaf, len(leaves))
+	for i, l := range leaves {
+		out[i] = wal.Leaf{Seq: l.Seq, Index: l.Index, Envelope: l.Envelope, Outcome: l.Outcome}
+	}
+	return out, err
+}
+
+// proposer proposes the S3 front's events.
+type proposer struct{ n *Node }
+
+// proposeTimeout bounds how long an outcome is waited for. It does not end with
+// the client's request: whether the event took effect must be known here.
+const proposeTimeout = 10 * time.Second
+
+func (p proposer) Propose(ctx context.Context, d *event.Draft) (uint64, *event.Outcome, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), proposeTimeout)
+	defer cancel()
+	d.Statement.Header.Node = p.n.identity.Node
+	b, err := d.Marshal()
+	if err != nil {
+		return 0, nil, s3err.New("EntityTooLarge").Because(err)
+	}
+	a, err := p.n.log.Propose(ctx, b)
+	if errors.Is(err, wal.ErrUnknown) {
+		a, err = p.n.resolve(ctx, d.Statement.Header.RequestId)
+	}
+	if err != nil {
+		return 0, nil, s3err.New("ServiceUnavailable").Because(err)
+	}
+	return a.Seq, a.Outcome, nil
+}
+
+// resolve settles a request whose outcome is unknown: it was applied, or it never
+// will be.
+func (n *Node) resolve(ctx context.Context, requestID []byte) (wal.Applied, error) {
+	a, err := n.proposeSystem(ctx, event.NewDraft(nil, &event.Statement_Cancel{Cancel: &event.Cancel{RequestId: requestID}}))
+	if err == nil && a.Outcome.Refusal == event.Refusal_REFUSAL_CANCELLED {
+		err = wal.ErrNotDone
+	}
+	return a, err
+}
+
+// proposeSystem proposes one of the store's own events.
+func (n *Node) proposeSystem(ctx context.Context, d *event.Draft) (wal.Applied, error) {
+	id := make([]byte, event.RequestIDBytes)
+	rand.Read(id) // never fails (crypto/rand)
+	next := n.machine.Applied().Next
+	d.Statement.Header = &event.Header{
+		FeatureLevel: event.FeatureLevel, RequestId: id, Principal: event.System, Base: next,
+		Reason: &event.Reason{Kind: event.ReasonKind_REASON_KIND_SYSTEM, View: next}, Node: n.identity.Node,
+	}
+	b, err := d.Marshal()
+	if err != nil {
+		return wal.Applied{}, err
+	}
+	return n.log.Propose(ctx, b)
+}
+
+// views shows the state at a linearizable point.
+type views struct{ n *Node }
+
+func (v views) View(ctx context.Context) (*fsm.View, error) {
+	ctx, cancel := context.WithTimeout(ctx, proposeTimeout)
+	defer cancel()
+	if err := v.n.log.Barrier(ctx); err != nil {
+		return nil, s3err.New("ServiceUnavailable").Because(err)
+	}
+	return v.n.machine.View()
+}
+
+// blobs is the store of bytes as the S3 front wants it.
+type blobs struct{ store *erasure.Store }
+
+func (b blobs) Put(ctx context.Context, r io.Reader, size int64) (*event.Blob, error) {
+	blob, err := b.store.Put(ctx, r, size, erasure.PutOptions{})
+	return blob, storageError(err)
+}
+
+func (b blobs) Abandon(blob *event.Blob) { b.store.Abandon(blob.GetId()) }
+
+func (b blobs) Open(ctx context.Context, blob *event.Blob, offset, length int64) (io.ReadCloser, error) {
+	r, err := b.store.Open(ctx, blob, uint64(offset), uint64(length))
+	return r, storageError(err)
+}
+
+// storageError gives the store's own errors their S3 codes; a reader's error
+// passes as it is.
+func storageError(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, erasure.ErrNoSpace):
+		return s3err.New("InsufficientStorage").Because(err)
+	case errors.Is(err, erasure.ErrTolerance), errors.Is(err, erasure.ErrUnavailable), errors.Is(err, erasure.ErrClosed):
+		return s3err.New("ServiceUnavailable").Because(err)
+	}
+	return err
+}
+
+// secrets opens sealed secrets.
+type secrets struct{ k *keyring }
+
+func (s secrets) Open(accessKey string, sealed []byte) (sig.Secret, error) {
+	return s.k.openSecret(accessKey, sealed)
+}

@@ -1,0 +1,114 @@
+package server
+
+import (
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/pprof"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"ironman/s3api/sig"
+	"ironman/wal/digest"
+)
+
+// adminHandler serves the admin listener. All but liveness needs the root
+// account's access key and secret key, as HTTP Basic credentials.
+func (n *Node) adminHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /-/health/live", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
+	mux.Handle("GET /-/health/ready", n.rootOnly(http.HandlerFunc(n.ready)))
+	mux.Handle("GET /-/metrics", n.rootOnly(promhttp.HandlerFor(n.metrics.registry, promhttp.HandlerOpts{})))
+	mux.Handle("GET /-/locate", n.rootOnly(http.HandlerFunc(n.locate)))
+	mux.Handle("GET /-/status", n.rootOnly(http.HandlerFunc(n.status)))
+	mux.Handle("GET /-/pprof/profile", n.rootOnly(http.HandlerFunc(pprof.Profile)))
+	mux.Handle("GET /-/pprof/heap", n.rootOnly(pprof.Handler("heap")))
+	mux.Handle("GET /-/pprof/goroutine", n.rootOnly(pprof.Handler("goroutine")))
+	return mux
+}
+
+// rootOnly authenticates the root account.
+func (n *Node) rootOnly(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		access, secret, _ := r.BasicAuth()
+		if !n.isRoot(access, secret) {
+			w.Header().Set("WWW-Authenticate", `Basic realm="ironman admin", charset="UTF-8"`)
+			http.Error(w, "the root account's access key and secret key are needed", http.StatusUnauthorized)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// isRoot compares in constant time, whether or not there is such a key.
+func (n *Node) isRoot(access, secret string) bool {
+	want, ok := n.rootSecret(access)
+	given := digest.SHA256([]byte(secret))
+	kept := digest.SHA256(want.Reveal())
+	return subtle.ConstantTimeCompare(given[:], kept[:]) == 1 && ok
+}
+
+func (n *Node) rootSecret(access string) (sig.Secret, bool) {
+	v, err := n.machine.View()
+	if err != nil {
+		return sig.Secret{}, false
+	}
+	defer v.Close()
+	k, err := v.AccessKey(access)
+	if err != nil || k == nil || !k.Active || k.Account != rootAccount || k.User != "" {
+		return sig.Secret{}, false
+	}
+	s, err := n.keyring.openSecret(access, k.SealedSecret)
+	return s, err == nil
+}
+
+func (n *Node) ready(w http.ResponseWriter, _ *http.Request) {
+	if !n.log.Leads() {
+		http.Error(w, "not ready", http.StatusServiceUnavailable)
+		return
+	}
+	w.WriteHeader(http.StatusOK)
+}
+
+// Status is what a node says of itself.
+type Status struct {
+	Node         uint32 `json:"node"`
+	Version      string `json:"version"`
+	Incarnation  uint64 `json:"incarnation"`
+	AppliedIndex uint64 `json:"applied_index"`
+	Events       uint64 `json:"events"`
+	StateDigest  string `json:"state_digest"`
+	LedgerRoot   string `json:"ledger_root"` // of all events applied
+	Archived     uint64 `json:"archived"`    // events in the ledger's files
+	Disks        []struct {
+		Number  uint32 `json:"number"`
+		Slot    uint32 `json:"slot"`
+		Failure string `json:"failure,omitempty"`
+	} `json:"disks"`
+}
+
+func (n *Node) status(w http.ResponseWriter, _ *http.Request) {
+	s, err := n.Status()
+	if err != nil {
+		n.adminError(w, err)
+		return
+	}
+	writeJSON(w, s)
+}
+
+func (n *Node) adminError(w http.ResponseWriter, err error) {
+	if errors.Is(err, errNoObject) {
+		http.Error(w, err.Error(), http.StatusNotFound)
+		return
+	}
+	n.opts.Logger.Error("admin request failed", "err", err)
+	http.Error(w, "internal error", http.StatusInternalServerError)
+}
+
+func writeJSON(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	_ = e.Encode(v) // the client went away
+}

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"ironman/server"
+)
+
+// adminFlags say which node is asked, and as whom.
+type adminFlags struct {
+	address, dir string
+	json         bool
+}
+
+func adminCommand() *cobra.Command {
+	f := &adminFlags{}
+	c := &cobra.Command{
+		Use:   "admin",
+		Short: "Ask a running node",
+		Long: `Ask a running node over its admin listener. The root keys are taken from
+IRONMAN_ROOT_ACCESS_KEY and IRONMAN_ROOT_SECRET_KEY, or from root-credentials.json in --dir.`,
+	}
+	c.PersistentFlags().StringVar(&f.address, "admin", "http://127.0.0.1:9200", "address of the node's admin listener")
+	c.PersistentFlags().StringVar(&f.dir, "dir", "", "the node's directory, to read the root keys from")
+	c.PersistentFlags().BoolVar(&f.json, "json", false, "print JSON")
+	c.AddCommand(&cobra.Command{
+		Use:   "locate BUCKET KEY",
+		Short: "Show where every shard of an object lies",
+		Args:  cobra.ExactArgs(2),
+		RunE: func(c *cobra.Command, args []string) error {
+			return f.locate(c.OutOrStdout(), args[0], args[1])
+		},
+	}, &cobra.Command{
+		Use:   "status",
+		Short: "Show where a node stands",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			var s server.Status
+			if err := f.get("/-/status", nil, &s); err != nil {
+				return err
+			}
+			return printJSON(c.OutOrStdout(), s)
+		},
+	})
+	return c
+}
+
+func (f *adminFlags) locate(out io.Writer, bucket, key string) error {
+	var where []server.ShardLocation
+	if err := f.get("/-/locate", url.Values{"bucket": {bucket}, "key": {key}}, &where); err != nil {
+		return err
+	}
+	if f.json {
+		return printJSON(out, where)
+	}
+	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(w, "BLOB\tSHARD\tK+M\tNODE\tDISK\tOFFSET\tLENGTH\tPACK")
+	for _, s := range where {
+		fmt.Fprintf(w, "%s\t%d\t%d+%d\t%d\t%d\t%d\t%d\t%s\n", s.Blob, s.Index, s.K, s.M, s.Node, s.Disk, s.Offset, s.Length, s.Path)
+	}
+	return w.Flush()
+}
+
+func printJSON(out io.Writer, v any) error {
+	e := json.NewEncoder(out)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+// keys finds the root keys.
+func (f *adminFlags) keys() (access, secret string, err error) {
+	access, secret = os.Getenv("IRONMAN_ROOT_ACCESS_KEY"), os.Getenv("IRONMAN_ROOT_SECRET_KEY")
+	if access != "" && secret != "" {
+		return access, secret, nil
+	}
+	if f.dir == "" {
+		return "", "", errors.New("set IRONMAN_ROOT_ACCESS_KEY and IRONMAN_ROOT_SECRET_KEY, or give the node's --dir")
+	}
+	b, err := os.ReadFile(filepath.Join(f.dir, "root-credentials.json"))
+	if err != nil {
+		return "", "", err
+	}
+	var c struct {
+		AccessKey string `json:"access_key"`
+		SecretKey string `json:"secret_key"`
+	}
+	if err := json.Unmarshal(b, &c); err != nil {
+		return "", "", fmt.Errorf("root-credentials.json: %w", err)
+	}
+	return c.AccessKey, c.SecretKey, nil
+}
+
+// get asks the node.
+func (f *adminFlags) get(path string, q url.Values, v any) error {
+	access, secret, err := f.keys()
+	if err != nil {
+		return err
+	}
+	address := f.address
+	if !strings.Contains(address, "://") {
+		address = "http://" + address
+	}
+	r, err := http.NewRequest(http.MethodGet, address+path+"?"+q.Encode(), nil)
+	if err != nil {
+		return err
+	}
+	r.SetBasicAuth(access, secret)
+	client := &http.Client{Timeout: 30 * time.Second}
+	resp, err := client.Do(r)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("the node answered %s: %s", resp.Status, strings.TrimSpace(string(b)))
+	}
+	return json.Unmarshal(b, v)
+}

@@ -1,0 +1,247 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/spf13/cobra"
+
+	"ironman/server"
+)
+
+// serverFlags are the flags of `ironman server`.
+type serverFlags struct {
+	dir, link, admin     string
+	disks, listen        []string
+	tlsCert, tlsKey      string
+	readyFile, region    string
+	domains              []string
+	logLevel             string
+	history, grace, stop time.Duration
+	keysFile             string
+	trial                trialFlags
+}
+
+func serverCommand() *cobra.Command {
+	f := &serverFlags{}
+	c := &cobra.Command{
+		Use:   "server --dir DIR",
+		Short: "Run a node",
+		Long: `Run a node that serves the S3 API.
+
+The first start makes the cluster. Its root keys are taken from IRONMAN_ROOT_ACCESS_KEY
+and IRONMAN_ROOT_SECRET_KEY, or generated, printed once, and kept in DIR/root-credentials.json
+(readable by its owner only). DIR/keyring.json seals the secrets of all access keys: a backup
+of DIR without it is useless.`,
+		Example: `  ironman server --dir /var/lib/ironman
+  ironman server --dir /var/lib/ironman --disks /mnt/a,/mnt/b,/mnt/c,/mnt/d,/mnt/e,/mnt/f`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return runServer(c.Context(), f, c.OutOrStdout()) },
+	}
+	fl := c.Flags()
+	fl.StringVar(&f.dir, "dir", "", "directory of the node: log, state, ledger, identity (required)")
+	fl.StringSliceVar(&f.disks, "disks", nil, "directories that hold objects, one for each physical disk, always in the same order (default DIR/disk1)")
+	fl.StringSliceVar(&f.listen, "listen", []string{"127.0.0.1:9000"}, "addresses of the S3 API")
+	fl.StringVar(&f.admin, "admin", "127.0.0.1:9200", "address of health, metrics and admin calls; empty: none")
+	fl.StringVar(&f.link, "link", "", "address at which other nodes are to find this one (recorded; a single node listens for none)")
+	fl.StringVar(&f.tlsCert, "tls-cert", "", "PEM file of the certificate chain; read again when it changes")
+	fl.StringVar(&f.tlsKey, "tls-key", "", "PEM file of the certificate's key")
+	fl.StringVar(&f.readyFile, "ready-file", "", "file that is written once the node serves: JSON with endpoints, access_key, secret_key, pids")
+	fl.StringVar(&f.region, "region", server.DefaultRegion, "region of the cluster; fixed at first start")
+	fl.StringSliceVar(&f.domains, "domains", nil, "domains under which buckets are addressed as hosts")
+	fl.DurationVar(&f.history, "history", server.DefaultHistoryRetention, "how long superseded and deleted objects are kept; fixed at first start")
+	fl.DurationVar(&f.grace, "release-grace", server.DefaultReleaseGrace, "how long bytes without references are kept for readers; fixed at first start")
+	fl.DurationVar(&f.stop, "stop-timeout", 30*time.Second, "how long requests may take to finish when the node stops")
+	fl.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
+	fl.StringVar(&f.keysFile, "keys-file", "", "JSON list of further accounts of the first start: access_key, secret_key, name, email; mode 0600")
+	f.trial.add(c)
+	_ = c.MarkFlagRequired("dir")
+	return c
+}
+
+func runServer(ctx context.Context, f *serverFlags, out io.Writer) error {
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(f.logLevel)); err != nil {
+		return fmt.Errorf("--log-level: %w", err)
+	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	o, err := f.options(log)
+	if err != nil {
+		return err
+	}
+	_, statErr := os.Stat(filepath.Join(o.Dir, "root-credentials.json"))
+	first := errors.Is(statErr, os.ErrNotExist)
+	n, err := server.Open(ctx, o)
+	if err != nil {
+		return err
+	}
+	f.announce(out, n, o, first)
+	if f.readyFile != "" {
+		if err := f.writeReady(n, o); err != nil {
+			log.Error("ready file", "err", err)
+		}
+	}
+	log.Info("serving", "s3", f.endpoints(o), "disks", len(o.Disks), "dir", o.Dir, "version", server.Version())
+	<-ctx.Done()
+	stop() // a second signal ends the process at once
+	log.Info("stopping: requests in flight finish", "limit", f.stop)
+	limit, cancel := context.WithTimeout(context.Background(), f.stop)
+	defer cancel()
+	err = n.Close(limit)
+	log.Info("stopped", "err", err)
+	return err
+}
+
+func (f *serverFlags) options(log *slog.Logger) (server.Options, error) {
+	dir, err := filepath.Abs(f.dir)
+	if err != nil {
+		return server.Options{}, err
+	}
+	o := server.Options{
+		FS: vfs.Default, Dir: dir, LinkAddress: f.link, Region: f.region, Domains: f.domains,
+		RootAccessKey: os.Getenv("IRONMAN_ROOT_ACCESS_KEY"), RootSecretKey: os.Getenv("IRONMAN_ROOT_SECRET_KEY"),
+		HistoryRetention: f.history, ReleaseGrace: f.grace, Now: time.Now, Logger: log, CheckModes: true,
+		Fatal: func(err error) {
+			log.Error("fatal: the node stops, for it must not go on", "err", err)
+			os.Exit(3)
+		},
+	}
+	if f.keysFile != "" {
+		if o.Keys, err = server.ReadKeys(vfs.Default, f.keysFile, true); err != nil {
+			return o, err
+		}
+	}
+	if err := f.trial.apply(&o); err != nil {
+		return o, err
+	}
+	if f.history < 0 || f.grace < 0 {
+		return o, errors.New("--history and --release-grace must not be negative")
+	}
+	for _, d := range f.disks {
+		abs, err := filepath.Abs(d)
+		if err != nil {
+			return o, err
+		}
+		o.Disks = append(o.Disks, abs)
+	}
+	if len(o.Disks) == 0 {
+		o.Disks = []string{filepath.Join(dir, "disk1")}
+	}
+	if o.TLS, err = f.tls(); err != nil {
+		return o, err
+	}
+	return o, f.openListeners(&o)
+}
+
+func (f *serverFlags) openListeners(o *server.Options) error {
+	for _, a := range f.listen {
+		l, err := net.Listen("tcp", a)
+		if err != nil {
+			return fmt.Errorf("--listen: %w", err)
+		}
+		o.S3 = append(o.S3, l)
+	}
+	if f.admin == "" {
+		return nil
+	}
+	l, err := net.Listen("tcp", f.admin)
+	if err != nil {
+		return fmt.Errorf("--admin: %w", err)
+	}
+	o.Admin = l
+	return nil
+}
+
+// tls reads the certificate, and reads it again whenever its file changes.
+func (f *serverFlags) tls() (*tls.Config, error) {
+	if f.tlsCert == "" && f.tlsKey == "" {
+		return nil, nil
+	}
+	if f.tlsCert == "" || f.tlsKey == "" {
+		return nil, errors.New("give both --tls-cert and --tls-key, or neither")
+	}
+	r := &certificate{cert: f.tlsCert, key: f.tlsKey}
+	if _, err := r.get(nil); err != nil {
+		return nil, err
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: r.get, NextProtos: []string{"http/1.1"}}, nil
+}
+
+func (f *serverFlags) endpoints(o server.Options) []string {
+	scheme := "http://"
+	if o.TLS != nil {
+		scheme = "https://"
+	}
+	var out []string
+	for _, l := range o.S3 {
+		out = append(out, scheme+l.Addr().String())
+	}
+	return out
+}
+
+// announce prints what a person needs to use the node.
+func (f *serverFlags) announce(out io.Writer, n *server.Node, o server.Options, first bool) {
+	access, secret := n.Credentials()
+	endpoint := f.endpoints(o)[0]
+	fmt.Fprintf(out, "IronMan-S3 serves %s\n", endpoint)
+	if !first {
+		fmt.Fprintf(out, "Root keys: in %s\n", filepath.Join(o.Dir, "root-credentials.json"))
+		return
+	}
+	fmt.Fprintf(out, `
+The root keys, printed this once (also in %s):
+
+  export AWS_ACCESS_KEY_ID=%s
+  export AWS_SECRET_ACCESS_KEY=%s
+  export AWS_DEFAULT_REGION=%s
+  export AWS_ENDPOINT_URL=%s
+
+Try it:
+
+  aws s3 mb s3://first
+  aws s3 cp README.md s3://first/
+  aws s3 ls s3://first/
+
+`, filepath.Join(o.Dir, "root-credentials.json"), access, secret, o.Region, endpoint)
+}
+
+// writeReady tells other programs that the node serves, and how to reach it.
+func (f *serverFlags) writeReady(n *server.Node, o server.Options) error {
+	access, secret := n.Credentials()
+	ready := struct {
+		Endpoints []string `json:"endpoints"`
+		Admin     string   `json:"admin,omitempty"`
+		AccessKey string   `json:"access_key"`
+		SecretKey string   `json:"secret_key"`
+		PIDs      []int    `json:"pids"`
+	}{f.endpoints(o), "", access, secret, []int{os.Getpid()}}
+	if o.Admin != nil {
+		ready.Admin = o.Admin.Addr().String()
+	}
+	b, err := json.MarshalIndent(ready, "", "  ")
+	if err != nil {
+		return err
+	}
+	tmp := f.readyFile + ".tmp"
+	if err := os.WriteFile(tmp, append(b, '\n'), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(tmp, f.readyFile)
+}

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/spf13/cobra"
+
+	"ironman/server"
+)
+
+// trialFlags are hidden flags for trials: small files, so that little work makes
+// many of them, and a named failpoint.
+type trialFlags struct {
+	segmentBytes    int64
+	snapshotEntries uint64
+	failpoint       string
+}
+
+func (f *trialFlags) add(c *cobra.Command) {
+	fl := c.Flags()
+	fl.Int64Var(&f.segmentBytes, "log-segment-bytes", 0, "size of a log file")
+	fl.Uint64Var(&f.snapshotEntries, "snapshot-entries", 0, "log entries between two snapshots")
+	fl.StringVar(&f.failpoint, "failpoint", "", "NAME:N kills the process inside its N-th write to files of that name: log, pack, snapshot, ledger, state")
+	for _, name := range []string{"log-segment-bytes", "snapshot-entries", "failpoint"} {
+		_ = fl.MarkHidden(name)
+	}
+}
+
+func (f *trialFlags) apply(o *server.Options) error {
+	o.SegmentBytes, o.SnapshotEntries = f.segmentBytes, f.snapshotEntries
+	if f.failpoint == "" {
+		return nil
+	}
+	name, count, _ := strings.Cut(f.failpoint, ":")
+	n, err := strconv.ParseInt(count, 10, 64)
+	place, ok := failpoints()[name]
+	if err != nil || n < 1 || !ok {
+		return fmt.Errorf("--failpoint: %q is not NAME:N", f.failpoint)
+	}
+	p := &failpoint{name: f.failpoint, place: place}
+	p.left.Store(n)
+	o.FS = &failFS{FS: o.FS, point: p}
+	return nil
+}
+
+// failpoints are the names and the parts of paths that they stand for.
+func failpoints() map[string]string {
+	return map[string]string{
+		"log": "/wal/log/", "pack": "/packs/", "snapshot": "/wal/snapshots/", "ledger": "/wal/ledger/", "state": "/state/",
+	}
+}
+
+// failpoint counts down and ends the process as kill -9 would.
+type failpoint struct {
+	name, place string
+	left        atomic.Int64
+}
+
+// reached counts one operation on a file and tells whether it is the last.
+func (p *failpoint) reached(path string) bool {
+	return strings.Contains(path, p.place) && p.left.Add(-1) == 0
+}
+
+// die says where, and ends the process. It does not return.
+func (p *failpoint) die(what, path string) {
+	fmt.Fprintf(os.Stderr, "failpoint %s: killed in %s of %s\n", p.name, what, path)
+	if self, err := os.FindProcess(os.Getpid()); err == nil {
+		_ = self.Kill()
+	}
+	select {}
+}
+
+// failFS is a file system with a failpoint in what changes it. A write that is
+// the last leaves the first half of its bytes.
+type failFS struct {
+	vfs.FS
+	point *failpoint
+}
+
+func (f *failFS) file(path string, file vfs.File, err error) (vfs.File, error) {
+	if err != nil {
+		return nil, err
+	}
+	return &failFile{File: file, path: path, point: f.point}, nil
+}
+
+// Create implements vfs.FS.
+func (f *failFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	file, err := f.FS.Create(name, c)
+	return f.file(name, file, err)
+}
+
+// OpenReadWrite implements vfs.FS.
+func (f *failFS) OpenReadWrite(name string, c vfs.DiskWriteCategory, o ...vfs.OpenOption) (vfs.File, error) {
+	file, err := f.FS.OpenReadWrite(name, c, o...)
+	return f.file(name, file, err)
+}
+
+// OpenDir implements vfs.FS.
+func (f *failFS) OpenDir(name string) (vfs.File, error) {
+	file, err := f.FS.OpenDir(name)
+	return f.file(name+"/", file, err)
+}
+
+// Link implements vfs.FS.
+func (f *failFS) Link(from, to string) error {
+	if f.point.reached(to) {
+		f.point.die("link", to)
+	}
+	return f.FS.Link(from, to)
+}
+
+// Rename implements vfs.FS.
+func (f *failFS) Rename(from, to string) error {
+	if f.point.reached(to) {
+		f.point.die("rename", to)
+	}
+	return f.FS.Rename(from, to)
+}
+
+// Remove implements vfs.FS.
+func (f *failFS) Remove(name string) error {
+	if f.point.reached(name) {
+		f.point.die("remove", name)
+	}
+	return f.FS.Remove(name)
+}
+
+// Unwrap implements vfs.FS.
+func (f *failFS) Unwrap() vfs.FS { return f.FS }
+
+type failFile struct {
+	vfs.File
+	path  string
+	point *failpoint
+}
+
+// Write implements vfs.File.
+func (f *failFile) Write(b []byte) (int, error) {
+	if f.point.reached(f.path) {
+		_, _ = f.File.Write(b[:len(b)/2])
+		f.point.die("write", f.path)
+	}
+	return f.File.Write(b)
+}
+
+// WriteAt implements vfs.File.
+func (f *failFile) WriteAt(b []byte, at int64) (int, error) {
+	if f.point.reached(f.path) {
+		_, _ = f.File.WriteAt(b[:len(b)/2], at)
+		f.point.die("write", f.path)
+	}
+	return f.File.WriteAt(b, at)
+}
+
+// Sync implements vfs.File.
+func (f *failFile) Sync() error {
+	if f.point.reached(f.path) {
+		f.point.die("sync", f.path)
+	}
+	return f.File.Sync()
+}
+
+// SyncData implements vfs.File.
+func (f *failFile) SyncData() error {
+	if f.point.reached(f.path) {
+		f.point.die("sync", f.path)
+	}
+	return f.File.SyncData()
+}

@@ -1,0 +1,6 @@
+//go:build !unix
+
+package main
+
+// restrictFileModes: this system has no file mode mask.
+func restrictFileModes() {}

@@ -1,0 +1,80 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+var errNoFile = errors.New("no such file")
+
+// maxSmallFile bounds the files of a node's identity.
+const maxSmallFile = 64 << 10
+
+// readSmall reads a small file; errNoFile if there is none.
+func readSmall(f vfs.FS, path string) ([]byte, error) {
+	file, err := f.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s: %w", path, errNoFile)
+	}
+	if err != nil {
+		return nil, err
+	}
+	b, err := io.ReadAll(io.LimitReader(file, maxSmallFile+1))
+	if err == nil && len(b) > maxSmallFile {
+		err = fmt.Errorf("%s: larger than %d bytes", path, maxSmallFile)
+	}
+	return b, errors.Join(err, file.Close())
+}
+
+// readSecret reads a file that, where modes are checked, nobody but its owner may read.
+func readSecret(f vfs.FS, path string, checkMode bool) ([]byte, error) {
+	if info, err := f.Stat(path); err == nil && checkMode && info.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("%s is readable by others (mode %o): chmod 600 it", path, info.Mode().Perm())
+	}
+	return readSmall(f, path)
+}
+
+// writeDurably replaces a file: whole or not at all, and durable on return.
+func writeDurably(f vfs.FS, path string, b []byte) error {
+	tmp := path + ".tmp"
+	file, err := f.Create(tmp, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(b)
+	if err == nil {
+		err = file.Sync()
+	}
+	if err := errors.Join(err, file.Close()); err != nil {
+		return err
+	}
+	if err := f.Rename(tmp, path); err != nil {
+		return err
+	}
+	return syncDirectory(f, f.PathDir(path))
+}
+
+func syncDirectory(f vfs.FS, dir string) error {
+	d, err := f.OpenDir(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// makeDirectory makes a directory whose own entry is durable.
+func makeDirectory(f vfs.FS, dir string) error {
+	if err := f.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	parent := f.PathDir(dir)
+	if parent == dir || strings.TrimSpace(parent) == "" {
+		return nil
+	}
+	return syncDirectory(f, parent)
+}

@@ -1,0 +1,163 @@
+package server
+
+import (
+	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"golang.org/x/mod/sumdb/note"
+
+	"ironman/s3api/sig"
+	"ironman/wal/digest"
+)
+
+// keyring holds the keys that are never in the log: the one that seals access
+// keys' secrets, and the one that signs the ledger. A backup of a node without
+// its keyring is useless, and so is one that lost it: that is its purpose.
+type keyring struct {
+	seal   cipher.AEAD
+	print  []byte             // fingerprint of the sealing key, public
+	signer ed25519.PrivateKey // of ledger checkpoints
+}
+
+// keyringFile is the JSON of the keyring's file, mode 0600.
+type keyringFile struct {
+	Format  int    `json:"format"`
+	Sealing string `json:"sealing_key"` // base64, 32 bytes, AES-256-GCM
+	Ledger  string `json:"ledger_key"`  // base64, Ed25519 seed
+}
+
+const keyringFormat = 1
+
+// openKeyring reads the keyring or, where there is none and create is set, makes one.
+func openKeyring(fs vfs.FS, path string, create, checkMode bool) (*keyring, error) {
+	b, err := readSecret(fs, path, checkMode)
+	if errors.Is(err, errNoFile) && create {
+		if b, err = newKeyring(); err == nil {
+			err = writeDurably(fs, path, b)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("server: keyring: %w", err)
+	}
+	k, err := parseKeyring(b)
+	if err != nil {
+		return nil, fmt.Errorf("server: keyring %s: %w", path, err)
+	}
+	return k, nil
+}
+
+func newKeyring() ([]byte, error) {
+	var sealing, seed [32]byte
+	rand.Read(sealing[:]) // never fails (crypto/rand)
+	rand.Read(seed[:])
+	return json.MarshalIndent(keyringFile{
+		Format:  keyringFormat,
+		Sealing: base64.StdEncoding.EncodeToString(sealing[:]),
+		Ledger:  base64.StdEncoding.EncodeToString(seed[:]),
+	}, "", "  ")
+}
+
+func parseKeyring(b []byte) (*keyring, error) {
+	var f keyringFile
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&f); err != nil {
+		return nil, errors.New("it is not a keyring")
+	}
+	if f.Format != keyringFormat {
+		return nil, fmt.Errorf("format %d is not known to this release", f.Format)
+	}
+	sealing, err1 := base64.StdEncoding.DecodeString(f.Sealing)
+	seed, err2 := base64.StdEncoding.DecodeString(f.Ledger)
+	if err1 != nil || err2 != nil || len(sealing) != 32 || len(seed) != ed25519.SeedSize {
+		return nil, errors.New("it is not a keyring")
+	}
+	block, err := aes.NewCipher(sealing)
+	if err != nil {
+		return nil, err
+	}
+	aead, err := cipher.NewGCM(block)
+	if err != nil {
+		return nil, err
+	}
+	sum := digest.SHA256([]byte("ironman/keyring/1\x00"), sealing)
+	return &keyring{seal: aead, print: sum[:16], signer: ed25519.NewKeyFromSeed(seed)}, nil
+}
+
+func accessKeyData(accessKey string) []byte { return []byte("ironman/access-key/1\x00" + accessKey) }
+
+// sealSecret encrypts an access key's secret under a fresh nonce, bound to its id:
+// moved to another key's row it does not open.
+func (k *keyring) sealSecret(accessKey string, secret sig.Secret) []byte {
+	nonce := make([]byte, k.seal.NonceSize(), k.seal.NonceSize()+len(secret.Reveal())+k.seal.Overhead())
+	rand.Read(nonce)
+	return k.seal.Seal(nonce, nonce, secret.Reveal(), accessKeyData(accessKey))
+}
+
+// openSecret is the inverse of sealSecret.
+func (k *keyring) openSecret(accessKey string, sealed []byte) (sig.Secret, error) {
+	n := k.seal.NonceSize()
+	if len(sealed) < n {
+		return sig.Secret{}, errors.New("server: a sealed secret is too short")
+	}
+	b, err := k.seal.Open(nil, sealed[:n], sealed[n:], accessKeyData(accessKey))
+	if err != nil {
+		return sig.Secret{}, errors.New("server: a sealed secret does not open under this keyring")
+	}
+	return sig.NewSecret(b), nil
+}
+
+// ledgerOrigin names the ledger of a cluster in its checkpoints.
+func ledgerOrigin(clusterID []byte, epoch int) string {
+	return fmt.Sprintf("ironman/%s/%d", hex.EncodeToString(clusterID), epoch)
+}
+
+// ledgerVerifier is the public key of the ledger as C2SP signed-note text.
+func (k *keyring) ledgerVerifier(origin string) (string, error) {
+	return note.NewEd25519VerifierKey(origin, k.signer.Public().(ed25519.PublicKey))
+}
+
+// ledgerSigner signs the ledger's checkpoints.
+func (k *keyring) ledgerSigner(origin string) (note.Signer, error) {
+	verifier, err := k.ledgerVerifier(origin)
+	if err != nil {
+		return nil, err
+	}
+	v, err := note.NewVerifier(verifier)
+	if err != nil {
+		return nil, err
+	}
+	return &checkpointSigner{name: origin, hash: v.KeyHash(), key: k.signer}, nil
+}
+
+// checkpointSigner implements note.Signer for a raw Ed25519 key.
+type checkpointSigner struct {
+	name string
+	hash uint32
+	key  ed25519.PrivateKey
+}
+
+func (s *checkpointSigner) Name() string    { return s.name }
+func (s *checkpointSigner) KeyHash() uint32 { return s.hash }
+func (s *checkpointSigner) Sign(msg []byte) ([]byte, error) {
+	return ed25519.Sign(s.key, msg), nil
+}
+
+// String keeps keys out of logs.
+func (k *keyring) String() string { return "keyring " + hex.EncodeToString(k.print) }
+
+// GoString keeps keys out of logs.
+func (k *keyring) GoString() string { return k.String() }
+
+// Format keeps keys out of logs whatever the verb.
+func (k *keyring) Format(f fmt.State, _ rune) { io.WriteString(f, k.String()) }

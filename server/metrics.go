@@ -1,0 +1,69 @@
+package server
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics of one node, in a registry of its own. No label holds a bucket, a key or
+// an access key: their number is not ours to bound.
+type metrics struct {
+	registry *prometheus.Registry
+	requests *prometheus.CounterVec
+	seconds  *prometheus.HistogramVec
+	received prometheus.Counter
+	sent     prometheus.Counter
+	damage   prometheus.Counter
+}
+
+func newMetrics(n *Node) *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "ironman_s3_requests_total", Help: "S3 requests answered, by operation and HTTP status.",
+		}, []string{"operation", "status"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "ironman_s3_request_seconds", Help: "Time from the first byte of a request's header to the end of its answer.",
+			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 16),
+		}, []string{"operation"}),
+		received: prometheus.NewCounter(prometheus.CounterOpts{Name: "ironman_s3_received_bytes_total", Help: "Bytes of request bodies, decoded."}),
+		sent:     prometheus.NewCounter(prometheus.CounterOpts{Name: "ironman_s3_sent_bytes_total", Help: "Bytes of answers' bodies."}),
+		damage:   prometheus.NewCounter(prometheus.CounterOpts{Name: "ironman_shards_damaged_total", Help: "Shards that were found unreadable or not what they should be."}),
+	}
+	m.registry.MustRegister(m.requests, m.seconds, m.received, m.sent, m.damage)
+	gauge := func(name, help string, f func() float64) {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f))
+	}
+	gauge("ironman_events_applied", "Events applied: the sequence of the next one.", func() float64 { return float64(n.machine.Applied().Next) })
+	gauge("ironman_ledger_events", "Events in the ledger's files.", func() float64 { return float64(n.log.Archived()) })
+	gauge("ironman_log_live_bytes", "Bytes of log files that Raft still needs.", func() float64 { live, _ := n.log.Bytes(); return float64(live) })
+	gauge("ironman_log_retained_bytes", "Bytes of all log files.", func() float64 { _, all := n.log.Bytes(); return float64(all) })
+	gauge("ironman_disks_failed", "Disks of this node that take no writes.", n.failedDisks)
+	return m
+}
+
+func (n *Node) failedDisks() float64 {
+	if n.blobs == nil {
+		return 0
+	}
+	failed := 0.0
+	for _, d := range n.blobs.Disks() {
+		if d.Failure != nil {
+			failed++
+		}
+	}
+	return failed
+}
+
+// observe counts one answered request.
+func (m *metrics) observe(operation string, status int, took time.Duration, received, sent int64) {
+	if operation == "" {
+		operation = "none"
+	}
+	m.requests.WithLabelValues(operation, strconv.Itoa(status)).Inc()
+	m.seconds.WithLabelValues(operation).Observe(took.Seconds())
+	m.received.Add(float64(received))
+	m.sent.Add(float64(sent))
+}

@@ -1,0 +1,33 @@
+package wal
+
+import (
+	"errors"
+
+	"github.com/hashicorp/raft"
+)
+
+// How a proposal can fail. Test with errors.Is.
+var (
+	// ErrNotDone: the event was not accepted and never will take effect.
+	ErrNotDone = errors.New("the proposal was not taken")
+	// ErrUnknown: the event may or may not have taken effect, or may yet.
+	ErrUnknown = errors.New("the outcome of the proposal is unknown")
+	// ErrNoLeader: no linearizable point can be had here now.
+	ErrNoLeader = errors.New("no leader is known")
+	// ErrClosed: the log is closing.
+	ErrClosed = errors.New("the log is closed")
+)
+
+// classify turns raft's error of an Apply into ours. Only what raft refuses
+// before it dispatches is known not to be done.
+func classify(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrEnqueueTimeout),
+		errors.Is(err, raft.ErrLeadershipTransferInProgress):
+		return errors.Join(ErrNotDone, err)
+	default:
+		return errors.Join(ErrUnknown, err)
+	}
+}

@@ -1,0 +1,121 @@
+package ledger
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+)
+
+// Target names payload items to erase.
+type Target struct {
+	Seq   uint64
+	Items []int // by place; nil: every item
+}
+
+// Erase takes the bytes of payload items away and leaves their hashes, durably:
+// each bundle concerned is written anew and put in the place of the old one. No
+// envelope, tile or checkpoint changes. Erasing twice is erasing once.
+//
+// A target beyond Size (ErrNotArchived) or an item that is not there (ErrRecord)
+// is an error, and so is a payload that is not the one its envelope commits to,
+// whose bundle is left as it is; bundles before it are erased. A failed write is
+// fatal. Blocks of the disk that held the old bundle are freed, not overwritten.
+func (a *Archive) Erase(targets []Target) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.refusal != nil {
+		return a.refusal
+	}
+	size := a.Size()
+	byBundle := map[uint64][]Target{}
+	for _, t := range targets {
+		if t.Seq >= size {
+			return fmt.Errorf("%w: sequence %d of %d", ErrNotArchived, t.Seq, size)
+		}
+		n, _ := bundleOf(t.Seq)
+		byBundle[n] = append(byBundle[n], t)
+	}
+	for _, n := range slices.Sorted(maps.Keys(byBundle)) {
+		erased, err := a.tryErase(n, byBundle[n])
+		if err != nil {
+			return err
+		}
+		if erased > 0 {
+			err = a.eraseBundle(n, byBundle[n])
+		} else {
+			err = a.bundles.settle(PayloadPath(n, BundleSize)) // erased, but durably?
+		}
+		if err == nil {
+			err = a.bundles.sync()
+		}
+		if err != nil {
+			return a.fail(err)
+		}
+		a.log.Info("ledger items erased", "bundle", n, "items", erased)
+	}
+	return nil
+}
+
+// tryErase reads a whole bundle, checks what is to be erased, and counts it.
+func (a *Archive) tryErase(n uint64, targets []Target) (erased int, err error) {
+	a.bundles.records(n, 0, func(r Record, e error) bool {
+		for i := 0; i < len(targets) && e == nil; i++ {
+			if targets[i].Seq != r.Seq {
+				continue
+			}
+			k := 0
+			if _, e = r.check(math.MinInt64); e == nil {
+				k, e = r.erase(targets[i].Items)
+			}
+			if e != nil {
+				e = fmt.Errorf("%w: sequence %d: %w", ErrRecord, r.Seq, e)
+			}
+			erased += k
+		}
+		err = e
+		return e == nil
+	})
+	return erased, err
+}
+
+// eraseBundle writes a bundle anew without the items of the targets, which
+// tryErase has checked.
+func (a *Archive) eraseBundle(n uint64, targets []Target) error {
+	old, err := a.bundles.payloads(n, BundleSize)
+	if err != nil {
+		return err
+	}
+	defer old.Close()
+	seq := n * BundleSize
+	return a.bundles.writePayloads(n, BundleSize, func() (Payload, error) {
+		p, err := old.read()
+		for i := 0; i < len(targets) && err == nil; i++ {
+			if targets[i].Seq == seq {
+				_, err = p.erase(targets[i].Items)
+			}
+		}
+		seq++
+		return p, err
+	})
+}
+
+// erase replaces items (nil: all) by their hashes. It tells how many still had
+// bytes.
+func (p *Payload) erase(items []int) (erased int, err error) {
+	if items == nil {
+		for i := range p.Items {
+			items = append(items, i)
+		}
+	}
+	for _, i := range items {
+		if i < 0 || i >= len(p.Items) {
+			return 0, fmt.Errorf("no item %d", i)
+		}
+		if it := &p.Items[i]; !it.Erased {
+			*it = Item{Erased: true, Hash: it.Sum()}
+			erased++
+		}
+	}
+	return erased, nil
+}

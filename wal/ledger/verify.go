@@ -1,0 +1,342 @@
+package ledger
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"ironman/wal/event"
+)
+
+// Damage is what Verify finds wrong: everything below Seq is as it was written.
+type Damage struct {
+	// Seq is the first sequence that is damaged, missing or not vouched for.
+	Seq uint64
+	Err error
+}
+
+// Error names the sequence and what is wrong with it.
+func (d *Damage) Error() string {
+	return fmt.Sprintf("ledger: first bad sequence %d: %v", d.Seq, d.Err)
+}
+
+// Unwrap gives what is wrong.
+func (d *Damage) Unwrap() error { return d.Err }
+
+// VerifyOptions say what to verify, and by what.
+type VerifyOptions struct {
+	FS     vfs.FS
+	Dir    string
+	Origin string
+	// Verifiers know the keys whose checkpoints are believed. Nil: an unsigned
+	// head is believed, and a checkpoint cannot be confirmed, which is an error.
+	Verifiers note.Verifiers
+	// Known are tree heads known from elsewhere (peers, witnesses): each must be
+	// that of a prefix. They alone expose a ledger that was cut off or replaced
+	// together with its checkpoint.
+	Known []tlog.Tree
+	// Export: the directory is an export, of any size and with partial tiles.
+	Export bool
+	// EnvelopesOnly: there are no payload bundles to look at.
+	EnvelopesOnly bool
+	// Progress is told after each bundle how many sequences are done. May be nil.
+	Progress func(done, total uint64)
+
+	// unsigned: sequences beyond the checkpoint may stand in an unsigned head.
+	unsigned bool
+}
+
+// Verify recomputes a ledger from its envelopes: every hash of every tile, every
+// root that a checkpoint, milestone or known tree vouches for, signatures, dense
+// sequences, increasing log time, and every statement, payload item (or its hash)
+// and outcome against the envelope that commits to it. It returns the tree it
+// verified. What is wrong is a *Damage that names the first bad sequence; an
+// envelope or file of a newer release is event.ErrNewer; else the error is ctx's.
+func Verify(ctx context.Context, o VerifyOptions) (tlog.Tree, error) {
+	v, err := newVerification(o)
+	if err != nil {
+		return tlog.Tree{}, err
+	}
+	if err := v.roots(); err != nil { // of no leaves
+		return tlog.Tree{}, err
+	}
+	for n := uint64(0); n*BundleSize < v.size; n++ {
+		if err := ctx.Err(); err != nil {
+			return tlog.Tree{}, err
+		}
+		if err := v.bundle(n); err != nil {
+			return tlog.Tree{}, err
+		}
+		if o.Progress != nil {
+			o.Progress(v.edge.frontier.Size(), v.size)
+		}
+	}
+	if err := v.finish(); err != nil {
+		return tlog.Tree{}, err
+	}
+	return v.edge.tree(), nil
+}
+
+// Verify is Verify of what is archived now. It may run beside everything else.
+func (a *Archive) Verify(ctx context.Context, progress func(done, total uint64)) error {
+	s := a.state.Load()
+	_, err := Verify(ctx, VerifyOptions{
+		FS: a.o.FS, Dir: a.o.Dir, Origin: a.o.Origin, Verifiers: a.o.Verifiers,
+		Known: []tlog.Tree{s.tree, s.signed.Tree}, Progress: progress,
+		unsigned: a.o.Signer == nil,
+	})
+	return err
+}
+
+// claim is a tree head that somebody vouches for.
+type claim struct {
+	tree tlog.Tree
+	by   string // who
+	good bool   // it is believed: what it confirms is vouched for
+}
+
+func (c claim) rank() int {
+	if c.good {
+		return 0
+	}
+	return 1
+}
+
+// verification is one run of Verify.
+type verification struct {
+	o       VerifyOptions
+	bundles bundles
+	size    uint64
+	signed  Checkpoint
+	badSign error // why the checkpoint is not believed
+	edge    edge
+	time    int64          // log time of the envelope before
+	vouched uint64         // leaves that a believed claim has confirmed
+	claims  []claim        // not reached yet, by size
+	expect  []expectedTile // by level
+}
+
+// expectedTile is the tile on disk that a level's hashes are compared with.
+type expectedTile struct {
+	rel   string // "": none is there to compare with
+	bytes []byte
+}
+
+func newVerification(o VerifyOptions) (*verification, error) {
+	c, err := newCodec()
+	if err != nil {
+		return nil, err
+	}
+	v := &verification{o: o, bundles: bundles{files: newFiles(o.FS, o.Dir), codec: c}, time: math.MinInt64}
+	h, err := readHeads(v.bundles.files)
+	if err != nil {
+		return nil, v.bad(0, err)
+	}
+	v.size, v.signed = h.size(), h.signed
+	if h.signed.Note != nil {
+		v.badSign = h.signed.verify(o.Origin, o.Verifiers)
+		v.claims = append(v.claims, claim{h.signed.Tree, CheckpointPath, v.badSign == nil})
+	}
+	v.claims = append(v.claims, claim{h.head, headPath, false})
+	for _, t := range o.Known {
+		v.claims = append(v.claims, claim{t, "a known tree head", true})
+	}
+	v.claims = slices.DeleteFunc(v.claims, func(c claim) bool { return c.tree == tlog.Tree{} })
+	// By size; of the same size, what is believed speaks first.
+	slices.SortStableFunc(v.claims, func(a, b claim) int {
+		return cmp.Or(cmp.Compare(a.tree.N, b.tree.N), cmp.Compare(a.rank(), b.rank()))
+	})
+	if !o.Export && v.size%BundleSize != 0 {
+		return nil, v.bad(v.size/BundleSize*BundleSize, fmt.Errorf("a size of %d is that of an export", v.size))
+	}
+	return v, nil
+}
+
+// bad is the error for a sequence: Damage, unless it is only newer than we are.
+func (v *verification) bad(seq uint64, err error) error {
+	if errors.Is(err, event.ErrNewer) {
+		return fmt.Errorf("ledger: sequence %d: %w", seq, err)
+	}
+	return &Damage{Seq: seq, Err: err}
+}
+
+// bundle verifies the sequences of the n-th bundles.
+func (v *verification) bundle(n uint64) error {
+	first := n * BundleSize
+	width := int(min(v.size-first, BundleSize))
+	entries, entriesErr := v.bundles.entries(n, width)
+	next, done := v.payloads(n, width)
+	defer done()
+	for i := range width {
+		r := Record{Seq: first + uint64(i)}
+		if i >= len(entries) {
+			return v.bad(r.Seq, entriesErr)
+		}
+		r.Envelope = entries[i]
+		env, err := v.leaf(&r)
+		if err != nil {
+			return err
+		}
+		if v.o.EnvelopesOnly {
+			continue
+		}
+		if r.Payload, err = next(); err == nil {
+			err = r.matches(env)
+		}
+		if err != nil {
+			return v.bad(r.Seq, err)
+		}
+	}
+	last := first + uint64(width) - 1
+	if entriesErr != nil {
+		return v.bad(last, entriesErr)
+	}
+	if _, err := next(); !v.o.EnvelopesOnly && err != io.EOF {
+		return v.bad(last, err)
+	}
+	return nil
+}
+
+// payloads opens a payload bundle, if there is one to look at. An error of opening
+// is that of the first payload.
+func (v *verification) payloads(n uint64, width int) (next func() (Payload, error), done func()) {
+	done = func() {}
+	if v.o.EnvelopesOnly {
+		return payloadsOf(nil), done
+	}
+	f, err := v.bundles.payloads(n, width)
+	if err != nil {
+		return func() (Payload, error) { return Payload{}, err }, done
+	}
+	return f.read, f.Close
+}
+
+// leaf verifies an envelope: the hashes it makes, the roots it completes, and its
+// place.
+func (v *verification) leaf(r *Record) (*event.Envelope, error) {
+	if err := v.edge.add(tlog.RecordHash(r.Envelope), v.hash); err != nil {
+		return nil, err
+	}
+	if err := v.roots(); err != nil {
+		return nil, err
+	}
+	env, err := r.follows(v.time)
+	if err != nil {
+		return nil, v.bad(r.Seq, err)
+	}
+	v.time = env.Time
+	return env, nil
+}
+
+// hash compares the last of a tile's hashes with the tile on disk.
+func (v *verification) hash(level int, n uint64, hashes []tlog.Hash) error {
+	i := len(hashes) - 1
+	seq := (n<<TileHeight + uint64(i)) << (TileHeight * level)
+	if level == len(v.expect) {
+		v.expect = append(v.expect, expectedTile{})
+	}
+	if i == 0 {
+		var err error
+		if v.expect[level], err = v.tile(level, n); err != nil {
+			return v.bad(seq, err)
+		}
+	}
+	t := v.expect[level]
+	if t.rel == "" {
+		return nil
+	}
+	if !bytes.Equal(t.bytes[i*tlog.HashSize:(i+1)*tlog.HashSize], hashes[i][:]) {
+		return v.bad(seq, fmt.Errorf("%s: hash %d is not that of the entries", t.rel, i))
+	}
+	return nil
+}
+
+// tile reads the n-th tile of a level if it has to be there.
+func (v *verification) tile(level int, n uint64) (expectedTile, error) {
+	full := v.size >> (TileHeight * (level + 1))
+	if n < full {
+		b, err := v.bundles.tile(level, n)
+		return expectedTile{TilePath(level, n, BundleSize), b}, err
+	}
+	if !v.o.Export {
+		return expectedTile{}, nil
+	}
+	width := int(v.size >> (TileHeight * level) % BundleSize)
+	rel := TilePath(level, n, width)
+	b, err := v.bundles.read(rel, int64(width*tlog.HashSize))
+	if err == nil && len(b) != width*tlog.HashSize {
+		err = fmt.Errorf("%s: %w: %d bytes", rel, event.ErrMalformed, len(b))
+	}
+	return expectedTile{rel, b}, err
+}
+
+// roots compares the root of the leaves so far with every claim about so many.
+func (v *verification) roots() error {
+	size := v.edge.frontier.Size()
+	if size > 0 && size%MilestoneLeaves == 0 {
+		if err := v.milestone(size); err != nil {
+			return err
+		}
+	}
+	for len(v.claims) > 0 && uint64(v.claims[0].tree.N) == size {
+		c := v.claims[0]
+		v.claims = v.claims[1:]
+		if root := v.edge.frontier.Root(); root != c.tree.Hash {
+			return v.bad(v.vouched, fmt.Errorf("the first %d sequences have the root %v, %s says %v", size, root, c.by, c.tree.Hash))
+		}
+		if c.good {
+			v.vouched = size
+		}
+	}
+	return nil
+}
+
+// milestone adds the claim of a milestone of so many leaves, if one is kept.
+func (v *verification) milestone(size uint64) error {
+	rel := MilestonePath(size/MilestoneLeaves - 1)
+	msg, err := v.bundles.readIfAny(rel, maxCheckpointBytes)
+	if err == nil && msg == nil {
+		return nil
+	}
+	var c Checkpoint
+	if err == nil {
+		c, err = OpenCheckpoint(msg, v.o.Origin, v.o.Verifiers)
+	}
+	if err == nil && uint64(c.Tree.N) != size {
+		err = fmt.Errorf("it is that of %d leaves", c.Tree.N)
+	}
+	if err != nil {
+		return v.bad(v.vouched, fmt.Errorf("%s: %w", rel, err))
+	}
+	v.claims = slices.Insert(v.claims, 0, claim{c.Tree, rel, true})
+	return nil
+}
+
+// finish verifies what is known of the whole.
+func (v *verification) finish() error {
+	if len(v.claims) > 0 {
+		c := v.claims[0]
+		return v.bad(v.size, fmt.Errorf("the ledger ends after %d sequences, %s has %d", v.size, c.by, c.tree.N))
+	}
+	switch {
+	case v.badSign != nil:
+		return v.bad(v.vouched, fmt.Errorf("%s: %w", CheckpointPath, v.badSign))
+	case v.o.Verifiers == nil || v.o.unsigned:
+		return nil
+	case uint64(v.signed.Tree.N) < v.size:
+		return v.bad(v.vouched, fmt.Errorf("%s: %w: it ends before", CheckpointPath, ErrSignature))
+	case v.o.Export && v.signed.Note == nil:
+		return v.bad(0, fmt.Errorf("%s: %w", CheckpointPath, fs.ErrNotExist))
+	}
+	return nil
+}
