@@ -84,7 +84,7 @@ func (f *flags) register(c *cobra.Command) {
 	fl.BoolVar(&o.Keep, "keep", false, "leave objects and bucket behind")
 	fl.BoolVar(&o.AllowRemote, "allow-remote", false, "permit endpoints that are not on this machine")
 	fl.BoolVar(&o.InsecureTLS, "insecure-tls", false, "trust any certificate")
-	fl.IntSliceVar(&f.endpoint.PIDs, "pid", nil, "processes of the server on this machine: CPU, memory and disk writes are read")
+	fl.IntSliceVar(&f.endpoint.PIDs, "pid", nil, "processes of the server on this machine: CPU, memory and write calls are read")
 	fl.IntSliceVar(&f.against.PIDs, "against-pid", nil, "processes of the second server")
 	fl.StringSliceVar(&f.endpoint.Admin, "admin", nil, "addresses of IronMan's admin listeners: syncs are read; they are given the keys")
 	fl.StringSliceVar(&f.against.Admin, "against-admin", nil, "the same of the second store")
@@ -158,7 +158,7 @@ func runCommand(ctx context.Context, o Options, asJSON bool, out io.Writer) erro
 	defer stop()
 	defer context.AfterFunc(ctx, stop)()
 	r, err := Run(ctx, o)
-	if r != nil {
+	if r != nil && (err == nil || len(r.Works) > 0) {
 		write := r.WriteTable
 		if asJSON {
 			write = r.WriteJSON

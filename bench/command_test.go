@@ -238,3 +238,29 @@ func TestSyncsPerOperation(t *testing.T) {
 		t.Errorf("figures: %+v", got)
 	}
 }
+
+// FuzzAnswers: whatever a server answers, reading it does not panic.
+func FuzzAnswers(f *testing.F) {
+	f.Add([]byte("<Contents><Key>a</Key><Size>64</Size></Contents><IsTruncated>true</IsTruncated>"))
+	f.Add([]byte("<Error><Code>SlowDown</Code><Message>&lt;\x1b[2J</Message>"))
+	f.Add([]byte("<Key><Key></Key><Key>"))
+	f.Add([]byte("ironman_fsyncs_total{a=\"}\"} 1e999\n"))
+	f.Add([]byte("7 (a) S 1 7 7 0 -1 4194560 100 0 0 0 9999999999999999999 50"))
+	f.Add([]byte("VmRSS:\nVmRSS: x"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for _, k := range listedKeys(b) {
+			if !bytes.Contains(b, []byte(k)) {
+				t.Errorf("key %q is not in the listing", k)
+			}
+		}
+		if err := checkPage(b, []string{"a"}, 64); err == nil && !bytes.Contains(b, []byte("<Key>a</Key>")) {
+			t.Error("a page without the key is right")
+		}
+		if s := newRefusal(500, b).Error(); strings.ContainsAny(s, "\x1b\n\r") {
+			t.Errorf("%q steers a terminal", s)
+		}
+		_, _ = parseSyncs(b)
+		_, _ = parseStat(b)
+		_, _ = field(b, "VmRSS")
+	})
+}

@@ -114,11 +114,12 @@ func (f *fakeS3) serveBucket(w http.ResponseWriter, r *http.Request, bucket stri
 	objects := f.buckets[bucket]
 	switch {
 	case r.Method == http.MethodPut && objects != nil:
-		f.fail(w, 409, "BucketAlreadyOwnedByYou", "")
+		// as Amazon's oldest region: no error
 	case r.Method == http.MethodPut:
 		f.buckets[bucket] = make(map[string][]byte)
 	case objects == nil:
 		f.fail(w, 404, "NoSuchBucket", "")
+	case r.Method == http.MethodHead:
 	case r.Method == http.MethodDelete && len(objects) > 0:
 		f.fail(w, 409, "BucketNotEmpty", "")
 	case r.Method == http.MethodDelete:

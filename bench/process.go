@@ -15,12 +15,12 @@ const clockTick = 10 * time.Millisecond
 
 // usage is what processes have used since they began.
 type usage struct {
-	cpu       time.Duration
-	resident  int64 // bytes, now
-	peak      int64 // bytes, the most it ever was
-	diskBytes int64 // caused to be written to storage
-	writes    int64 // system calls that write
-	io        bool  // the two above are known
+	cpu      time.Duration
+	resident int64 // bytes, now
+	peak     int64 // bytes, the most it ever was
+	dirtied  int64 // bytes of page cache made dirty
+	writes   int64 // system calls that write
+	io       bool  // the two above are known
 }
 
 // readUsage adds up what processes have used. proc is where procfs is mounted.
@@ -34,7 +34,7 @@ func readUsage(proc string, pids []int) (usage, error) {
 		sum.cpu += u.cpu
 		sum.resident += u.resident
 		sum.peak += u.peak
-		sum.diskBytes += u.diskBytes
+		sum.dirtied += u.dirtied
 		sum.writes += u.writes
 		sum.io = sum.io && u.io
 	}
@@ -59,7 +59,7 @@ func readProcess(dir string) (usage, error) {
 	// Only the owner of a process may read its io.
 	if b, err = os.ReadFile(filepath.Join(dir, "io")); err == nil {
 		var ok1, ok2 bool
-		u.diskBytes, ok1 = field(b, "write_bytes")
+		u.dirtied, ok1 = field(b, "write_bytes")
 		u.writes, ok2 = field(b, "syscw")
 		u.io = ok1 && ok2
 	}

@@ -46,23 +46,23 @@ type Figures struct {
 	Rounds   int     `json:"rounds"` // begun
 	Seconds  float64 `json:"seconds"`
 
-	Operations   uint64    `json:"operations"`
-	Errors       int64     `json:"errors"`
-	Corrupt      int64     `json:"corrupt"` // errors that are wrong bytes
-	OpsPerSec    float64   `json:"ops_per_second"`
-	RoundRates   []float64 `json:"ops_per_second_by_round"`
-	MiBPerSec    float64   `json:"mib_per_second"`
-	ItemsPerSec  float64   `json:"items_per_second"` // listed or deleted
-	P50ms        float64   `json:"p50_ms"`
-	P99ms        float64   `json:"p99_ms"`
-	MaxMs        float64   `json:"max_ms"`
-	ServerCPUms  *float64  `json:"server_cpu_ms_per_op"`
-	ClientCPUms  *float64  `json:"generator_cpu_ms_per_op"`
-	RSSBytes     *float64  `json:"rss_bytes"`      // the most that was seen
-	PeakRSSBytes *float64  `json:"peak_rss_bytes"` // since the processes began
-	DiskKiBPerOp *float64  `json:"disk_kib_written_per_op"`
-	WritesPerOp  *float64  `json:"write_calls_per_op"`
-	SyncsPerOp   *float64  `json:"fsyncs_per_op"`
+	Operations    uint64    `json:"operations"`
+	Errors        int64     `json:"errors"`
+	Corrupt       int64     `json:"corrupt"` // errors that are wrong bytes
+	OpsPerSec     float64   `json:"ops_per_second"`
+	RoundRates    []float64 `json:"ops_per_second_by_round"`
+	MiBPerSec     float64   `json:"mib_per_second"`
+	ItemsPerSec   float64   `json:"items_per_second"` // listed or deleted
+	P50ms         float64   `json:"p50_ms"`
+	P99ms         float64   `json:"p99_ms"`
+	MaxMs         float64   `json:"max_ms"`
+	ServerCPUms   *float64  `json:"server_cpu_ms_per_op"`
+	ClientCPUms   *float64  `json:"generator_cpu_ms_per_op"`
+	RSSBytes      *float64  `json:"rss_bytes"`          // the most that was seen
+	PeakRSSBytes  *float64  `json:"peak_rss_bytes"`     // since the processes began
+	DirtyKiBPerOp *float64  `json:"dirtied_kib_per_op"` // of page cache: whole folios, far more than reaches a disk
+	WritesPerOp   *float64  `json:"write_calls_per_op"`
+	SyncsPerOp    *float64  `json:"fsyncs_per_op"`
 
 	Messages map[string]int64 `json:"error_messages,omitempty"`
 }
@@ -180,7 +180,7 @@ func newFigures(name string, rounds []*result) Figures {
 	f.ServerCPUms = known(all.perOp(all.used.server * 1000))
 	f.ClientCPUms = known(all.perOp(all.used.generator * 1000))
 	f.RSSBytes, f.PeakRSSBytes = known(resident), known(peak)
-	f.DiskKiBPerOp = known(all.perOp(all.used.diskBytes / kib))
+	f.DirtyKiBPerOp = known(all.perOp(all.used.dirtied / kib))
 	f.WritesPerOp = known(all.perOp(all.used.writes))
 	f.SyncsPerOp = known(all.perOp(all.used.syncs))
 	return f
@@ -197,7 +197,7 @@ func larger(a, b float64) float64 {
 func (c costs) plus(d costs) costs {
 	c.server += d.server
 	c.generator += d.generator
-	c.diskBytes += d.diskBytes
+	c.dirtied += d.dirtied
 	c.writes += d.writes
 	c.syncs += d.syncs
 	return c

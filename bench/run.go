@@ -3,6 +3,7 @@ package bench
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"strconv"
 	"sync"
@@ -40,6 +41,8 @@ type limits struct {
 
 // grace is how long operations may still take after the end of a run.
 const grace = 30 * time.Second
+
+var errGrace = fmt.Errorf("no answer %v after the end of the run", grace)
 
 // run is one measured stretch of one work on one endpoint. The counters may be read
 // while it goes on; everything else after do.
@@ -82,9 +85,13 @@ type worker struct {
 const maxMessages = 8
 
 func (s *stage) newWorker(number int, tag string, seed uint64) *worker {
+	buffer := window
+	if n := s.work.size; n > 0 {
+		buffer = int(min(n+1, window)) // one more shows that an object is too long
+	}
 	return &worker{
 		stage: s, number: number, prefix: s.side.prefix + s.work.name + "/" + tag + "/" + strconv.Itoa(number) + "-",
-		rng: rand.New(rand.NewPCG(seed, uint64(number))), buf: make([]byte, window), messages: make(map[string]int64),
+		rng: rand.New(rand.NewPCG(seed, uint64(number))), buf: make([]byte, buffer), messages: make(map[string]int64),
 	}
 }
 
@@ -126,7 +133,7 @@ func (r *run) samples() []string {
 func (r *run) do(ctx context.Context, seed uint64) {
 	s := r.stage
 	s.batch.Store(0)
-	ctx, cancel := context.WithTimeout(ctx, r.duration+grace)
+	limited, cancel := context.WithTimeoutCause(ctx, r.duration+grace, errGrace)
 	defer cancel()
 	for i := range s.conns {
 		r.workers = append(r.workers, s.newWorker(i, r.tag, seed))
@@ -135,14 +142,14 @@ func (r *run) do(ctx context.Context, seed uint64) {
 	r.deadline = start.Add(r.duration)
 	var all sync.WaitGroup
 	for _, w := range r.workers {
-		all.Go(func() { r.work(ctx, w) })
+		all.Go(func() { r.work(ctx, limited, w) })
 	}
 	all.Wait()
 	r.elapsed = time.Since(start)
 }
 
-// work is a worker's life.
-func (r *run) work(ctx context.Context, w *worker) {
+// work is a worker's life. stop is the caller's, ctx has the end of the grace too.
+func (r *run) work(stop, ctx context.Context, w *worker) {
 	failures := 0
 	for ctx.Err() == nil && r.written.Load() < r.store && r.admitted.Add(1) <= r.requests {
 		start := time.Now()
@@ -154,8 +161,8 @@ func (r *run) work(ctx context.Context, w *worker) {
 			return
 		}
 		if err != nil {
-			if context.Cause(ctx) == context.Canceled {
-				return // the caller stops: no fault of the endpoint
+			if stop.Err() != nil {
+				return // no fault of the endpoint
 			}
 			w.fail(err)
 			r.failed.Add(1)

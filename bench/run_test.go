@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -217,6 +218,13 @@ func TestBucketThatWasThere(t *testing.T) {
 	if b := f.buckets["mine"]; len(b) != 1 || string(b["precious"]) != "1" {
 		t.Errorf("left: %d objects", len(b))
 	}
+	delete(f.buckets["mine"], "precious")
+	if _, err := Run(context.Background(), o); err != nil {
+		t.Fatal(err)
+	}
+	if f.buckets["mine"] == nil {
+		t.Error("an empty bucket was deleted that was there before")
+	}
 }
 
 func TestKeep(t *testing.T) {
@@ -234,12 +242,12 @@ func TestKeep(t *testing.T) {
 // TestInterrupt: a session that is stopped reports what it has, and cleans up.
 func TestInterrupt(t *testing.T) {
 	f := newFakeS3(t)
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancelCause(context.Background()) // as signal.NotifyContext does
 	n := 0
 	f.refuse = func(r *http.Request) bool {
 		if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/round2/") {
 			if n++; n == 10 {
-				cancel()
+				cancel(errors.New("interrupt signal received"))
 			}
 		}
 		return false
@@ -309,6 +317,26 @@ func TestAgainst(t *testing.T) {
 	}
 	if len(r.Endpoints) != 2 || r.Endpoints[1].Server != "FakeS3/1" {
 		t.Errorf("endpoints: %+v", r.Endpoints)
+	}
+}
+
+// TestAgainstItself: both may be one store, and one bucket.
+func TestAgainstItself(t *testing.T) {
+	for _, bucket := range []string{"", "one"} {
+		f := newFakeS3(t)
+		o := f.options("get-4k", "delete")
+		against := o.Endpoint
+		o.Against, o.Bucket = &against, bucket
+		r, err := Run(context.Background(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if failed, _ := r.Failed(); failed != 0 {
+			t.Errorf("%d errors: %+v", failed, r.Works)
+		}
+		if len(f.buckets) != 0 {
+			t.Error("a bucket was left behind")
+		}
 	}
 }
 

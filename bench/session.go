@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -57,10 +58,6 @@ func newSession(o *Options) (*session, error) {
 		return nil, err
 	}
 	id := strings.ToLower(rand.Text()[:10])
-	bucket := o.Bucket
-	if bucket == "" {
-		bucket = "ironman-bench-" + id
-	}
 	s := &session{opts: o, works: works, content: newContent(o.Seed), line: &progressLine{out: o.Progress}}
 	s.report = &Report{
 		Date: time.Now().UTC().Truncate(time.Second), Machine: readMachine(procfs), Seed: o.Seed, Rounds: o.Rounds,
@@ -71,7 +68,13 @@ func newSession(o *Options) (*session, error) {
 		endpoints = append(endpoints, *o.Against)
 	}
 	for i, e := range endpoints {
-		side, err := newSide(string(rune('A'+i)), e, bucket, "bench-"+id+"/", o)
+		name := string(rune('A' + i))
+		own := id + "-" + strings.ToLower(name) // both may be the same store
+		bucket := o.Bucket
+		if bucket == "" {
+			bucket = "ironman-bench-" + own
+		}
+		side, err := newSide(name, e, bucket, "bench-"+own+"/", o)
 		if err != nil {
 			return nil, err
 		}
@@ -97,7 +100,7 @@ func (s *session) close(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), clearTime)
 	defer cancel()
 	var errs []error
-	for _, side := range s.sides {
+	for _, side := range slices.Backward(s.sides) { // A made the bucket that both may use
 		if !side.opened {
 			continue
 		}
@@ -145,9 +148,13 @@ func (s *session) measure(ctx context.Context, w work) (*WorkReport, error) {
 			if r != nil {
 				results[i] = append(results[i], r)
 			}
-			if err != nil || ctx.Err() != nil {
-				return newWorkReport(w.name, stages, results), err
+			if err == nil && ctx.Err() == nil {
+				continue
 			}
+			if len(results[0]) == 0 && len(results[len(results)-1]) == 0 {
+				return nil, err
+			}
+			return newWorkReport(w.name, stages, results), err
 		}
 	}
 	for _, st := range stages {

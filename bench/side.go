@@ -61,21 +61,17 @@ func (s *side) open(ctx context.Context) error {
 			return err
 		}
 		if !u.io {
-			s.warnings = append(s.warnings, "the processes' io cannot be read: no figures of disk writes")
+			s.warnings = append(s.warnings, "the processes' io cannot be read: no figures of writes")
 		}
 	}
 	s.openAdmin(ctx)
-	_, err := s.client.discard(ctx, s.createBucket())
-	var no *refusal
-	switch {
-	case err == nil:
-		s.created = true
-	case errors.As(err, &no) && (no.code == "BucketAlreadyOwnedByYou" || no.code == "BucketAlreadyExists"):
-		if _, err := s.client.discard(ctx, &call{method: http.MethodHead}); err != nil {
-			return fmt.Errorf("bucket %s exists and cannot be used: %w", s.client.bucket, err)
+	// Some stores let an owner create a bucket again: whether it was there must be
+	// known, or the session would delete it.
+	if _, err := s.client.discard(ctx, &call{method: http.MethodHead}); err != nil {
+		if _, err := s.client.discard(ctx, s.createBucket()); err != nil {
+			return fmt.Errorf("cannot create bucket %s: %w", s.client.bucket, err)
 		}
-	default:
-		return fmt.Errorf("cannot create bucket %s: %w", s.client.bucket, err)
+		s.created = true
 	}
 	s.opened = true
 	return nil
@@ -218,7 +214,7 @@ func (s *side) close(ctx context.Context) error {
 // costs are what the servers and the generator have used up to a moment. NaN: unknown.
 type costs struct {
 	server, generator   float64 // seconds of processor time
-	diskBytes, writes   float64
+	dirtied, writes     float64
 	syncs               float64
 	residentMax, peakOf float64 // bytes
 }
@@ -234,7 +230,7 @@ func (s *side) readCosts(ctx context.Context) costs {
 		if u, err := readUsage(procfs, s.endpoint.PIDs); err == nil {
 			c.server, c.residentMax, c.peakOf = u.cpu.Seconds(), float64(u.resident), float64(u.peak)
 			if u.io {
-				c.diskBytes, c.writes = float64(u.diskBytes), float64(u.writes)
+				c.dirtied, c.writes = float64(u.dirtied), float64(u.writes)
 			}
 		}
 	}
@@ -251,7 +247,7 @@ func (s *side) readCosts(ctx context.Context) costs {
 func (c costs) since(e costs) costs {
 	c.server -= e.server
 	c.generator -= e.generator
-	c.diskBytes -= e.diskBytes
+	c.dirtied -= e.dirtied
 	c.writes -= e.writes
 	c.syncs -= e.syncs
 	return c

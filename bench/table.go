@@ -16,7 +16,7 @@ func (r *Report) WriteTable(out io.Writer) error {
 	var b bytes.Buffer
 	r.appendHead(&b)
 	rows := [][]string{{"work", "on", "conns", "ops/s", "MiB/s", "items/s", "p50 ms", "p99 ms", "max ms",
-		"errors", "CPU ms/op", "gen ms/op", "RSS MiB", "disk KiB/op", "fsync/op", "rounds"}}
+		"errors", "CPU ms/op", "gen ms/op", "RSS MiB", "writes/op", "fsync/op", "rounds"}}
 	for _, w := range r.Works {
 		for i := range w.Sides {
 			rows = append(rows, w.Sides[i].row(&w))
@@ -68,8 +68,9 @@ func (r *Report) appendHead(b *bytes.Buffer) {
 
 // appendFoot explains the table, and lists errors.
 func (r *Report) appendFoot(b *bytes.Buffer) {
-	b.WriteString("\nCPU: all server processes given; gen: this generator; RSS: the most seen; rounds: ops/s of the slowest and\n" +
-		"fastest round. A/B: geometric mean over rounds of A's figure divided by B's, and the smallest and largest.\n")
+	b.WriteString("\nCPU: all server processes given; gen: this generator; RSS: the most seen; writes: system calls, to sockets too;\n" +
+		"rounds: ops/s of the slowest and the fastest round. A/B: geometric mean over rounds of A's figure divided by B's,\n" +
+		"and the smallest and largest.\n")
 	for _, w := range r.Works {
 		for i := range w.Sides {
 			f := &w.Sides[i]
@@ -88,7 +89,7 @@ func (f *Figures) row(w *WorkReport) []string {
 	return []string{
 		w.Work, f.Endpoint, fmt.Sprint(w.Concurrency), number(f.OpsPerSec), someNumber(f.MiBPerSec), someNumber(f.ItemsPerSec),
 		number(f.P50ms), number(f.P99ms), number(f.MaxMs), fmt.Sprint(f.Errors), maybe(f.ServerCPUms, 1), maybe(f.ClientCPUms, 1),
-		maybe(f.RSSBytes, mib), maybe(f.DiskKiBPerOp, 1), maybe(f.SyncsPerOp, 1), span,
+		maybe(f.RSSBytes, mib), maybe(f.WritesPerOp, 1), maybe(f.SyncsPerOp, 1), span,
 	}
 }
 
@@ -115,6 +116,8 @@ func number(v float64) string {
 	switch a := math.Abs(v); {
 	case a == 0:
 		return "0"
+	case a < 1:
+		return fmt.Sprintf("%.3f", v)
 	case a < 10:
 		return fmt.Sprintf("%.2f", v)
 	case a < 100:

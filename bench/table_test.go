@@ -43,7 +43,7 @@ func sampleReport() *Report {
 		Works: []WorkReport{
 			{Work: "put-4k", Concurrency: 64, Sides: []Figures{
 				{Endpoint: "A", Rounds: 2, Operations: 100, OpsPerSec: 4321.4, RoundRates: []float64{4200, 4442.8}, MiBPerSec: 16.88, P50ms: 12.34,
-					P99ms: 40, MaxMs: 123.4, ServerCPUms: p(0.2), ClientCPUms: p(0.111), RSSBytes: p(100 << 20), DiskKiBPerOp: p(12), SyncsPerOp: p(0.05)},
+					P99ms: 40, MaxMs: 123.4, ServerCPUms: p(0.2), ClientCPUms: p(0.111), RSSBytes: p(100 << 20), WritesPerOp: p(2.5), SyncsPerOp: p(0.05)},
 				{Endpoint: "B", Rounds: 2, Operations: 10, OpsPerSec: 307, RoundRates: []float64{300, 314}, MiBPerSec: 1.2, P50ms: 210, P99ms: 400,
 					MaxMs: 1000, Errors: 3, Messages: map[string]int64{"503 SlowDown": 2, "EOF": 1}},
 			}, Ratio: &Ratio{OpsPerSec: &Spread{14.08, 14, 14.2, 2}, P50: &Spread{0.06, 0.05, 0.07, 2}, P99: &Spread{0.1, 0.1, 0.1, 2}}},

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -230,16 +231,19 @@ func packs(r *rig) (n int) {
 
 // gate blocks operations until it is opened.
 type gate struct {
-	path string
+	path string // set before shut
 	kind errorfs.OpKind
-	on   bool
+	on   atomic.Bool
 	open chan struct{}
 }
+
+// shut makes operations block from now on.
+func (g *gate) shut() { g.on.Store(true) }
 
 func (g *gate) String() string { return "gate" }
 
 func (g *gate) MaybeError(op errorfs.Op) error {
-	if g.on && op.Kind == g.kind && strings.Contains(op.Path, g.path) {
+	if g.on.Load() && op.Kind == g.kind && strings.Contains(op.Path, g.path) {
 		<-g.open
 	}
 	return nil
@@ -260,7 +264,7 @@ func TestStalledWrite(t *testing.T) {
 				r.put(body)
 			}
 			synctest.Wait()
-			g.on = true
+			g.shut()
 			for range 6 {
 				start := time.Now()
 				b := r.put(body)
@@ -290,7 +294,8 @@ func TestHedgedRead(t *testing.T) {
 			r.open()
 			body := bytesOf(1, size)
 			b := r.put(body)
-			g.path, g.on = diskDir(b.Shards[0].Disk), true
+			g.path = diskDir(b.Shards[0].Disk)
+			g.shut()
 			start := time.Now()
 			r.check(b, body)
 			stripes := time.Duration(Layout{K: b.K, Cell: b.Cell, Size: b.Size}.Stripes())
@@ -322,7 +327,7 @@ func TestReadGivesUp(t *testing.T) {
 			t.Fatal(err)
 		}
 		synctest.Wait() // the stripe ahead is read, too
-		g.on = true
+		g.shut()
 		n, err := io.Copy(io.Discard, rd)
 		if !errors.Is(err, context.DeadlineExceeded) || n == 0 || n == int64(b.Size) {
 			t.Errorf("%d bytes, %v", n, err)

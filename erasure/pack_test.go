@@ -7,11 +7,13 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"pgregory.net/rapid"
 
 	"ironman/wal/digest"
@@ -88,7 +90,8 @@ func TestPackStates(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return list[len(list)-1]
+		i := slices.IndexFunc(list, func(p PackInfo) bool { return p.Pack == w.(*packStream).origin.pack })
+		return list[i]
 	}
 	if p := state(); p.Sealed || p.InFlight != 1 {
 		t.Errorf("while it is written: %+v", p)
@@ -259,5 +262,112 @@ func TestScanRecords(t *testing.T) {
 	}
 	if err := r.s.Scan(t.Context(), 1, PackKey{8, 8}.ID(), nil); err == nil {
 		t.Error("a pack that is not there")
+	}
+}
+
+// What a scan says of packs whose own header is not right.
+func TestScanPackHeader(t *testing.T) {
+	f := &faults{}
+	r := newRig(t, errorfs.Wrap(vfs.NewMem(), f), 1).open()
+	b := r.put([]byte("blob"))
+	path := r.shardPath(b, 0)
+	whole := r.file(path)
+	r.s.Close()
+	other := bytes.Clone(whole)
+	encodePackHeader(other, packHeader{cluster: testCluster, disk: diskID(2), pack: PackKey{1, 1}, size: 32 << 10})
+	for _, c := range []struct {
+		name  string
+		file  []byte
+		want  error
+		found int
+	}{
+		{"intact", whole, nil, 1},
+		{"never begun", nil, nil, 0},
+		{"zeros", make([]byte, len(whole)), nil, 0},
+		{"header cut off", whole[:1000], ErrCorrupt, 0},
+		{"header zeroed, a shard behind it", append(make([]byte, packHeaderBytes), whole[packHeaderBytes:]...), ErrCorrupt, 1},
+		{"header of another disk", other, ErrForeign, 1},
+		{"newer", append(newer(whole[:packHeaderBytes]), whole[packHeaderBytes:]...), ErrNewer, 0},
+	} {
+		r.replace(path, c.file)
+		r.o.Incarnation++
+		r.open()
+		found := 0
+		err := r.s.Scan(t.Context(), 1, b.Shards[0].Pack, func(rec Record) error {
+			found++
+			return rec.Err
+		})
+		if !errors.Is(err, c.want) || found != c.found {
+			t.Errorf("%s: %v, %d shards", c.name, err, found)
+		}
+		r.s.Close()
+	}
+	r.replace(path, whole)
+	r.o.Incarnation++
+	r.open()
+	defer r.s.Close()
+	f.add(syscall.EIO, path, errorfs.OpFileReadAt)
+	err := r.s.Scan(t.Context(), 1, b.Shards[0].Pack, func(Record) error { return nil })
+	if !errors.Is(err, syscall.EIO) {
+		t.Errorf("unreadable: %v", err)
+	}
+}
+
+// A group that could not be written whole is not written over: what came to the
+// disk of it may be read by nobody, but is changed by nobody either.
+func TestFailedGroupIsNotRewritten(t *testing.T) {
+	f := &faults{}
+	r := newRig(t, errorfs.Wrap(vfs.NewMem(), f), 1)
+	now := testTime
+	r.o.Now = func() time.Time { return now }
+	r.open()
+	defer r.s.Close()
+	a := r.put([]byte("before"))
+	f.add(syscall.ENOSPC, "packs", errorfs.OpFileWriteAt)
+	if _, err := r.s.Put(t.Context(), bytes.NewReader(nil), 0, PutOptions{}); !errors.Is(err, ErrNoSpace) {
+		t.Fatal(err)
+	}
+	f.clear()
+	now = now.Add(avoidFor)
+	b := r.put([]byte("after"))
+	if a.Shards[0].Offset != 4096 || b.Shards[0].Offset != 3*4096 {
+		t.Errorf("at %d, then at %d", a.Shards[0].Offset, b.Shards[0].Offset)
+	}
+}
+
+// After the disk failed under somebody else, a stream under way neither writes
+// nor commits.
+func TestStreamOnFailedDisk(t *testing.T) {
+	c := &counter{kind: errorfs.OpFileWriteAt}
+	f := &faults{}
+	r := newRig(t, errorfs.Wrap(errorfs.Wrap(vfs.NewMem(), c), f), 1).open()
+	defer r.s.Close()
+	target, _ := r.s.Target(1)
+	spec := ShardSpec{Blob: BlobKey{1, 99}, Size: 10, Cell: 10, Generation: 1, K: 1}
+	body := []byte("0123456789")
+	w, err := target.Stream(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.add(syscall.EIO, "packs", errorfs.OpFileSyncData)
+	if _, err := r.s.Put(t.Context(), bytes.NewReader(body), 10, PutOptions{}); !errors.Is(err, ErrDiskFailed) {
+		t.Fatal(err)
+	}
+	f.clear()
+	before := c.n.Load()
+	if err := w.WriteCell(&Cell{Plain: 10, Body: body, CRC: digest.CRC32C(body)}); !errors.Is(err, ErrDiskFailed) {
+		t.Errorf("write: %v", err)
+	}
+	if _, err := w.Commit(10); !errors.Is(err, ErrDiskFailed) {
+		t.Errorf("commit: %v", err)
+	}
+	if n := c.n.Load() - before; n > 0 {
+		t.Errorf("%d writes to a failed disk", n)
+	}
+	if _, err := target.Stream(spec); !errors.Is(err, ErrDiskFailed) {
+		t.Errorf("stream: %v", err)
+	}
+	if err := r.s.Unlink(t.Context(), 1, PackKey{0, 1}.ID()); !errors.Is(err, ErrDiskFailed) {
+		t.Errorf("unlink: %v", err)
 	}
 }

@@ -73,7 +73,7 @@ func TestGroupCommit(t *testing.T) {
 		r.open()
 		defer r.s.Close()
 		r.put([]byte("warm"))
-		g.on = true
+		g.shut()
 		before := c.n.Load()
 		var wg sync.WaitGroup
 		blobs := make([]*event.Blob, 50)
@@ -235,25 +235,27 @@ func (lostLink) Append(_ ShardSpec, _ []Cell, done func(Place, error)) { done(Pl
 func (lostLink) Stream(ShardSpec) (ShardStream, error)                 { return nil, errCut }
 func (lostLink) ReadAt(context.Context, PackKey, uint64, []byte) error { return errCut }
 
-// Two nodes: each writes to and reads from the other's disks. A cut link is no
-// damage, and a put that needs it is refused.
-func TestRemoteDisks(t *testing.T) {
+// twoNodes are two stores with three disks each, whose link can be cut.
+type twoNodes struct {
+	stores  [2]*Store
+	cut     atomic.Bool
+	damages atomic.Int64
+}
+
+func newTwoNodes(t *testing.T) *twoNodes {
 	fs := vfs.NewMem()
-	stores := make([]*Store, 2)
-	cut := atomic.Bool{}
-	var damages atomic.Int64
-	topology := cluster(3, 3)
-	for i := range stores {
+	p := &twoNodes{}
+	for i := range p.stores {
 		r := newRig(t, fs) // for its options
 		r.o.Node, r.o.Incarnation = uint32(i+1), uint64(i+1)
-		r.o.Topology = func() []Disk { return topology }
-		r.o.OnDamage = func(Damage) { damages.Add(1) }
+		r.o.Topology = func() []Disk { return cluster(3, 3) }
+		r.o.OnDamage = func(Damage) { p.damages.Add(1) }
 		r.o.Remote = func(disk uint32) ShardTarget {
-			target, ok := stores[1-i].Target(disk)
-			if !ok {
+			target, ok := p.stores[1-i].Target(disk)
+			switch {
+			case !ok:
 				return nil
-			}
-			if cut.Load() {
+			case p.cut.Load():
 				return lostLink{target}
 			}
 			return target
@@ -266,16 +268,21 @@ func TestRemoteDisks(t *testing.T) {
 			}
 			r.o.Disks = append(r.o.Disks, DiskConfig{FS: fs, Dir: diskDir(n), Slot: slot})
 		}
-		stores[i] = r.open().s
+		p.stores[i] = r.open().s
 	}
-	var kept []*event.Blob
+	return p
+}
+
+// Two nodes: each writes to and reads from the other's disks.
+func TestRemoteDisks(t *testing.T) {
+	p := newTwoNodes(t)
 	for _, n := range []int{100, 5000, 100000} {
 		body := bytesOf(uint64(n), n)
-		b, err := stores[0].Put(t.Context(), bytes.NewReader(body), int64(n), PutOptions{})
+		b, err := p.stores[0].Put(t.Context(), bytes.NewReader(body), int64(n), PutOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, s := range stores {
+		for _, s := range p.stores {
 			if got, err := read(s, b, 0, b.Size); err != nil || !bytes.Equal(got, body) {
 				t.Errorf("%d bytes: %v", n, err)
 			}
@@ -283,35 +290,52 @@ func TestRemoteDisks(t *testing.T) {
 				t.Errorf("%v, %v", d, err)
 			}
 		}
-		kept = append(kept, b)
 	}
-	cut.Store(true)
+	for _, s := range p.stores {
+		s.Close()
+	}
+	if n := p.damages.Load(); n > 0 {
+		t.Errorf("%d damages", n)
+	}
+}
+
+// A cut link is no damage; a put that needs it is refused, the next one does not.
+func TestCutLink(t *testing.T) {
+	p := newTwoNodes(t)
+	s := p.stores[0]
+	put := func(n int) (*event.Blob, error) {
+		return s.Put(t.Context(), bytes.NewReader(make([]byte, n)), int64(n), PutOptions{})
+	}
+	small, err1 := put(100)
+	large, err2 := put(100000)
+	if err := errors.Join(err1, err2); err != nil {
+		t.Fatal(err)
+	}
+	p.cut.Store(true)
 	// Copies have one on this side; coded shards have three on each, four are needed.
-	if got, err := read(stores[0], kept[0], 0, 100); err != nil || len(got) != 100 {
+	if got, err := read(s, small, 0, 100); err != nil || len(got) != 100 {
 		t.Errorf("copy on this side: %v", err)
 	}
-	if _, err := read(stores[0], kept[2], 0, 100000); !errors.Is(err, ErrUnavailable) {
+	if _, err := read(s, large, 0, 100000); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("%v", err)
 	}
+	if d, err := s.Verify(t.Context(), small); err != nil || len(d) == 0 || d[0].Reason != ReasonUnreachable {
+		t.Errorf("%v, %v", d, err)
+	}
 	for i, n := range []int{5000, 100000} {
-		b, err := stores[i].Put(t.Context(), bytes.NewReader(make([]byte, n)), int64(n), PutOptions{})
-		if !errors.Is(err, ErrTolerance) {
+		s = p.stores[i]
+		if _, err := put(n); !errors.Is(err, ErrTolerance) {
 			t.Errorf("%d bytes: %v", n, err)
 		}
 		// The other side's disks are left alone then: as tolerant, but narrower.
-		b, err = stores[i].Put(t.Context(), bytes.NewReader(make([]byte, n)), int64(n), PutOptions{})
-		if err != nil || b.K != 1 || b.M != 2 {
+		if b, err := put(n); err != nil || b.K != 1 || b.M != 2 {
 			t.Errorf("%d bytes: %v, %v", n, b, err)
 		}
 	}
-	d, err := stores[0].Verify(t.Context(), kept[0])
-	if err != nil || len(d) == 0 || d[0].Reason != ReasonUnreachable {
-		t.Errorf("%v, %v", d, err)
-	}
-	for _, s := range stores {
+	for _, s := range p.stores {
 		s.Close()
 	}
-	if n := damages.Load(); n > 0 {
+	if n := p.damages.Load(); n > 0 {
 		t.Errorf("%d damages reported for a cut link", n)
 	}
 }

@@ -68,6 +68,7 @@ type scanner struct {
 	origin origin // of the record at hand
 	fn     func(Record) error
 	buf    []byte
+	failed error // the first read error
 }
 
 // scanStep is how much is searched at once for the next shard.
@@ -75,6 +76,7 @@ const scanStep = 1 << 20
 
 func (sc *scanner) run() error {
 	damaged := sc.packHeader()
+	blank := sc.blank()
 	if errors.Is(damaged, ErrNewer) {
 		return damaged
 	}
@@ -93,6 +95,7 @@ func (sc *scanner) run() error {
 		}
 		sc.origin.offset = at
 		spec, err := decodeShard(b, &sc.origin)
+		blank = false
 		rec := Record{ShardSpec: spec, Offset: at, Length: shardHeaderBytes, Err: err}
 		if err == nil {
 			sc.cells(&rec)
@@ -107,7 +110,18 @@ func (sc *scanner) run() error {
 			at += uint64(len(shardMagic))
 		}
 	}
-	return damaged
+	if blank {
+		damaged = nil
+	}
+	return errors.Join(damaged, sc.failed)
+}
+
+// blank tells whether a header was never written. It is synced before the first
+// shard is, so then there are none.
+func (sc *scanner) blank() bool {
+	n := min(sc.size, packHeaderBytes)
+	b := sc.read(0, n)
+	return uint64(len(b)) == n && len(bytes.Trim(b, "\x00")) == 0
 }
 
 // packHeader checks the header of the pack against where it was found.
@@ -133,10 +147,14 @@ func (sc *scanner) read(at, n uint64) []byte {
 		sc.buf = make([]byte, n)
 	}
 	b := sc.buf[:n]
-	if got, _ := sc.r.ReadAt(b, int64(at)); uint64(got) < n {
-		return nil
+	got, err := sc.r.ReadAt(b, int64(at))
+	if uint64(got) == n {
+		return b
 	}
-	return b
+	if err != nil && err != io.EOF && sc.failed == nil {
+		sc.failed = fmt.Errorf("erasure: pack %v at %d: %w", sc.origin.pack, at, err)
+	}
+	return nil
 }
 
 // find returns the first place from at on where a shard's header may begin. A

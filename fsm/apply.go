@@ -136,14 +136,11 @@ func (m *Machine) record(t *tx, p *event.Parsed, o *event.Outcome, last int64, i
 	if c := p.Statement.GetCancel(); c != nil && o.Refusal == event.Refusal_REFUSAL_CANCELLED {
 		req.Cancelled = c.RequestId
 	}
-	k := key(tableRequest, t.seq)
-	t.create(k, encodeRow(k, t.seq, req))
-	m.remember(t.seq, req)
-	m.forget(t)
 	if second := t.time / int64(time.Second); t.seq == 0 || second > last/int64(time.Second) {
 		t.create(key(tableTime, uint64(second)), binary.BigEndian.AppendUint64(nil, t.seq))
 	}
 	t.commit()
+	t.remember(req)
 
 	statement, items := event.StatementHash(p.StatementBytes), p.ItemsHash()
 	env := &event.Envelope{
@@ -177,7 +174,7 @@ func (t *tx) execute(p *event.Parsed) *event.Outcome {
 		return refuse(event.Refusal_REFUSAL_INVALID)
 	case h.FeatureLevel > c.FeatureLevel:
 		return refuse(event.Refusal_REFUSAL_FEATURE_LEVEL)
-	case t.seq-h.Base > t.m.window:
+	case t.seq-h.Base > t.m.window.size:
 		return refuse(event.Refusal_REFUSAL_STALE_BASE)
 	}
 	switch b := p.Statement.Body.(type) {

@@ -11,7 +11,7 @@ func (g *generator) begin(retention int64) []*event.Draft {
 	var drafts []*event.Draft
 	add := func(s *event.Statement, items ...string) {
 		g.ids++
-		s.Header = &event.Header{FeatureLevel: 1, RequestId: requestID(g.ids)}
+		s.Header = &event.Header{FeatureLevel: 1, RequestId: id16(g.ids)}
 		d := &event.Draft{Statement: s}
 		for i, text := range items {
 			d.AddText(event.ItemKind_ITEM_KIND_BUCKET_NAME, i, text)
@@ -76,7 +76,7 @@ func (g *generator) draft() *event.Draft {
 	case 29, 30:
 		g.identity(d)
 	case 31:
-		id := requestID(uint64(1 + g.choose(int(g.ids)+2)))
+		id := id16(uint64(1 + g.choose(int(g.ids)+2)))
 		if g.odds(8) {
 			id = id[:3]
 		}

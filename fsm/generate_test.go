@@ -181,8 +181,8 @@ func (g *generator) request() *event.Header {
 	case 3:
 		h.FeatureLevel = 2
 	}
-	h.RequestId = requestID(id)
+	h.RequestId = id16(id)
 	return h
 }
 
-func requestID(n uint64) []byte { return binary.BigEndian.AppendUint64(make([]byte, 8), n) }
+func id16(n uint64) []byte { return binary.BigEndian.AppendUint64(make([]byte, 8), n) }

@@ -40,14 +40,13 @@ const DefaultWindow = 1 << 16
 // Machine is the replicated state of one node. Apply is called by one goroutine;
 // all else is safe for concurrent use.
 type Machine struct {
-	db     *pebble.DB
-	opts   Options
-	window uint64
+	db   *pebble.DB
+	opts Options
 
 	// Owned by the goroutine of Apply.
 	digest    StateDigest
 	frontier  *merkle.Frontier
-	requests  map[[event.RequestIDBytes]byte]uint64 // request id -> seq that remembers it
+	window    *window
 	hot       hotRows
 	hashed    []byte // room for what is hashed
 	unflushed int    // events since the last flush
@@ -71,7 +70,7 @@ func Open(o Options) (*Machine, error) {
 	if o.Fatal == nil {
 		return nil, errors.New("fsm: Options.Fatal is not set")
 	}
-	m := &Machine{opts: o, window: o.Window, changed: make(chan struct{}), hot: hotRows{rows: make(map[string]*hotRow)}}
+	m := &Machine{opts: o, window: newWindow(o.Window), changed: make(chan struct{}), hot: hotRows{rows: make(map[string]*hotRow)}}
 	db, err := pebble.Open(o.Dir, m.pebbleOptions())
 	if err != nil {
 		return nil, fmt.Errorf("fsm: open %s: %w", o.Dir, err)
@@ -87,7 +86,6 @@ func Open(o Options) (*Machine, error) {
 func (m *Machine) load() error {
 	m.meta = &Meta{}
 	m.frontier = merkle.New()
-	m.requests = make(map[[event.RequestIDBytes]byte]uint64)
 	b, closer, err := m.db.Get(key(tableMeta))
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil
@@ -111,7 +109,7 @@ func (m *Machine) load() error {
 	if m.frontier.Size() != meta.NextSeq {
 		return fmt.Errorf("fsm: the frontier holds %d leaves, the state %d", m.frontier.Size(), meta.NextSeq)
 	}
-	return m.loadRequests()
+	return m.loadWindow()
 }
 
 // Close releases the database. Nothing is flushed: what was not durable is

@@ -19,11 +19,12 @@ const maxBackgroundErrors = 3
 
 func (m *Machine) pebbleOptions() *pebble.Options {
 	o := &pebble.Options{
-		FS:                          m.opts.FS,
-		DisableWAL:                  true,
-		FormatMajorVersion:          formatVersion,
-		CacheSize:                   32 << 20,
-		MemTableSize:                16 << 20,
+		FS:                 m.opts.FS,
+		DisableWAL:         true,
+		FormatMajorVersion: formatVersion,
+		// Memtables are reserved from the cache: what they leave is for blocks.
+		CacheSize:                   64 << 20,
+		MemTableSize:                8 << 20,
 		MemTableStopWritesThreshold: 4,
 		L0CompactionThreshold:       4,
 		L0StopWritesThreshold:       24,

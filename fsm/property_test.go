@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -82,16 +83,65 @@ func TestModel(t *testing.T) {
 	})
 }
 
-// TestModelLong is TestModel with longer histories than rapid would shrink.
+// TestModelLong is TestModel with longer histories than rapid would shrink. It
+// counts what became of the events, so that it cannot pass by refusing them all.
 func TestModelLong(t *testing.T) {
 	seeds := 20
 	if testing.Short() {
 		seeds = 2
 	}
+	outcomes, duplicates := make(map[string]int), 0
 	for seed := range uint64(seeds) {
 		w := newWorld(t, seeded(seed), 200, int64(seed%3)*3600e9)
 		w.grow(1000)
 		w.check(t, 200)
+		for i, r := range w.want {
+			_, proposal, _ := event.ParseEntry(w.log[i].Data)
+			p, _ := event.Parse(proposal)
+			if r.Duplicate {
+				duplicates++
+			} else if p != nil {
+				outcomes[event.KindName(p.Statement.Kind())+" "+r.Outcome.Refusal.String()]++
+			}
+			for _, s := range r.Outcome.Subs {
+				outcomes["sub "+s.Refusal.String()]++
+			}
+		}
+	}
+	if !testing.Short() {
+		vacuous(t, outcomes, duplicates)
+	}
+}
+
+// vacuous complains of kinds that were never accepted and of refusals that never came.
+func vacuous(t *testing.T, outcomes map[string]int, duplicates int) {
+	if duplicates < 50 {
+		t.Errorf("only %d duplicates", duplicates)
+	}
+	fields := (&event.Statement{}).ProtoReflect().Descriptor().Oneofs().ByName("body").Fields()
+	for i := range fields.Len() {
+		name := string(fields.Get(i).Name())
+		// A level cannot be raised above what this binary knows.
+		if n := outcomes[name+" REFUSAL_NONE"]; n < 10 && name != "feature_level_raised" {
+			t.Errorf("%s was accepted only %d times", name, n)
+		}
+	}
+	for n, name := range event.Refusal_name {
+		sum := 0
+		for k, v := range outcomes {
+			if strings.HasSuffix(k, " "+name) {
+				sum += v
+			}
+		}
+		// There are no versions but null ones yet.
+		if r := event.Refusal(n); sum < 10 && r != event.Refusal_REFUSAL_NO_SUCH_VERSION {
+			t.Errorf("%s came only %d times", name, sum)
+		}
+	}
+	if t.Failed() {
+		for _, k := range slices.Sorted(maps.Keys(outcomes)) {
+			t.Logf("%6d %s", outcomes[k], k)
+		}
 	}
 }
 
@@ -138,9 +188,9 @@ func (w *world) compareView(next uint64) {
 	if next == present {
 		v, err = w.m.View()
 	}
-	kept := next >= w.g.m.seq || c.HistoryRetention > 0 && next >= c.HistoryTrimmed
+	kept := next >= w.g.m.seq || c.GetHistoryRetention() > 0 && next >= c.GetHistoryTrimmed()
 	if (err == nil) != kept {
-		w.t.Fatalf("view at %d of %d, trimmed below %d: %v", next, w.g.m.seq, c.HistoryTrimmed, err)
+		w.t.Fatalf("view at %d of %d, trimmed below %d: %v", next, w.g.m.seq, c.GetHistoryTrimmed(), err)
 	}
 	if err != nil {
 		return

@@ -10,72 +10,103 @@ import (
 	"ironman/wal/event"
 )
 
-// The deduplication window remembers the last `window` events with their request
+// The deduplication window remembers the last `size` events with their request
 // ids and outcomes: in rows, and by id in memory. A proposal older than the window
 // is refused by its base, so no request is ever applied twice.
+type window struct {
+	size uint64
+	// seqs tells which event stands for a request id: the newest that does.
+	seqs map[requestID]uint64
+	// ring holds the event of sequence s at s % size.
+	ring []request
+	// cancelled holds the id that an event cancelled, by sequence; few do.
+	cancelled map[uint64]requestID
+}
+
+type requestID [event.RequestIDBytes]byte
+
+// request is what it takes to forget an event without reading its row.
+type request struct {
+	id   requestID
+	hash StateDigest // of the row
+}
 
 // errWindow means that memory and rows disagree: the node stops.
 var errWindow = errors.New("the deduplication window contradicts its rows")
 
-// loadRequests reads the window back.
-func (m *Machine) loadRequests() error {
+func newWindow(size uint64) *window {
+	return &window{size: size, seqs: make(map[requestID]uint64), ring: make([]request, size), cancelled: make(map[uint64]requestID)}
+}
+
+// add remembers the event at seq, whose row has the hash.
+func (w *window) add(seq uint64, r *Request, hash StateDigest) {
+	x := request{hash: hash}
+	if len(r.RequestId) == event.RequestIDBytes { // a malformed event has none
+		x.id = requestID(r.RequestId)
+		w.seqs[x.id] = seq
+	}
+	if len(r.Cancelled) == event.RequestIDBytes {
+		w.cancelled[seq] = requestID(r.Cancelled)
+		w.seqs[w.cancelled[seq]] = seq
+	}
+	w.ring[seq%w.size] = x
+}
+
+// drop forgets the event at seq and returns the hash of its row.
+func (w *window) drop(seq uint64) StateDigest {
+	x := w.ring[seq%w.size]
+	ids := []requestID{x.id}
+	if id, ok := w.cancelled[seq]; ok {
+		ids = append(ids, id)
+		delete(w.cancelled, seq)
+	}
+	for _, id := range ids {
+		if at, ok := w.seqs[id]; ok && at == seq { // a later event may stand for it as well
+			delete(w.seqs, id)
+		}
+	}
+	return x.hash
+}
+
+// loadWindow reads the window back.
+func (m *Machine) loadWindow() error {
 	it, err := m.db.NewIter(&pebble.IterOptions{LowerBound: key(tableRequest), UpperBound: after(key(tableRequest))})
 	if err != nil {
 		return fmt.Errorf("fsm: %w", err)
 	}
-	want := m.meta.NextSeq - min(m.meta.NextSeq, m.window)
+	want := m.meta.NextSeq - min(m.meta.NextSeq, m.window.size)
 	for ok := it.First(); ok; ok = it.Next() {
 		r, _, err := decodeRow[Request](it.Key(), it.Value())
 		seq := binary.BigEndian.Uint64(it.Key()[1:])
 		if err == nil && seq != want {
-			err = fmt.Errorf("fsm: window of %d: request of event %d where %d should be", m.window, seq, want)
+			err = fmt.Errorf("fsm: window of %d: request of event %d where %d should be", m.window.size, seq, want)
 		}
 		if err != nil {
 			return errors.Join(err, it.Close())
 		}
-		m.remember(seq, r)
+		m.window.add(seq, r, m.rowHash(it.Key(), it.Value()))
 		want++
 	}
 	if want != m.meta.NextSeq {
-		err = fmt.Errorf("fsm: window of %d: no request of event %d", m.window, want)
+		err = fmt.Errorf("fsm: window of %d: no request of event %d", m.window.size, want)
 	}
 	return errors.Join(err, it.Error(), it.Close())
 }
 
-// ids are the request ids that a row stands for.
-func (r *Request) ids() [][event.RequestIDBytes]byte {
-	ids := make([][event.RequestIDBytes]byte, 0, 2)
-	for _, id := range [...][]byte{r.RequestId, r.Cancelled} {
-		if len(id) == event.RequestIDBytes {
-			ids = append(ids, [event.RequestIDBytes]byte(id))
-		}
+// remember puts the event into the window, and what falls out of it out of the
+// rows.
+func (t *tx) remember(r *Request) {
+	w := t.m.window
+	if t.seq >= w.size {
+		t.digest.sub(w.drop(t.seq - w.size))
+		t.put(key(tableRequest, t.seq-w.size), nil)
 	}
-	return ids
-}
-
-func (m *Machine) remember(seq uint64, r *Request) {
-	for _, id := range r.ids() {
-		m.requests[id] = seq
-	}
-}
-
-// forget drops the request that leaves the window with this event.
-func (m *Machine) forget(t *tx) {
-	if t.seq < m.window {
-		return
-	}
-	seq := t.seq - m.window
-	k := key(tableRequest, seq)
-	r := get[Request](t, k)
-	if r == nil {
-		m.fatal(errWindow)
-	}
-	for _, id := range r.ids() {
-		if at, ok := m.requests[id]; ok && at == seq { // a later event may stand for it as well
-			delete(m.requests, id)
-		}
-	}
-	t.delete(k)
+	k := key(tableRequest, t.seq)
+	value := encodeRow(k, t.seq, r)
+	hash := t.m.rowHash(k, value)
+	t.digest.add(hash)
+	t.put(k, value)
+	w.add(t.seq, r, hash)
 }
 
 // remembered returns the event that a request id stands for and its outcome, if
@@ -84,7 +115,7 @@ func (t *tx) remembered(id []byte) (uint64, *event.Outcome) {
 	if len(id) != event.RequestIDBytes {
 		return 0, nil
 	}
-	seq, ok := t.m.requests[[event.RequestIDBytes]byte(id)]
+	seq, ok := t.m.window.seqs[requestID(id)]
 	if !ok {
 		return 0, nil
 	}

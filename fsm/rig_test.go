@@ -37,15 +37,15 @@ func memory(t rapid.TB, o Options) *Machine {
 	return m
 }
 
-// rig is a machine on a file system in memory, and the log that feeds it.
+// rig is a machine on a file system in memory, and what feeds it.
 type rig struct {
 	t testing.TB
 	*Machine
 	options Options
-	log     []Entry // everything that was applied
-	stamp   int64   // of the next entry, ns
-	id      uint64  // of the next request
-	counter uint64  // of the next blob
+	index   uint64 // of the last entry made
+	stamp   int64  // of the next entry, ns
+	id      uint64 // of the next request
+	counter uint64 // of the next blob
 }
 
 func newRig(t testing.TB, o Options) *rig {
@@ -78,9 +78,8 @@ func (r *rig) entry(d *event.Draft) Entry {
 		r.t.Fatal(err)
 	}
 	r.stamp += 1e9
-	e := Entry{Index: uint64(len(r.log)) + 1, Term: 1, Data: event.AppendEntry(nil, r.stamp, b)}
-	r.log = append(r.log, e)
-	return e
+	r.index++
+	return Entry{Index: r.index, Term: 1, Data: event.AppendEntry(nil, r.stamp, b)}
 }
 
 // propose applies one event.

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 
+	"ironman/fsm"
 	"ironman/s3api/s3err"
 	"ironman/s3api/s3xml"
 	"ironman/wal/event"
@@ -139,14 +140,43 @@ func (s *Server) deleteBucket(ctx context.Context, r *Request) (*Response, error
 	if err != nil {
 		return nil, err
 	}
-	if usage.Objects > 0 || usage.Uploads > 0 {
+	if usage.Objects > 0 {
 		return nil, s3err.New("BucketNotEmpty").With("BucketName", r.Bucket)
 	}
-	r.closeView()
+	if err := s.abortUploads(ctx, r); err != nil {
+		return nil, err
+	}
 	if _, err := s.propose(ctx, r, d); err != nil {
 		return nil, err
 	}
 	return noContent(), nil
+}
+
+// abortUploads aborts what is left open in a bucket that is being deleted: Amazon
+// deletes a bucket without objects whatever uploads it has. Each is an event of its
+// own; one that a client begins meanwhile makes the deletion fail. It closes the view.
+func (s *Server) abortUploads(ctx context.Context, r *Request) error {
+	for {
+		open, _, err := r.view.ListUploads(fsm.UploadQuery{Bucket: r.bucket.Bucket, Max: maxKeys})
+		if err != nil {
+			return err
+		}
+		r.closeView()
+		if len(open) == 0 {
+			return nil
+		}
+		for _, u := range open {
+			_, err := s.proposeAs(ctx, r, event.NewDraft(nil, &event.Statement_UploadAborted{UploadAborted: &event.UploadAborted{
+				Bucket: r.bucket.Bucket, Upload: u.Upload.Upload,
+			}}).AddText(event.ItemKind_ITEM_KIND_KEY, 0, u.Upload.Key), newRequestID())
+			if err != nil && !s3err.Is(err, "NoSuchUpload") {
+				return err
+			}
+		}
+		if err := r.openView(ctx); err != nil {
+			return err
+		}
+	}
 }
 
 // validBucketName applies Amazon's rules for general purpose buckets, and keeps

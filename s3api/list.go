@@ -76,11 +76,13 @@ func (s *Server) listObjectsV2(_ context.Context, r *Request) (*Response, error)
 	if r.Query.Has("continuation-token") {
 		token := r.Query.Get("continuation-token")
 		out.ContinuationToken = &token
-		last, err := decodeToken(token)
-		if err != nil {
-			return nil, err
+		if token != "" { // an empty one is the first page, as with Amazon
+			last, err := decodeToken(token)
+			if err != nil {
+				return nil, err
+			}
+			q.After = max(q.After, last)
 		}
-		q.After = max(q.After, last)
 	}
 	page, err := r.view.ListObjects(q)
 	if err != nil {

@@ -2,6 +2,7 @@ package s3api
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -223,7 +224,11 @@ func copiedTag(o *fsm.Object, rng byteRange) string {
 func (s *Server) completeMultipartUpload(ctx context.Context, r *Request) (*Response, error) {
 	r.takeObjectChecksum()
 	var doc s3xml.CompleteMultipartUpload
-	if err := r.decodeXML(s3xml.MaxCompleteBody, &doc); err != nil {
+	err := r.decodeXML(s3xml.MaxCompleteBody, &doc)
+	if errors.Is(err, s3xml.ErrEmpty) {
+		err = s3err.New("MalformedXML")
+	}
+	if err != nil {
 		return nil, err
 	}
 	condition, err := r.writeCondition()

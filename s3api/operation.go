@@ -46,6 +46,7 @@ func operations() []operation {
 		{"GetBucketAcl", "GET", onBucket, "acl", "", "s3:GetBucketAcl", needBucket, (*Server).getBucketACL},
 		{"GetBucketVersioning", "GET", onBucket, "versioning", "", "s3:GetBucketVersioning", needBucket, (*Server).getBucketVersioning},
 		{"ListMultipartUploads", "GET", onBucket, "uploads", "", "s3:ListBucketMultipartUploads", needBucket, (*Server).listMultipartUploads},
+		{"ListObjectVersions", "GET", onBucket, "versions", "", "s3:ListBucketVersions", needBucket, (*Server).listObjectVersions},
 		{"ListObjectsV2", "GET", onBucket, "list-type", "", "s3:ListBucket", needBucket, (*Server).listObjectsV2},
 		{"ListObjects", "GET", onBucket, "", "", "s3:ListBucket", needBucket, (*Server).listObjects},
 		{"HeadBucket", "HEAD", onBucket, "", "", "s3:ListBucket", needBucket, (*Server).headBucket},
@@ -79,6 +80,6 @@ func notImplemented(on target) []string {
 	return []string{
 		"accelerate", "analytics", "cors", "encryption", "intelligent-tiering", "inventory", "lifecycle",
 		"logging", "metadataTable", "metrics", "notification", "object-lock", "ownershipControls", "policy",
-		"policyStatus", "publicAccessBlock", "replication", "requestPayment", "session", "tagging", "versions", "website",
+		"policyStatus", "publicAccessBlock", "replication", "requestPayment", "session", "tagging", "website",
 	}
 }

@@ -28,6 +28,8 @@ type requestBody struct {
 	hashed *checksum.Reader
 	expect *checksum.Expectation
 	sums   checksum.Sums
+	read   int64 // bytes handed on
+	limit  int64 // of bytes; 0: the source has its own
 	err    error // stays
 }
 
@@ -59,6 +61,10 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	}
 	n, err := b.hashed.Read(p)
 	b.r.received += int64(n)
+	if b.read += int64(n); b.limit > 0 && b.read > b.limit {
+		b.err = s3err.EntityTooLarge(b.read, b.limit)
+		return 0, b.err
+	}
 	if err == io.EOF {
 		b.sums = b.hashed.Sums()
 		if refused := b.expect.Check(b.sums, b.source.Trailer()); refused != nil {
@@ -90,10 +96,7 @@ func receivedOf(s checksum.Sums, size int64) *received {
 // receive makes the request's body durable. What it returns is verified: lengths,
 // signatures, digests, trailers. Nothing is visible yet.
 func (s *Server) receive(ctx context.Context, r *Request, algorithm event.ChecksumAlgorithm) ([]*event.Blob, *received, error) {
-	size := r.identity.DecodedLength
-	if size < 0 {
-		return nil, nil, s3err.New("MissingContentLength")
-	}
+	size := r.identity.DecodedLength // -1: a chunked transfer that does not say
 	if size > maxPutBytes {
 		return nil, nil, s3err.EntityTooLarge(size, maxPutBytes)
 	}
@@ -108,11 +111,17 @@ func (s *Server) receive(ctx context.Context, r *Request, algorithm event.Checks
 		}
 		return nil, body.received(0), nil
 	}
+	body.limit = maxPutBytes
 	b, err := s.Blobs.Put(ctx, body, size)
 	if err != nil {
 		return nil, nil, body.cause(err)
 	}
-	return []*event.Blob{b}, body.received(size), nil
+	got := body.received(body.read)
+	if b.GetSize() == 0 { // of a length that was not known: nothing came
+		s.Blobs.Abandon(b)
+		return nil, got, nil
+	}
+	return []*event.Blob{b}, got, nil
 }
 
 // abandon gives up blobs whose event was refused, or never came to an answer:

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"ironman/fsm"
 	"ironman/s3api/access"
@@ -115,9 +116,9 @@ func (r *Request) closeView() {
 }
 
 // header is that of the event this request proposes.
-func (r *Request) header() *event.Header {
+func (r *Request) header(id [event.RequestIDBytes]byte) *event.Header {
 	return &event.Header{
-		FeatureLevel: r.cluster.GetFeatureLevel(), RequestId: r.ID[:], Principal: r.principalID(),
+		FeatureLevel: r.cluster.GetFeatureLevel(), RequestId: id[:], Principal: r.principalID(),
 		Base: r.viewedSeq, Reason: r.reason, Operation: r.op.name,
 	}
 }
@@ -134,5 +135,6 @@ func (r *Request) client() *event.Client {
 		host = r.HTTP.RemoteAddr
 	}
 	agent := r.HTTP.UserAgent()
-	return &event.Client{Address: host, UserAgent: agent[:min(len(agent), 256)], AccessKey: r.AccessKey()}
+	agent = strings.ToValidUTF8(agent[:min(len(agent), 256)], "?")
+	return &event.Client{Address: host, UserAgent: agent, AccessKey: r.AccessKey()}
 }

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/julienschmidt/httprouter"
@@ -16,6 +17,8 @@ import (
 type router struct {
 	*httprouter.Router
 	byTarget map[string]map[target][]*operation // method -> target -> rows in table order
+	// subresources of each target: query keys that select an operation.
+	subresources map[target][]string
 }
 
 // match is what a path and method lead to.
@@ -23,10 +26,15 @@ type match struct {
 	rows        []*operation
 	on          target
 	bucket, key string
+	// subresources are the query keys of all operations on the target, served or not.
+	subresources []string
 }
 
 func newRouter(table []operation) *router {
-	r := &router{Router: httprouter.New(), byTarget: make(map[string]map[target][]*operation)}
+	r := &router{Router: httprouter.New(), byTarget: make(map[string]map[target][]*operation), subresources: make(map[target][]string)}
+	for _, on := range []target{onBucket, onObject} {
+		r.subresources[on] = notImplemented(on)
+	}
 	r.RedirectTrailingSlash, r.RedirectFixedPath = false, false
 	r.HandleMethodNotAllowed, r.HandleOPTIONS = false, false
 	for i := range table {
@@ -43,6 +51,9 @@ func newRouter(table []operation) *router {
 			}
 		}
 		m[op.on] = append(m[op.on], op)
+		if op.query != "" && !slices.Contains(r.subresources[op.on], op.query) {
+			r.subresources[op.on] = append(r.subresources[op.on], op.query)
+		}
 	}
 	return r
 }
@@ -67,7 +78,7 @@ func (r *router) find(req *http.Request, domains []string) (match, error) {
 	case m.bucket != "":
 		m.on = onBucket
 	}
-	m.rows = r.byTarget[req.Method][m.on]
+	m.rows, m.subresources = r.byTarget[req.Method][m.on], r.subresources[m.on]
 	return m, nil
 }
 
@@ -89,10 +100,12 @@ func (m *match) choose(q url.Values, h http.Header) (*operation, error) {
 	return nil, s3err.New("MethodNotAllowed")
 }
 
+// refuseUnserved refuses a sub-resource that is not served at all, or not for the
+// request's method: PUT ?versioning is not CreateBucket.
 func (m *match) refuseUnserved(q url.Values) error {
-	for _, k := range notImplemented(m.on) {
+	for _, k := range m.subresources {
 		if q.Has(k) {
-			return s3err.Newf("NotImplemented", "The sub-resource %q is not implemented.", k)
+			return s3err.Newf("NotImplemented", "The sub-resource %q is not implemented for this method.", k)
 		}
 	}
 	return nil

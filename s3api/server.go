@@ -67,8 +67,7 @@ func noContent() *Response { return &Response{Status: http.StatusNoContent} }
 // ServeHTTP takes a request through its steps, each once.
 func (s *Server) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	start := s.Now()
-	r := &Request{HTTP: hr, server: s, responseHeader: w.Header()}
-	rand.Read(r.ID[:]) // never fails (crypto/rand)
+	r := &Request{HTTP: hr, server: s, responseHeader: w.Header(), ID: newRequestID()}
 	h := w.Header()
 	h.Set("Server", "IronMan-S3")
 	h.Set("X-Amz-Request-Id", r.RequestID())
@@ -236,9 +235,20 @@ func (a *answer) Write(b []byte) (int, error) {
 // RequestID is the text form of the request id.
 func (r *Request) RequestID() string { return hex.EncodeToString(r.ID[:]) }
 
-// propose agrees on an event and turns a refusal into its S3 error.
+// newRequestID draws an id.
+func newRequestID() (id [event.RequestIDBytes]byte) {
+	rand.Read(id[:]) // never fails (crypto/rand)
+	return id
+}
+
+// propose agrees on the event of a request and turns a refusal into its S3 error.
 func (s *Server) propose(ctx context.Context, r *Request, d *event.Draft) (*event.Outcome, error) {
-	d.Statement.Header = r.header()
+	return s.proposeAs(ctx, r, d, r.ID)
+}
+
+// proposeAs proposes under another id: for a request that needs several events.
+func (s *Server) proposeAs(ctx context.Context, r *Request, d *event.Draft, id [event.RequestIDBytes]byte) (*event.Outcome, error) {
+	d.Statement.Header = r.header(id)
 	d.AddMessage(event.ItemKind_ITEM_KIND_CLIENT, 0, r.client())
 	seq, o, err := s.Log.Propose(ctx, d)
 	if err != nil {

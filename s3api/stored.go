@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"ironman/s3api/s3err"
 	"ironman/s3api/sig"
@@ -29,6 +30,11 @@ func (r *Request) stored() (*event.Headers, *event.Tags, error) {
 		ContentDisposition: h.Get("Content-Disposition"), ContentLanguage: h.Get("Content-Language"),
 		CacheControl: h.Get("Cache-Control"), Expires: h.Get("Expires"),
 		WebsiteRedirect: r.amz("X-Amz-Website-Redirect-Location"),
+	}
+	for _, v := range []string{out.ContentType, out.ContentEncoding, out.ContentDisposition, out.ContentLanguage, out.CacheControl, out.Expires, out.WebsiteRedirect} {
+		if !validHeaderValue(v) {
+			return nil, nil, s3err.Newf("InvalidArgument", "A header that is stored with the object is not valid UTF-8.")
+		}
 	}
 	total := 0
 	for name, values := range h {
@@ -77,9 +83,9 @@ func parseTags(v string) (*event.Tags, error) {
 		switch {
 		case len(values) > 1:
 			return nil, s3err.Newf("InvalidTag", "Cannot provide multiple Tags with the same key")
-		case k == "" || len([]rune(k)) > 128:
+		case k == "" || len([]rune(k)) > 128 || !utf8.ValidString(k):
 			return nil, s3err.Newf("InvalidTag", "The TagKey you have provided is invalid")
-		case len([]rune(values[0])) > 256:
+		case len([]rune(values[0])) > 256 || !utf8.ValidString(values[0]):
 			return nil, s3err.Newf("InvalidTag", "The TagValue you have provided is invalid")
 		}
 		out.Tags = append(out.Tags, &event.Tag{Key: k, Value: values[0]})
@@ -105,13 +111,13 @@ func setStored(h http.Header, s *event.Headers) {
 		}
 	}
 	for _, u := range s.User {
-		h[http.CanonicalHeaderKey(metaPrefix+u.Name)] = []string{u.Value}
+		h["x-amz-meta-"+u.Name] = []string{u.Value} // lower case: clients take the name as it comes
 	}
 }
 
 // validHeaderValue refuses what could break out of a header.
 func validHeaderValue(v string) bool {
-	return !strings.ContainsFunc(v, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f })
+	return utf8.ValidString(v) && !strings.ContainsFunc(v, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f })
 }
 
 // storageClasses are those that are accepted; all are stored alike.

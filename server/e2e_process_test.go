@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -44,6 +45,9 @@ func TestMain(m *testing.M) {
 var (
 	binaryDir   string
 	buildBinary = sync.OnceValues(func() (string, error) {
+		if path := os.Getenv("IRONMAN_BINARY"); path != "" {
+			return path, nil
+		}
 		path := filepath.Join(binaryDir, "ironman")
 		c := exec.Command("go", "build", "-o", path, "./cmd/ironman")
 		c.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
@@ -330,4 +334,24 @@ func newCertificate(t testing.TB) *testCertificate {
 		t.Fatal(err)
 	}
 	return c
+}
+
+// adminGet reads from the admin listener as root.
+func (p *process) adminGet(path string) []byte {
+	p.t.Helper()
+	c := p.client()
+	scheme := "http://"
+	if p.tls != nil {
+		scheme = "https://"
+	}
+	r, err := http.NewRequestWithContext(context.Background(), "GET", scheme+p.admin+path, nil)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	r.SetBasicAuth(p.cred.AccessKey, string(p.cred.Secret.Reveal()))
+	a, err := c.send(r)
+	if err != nil || a.status != 200 {
+		p.t.Fatalf("%s: %v %v", path, a, err)
+	}
+	return a.body
 }

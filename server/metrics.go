@@ -40,6 +40,9 @@ func newMetrics(n *Node) *metrics {
 	gauge("ironman_ledger_events", "Events in the ledger's files.", func() float64 { return float64(n.log.Archived()) })
 	gauge("ironman_log_live_bytes", "Bytes of log files that Raft still needs.", func() float64 { live, _ := n.log.Bytes(); return float64(live) })
 	gauge("ironman_log_retained_bytes", "Bytes of all log files.", func() float64 { _, all := n.log.Bytes(); return float64(all) })
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "ironman_fsyncs_total", Help: "Syncs of files and directories, of log, state, ledger and disks.",
+	}, func() float64 { return float64(n.syncs.Load()) }))
 	gauge("ironman_disks_failed", "Disks of this node that take no writes.", n.failedDisks)
 	return m
 }

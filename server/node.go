@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"ironman/erasure"
@@ -24,6 +25,7 @@ type Node struct {
 	blobs    *erasure.Store
 	s3       *s3api.Server
 	metrics  *metrics
+	syncs    atomic.Uint64
 
 	incarnation uint64
 	credentials *credentials
@@ -40,6 +42,7 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{opts: o, stop: func() {}}
+	n.opts.FS = syncCounter{o.FS, &n.syncs}
 	if err := n.open(ctx); err != nil {
 		return nil, errors.Join(err, n.Close(context.Background()))
 	}

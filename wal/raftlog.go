@@ -22,7 +22,7 @@ func (s slogSink) Accept(_ string, level hclog.Level, msg string, args ...any) {
 	to := slog.LevelDebug
 	switch level {
 	case hclog.Warn:
-		to = slog.LevelWarn
+		to = slog.LevelInfo // an election is news, not a fault
 	case hclog.Error:
 		to = slog.LevelError
 	}

@@ -10,79 +10,124 @@ import (
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/hashicorp/raft"
 
 	"ironman/wal/segment"
 )
 
-// The stable store's document: for each key in byte order
+// The stable store's document, in a slot file of its own; for each key, in the
+// order of the keys' bytes:
 //
-//	+-----------------+-----+-------------------+-------+
-//	| length, 2, LE   | key | length, 2, LE     | value |
-//	+-----------------+-----+-------------------+-------+
+//	+---------------+-----+---------------+-------+
+//	| length, 2, LE | key | length, 2, LE | value |
+//	+---------------+-----+---------------+-------+
 //
-// It lies in a slot file of its own, which is written whole, and synced, at every set.
-var stableFormat = segment.SlotFormat{Magic: segment.Magic{'I', 'M', 'S', 'T', 'A', 'B', 'L', 'E'}, Version: 1, Bytes: 8192}
+// All of it fits into a slot of 4 KiB. Numbers are 8 bytes, LE.
+func stableFormat() segment.SlotFormat {
+	return segment.SlotFormat{Magic: segment.Magic{'I', 'M', 'S', '3', 's', 't', 'b', '\n'}, Version: 1, Bytes: 4096}
+}
 
 // errNotFound is what raft takes for a key that was never set: it compares the text.
 var errNotFound = errors.New("not found")
 
 // stableStore keeps raft's term and vote. A write that fails is fatal: a vote that
-// may be forgotten must not be given.
+// may be forgotten must not be given. Safe for concurrent use.
 type stableStore struct {
-	fatal func(error)
+	fatal func(error) // never returns
+	// created: there was no file. A node whose log is not empty has then lost its
+	// vote, and must not go on.
+	created bool
 
 	mu     sync.Mutex
 	slots  *segment.Slots
-	values map[string][]byte
+	values map[string][]byte // what is durable
 }
 
+var _ raft.StableStore = (*stableStore)(nil)
+
+// openStable opens the store in the file at path, or makes it. The error is
+// segment.ErrCorrupt, segment.ErrNewer, or that of the disk; then nothing was
+// changed.
 func openStable(f vfs.FS, path string, fatal func(error)) (*stableStore, error) {
 	s := &stableStore{fatal: fatal, values: make(map[string][]byte)}
-	slots, b, err := segment.OpenSlots(f, path, stableFormat)
+	slots, document, err := segment.OpenSlots(f, path, stableFormat())
 	if errors.Is(err, fs.ErrNotExist) {
-		s.slots, err = segment.CreateSlots(f, path, stableFormat, nil)
-		return s, err
+		s.created = true
+		if s.slots, err = segment.CreateSlots(f, path, stableFormat(), nil); err != nil {
+			return nil, fmt.Errorf("term and vote: %w", err)
+		}
+		return s, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("term and vote: %w", err)
+	}
+	if s.values, err = decodeStable(document); err != nil {
+		return nil, errors.Join(fmt.Errorf("term and vote: %w", err), slots.Close())
 	}
 	s.slots = slots
-	for len(b) > 0 {
-		var key, value []byte
-		if key, b, err = cutStable(b); err == nil {
-			value, b, err = cutStable(b)
-		}
-		if err != nil {
-			return nil, errors.Join(err, slots.Close())
-		}
-		s.values[string(key)] = value
+	// Written anew, whatever was found: a slot may be damaged, or its last sync may
+	// have failed and left it in the page cache only.
+	if err := slots.Write(encodeStable(s.values)); err != nil {
+		fatal(fmt.Errorf("wal: term and vote: %w", err))
 	}
 	return s, nil
 }
 
-func cutStable(b []byte) (field, rest []byte, err error) {
-	if len(b) < 2 || len(b) < 2+int(binary.LittleEndian.Uint16(b)) {
-		return nil, nil, fmt.Errorf("wal: the stable store is damaged")
+func encodeStable(values map[string][]byte) []byte {
+	var b []byte
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		value := values[key]
+		b = append(binary.LittleEndian.AppendUint16(b, uint16(len(key))), key...)
+		b = append(binary.LittleEndian.AppendUint16(b, uint16(len(value))), value...)
 	}
-	n := 2 + int(binary.LittleEndian.Uint16(b))
-	return b[2:n], b[n:], nil
+	return b
 }
 
-// Set makes a value durable.
+func decodeStable(b []byte) (map[string][]byte, error) {
+	values, last := make(map[string][]byte), ""
+	for len(b) > 0 {
+		key, rest, ok := cutStable(b)
+		value, rest, ok2 := cutStable(rest)
+		if !ok || !ok2 || len(values) > 0 && string(key) <= last {
+			return nil, fmt.Errorf("%w: the key behind %q", segment.ErrCorrupt, last)
+		}
+		last, b = string(key), rest
+		values[last] = value
+	}
+	return values, nil
+}
+
+func cutStable(b []byte) (field, rest []byte, ok bool) {
+	if len(b) < 2 {
+		return nil, nil, false
+	}
+	n := 2 + int(binary.LittleEndian.Uint16(b))
+	if len(b) < n {
+		return nil, nil, false
+	}
+	return b[2:n:n], b[n:], true
+}
+
+// Set makes a value durable. More than fits is an error that changes nothing; an
+// error of the disk is fatal.
 func (s *stableStore) Set(key, value []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.values[string(key)] = slices.Clone(value)
-	var b []byte
-	for _, k := range slices.Sorted(maps.Keys(s.values)) {
-		v := s.values[k]
-		b = append(binary.LittleEndian.AppendUint16(b, uint16(len(k))), k...)
-		b = append(binary.LittleEndian.AppendUint16(b, uint16(len(v))), v...)
+	if len(key)+len(value) >= stableFormat().Bytes {
+		return fmt.Errorf("wal: %q: %w", key, segment.ErrTooLarge)
 	}
-	if err := s.slots.Write(b); err != nil {
-		s.fatal(fmt.Errorf("wal: term or vote: %w", err))
-		return err
+	if old, ok := s.values[string(key)]; ok && string(old) == string(value) {
+		return nil
 	}
+	values := maps.Clone(s.values)
+	values[string(key)] = slices.Clone(value)
+	if err := s.slots.Write(encodeStable(values)); err != nil {
+		if !errors.Is(err, segment.ErrTooLarge) {
+			s.fatal(fmt.Errorf("wal: term and vote: %w", err))
+		}
+		return fmt.Errorf("wal: %q: %w", key, err)
+	}
+	s.values = values
 	return nil
 }
 
@@ -90,11 +135,11 @@ func (s *stableStore) Set(key, value []byte) error {
 func (s *stableStore) Get(key []byte) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	v, ok := s.values[string(key)]
+	value, ok := s.values[string(key)]
 	if !ok {
 		return nil, errNotFound
 	}
-	return slices.Clone(v), nil
+	return slices.Clone(value), nil
 }
 
 // SetUint64 makes a number durable.
@@ -104,12 +149,15 @@ func (s *stableStore) SetUint64(key []byte, n uint64) error {
 
 // GetUint64 returns a number, or 0 and an error whose text is "not found".
 func (s *stableStore) GetUint64(key []byte) (uint64, error) {
-	v, err := s.Get(key)
+	value, err := s.Get(key)
 	if err != nil {
 		return 0, err
 	}
-	if len(v) != 8 {
+	if len(value) != 8 {
 		return 0, fmt.Errorf("wal: %q is not a number", key)
 	}
-	return binary.LittleEndian.Uint64(v), nil
+	return binary.LittleEndian.Uint64(value), nil
 }
+
+// Close closes the file. What was set is durable already.
+func (s *stableStore) Close() error { return s.slots.Close() }

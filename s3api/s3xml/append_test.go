@@ -238,7 +238,7 @@ func TestEncodingTypeURL(t *testing.T) {
 		r    Response
 		want []string
 	}{
-		{v1, []string{"<Prefix>p%20</Prefix>", "<Marker>m%20<", "<NextMarker>n%20<", "<Delimiter>%20<", "<Key>k%20%2B%3C%01<", "<Prefix>c%20/<", "<EncodingType>url<"}},
+		{v1, []string{"<Prefix>p </Prefix>", "<Marker>m%20<", "<NextMarker>n%20<", "<Delimiter>%20<", "<Key>k%20%2B%3C%01<", "<Prefix>c%20/<", "<EncodingType>url<"}},
 		{v2, []string{"<StartAfter>a%20b<", "<ContinuationToken>a b<", "<NextContinuationToken>t+<", "<Prefix></Prefix>"}},
 		{versions, []string{"<KeyMarker>k%20<", "<NextKeyMarker>n%20<", "<Version><Key>v%20<", "<DeleteMarker><Key>d%20<"}},
 		{uploads, []string{"<KeyMarker>k%20<", "<NextKeyMarker>n%20<", "<Prefix>p%20<", "<Delimiter>%20<", "<Key>u%20<"}},

@@ -39,7 +39,8 @@ type CommonPrefix struct {
 func (r *ListBucketResult) AppendXML(dst []byte) []byte {
 	e := r.EncodingType
 	dst = appendString(openRoot(dst, "ListBucketResult"), "Name", r.Name)
-	dst = appendKey(dst, "Prefix", r.Prefix, e)
+	// Version 1 does not encode the prefix: clients do not decode it.
+	dst = appendString(dst, "Prefix", r.Prefix)
 	dst = appendKey(dst, "Marker", r.Marker, e)
 	dst = appendSomeKey(dst, "NextMarker", r.NextMarker, e)
 	dst = appendInt(dst, "MaxKeys", int64(r.MaxKeys))

@@ -164,7 +164,10 @@ func TestSkew(t *testing.T) {
 	for _, c := range []struct {
 		off time.Duration
 		ok  bool
-	}{{0, true}, {MaxSkew, true}, {-MaxSkew, true}, {MaxSkew + time.Second, false}, {-MaxSkew - time.Second, false}} {
+	}{
+		{0, true}, {15 * time.Minute, true}, {-15 * time.Minute, true},
+		{15*time.Minute + time.Second, false}, {-15*time.Minute - time.Second, false},
+	} {
 		r, credential := signedHeader(t)
 		err := verify(verifierOf(credential, exampleTime.Add(c.off)), r)
 		if c.ok && err != nil {
@@ -200,6 +203,7 @@ func TestAnonymous(t *testing.T) {
 		{"PUT with chunk signatures", "PUT /b/k" + head + "x-amz-content-sha256: " + streamSigned + "\r\nContent-Length: 2\r\n\r\nab", CodeInvalidRequest},
 		{"unsigned trailer without declaration", "PUT /b/k" + head + "Content-Encoding: aws-chunked\r\nx-amz-decoded-content-length: 2\r\n" +
 			"x-amz-trailer: x-amz-checksum-crc32\r\nContent-Length: 48\r\n\r\n2\r\nab\r\n0\r\nx-amz-checksum-crc32:AAAAAA==\r\n\r\n", ""},
+		{"S-A12 credentials in lower case", "GET /b/k?x-amz-signature=0&x-amz-credential=k" + head + "\r\n", CodeAuthorizationQueryParametersError},
 		{"S-C4 override", "GET /b/k?response-content-type=text/html" + head + "\r\n", CodeInvalidRequest},
 		{"S-C4 override on HEAD", "HEAD /b/k?response-expires=now" + head + "\r\n", CodeInvalidRequest},
 		{"S-B7 too long", "PUT /b/k" + head + "Content-Length: 5368709121\r\n\r\n", CodeEntityTooLarge},
@@ -260,6 +264,22 @@ func TestUnknownKeyDoesTheSameWork(t *testing.T) {
 	}
 	if len(v.keys.young) != 2 { // the known key and the one stand-in
 		t.Fatalf("strangers fill the cache: %d entries", len(v.keys.young))
+	}
+}
+
+// A key without a secret is a key that nobody has.
+func TestEmptySecretIsNobodys(t *testing.T) {
+	c := Credential{AccessKey: "EMPTY"}
+	r4 := newRequest(t, "GET", "http://s3.example.com/b/k", "")
+	if err := SignV4(r4, c, "us-east-1", emptySHA256, exampleTime); err != nil {
+		t.Fatal(err)
+	}
+	r2 := newRequest(t, "GET", "http://s3.example.com/b/k", "")
+	if err := SignV2(r2, c, "", exampleTime); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range []*http.Request{r4, r2} {
+		wantCode(t, verify(verifierOf(c, exampleTime), sent(t, r)), CodeInvalidAccessKeyID)
 	}
 }
 

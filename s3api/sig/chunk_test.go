@@ -1,7 +1,6 @@
 package sig
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"net/http"
@@ -162,6 +161,13 @@ func TestCutStreams(t *testing.T) {
 		}
 		for _, more := range []string{"\r\n", "x", "0\r\n\r\n", "GET / HTTP/1.1\r\n\r\n"} {
 			_, _, err := s.read(s.body + more)
+			wantCode(t, err, CodeIncompleteBody)
+			id := s.id // the same, arriving late
+			b, err := id.Body(&http.Request{Body: io.NopCloser(iotest.OneByteReader(strings.NewReader(s.body + more)))})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = io.ReadAll(b)
 			wantCode(t, err, CodeIncompleteBody)
 		}
 	}
@@ -343,7 +349,7 @@ func BenchmarkChunks(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				id := s.id
-				body, _ := id.Body(&http.Request{Body: io.NopCloser(bytes.NewReader([]byte(s.body)))})
+				body, _ := id.Body(&http.Request{Body: io.NopCloser(strings.NewReader(s.body))})
 				for {
 					if _, err := io.ReadFull(body, buf); err != nil {
 						if err != io.EOF {

@@ -56,6 +56,13 @@ func (q query) has(names ...string) bool {
 	return slices.ContainsFunc(q, func(p param) bool { return slices.Contains(names, p.name) })
 }
 
+// hasFold is has, in any case of letters.
+func (q query) hasFold(names ...string) bool {
+	return slices.ContainsFunc(q, func(p param) bool {
+		return slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, p.name) })
+	})
+}
+
 // hoisted returns the x-amz-* parameters of a presigned query that stand for
 // headers: what an SDK moved from the headers into the query when it presigned.
 // Values that could not be a header's are refused.

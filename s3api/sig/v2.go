@@ -152,12 +152,9 @@ func (v *Verifier) verifyV2(ctx context.Context, r *http.Request, q query, id *I
 	if err := checkSubResources(q); err != nil {
 		return nil, err
 	}
-	secret, known, err := v.Lookup(ctx, id.AccessKey, token)
+	secret, known, err := v.lookup(ctx, id.AccessKey, token)
 	if err != nil {
 		return nil, err
-	}
-	if !known {
-		secret = standIn()
 	}
 	bucket := ""
 	if v.VirtualHost != nil {

@@ -43,7 +43,8 @@ func (v *Verifier) Verify(ctx context.Context, r *http.Request) (*Identity, erro
 	if err != nil {
 		return nil, err
 	}
-	v4 := q.has(paramAlgorithm, paramCredential, paramSignature)
+	// In any case of letters: what looks like credentials is not anonymous.
+	v4 := q.hasFold(paramAlgorithm, paramCredential, paramSignature)
 	v2 := q.has(paramAccessKeyV2, paramSignatureV2)
 	switch {
 	case ok && (v4 || v2) || v4 && v2:
@@ -80,9 +81,19 @@ func anonymous(r *http.Request, q query) (*Identity, error) {
 	return id, id.setFraming(r)
 }
 
-// standIn is the secret that is used for access keys nobody has. Whatever it signs
-// is refused.
-func standIn() Secret { return NewSecret("no access key has this secret, it only takes time.") }
+// lookup returns the secret to compute a signature with. known is false for a key that
+// nobody has: its secret only takes the time, and whatever it signs is refused. An
+// empty secret is nobody's, or anyone could sign with it.
+func (v *Verifier) lookup(ctx context.Context, accessKey, token string) (secret Secret, known bool, err error) {
+	secret, known, err = v.Lookup(ctx, accessKey, token)
+	if err != nil {
+		return Secret{}, false, err
+	}
+	if !known || len(secret.Reveal()) == 0 {
+		return NewSecret("no access key has this secret, it only takes time."), false, nil
+	}
+	return secret, true, nil
+}
 
 func (v *Verifier) buffer() *[]byte {
 	if b, ok := v.buffers.Get().(*[]byte); ok {

@@ -402,6 +402,29 @@ func TestOptions(t *testing.T) {
 	}
 }
 
+// What was cut off is not served from memory either.
+func TestCacheFollowsTruncation(t *testing.T) {
+	l := open(t, options(t, vfs.NewMem()))
+	must(t, l.Append(run(1, 10, 1, 100)))
+	must(t, l.TruncateSuffix(5))
+	must(t, l.Append(run(5, 2, 2, 100)))
+	if e, err := l.Entry(5); err != nil || !same(e, entry(5, 2, 100)) {
+		t.Fatal(e, err)
+	}
+	must(t, l.Reset(20))
+	must(t, l.Append(run(21, 1, 3, 100)))
+	for i := uint64(1); i <= 20; i++ {
+		if _, err := l.ArchiveEntry(i); !errors.Is(err, ErrNotFound) {
+			t.Fatalf("entry %d: %v", i, err)
+		}
+	}
+	e := entry(21, 3, 100)
+	if l.recent.bytes != entryBytes(&e) {
+		t.Fatalf("%d bytes in memory", l.recent.bytes)
+	}
+	must(t, l.Close())
+}
+
 func TestRecent(t *testing.T) {
 	var r recent
 	check := func(index uint64, want bool) {

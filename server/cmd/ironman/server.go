@@ -98,6 +98,7 @@ func runServer(ctx context.Context, f *serverFlags, out io.Writer) error {
 			log.Error("ready file", "err", err)
 		}
 	}
+	f.trial.serves()
 	log.Info("serving", "s3", f.endpoints(o), "disks", len(o.Disks), "dir", o.Dir, "version", server.Version())
 	<-ctx.Done()
 	stop() // a second signal ends the process at once

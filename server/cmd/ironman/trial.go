@@ -19,13 +19,14 @@ type trialFlags struct {
 	segmentBytes    int64
 	snapshotEntries uint64
 	failpoint       string
+	point           *failpoint
 }
 
 func (f *trialFlags) add(c *cobra.Command) {
 	fl := c.Flags()
 	fl.Int64Var(&f.segmentBytes, "log-segment-bytes", 0, "size of a log file")
 	fl.Uint64Var(&f.snapshotEntries, "snapshot-entries", 0, "log entries between two snapshots")
-	fl.StringVar(&f.failpoint, "failpoint", "", "NAME:N kills the process inside its N-th write to files of that name: log, pack, snapshot, ledger, state")
+	fl.StringVar(&f.failpoint, "failpoint", "", "NAME:N kills the process inside its N-th write, once it serves, to files of that name: log, pack, snapshot, ledger, state; NAME:N:start counts from the start")
 	for _, name := range []string{"log-segment-bytes", "snapshot-entries", "failpoint"} {
 		_ = fl.MarkHidden(name)
 	}
@@ -37,15 +38,24 @@ func (f *trialFlags) apply(o *server.Options) error {
 		return nil
 	}
 	name, count, _ := strings.Cut(f.failpoint, ":")
+	count, early := strings.CutSuffix(count, ":start")
 	n, err := strconv.ParseInt(count, 10, 64)
 	place, ok := failpoints()[name]
 	if err != nil || n < 1 || !ok {
 		return fmt.Errorf("--failpoint: %q is not NAME:N", f.failpoint)
 	}
-	p := &failpoint{name: f.failpoint, place: place}
-	p.left.Store(n)
-	o.FS = &failFS{FS: o.FS, point: p}
+	f.point = &failpoint{name: f.failpoint, place: place}
+	f.point.left.Store(n)
+	f.point.armed.Store(early)
+	o.FS = &failFS{FS: o.FS, point: f.point}
 	return nil
+}
+
+// serves begins the count of the failpoint.
+func (f *trialFlags) serves() {
+	if f.point != nil {
+		f.point.armed.Store(true)
+	}
 }
 
 // failpoints are the names and the parts of paths that they stand for.
@@ -58,12 +68,13 @@ func failpoints() map[string]string {
 // failpoint counts down and ends the process as kill -9 would.
 type failpoint struct {
 	name, place string
+	armed       atomic.Bool
 	left        atomic.Int64
 }
 
 // reached counts one operation on a file and tells whether it is the last.
 func (p *failpoint) reached(path string) bool {
-	return strings.Contains(path, p.place) && p.left.Add(-1) == 0
+	return strings.Contains(path, p.place) && p.armed.Load() && p.left.Add(-1) == 0
 }
 
 // die says where, and ends the process. It does not return.

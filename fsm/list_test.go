@@ -1,0 +1,158 @@
+package fsm
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"ironman/wal/event"
+)
+
+// TestListMillion loads a million keys in ten prefixes through Apply and counts
+// what listings cost.
+func TestListMillion(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a million keys")
+	}
+	const keys, batch = 300_000, 1000
+	r := newRig(t, Options{})
+	defer r.close()
+	bucket := r.genesis(3600e9)
+	acl := private(alice)
+	start, applying := time.Now(), time.Duration(0)
+	for from := 0; from < keys; from += batch {
+		entries := make([]Entry, batch)
+		for i := range entries {
+			n := (from + i) * 7919 % keys // not in the order of the keys
+			entries[i] = r.entry(event.NewDraft(r.header(), &event.Statement_ObjectPut{ObjectPut: &event.ObjectPut{
+				Bucket: bucket, Etag: "d41d8cd98f00b204e9800998ecf8427e", Owner: alice, Acl: acl,
+			}}).AddText(event.ItemKind_ITEM_KIND_KEY, 0, millionth(n)))
+		}
+		began := time.Now()
+		for _, res := range r.Apply(entries) {
+			if res.Outcome.Refusal != event.Refusal_REFUSAL_NONE {
+				t.Fatal(res.Outcome)
+			}
+		}
+		applying += time.Since(began)
+	}
+	t.Logf("%d keys in %v, of which %v in Apply: %v an event", keys, time.Since(start), applying, applying/keys)
+
+	v := r.view()
+	defer v.Close()
+	if u, err := v.Usage(bucket); err != nil || u.Objects != keys {
+		t.Fatalf("usage %v, %v", u, err)
+	}
+	steps := v.Steps()
+	l, err := v.ListObjects(ListQuery{Bucket: bucket, Delimiter: "/", Max: 1000})
+	if err != nil || len(l.Items) != 10 || l.Truncated {
+		t.Fatalf("%d prefixes, %v", len(l.Items), err)
+	}
+	if n := v.Steps() - steps; n > 2*10 {
+		t.Errorf("10 common prefixes took %d steps", n)
+	}
+	pages(t, v, bucket, keys)
+	asOf(t, r, v, bucket)
+}
+
+func millionth(n int) string { return fmt.Sprintf("prefix-%d/%07d", n%10, n) }
+
+// pages reads one prefix of the million page by page.
+func pages(t *testing.T, v *View, bucket uint64, keys int) {
+	after, n := "", 0
+	for {
+		steps := v.Steps()
+		l, err := v.ListObjects(ListQuery{Bucket: bucket, Prefix: "prefix-3/", Delimiter: "/", After: after, Max: 1000})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s := v.Steps() - steps; s > len(l.Items)+1 {
+			t.Fatalf("a page of %d took %d steps", len(l.Items), s)
+		}
+		for _, it := range l.Items {
+			if want := millionth(3 + 10*n); it.Key != want || it.Object == nil {
+				t.Fatalf("key %d is %s, not %s", n, it.Key, want)
+			}
+			n++
+		}
+		if !l.Truncated {
+			break
+		}
+		after = l.Items[len(l.Items)-1].Key
+	}
+	if n != keys/10 {
+		t.Errorf("%d keys", n)
+	}
+}
+
+// asOf compares the cost of a listing of the present with one as of before half of
+// a prefix was deleted.
+func asOf(t *testing.T, r *rig, v *View, bucket uint64) {
+	moment := v.Applied().Next
+	for from := 0; from < 50_000; from += 1000 {
+		d := &event.ObjectsDeleted{Bucket: bucket}
+		draft := event.NewDraft(r.header(), &event.Statement_ObjectsDeleted{ObjectsDeleted: d})
+		for i := range 1000 {
+			d.Targets = append(d.Targets, &event.DeleteTarget{})
+			draft.AddText(event.ItemKind_ITEM_KIND_KEY, i, millionth(10*(from+i)))
+		}
+		if o := r.propose(draft).Outcome; o.Refusal != event.Refusal_REFUSAL_NONE || len(o.Subs) != 1000 || o.Subs[999].Absent {
+			t.Fatal(o.Refusal)
+		}
+	}
+	now := r.view()
+	defer now.Close()
+	l, err := now.ListObjects(ListQuery{Bucket: bucket, Max: 100})
+	if n := now.Steps(); err != nil || n > 101 || l.Items[0].Key != millionth(500_000) {
+		t.Errorf("a page above 50,000 deleted keys took %d steps and begins with %s, %v", n, l.Items[0].Key, err)
+	}
+	then, err := r.ViewAt(moment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer then.Close()
+	l, err = then.ListObjects(ListQuery{Bucket: bucket, Max: 100})
+	if n := then.Steps(); err != nil || n > 3*101 || l.Items[0].Key != millionth(0) {
+		t.Errorf("the page as of before took %d steps and begins with %s, %v", n, l.Items[0].Key, err)
+	}
+	steps := then.Steps()
+	l, err = then.ListObjects(ListQuery{Bucket: bucket, Delimiter: "/", Max: 100})
+	if n := then.Steps() - steps; err != nil || n > 4*11 || len(l.Items) != 10 {
+		t.Errorf("10 common prefixes as of before took %d steps: %d, %v", n, len(l.Items), err)
+	}
+}
+
+// A listing that looks at an earlier moment costs what it returns, too.
+func TestListPast(t *testing.T) {
+	r := newRig(t, Options{})
+	defer r.close()
+	bucket := r.genesis(3600e9)
+	moments := make([]uint64, 0, 50)
+	for i := range 50 {
+		for _, name := range []string{"a/1", "a/2", "b/1", "c"} {
+			r.accept(r.put(bucket, name, uint64(i+1)))
+		}
+		moments = append(moments, r.Applied().Next)
+	}
+	for i, next := range moments {
+		v, err := r.ViewAt(next)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := v.ListObjects(ListQuery{Bucket: bucket, Max: 10})
+		if err != nil || len(l.Items) != 4 {
+			t.Fatalf("%d: %v, %v", next, l, err)
+		}
+		for _, it := range l.Items {
+			if it.Object.Size != uint64(i+1) {
+				t.Errorf("at %d %s has the size %d", next, it.Key, it.Object.Size)
+			}
+		}
+		if n := v.Steps(); n > 4*5 {
+			t.Errorf("4 keys of 50 versions each took %d steps", n)
+		}
+		if err := v.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

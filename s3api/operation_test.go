@@ -1,0 +1,75 @@
+package s3api
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"ironman/s3api/access"
+	"ironman/s3api/s3err"
+	"ironman/s3api/sig"
+)
+
+// TestOperations keeps the rows of the table honest: each has a known action, and a
+// query key that signature version 2 signs.
+func TestOperations(t *testing.T) {
+	seen := make(map[string]bool)
+	for _, op := range operations() {
+		if !access.Known(op.action) {
+			t.Errorf("%s: action %q is not known", op.name, op.action)
+		}
+		// list-type selects a form of the same operation and is not signed by version 2.
+		if op.query != "" && op.query != "list-type" && !sig.IsSubResource(op.query) {
+			t.Errorf("%s: query key %q is not a sub-resource", op.name, op.query)
+		}
+		if seen[op.name] {
+			t.Errorf("%s stands twice", op.name)
+		}
+		seen[op.name] = true
+	}
+}
+
+// TestRoute checks which operation a request line means.
+func TestRoute(t *testing.T) {
+	r := newRouter(operations())
+	for _, c := range []struct{ method, target, host, want, bucket, key string }{
+		{"GET", "/", "", "ListBuckets", "", ""},
+		{"GET", "/b", "", "ListObjects", "b", ""},
+		{"GET", "/b/", "", "ListObjects", "b", ""},
+		{"GET", "/b?list-type=2", "", "ListObjectsV2", "b", ""},
+		{"GET", "/b?versions", "", "ListObjectVersions", "b", ""},
+		{"GET", "/b//k", "", "GetObject", "b", "/k"},
+		{"GET", "/b/a/../c", "", "GetObject", "b", "a/../c"},
+		{"GET", "/b/a%2Fb/", "", "GetObject", "b", "a/b/"},
+		{"PUT", "/b/k?partNumber=1&uploadId=x", "", "UploadPart", "b", "k"},
+		{"PUT", "/b", "", "CreateBucket", "b", ""},
+		{"PUT", "/b?versioning", "", "NotImplemented", "", ""},
+		{"PUT", "/b?policy", "", "NotImplemented", "", ""},
+		{"GET", "/b/k?tagging", "", "NotImplemented", "", ""},
+		{"DELETE", "/b?acl", "", "NotImplemented", "", ""},
+		{"DELETE", "/", "", "MethodNotAllowed", "", ""},
+		{"PATCH", "/b", "", "MethodNotAllowed", "", ""},
+		{"GET", "/k", "b.s3.example:9000", "GetObject", "b", "k"},
+		{"GET", "/", "b.s3.example", "ListObjects", "b", ""},
+		{"GET", "/", "s3.example", "ListBuckets", "", ""},
+	} {
+		req := httptest.NewRequest(c.method, c.target, nil)
+		if c.host != "" {
+			req.Host = c.host
+		}
+		m, err := r.find(req, []string{"s3.example"})
+		var op *operation
+		if err == nil {
+			op, err = m.choose(req.URL.Query(), http.Header{})
+		}
+		if err != nil {
+			if code := s3err.From(err).Code; code != c.want {
+				t.Errorf("%s %s: %s, want %s", c.method, c.target, code, c.want)
+			}
+			continue
+		}
+		if op.name != c.want || m.bucket != c.bucket || m.key != c.key {
+			t.Errorf("%s %s: %s of %q %q, want %s of %q %q", c.method, c.target, op.name, m.bucket, m.key, c.want, c.bucket, c.key)
+		}
+	}
+}
