@@ -101,23 +101,13 @@ func (r *Request) writeCondition() (*event.Condition, error) {
 	if match == "" && none == "" {
 		return nil, nil
 	}
-	c := &event.Condition{}
-	if none != "" {
-		if strings.TrimSpace(none) != "*" {
-			return nil, s3err.Newf("NotImplemented", "A header you provided implies functionality that is not implemented").
-				With("Header", "If-None-Match")
+	c := &event.Condition{IfMatch: entityTags(match)}
+	for _, t := range entityTags(none) {
+		if t == "*" {
+			c.IfAbsent = true
+			continue
 		}
-		c.IfAbsent = true
-	}
-	if match != "" {
-		if c.IfMatch = entityTags(match); len(c.IfMatch) != 1 || c.IfMatch[0] == "*" {
-			return nil, s3err.Newf("NotImplemented", "A header you provided implies functionality that is not implemented").
-				With("Header", "If-Match")
-		}
-		if none != "" {
-			return nil, s3err.Newf("NotImplemented", "A header you provided implies functionality that is not implemented").
-				With("Header", "If-None-Match, If-Match")
-		}
+		c.IfNoneMatch = append(c.IfNoneMatch, t)
 	}
 	return c, nil
 }
@@ -155,7 +145,7 @@ func foreseen(c *event.Condition, o *fsm.Object) error {
 	switch {
 	case c == nil:
 		return nil
-	case c.IfAbsent && o != nil:
+	case o != nil && (c.IfAbsent || matchesTag(c.IfNoneMatch, o.Etag)):
 		return preconditionFailed("If-None-Match")
 	case len(c.IfMatch) > 0 && o == nil:
 		return s3err.New("NoSuchKey")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -181,7 +182,7 @@ func (s *Server) stream(out *answer, r *Request, resp *Response) {
 func (s *Server) refuse(out *answer, r *Request, err error) {
 	e := clientError(err)
 	if e.Status >= 500 && e.Status != http.StatusNotImplemented {
-		s.Logger.Error("request failed", "request", r.RequestID(), "operation", r.Operation(), "code", e.Code, "err", err)
+		s.Logger.Error("request failed", "request", r.RequestID(), "operation", r.Operation(), "code", e.Code, "err", err, "cause", errors.Unwrap(e))
 	}
 	h := out.w.Header()
 	if e.RetryAfter > 0 {

@@ -37,7 +37,7 @@ func damages() []damage {
 		return b
 	}
 	return []damage{
-		{"a flipped bit", func(d *damaged, b, _ []byte) []byte { return flip(b, len(b)/2+d.rng.IntN(len(b)/2)) }},
+		{"a flipped bit", func(_ *damaged, b, _ []byte) []byte { return flip(b, len(b)*3/4) }},
 		{"a damaged header", func(d *damaged, b, _ []byte) []byte { return flip(b, d.rng.IntN(32)) }},
 		{"zeros", func(_ *damaged, b, _ []byte) []byte { return make([]byte, len(b)) }},
 		{"another shard", func(_ *damaged, b, other []byte) []byte { return append(bytes.Clone(other), b...)[:len(b)] }},

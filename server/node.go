@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"ironman/erasure"
 	"ironman/fsm"
@@ -149,6 +148,3 @@ func (n *Node) Close(ctx context.Context) error {
 	}
 	return errors.Join(errs...)
 }
-
-// shutdownLimit is how long Close waits for requests where its caller sets no limit.
-const shutdownLimit = 30 * time.Second

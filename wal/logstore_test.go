@@ -255,14 +255,14 @@ func TestStoreLogsRefuses(t *testing.T) {
 
 // deletion is a case of what raft may ask, and must not.
 type deletion struct {
-	name                        string
-	floor, last                 uint64 // the log holds floor+1 to last, of term 2
-	snapshot, term, applied     uint64
-	min, max                    uint64
-	again                       bool // the snapshot is published once more, then
-	reads                       bool // and raft reads the first entry
-	wantFirst, wantLast, wantBy uint64
-	stop, restart               bool
+	name                    string
+	floor, last             uint64 // the log holds floor+1 to last, of term 2
+	snapshot, term, applied uint64
+	min, max                uint64
+	again                   bool // the snapshot is published once more, then
+	reads                   bool // and raft reads the first entry
+	wantFirst, wantLast     uint64
+	stop, restart           bool
 }
 
 func deletions() []deletion {
