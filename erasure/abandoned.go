@@ -71,7 +71,7 @@ func (a *avoidedDisks) is(disk uint32, now time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	t, ok := a.until[disk]
-	if ok && !now.Before(t) {
+	if ok && (!now.Before(t) || t.Sub(now) > avoidFor) { // over, or the clock was set back
 		delete(a.until, disk)
 		return false
 	}

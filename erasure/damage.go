@@ -102,7 +102,7 @@ func newDamageReporter(f func(Damage)) *damageReporter {
 
 // report queues a damage unless it is known already. It never blocks.
 func (r *damageReporter) report(d Damage) {
-	if r == nil || d.Reason == ReasonUnreachable {
+	if r == nil {
 		return
 	}
 	k := damageKey{BlobKeyOf(d.Blob), d.Index, d.Generation}

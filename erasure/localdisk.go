@@ -50,8 +50,9 @@ var _ ShardTarget = (*localDisk)(nil)
 // extents (measured: break-even at 256 KiB on a disk of 1 GB/s).
 const smallRecord = 128 << 10
 
-// openDisk checks a disk's identity and makes it ready. It reads one file and
-// the names of the packs: a start is fast however much the disk holds.
+// openDisk checks a disk's identity and makes it ready to be read; it writes
+// nothing. It reads one file and the names of the packs: a start is fast however
+// much the disk holds.
 func openDisk(c DiskConfig, o *Options) (*localDisk, error) {
 	id, err := ReadIdentity(c.FS, c.Dir)
 	if err != nil {
@@ -76,9 +77,13 @@ func openDisk(c DiskConfig, o *Options) (*localDisk, error) {
 		return nil, err
 	}
 	d.packs = newPackTable(d.fs, d.dir, o.OpenPacks)
+	return d, nil
+}
+
+// start begins to write to the disk.
+func (d *localDisk) start() {
 	d.small = newAppender(d, true)
 	d.medium = newAppender(d, false)
-	return d, nil
 }
 
 // match compares an identity with what the configuration expects.
@@ -219,6 +224,9 @@ func (d *localDisk) syncPacks() error {
 	if err := d.failed(); err != nil {
 		return err
 	}
+	if d.packDir == nil {
+		return ErrClosed
+	}
 	if err := d.packDir.Sync(); err != nil {
 		return d.fail(err)
 	}
@@ -285,11 +293,14 @@ func (d *localDisk) unlink(ctx context.Context, packs []PackKey) error {
 // close ends the appenders after what they were given, and closes the files.
 func (d *localDisk) close() {
 	close(d.closing)
-	d.small.close()
-	d.medium.close()
+	if d.small != nil { // started
+		d.small.close()
+		d.medium.close()
+	}
 	d.packs.close()
 	d.dirSync.Lock()
 	d.packDir.Close()
+	d.packDir = nil
 	d.dirSync.Unlock()
 }
 

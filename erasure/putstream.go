@@ -312,7 +312,6 @@ func (p *pipeline) encode() {
 // run writes the shard, and commits it if all went well.
 func (sw *shardWriter) run() {
 	defer sw.p.w.s.calls.Done()
-	w := sw.p.w
 	stream, err := sw.open()
 	if err != nil {
 		sw.fail(err)
@@ -341,7 +340,6 @@ func (sw *shardWriter) run() {
 	if out.err == nil && !sw.p.commit {
 		out.err = context.Canceled
 	}
-	w.s.o.Logger.Debug("shard ended", "blob", w.key, "shard", sw.index, "err", out.err)
 	sw.p.outcomes <- out
 }
 

@@ -120,6 +120,11 @@ func TestOtherWritingIsOutvoted(t *testing.T) {
 		if lost == 3 && !errors.Is(err, ErrUnavailable) {
 			t.Errorf("%d foreign: %v", lost, err)
 		}
+		if lost == 1 { // a range of two cells, which do not agree
+			if got, err := r.get(b, 0, 2048); err != nil || !bytes.Equal(got, body[:2048]) {
+				t.Errorf("range: %v", err)
+			}
+		}
 		d, err := r.s.Verify(t.Context(), b)
 		if lost <= 2 && (err != nil || len(d) != lost) {
 			t.Errorf("verify: %v, %v", d, err)

@@ -55,7 +55,7 @@ type Options struct {
 
 	PackSize   uint64        // of a shared pack, bytes; default 64 MiB
 	FirstPack  uint64        // of the first one after a start; default 4 MiB
-	LargeShard uint64        // a longer shard has a pack of its own; default 1 MiB
+	LargeShard uint64        // a longer shard has a pack of its own; default 1 MiB; the same on all nodes
 	OpenPacks  int           // read handles kept without readers, per disk; default 128
 	WriteBytes int64         // buffers of all writers together; default 64 MiB
 	ReadBytes  int64         // buffers of all readers together; default 64 MiB
@@ -145,6 +145,10 @@ func OpenStore(o Options) (*Store, error) {
 			return nil, err
 		}
 	}
+	// Only now, so that a failed start leaves no trace of its incarnation.
+	for _, d := range s.disks {
+		d.start()
+	}
 	return s, nil
 }
 
@@ -178,8 +182,9 @@ func (s *Store) enter() error {
 	return nil
 }
 
-// Close ends what runs, waits for it, and closes the disks. A Reader that is
-// still open fails from now on; it must be closed all the same.
+// Close ends what runs, waits for it, and closes the disks; it also waits for a
+// disk that hangs. A reader that is still open fails from now on; it must be
+// closed all the same.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	again := s.closed

@@ -213,7 +213,7 @@ func (s *Store) diagnose(ctx context.Context, ref *shardRef, err error) Reason {
 // tell reports the damage that a read showed.
 func (s *Store) tell(v *blobView, index int, reason Reason) {
 	ref := &v.shards[index]
-	if reason == 0 || reason == ReasonUnreachable || ref.disk == 0 {
+	if reason == 0 || reason == ReasonUnreachable || reason == ReasonNewer || ref.disk == 0 {
 		return // nothing is wrong with the shard, or the row says so itself
 	}
 	s.damage.report(v.damage(index, reason))

@@ -55,7 +55,7 @@ func (m *Machine) Apply(entries []Entry) []Result {
 	if fresh {
 		m.commit(t, meta)
 	}
-	if err := t.batch.Close(); err != nil {
+	if err := errors.Join(t.below.close(), t.batch.Close()); err != nil {
 		m.fatal(err)
 	}
 	return results

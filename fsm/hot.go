@@ -73,6 +73,7 @@ func (t *tx) settle() {
 // put writes a row of earlier events into the batch; nil deletes it.
 func (t *tx) put(key, value []byte) {
 	var err error
+	t.fresh[string(key)] = value
 	if value == nil {
 		err = t.batch.Delete(key, pebble.NoSync)
 	} else {

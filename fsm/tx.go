@@ -17,6 +17,9 @@ type tx struct {
 	seq    uint64        // of this event
 	time   int64         // log time of this event, ns
 
+	fresh map[string][]byte // rows that earlier events of the batch wrote; nil: deleted
+	below *reader           // of the rows below the batch
+
 	rows  []row          // in the order of their first touch
 	index map[string]int // key -> position in rows
 }
@@ -43,7 +46,10 @@ func (r *row) bytes(seq uint64) []byte {
 }
 
 func (m *Machine) begin() *tx {
-	return &tx{m: m, batch: m.db.NewIndexedBatch(), digest: m.digest, index: make(map[string]int)}
+	return &tx{
+		m: m, batch: m.db.NewIndexedBatch(), digest: m.digest, index: make(map[string]int),
+		fresh: make(map[string][]byte), below: &reader{db: m.db, tables: make(map[table]*tableReader)},
+	}
 }
 
 // drop forgets the event's writes.
@@ -85,19 +91,16 @@ func (t *tx) stored(key []byte) []byte {
 	return t.read(key)
 }
 
+// read reads a row as the batch has it so far.
 func (t *tx) read(key []byte) []byte {
-	v, closer, err := t.batch.Get(key)
-	if errors.Is(err, pebble.ErrNotFound) {
-		return nil
+	if v, ok := t.fresh[string(key)]; ok {
+		return v
 	}
+	v, err := t.below.read(key)
 	if err != nil {
 		t.m.fatal(err)
 	}
-	out := append(make([]byte, 0, len(v)), v...)
-	if err := closer.Close(); err != nil {
-		t.m.fatal(err)
-	}
-	return out
+	return v
 }
 
 // write readies a row for its new value. The first write moves the value that

@@ -37,6 +37,7 @@ type Request struct {
 	viewedSeq uint64
 
 	server         *Server
+	writer         http.ResponseWriter // for deadlines only: handlers answer with a Response
 	responseHeader http.Header
 	errorHeader    http.Header // sent with an error only
 	received       int64       // bytes of body taken

@@ -68,12 +68,13 @@ func noContent() *Response { return &Response{Status: http.StatusNoContent} }
 // ServeHTTP takes a request through its steps, each once.
 func (s *Server) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	start := s.Now()
-	r := &Request{HTTP: hr, server: s, responseHeader: w.Header(), ID: newRequestID()}
+	r := &Request{HTTP: hr, server: s, writer: w, responseHeader: w.Header(), ID: newRequestID()}
 	h := w.Header()
 	h.Set("Server", "IronMan-S3")
 	h.Set("X-Amz-Request-Id", r.RequestID())
 	h.Set("X-Amz-Id-2", s.HostID)
-	out := &answer{w: w}
+	out := &answer{w: w, idle: writeIdle(w)}
+	defer out.idle.clear()
 	defer s.finish(out, r, start)
 	resp, err := s.serve(hr.Context(), r)
 	r.closeView()
@@ -214,6 +215,7 @@ type answer struct {
 	status int
 	sent   int64
 	failed bool // the client did not take it
+	idle   *idleDeadline
 }
 
 func (a *answer) begin(status int) {
@@ -227,6 +229,7 @@ func (a *answer) write(b []byte) { a.Write(b) }
 
 // Write implements io.Writer for bodies.
 func (a *answer) Write(b []byte) (int, error) {
+	a.idle.touch()
 	n, err := a.w.Write(b)
 	a.sent += int64(n)
 	a.failed = a.failed || err != nil

@@ -237,14 +237,14 @@ func runScript(t *testing.T, m *model) func(vfs.FS) {
 func TestCrashEverywhere(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	samples := 3
-	if testing.Short() {
+	if testing.Short() || thin {
 		samples = 1
 	}
 	mem := vfs.NewCrashableMem()
 	m := newModel(contents{})
 	n, err := crashes(mem, m, rng, samples, runScript(t, m), func(p crashPoint) error { return recovered(t, p) })
 	must(t, err)
-	if n < 800 && !testing.Short() {
+	if n < 800 && !(testing.Short() || thin) {
 		t.Fatalf("only %d crash points", n)
 	}
 	t.Logf("%d crash points", n)
@@ -255,8 +255,8 @@ func TestCrashEverywhere(t *testing.T) {
 func TestCrashInRecovery(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	every := 31
-	if testing.Short() {
-		every = 101
+	if testing.Short() || thin {
+		every = 199
 	}
 	mem := vfs.NewCrashableMem()
 	m := newModel(contents{})

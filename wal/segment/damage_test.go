@@ -282,7 +282,7 @@ func TestBitFlips(t *testing.T) {
 	n := 0
 	for _, p := range places(t, base) {
 		step := 1
-		if testing.Short() {
+		if testing.Short() || thin {
 			step = 13
 		}
 		for i := 0; i < p.length; i += step {
@@ -355,8 +355,8 @@ func tear(rng *rand.Rand, before, after []byte, from, to int64, unit int64, garb
 // acknowledged stays.
 func TestTornWrites(t *testing.T) {
 	rounds := 500
-	if testing.Short() {
-		rounds = 200
+	if testing.Short() || thin {
+		rounds = 80
 	}
 	for _, batch := range [][]Entry{run(13, 1, 1, 50), run(13, 1, 1, 6500), run(13, 9, 1, 700), run(13, 5, 1, 448), run(13, 12, 1, 1500)} {
 		t.Run(fmt.Sprintf("%d of %d bytes", len(batch), len(batch[0].Data)), func(t *testing.T) {

@@ -273,7 +273,7 @@ func (im image) mount(t testing.TB) *vfs.MemFS {
 	for n, b := range im {
 		f, err := fs.Create(fs.PathJoin(dir, n), writeCategory)
 		must(t, err)
-		_, err = f.Write(b)
+		_, err = f.Write(slices.Clone(b)) // it may change what it is given
 		must(t, errors.Join(err, f.Sync(), f.Close()))
 	}
 	must(t, errors.Join(syncDir(fs, dir), syncDir(fs, "")))

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ironman/bench"
 	"ironman/server"
 )
 
@@ -26,7 +27,7 @@ func rootCommand() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(serverCommand(), adminCommand(), &cobra.Command{
+	root.AddCommand(serverCommand(), adminCommand(), bench.Command(), &cobra.Command{
 		Use:   "version",
 		Short: "Print the release of this binary",
 		Args:  cobra.NoArgs,
