@@ -5,8 +5,6 @@ import (
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
-
-	"ironman/wal/digest"
 )
 
 // appendRequest is a whole shard that waits for its place.
@@ -314,11 +312,4 @@ func writeAll(f vfs.File, at uint64, parts ...[]byte) error {
 		at += uint64(len(p))
 	}
 	return nil
-}
-
-// sumCells fills in the checksums of the cells' bodies.
-func sumCells(cells []Cell) {
-	for i := range cells {
-		cells[i].CRC = digest.CRC32C(cells[i].Body)
-	}
 }

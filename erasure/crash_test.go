@@ -124,11 +124,14 @@ func TestCrashAtEveryOperation(t *testing.T) {
 	for i, c := range all {
 		after := reborn(t, r, c.fs, r.o.Incarnation+1)
 		for n, a := range c.have {
-			// All shards of each; the bytes of some, turn by turn.
+			// The newest ones each time, the older ones turn by turn.
+			if n+4 < len(c.have) && (i+n)%5 != 0 {
+				continue
+			}
 			if d, err := after.s.Verify(t.Context(), a.blob); err != nil || len(d) > 0 {
 				t.Fatalf("crash before %s: blob %v: %v, %v", c.at, a.blob, d, err)
 			}
-			if (i+n)%5 == 0 {
+			if (i+n)%2 == 0 {
 				after.check(a.blob, a.body)
 			}
 		}

@@ -83,7 +83,8 @@ func TestGroupCommit(t *testing.T) {
 		synctest.Wait() // one sync hangs, the others wait behind it
 		close(g.open)
 		wg.Wait()
-		if n := c.n.Load() - before; n != 2 {
+		// One, where all were queued before the disk looked; never one each.
+		if n := c.n.Load() - before; n < 1 || n > 2 {
 			t.Errorf("%d syncs for %d puts", n, len(blobs))
 		}
 		offsets := make(map[uint64]bool)

@@ -102,6 +102,7 @@ func (o *Options) check() error {
 type Store struct {
 	o      Options
 	disks  map[uint32]*localDisk // by number; never changes
+	order  []*localDisk          // the same, as configured
 	broken map[uint32]error      // optional disks that did not open; never changes
 
 	buffers bufferPool
@@ -146,7 +147,7 @@ func OpenStore(o Options) (*Store, error) {
 		}
 	}
 	// Only now, so that a failed start leaves no trace of its incarnation.
-	for _, d := range s.disks {
+	for _, d := range s.order {
 		d.start()
 	}
 	return s, nil
@@ -168,6 +169,7 @@ func (s *Store) openDisk(c DiskConfig) error {
 		return fmt.Errorf("%w: two disks have number %d", ErrForeignDisk, n)
 	}
 	s.disks[n] = d
+	s.order = append(s.order, d)
 	return nil
 }
 
@@ -195,7 +197,7 @@ func (s *Store) Close() error {
 	}
 	s.cancel()
 	s.calls.Wait()
-	for _, d := range s.disks {
+	for _, d := range s.order {
 		d.close()
 	}
 	s.damage.close()
@@ -254,7 +256,7 @@ type DiskState struct {
 // Disks returns the state of this node's disks, by number.
 func (s *Store) Disks() []DiskState {
 	var out []DiskState
-	for _, d := range s.disks {
+	for _, d := range s.order {
 		out = append(out, DiskState{Identity: d.id, Failure: d.failed()})
 	}
 	for n, err := range s.broken {

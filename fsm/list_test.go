@@ -14,7 +14,7 @@ func TestListMillion(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a million keys")
 	}
-	const keys, batch = 400_000, 1000
+	const keys, batch = 1_000_000, 1000
 	r := newRig(t, Options{})
 	defer r.close()
 	bucket := r.genesis(3600e9)

@@ -23,8 +23,8 @@ func (m *Machine) pebbleOptions() *pebble.Options {
 		DisableWAL:         true,
 		FormatMajorVersion: formatVersion,
 		// Memtables are reserved from the cache: what they leave is for blocks.
-		CacheSize:                   64 << 20,
-		MemTableSize:                8 << 20,
+		CacheSize:                   80 << 20,
+		MemTableSize:                16 << 20,
 		MemTableStopWritesThreshold: 4,
 		L0CompactionThreshold:       4,
 		L0StopWritesThreshold:       24,

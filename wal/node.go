@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -48,6 +49,7 @@ type Node struct {
 	opts      Options
 	log       *segment.Log
 	raft      *raft.Raft
+	stable    *stableStore
 	transport transport
 	snapshots *snapshotStore
 
@@ -124,11 +126,15 @@ func (n *Node) open() error {
 	logs := newLogStore(n.log, o.Machine.AppliedIndex, o.Fatal)
 	logs.SetSnapshot(snapshot.Index, snapshot.Term)
 	n.snapshots.published = logs.SetSnapshot
-	stable, err := openStable(o.FS, o.FS.PathJoin(o.Dir, "stable"), o.Fatal)
-	if err != nil {
+	path := o.FS.PathJoin(o.Dir, "stable")
+	if _, err := o.FS.Stat(path); errors.Is(err, fs.ErrNotExist) && (n.log.Last() > 0 || snapshot.Index > 0) {
+		// Before a new one is made, or the next start would take that for the old.
+		return errors.New("wal: there are entries, but term and vote are gone: refusing to start")
+	}
+	if n.stable, err = openStable(o.FS, path, o.Fatal); err != nil {
 		return fmt.Errorf("wal: %w", err)
 	}
-	return n.startRaft(logs, stable)
+	return n.startRaft(logs, n.stable)
 }
 
 // startRaft begins Raft with what its known faults demand: no heartbeat fast
@@ -202,6 +208,12 @@ func (n *Node) closeStores() error {
 	var errs []error
 	if n.transport.NetworkTransport != nil {
 		errs = append(errs, n.transport.Close())
+	}
+	if n.archive != nil {
+		errs = append(errs, n.archive.Close())
+	}
+	if n.stable != nil {
+		errs = append(errs, n.stable.Close())
 	}
 	if n.log != nil {
 		errs = append(errs, n.log.Close())

@@ -34,9 +34,6 @@ var errNotFound = errors.New("not found")
 // may be forgotten must not be given. Safe for concurrent use.
 type stableStore struct {
 	fatal func(error) // never returns
-	// created: there was no file. A node whose log is not empty has then lost its
-	// vote, and must not go on.
-	created bool
 
 	mu     sync.Mutex
 	slots  *segment.Slots
@@ -45,14 +42,15 @@ type stableStore struct {
 
 var _ raft.StableStore = (*stableStore)(nil)
 
-// openStable opens the store in the file at path, or makes it. The error is
+// openStable opens the store in the file at path, or makes it: a caller that has
+// entries must first see that the file is there, or a lost vote goes unnoticed. The
+// error is
 // segment.ErrCorrupt, segment.ErrNewer, or that of the disk; then nothing was
 // changed.
 func openStable(f vfs.FS, path string, fatal func(error)) (*stableStore, error) {
 	s := &stableStore{fatal: fatal, values: make(map[string][]byte)}
 	slots, document, err := segment.OpenSlots(f, path, stableFormat())
 	if errors.Is(err, fs.ErrNotExist) {
-		s.created = true
 		if s.slots, err = segment.CreateSlots(f, path, stableFormat(), nil); err != nil {
 			return nil, fmt.Errorf("term and vote: %w", err)
 		}

@@ -88,6 +88,7 @@ type Log struct {
 	keeper   *keeper
 	spent    bool     // the change under way took the spare
 	doomed   []uint64 // and retired these; both are the keeper's when it is done
+	gone     []uint64 // unlinked, but still retired in the manifest
 	batch    []byte   // the frames of a batch; reused
 	spans    []span   // of the same batch
 	mark     []byte   // a block

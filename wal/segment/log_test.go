@@ -2,7 +2,6 @@ package segment
 
 import (
 	"errors"
-	"fmt"
 	"sync"
 	"syscall"
 	"testing"
@@ -185,6 +184,24 @@ func TestArchivedFilesGo(t *testing.T) {
 	l.quiesce()
 	if m := l.draft(); len(m.retired) != 0 {
 		t.Fatalf("retired for ever: %v", m.retired)
+	}
+	must(t, l.Close())
+}
+
+// The list of retired files stays short, however often the archive reports.
+func TestRetiredIsForgotten(t *testing.T) {
+	l := open(t, options(t, vfs.NewMem()))
+	for i := uint64(1); i <= 60; i++ {
+		must(t, l.Append(run(i, 1, 1, 9000)))
+		must(t, l.TruncatePrefix(i))
+		l.quiesce()
+		for range 3 {
+			must(t, l.SetArchived(i))
+			l.quiesce()
+		}
+		if n := len(l.manifest.retired); n > 3 {
+			t.Fatalf("%d files are retired after %d entries", n, i)
+		}
 	}
 	must(t, l.Close())
 }
@@ -400,58 +417,4 @@ func TestOptions(t *testing.T) {
 	if names, _ := fs.List(""); len(names) != 0 {
 		t.Errorf("bad options left %v", names)
 	}
-}
-
-// What was cut off is not served from memory either.
-func TestCacheFollowsTruncation(t *testing.T) {
-	l := open(t, options(t, vfs.NewMem()))
-	must(t, l.Append(run(1, 10, 1, 100)))
-	must(t, l.TruncateSuffix(5))
-	must(t, l.Append(run(5, 2, 2, 100)))
-	if e, err := l.Entry(5); err != nil || !same(e, entry(5, 2, 100)) {
-		t.Fatal(e, err)
-	}
-	must(t, l.Reset(20))
-	must(t, l.Append(run(21, 1, 3, 100)))
-	for i := uint64(1); i <= 20; i++ {
-		if _, err := l.ArchiveEntry(i); !errors.Is(err, ErrNotFound) {
-			t.Fatalf("entry %d: %v", i, err)
-		}
-	}
-	e := entry(21, 3, 100)
-	if l.recent.bytes != entryBytes(&e) {
-		t.Fatalf("%d bytes in memory", l.recent.bytes)
-	}
-	must(t, l.Close())
-}
-
-func TestRecent(t *testing.T) {
-	var r recent
-	check := func(index uint64, want bool) {
-		t.Helper()
-		e, ok := r.get(index)
-		if ok != want || ok && e.Index != index {
-			t.Fatalf("entry %d: %v, %v; %d to %d, %d bytes", index, e.Index, ok, r.low, r.high, r.bytes)
-		}
-	}
-	check(0, false)
-	for i := uint64(5); i < 5+3*recentEntries; i++ {
-		r.add(&Entry{Index: i, Data: make([]byte, 10)})
-	}
-	check(4+3*recentEntries, true)
-	check(5+2*recentEntries, true)
-	check(4+2*recentEntries, false)
-	next := uint64(5 + 3*recentEntries)
-	r.add(&Entry{Index: next, Data: make([]byte, recentBytes)})
-	check(next, true)
-	check(next-1, false)
-	r.add(&Entry{Index: next + 1, Data: make([]byte, recentBytes+1)})
-	check(next+1, false)
-	r.add(&Entry{Index: next + 2, Data: make([]byte, 1)})
-	check(next+2, true)
-	if r.bytes != 1 {
-		t.Fatal(fmt.Sprint(r.bytes, " bytes"))
-	}
-	r.reset()
-	check(next+2, false)
 }

@@ -37,7 +37,10 @@ func (l *Log) SetArchived(index uint64) error {
 		return err
 	}
 	defer l.done()
-	l.archived = max(l.archived, index)
+	if index <= l.archived {
+		return nil
+	}
+	l.archived = index
 	m := l.draft()
 	if !m.release(l.archived) {
 		return nil
@@ -147,8 +150,9 @@ func (l *Log) fresh(m *manifest, size int64) *file {
 
 // draft is a copy of the manifest to change.
 func (l *Log) draft() *manifest {
+	l.gone = append(l.gone, l.keeper.unlinked()...)
 	m := l.manifest.clone()
-	m.forget(l.keeper.unlinked())
+	m.forget(l.gone)
 	return m
 }
 
@@ -164,7 +168,7 @@ func (l *Log) publish(m *manifest, added *file) {
 		l.fail(ErrFailed)
 	}
 	dropped := l.adopt(m, added)
-	l.manifest = m
+	l.manifest, l.gone = m, l.gone[:0]
 	for _, f := range dropped {
 		l.doomed = append(l.doomed, f.id)
 		if err := f.release(); err != nil {
