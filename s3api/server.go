@@ -73,6 +73,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	h.Set("Server", "IronMan-S3")
 	h.Set("X-Amz-Request-Id", r.RequestID())
 	h.Set("X-Amz-Id-2", s.HostID)
+	if len(hr.TransferEncoding) > 0 {
+		// net/http hides whether there was a Content-Length, too. There must be no
+		// next request on such a connection (RFC 9112, section 6.1).
+		h.Set("Connection", "close")
+	}
 	out := &answer{w: w, idle: writeIdle(w)}
 	defer out.idle.clear()
 	defer s.finish(out, r, start)
