@@ -21,6 +21,7 @@ import (
 //	abandoned     17 incarnation:8 counter:8
 //	release       18 due:8 kind:1 id:12|16         the queue of bodies without references
 //	assembly      19 seq:8 ordinal:4
+//	holders       1a seq:8 ordinal:4              of an assembly
 //	account       20 canonical id
 //	account id    21 account                      -> canonical id
 //	e-mail        22 address                      -> canonical id
@@ -53,6 +54,7 @@ const (
 	tableAbandoned    table = 0x17
 	tableRelease      table = 0x18
 	tableAssembly     table = 0x19
+	tableHolders      table = 0x1a
 	tableAccount      table = 0x20
 	tableAccountID    table = 0x21
 	tableEmail        table = 0x22
@@ -129,6 +131,8 @@ func appendVersion(b []byte, v *event.Version) []byte {
 }
 
 func assemblyKey(v *event.Version) []byte { return appendVersion([]byte{byte(tableAssembly)}, v) }
+
+func holdersKey(v *event.Version) []byte { return appendVersion([]byte{byte(tableHolders)}, v) }
 
 func documentKey(bucket uint64, kind event.DocumentKind) []byte {
 	return binary.BigEndian.AppendUint32(key(tableDocument, bucket), uint32(kind))

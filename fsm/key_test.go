@@ -60,7 +60,7 @@ func TestKeysApart(t *testing.T) {
 	keys := [][]byte{
 		key(tableMeta), key(tableCluster), key32(tableNode, 1), key32(tableDisk, 1), key(tableIncarnation, 1), packKey(1, pack), packKey(2, pack),
 		blobKey(tableBlob, id), blobKey(tableAbandoned, id), releaseBlobKey(1, id), releaseBlobKey(math.MaxInt64, id), releaseAssemblyKey(1, v),
-		assemblyKey(v), assemblyKey(w), keyText(tableAccount, "a"), keyText(tableAccountID, "a"), keyText(tableEmail, "a"), keyText(tableUser, "a"),
+		assemblyKey(v), assemblyKey(w), holdersKey(v), holdersKey(w), keyText(tableAccount, "a"), keyText(tableAccountID, "a"), keyText(tableEmail, "a"), keyText(tableUser, "a"),
 		keyText(tableAccessKey, "a"), keyText(tableBucketName, "a"), key(tableBucket, 1), documentKey(1, 1), documentKey(1, 2), key(tableUsage, 1),
 		objectKey(1, "a"), objectKey(1, "a\x00"), objectKey(2, "a"), uploadKey(1, "a", v), uploadKey(1, "a", w), uploadKey(1, "a\x00", v),
 		partKey(v, 1), partKey(v, 2), partKey(w, 1), historyKey([]byte("a"), 1), historyKey([]byte("a"), 2), historyKey([]byte("a\x00"), 1),

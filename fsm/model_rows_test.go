@@ -49,7 +49,8 @@ func (m *model) rows() map[string]string {
 	}
 	for v, a := range m.assemblies {
 		version := &event.Version{Seq: v.seq, Ordinal: v.ordinal}
-		put(assemblyKey(version), 0, &Assembly{Segments: a.segments, Parts: a.parts, Refs: a.refs, Due: a.due})
+		put(assemblyKey(version), 0, &Assembly{Segments: a.segments, Parts: a.parts})
+		put(holdersKey(version), 0, &Holders{Refs: a.refs, Due: a.due})
 		if a.due != 0 {
 			raw(releaseAssemblyKey(a.due, version), nil)
 		}
@@ -175,7 +176,7 @@ func describe(k string, rows map[string]string) string {
 		return "nothing"
 	}
 	messages := map[table]proto.Message{
-		tableCluster: &Cluster{}, tableNode: &Node{}, tablePack: &Pack{}, tableBlob: &BlobRow{}, tableAssembly: &Assembly{},
+		tableCluster: &Cluster{}, tableNode: &Node{}, tablePack: &Pack{}, tableBlob: &BlobRow{}, tableAssembly: &Assembly{}, tableHolders: &Holders{},
 		tableBucket: &Bucket{}, tableObject: &Object{}, tableUpload: &Upload{}, tablePart: &Part{}, tableRequest: &Request{},
 	}
 	m := messages[tableOf([]byte(k))]

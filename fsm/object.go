@@ -111,9 +111,15 @@ func (t *tx) objectBody(p *event.Parsed, b *event.ObjectPut, o *Object) event.Re
 	if r := t.refSegments(b.Blobs, segments); r != event.Refusal_REFUSAL_NONE {
 		return r
 	}
-	o.Assembly = o.Version
-	t.set(assemblyKey(o.Assembly), &Assembly{Segments: segments})
+	t.assemble(o, segments, nil)
 	return event.Refusal_REFUSAL_NONE
+}
+
+// assemble makes an object's body of segments, each of which holds a reference.
+func (t *tx) assemble(o *Object, segments []*event.Segment, parts []*PartInfo) {
+	o.Assembly = o.Version
+	t.set(assemblyKey(o.Assembly), &Assembly{Segments: segments, Parts: parts})
+	t.set(holdersKey(o.Assembly), &Holders{})
 }
 
 // source finds the object that a copy pinned; nil if it is not that any more.

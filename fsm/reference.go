@@ -61,27 +61,27 @@ func (t *tx) unrefBlob(id *event.BlobID) {
 }
 
 func (t *tx) refAssembly(v *event.Version) bool {
-	k := assemblyKey(v)
-	a := get[Assembly](t, k)
-	if a == nil || a.Due != 0 {
+	k := holdersKey(v)
+	h := get[Holders](t, k)
+	if h == nil || h.Due != 0 {
 		return false // what waits for its release may have been taken apart already
 	}
-	a.Refs++
-	t.set(k, a)
+	h.Refs++
+	t.set(k, h)
 	return true
 }
 
 func (t *tx) unrefAssembly(v *event.Version) {
-	k := assemblyKey(v)
-	a := get[Assembly](t, k)
-	if a == nil || a.Refs == 0 {
+	k := holdersKey(v)
+	h := get[Holders](t, k)
+	if h == nil || h.Refs == 0 {
 		t.m.fatal(errReferences)
 	}
-	if a.Refs--; a.Refs == 0 {
-		a.Due = t.due()
-		t.setRaw(releaseAssemblyKey(a.Due, v), []byte{})
+	if h.Refs--; h.Refs == 0 {
+		h.Due = t.due()
+		t.setRaw(releaseAssemblyKey(h.Due, v), []byte{})
 	}
-	t.set(k, a)
+	t.set(k, h)
 }
 
 // due is the log time from which a body that loses its last reference now may be released.

@@ -47,23 +47,29 @@ func (t *tx) releaseBlob(id *event.BlobID) event.Refusal {
 // its last one here serves a grace of its own, for it may have been in another
 // body until a moment ago.
 func (t *tx) releaseAssembly(b *event.AssemblyRelease) event.Refusal {
-	k := assemblyKey(b.Assembly)
-	a := get[Assembly](t, k)
-	if a == nil {
+	k, hk := assemblyKey(b.Assembly), holdersKey(b.Assembly)
+	h := get[Holders](t, hk)
+	if h == nil {
 		return event.Refusal_REFUSAL_NOT_FOUND
 	}
-	if a.Refs > 0 || a.Due > t.time || b.Segments == 0 {
+	if h.Refs > 0 || h.Due > t.time || b.Segments == 0 {
 		return event.Refusal_REFUSAL_CONFLICT
+	}
+	a := get[Assembly](t, k)
+	if a == nil {
+		t.m.fatal(errReferences)
 	}
 	keep := len(a.Segments) - min(len(a.Segments), int(b.Segments))
 	for _, s := range a.Segments[keep:] {
 		t.unrefBlob(s.Blob)
 	}
-	if a.Segments = a.Segments[:keep]; keep > 0 {
+	if keep > 0 {
+		a.Segments = a.Segments[:keep]
 		t.set(k, a)
 		return event.Refusal_REFUSAL_NONE
 	}
-	t.delete(releaseAssemblyKey(a.Due, b.Assembly))
+	t.delete(releaseAssemblyKey(h.Due, b.Assembly))
+	t.delete(hk)
 	t.delete(k)
 	return event.Refusal_REFUSAL_NONE
 }

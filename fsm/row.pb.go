@@ -554,13 +554,13 @@ func (x *BlobRow) GetDue() int64 {
 	return 0
 }
 
-// Assembly is an immutable list of blob ranges: one object body.
+// Assembly is an immutable list of blob ranges: one object body. The number of
+// rows that hold it stands apart, so that an object of 10,000 parts is copied or
+// deleted without touching its list.
 type Assembly struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Segments      []*event.Segment       `protobuf:"bytes,1,rep,name=segments,proto3" json:"segments,omitempty"`
 	Parts         []*PartInfo            `protobuf:"bytes,2,rep,name=parts,proto3" json:"parts,omitempty"`
-	Refs          uint64                 `protobuf:"varint,3,opt,name=refs,proto3" json:"refs,omitempty"`
-	Due           int64                  `protobuf:"varint,4,opt,name=due,proto3" json:"due,omitempty"` // without references: log time from which it may be released
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -609,14 +609,53 @@ func (x *Assembly) GetParts() []*PartInfo {
 	return nil
 }
 
-func (x *Assembly) GetRefs() uint64 {
+// Holders is the number of rows that hold an assembly.
+type Holders struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Refs          uint64                 `protobuf:"varint,1,opt,name=refs,proto3" json:"refs,omitempty"`
+	Due           int64                  `protobuf:"varint,2,opt,name=due,proto3" json:"due,omitempty"` // without references: log time from which it may be released
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Holders) Reset() {
+	*x = Holders{}
+	mi := &file_fsm_row_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Holders) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Holders) ProtoMessage() {}
+
+func (x *Holders) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_row_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Holders.ProtoReflect.Descriptor instead.
+func (*Holders) Descriptor() ([]byte, []int) {
+	return file_fsm_row_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Holders) GetRefs() uint64 {
 	if x != nil {
 		return x.Refs
 	}
 	return 0
 }
 
-func (x *Assembly) GetDue() int64 {
+func (x *Holders) GetDue() int64 {
 	if x != nil {
 		return x.Due
 	}
@@ -635,7 +674,7 @@ type PartInfo struct {
 
 func (x *PartInfo) Reset() {
 	*x = PartInfo{}
-	mi := &file_fsm_row_proto_msgTypes[8]
+	mi := &file_fsm_row_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -647,7 +686,7 @@ func (x *PartInfo) String() string {
 func (*PartInfo) ProtoMessage() {}
 
 func (x *PartInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[8]
+	mi := &file_fsm_row_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -660,7 +699,7 @@ func (x *PartInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartInfo.ProtoReflect.Descriptor instead.
 func (*PartInfo) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{8}
+	return file_fsm_row_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *PartInfo) GetNumber() uint32 {
@@ -697,7 +736,7 @@ type Account struct {
 
 func (x *Account) Reset() {
 	*x = Account{}
-	mi := &file_fsm_row_proto_msgTypes[9]
+	mi := &file_fsm_row_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -709,7 +748,7 @@ func (x *Account) String() string {
 func (*Account) ProtoMessage() {}
 
 func (x *Account) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[9]
+	mi := &file_fsm_row_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -722,7 +761,7 @@ func (x *Account) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Account.ProtoReflect.Descriptor instead.
 func (*Account) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{9}
+	return file_fsm_row_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Account) GetAccount() string {
@@ -771,7 +810,7 @@ type User struct {
 
 func (x *User) Reset() {
 	*x = User{}
-	mi := &file_fsm_row_proto_msgTypes[10]
+	mi := &file_fsm_row_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -783,7 +822,7 @@ func (x *User) String() string {
 func (*User) ProtoMessage() {}
 
 func (x *User) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[10]
+	mi := &file_fsm_row_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -796,7 +835,7 @@ func (x *User) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use User.ProtoReflect.Descriptor instead.
 func (*User) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{10}
+	return file_fsm_row_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *User) GetUser() string {
@@ -834,7 +873,7 @@ type AccessKey struct {
 
 func (x *AccessKey) Reset() {
 	*x = AccessKey{}
-	mi := &file_fsm_row_proto_msgTypes[11]
+	mi := &file_fsm_row_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -846,7 +885,7 @@ func (x *AccessKey) String() string {
 func (*AccessKey) ProtoMessage() {}
 
 func (x *AccessKey) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[11]
+	mi := &file_fsm_row_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -859,7 +898,7 @@ func (x *AccessKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccessKey.ProtoReflect.Descriptor instead.
 func (*AccessKey) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{11}
+	return file_fsm_row_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *AccessKey) GetAccessKey() string {
@@ -916,7 +955,7 @@ type BucketName struct {
 
 func (x *BucketName) Reset() {
 	*x = BucketName{}
-	mi := &file_fsm_row_proto_msgTypes[12]
+	mi := &file_fsm_row_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -928,7 +967,7 @@ func (x *BucketName) String() string {
 func (*BucketName) ProtoMessage() {}
 
 func (x *BucketName) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[12]
+	mi := &file_fsm_row_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -941,7 +980,7 @@ func (x *BucketName) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketName.ProtoReflect.Descriptor instead.
 func (*BucketName) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{12}
+	return file_fsm_row_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *BucketName) GetBucket() uint64 {
@@ -980,7 +1019,7 @@ type Bucket struct {
 
 func (x *Bucket) Reset() {
 	*x = Bucket{}
-	mi := &file_fsm_row_proto_msgTypes[13]
+	mi := &file_fsm_row_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -992,7 +1031,7 @@ func (x *Bucket) String() string {
 func (*Bucket) ProtoMessage() {}
 
 func (x *Bucket) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[13]
+	mi := &file_fsm_row_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1005,7 +1044,7 @@ func (x *Bucket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Bucket.ProtoReflect.Descriptor instead.
 func (*Bucket) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{13}
+	return file_fsm_row_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Bucket) GetBucket() uint64 {
@@ -1068,7 +1107,7 @@ type Document struct {
 
 func (x *Document) Reset() {
 	*x = Document{}
-	mi := &file_fsm_row_proto_msgTypes[14]
+	mi := &file_fsm_row_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1080,7 +1119,7 @@ func (x *Document) String() string {
 func (*Document) ProtoMessage() {}
 
 func (x *Document) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[14]
+	mi := &file_fsm_row_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1093,7 +1132,7 @@ func (x *Document) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Document.ProtoReflect.Descriptor instead.
 func (*Document) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{14}
+	return file_fsm_row_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Document) GetText() []byte {
@@ -1122,7 +1161,7 @@ type Usage struct {
 
 func (x *Usage) Reset() {
 	*x = Usage{}
-	mi := &file_fsm_row_proto_msgTypes[15]
+	mi := &file_fsm_row_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1134,7 +1173,7 @@ func (x *Usage) String() string {
 func (*Usage) ProtoMessage() {}
 
 func (x *Usage) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[15]
+	mi := &file_fsm_row_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1147,7 +1186,7 @@ func (x *Usage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Usage.ProtoReflect.Descriptor instead.
 func (*Usage) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{15}
+	return file_fsm_row_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Usage) GetObjects() uint64 {
@@ -1200,7 +1239,7 @@ type Object struct {
 
 func (x *Object) Reset() {
 	*x = Object{}
-	mi := &file_fsm_row_proto_msgTypes[16]
+	mi := &file_fsm_row_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1212,7 +1251,7 @@ func (x *Object) String() string {
 func (*Object) ProtoMessage() {}
 
 func (x *Object) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[16]
+	mi := &file_fsm_row_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1225,7 +1264,7 @@ func (x *Object) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Object.ProtoReflect.Descriptor instead.
 func (*Object) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{16}
+	return file_fsm_row_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Object) GetVersion() *event.Version {
@@ -1370,7 +1409,7 @@ type Upload struct {
 
 func (x *Upload) Reset() {
 	*x = Upload{}
-	mi := &file_fsm_row_proto_msgTypes[17]
+	mi := &file_fsm_row_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1382,7 +1421,7 @@ func (x *Upload) String() string {
 func (*Upload) ProtoMessage() {}
 
 func (x *Upload) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[17]
+	mi := &file_fsm_row_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1395,7 +1434,7 @@ func (x *Upload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Upload.ProtoReflect.Descriptor instead.
 func (*Upload) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{17}
+	return file_fsm_row_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Upload) GetUpload() *event.Version {
@@ -1505,7 +1544,7 @@ type Part struct {
 
 func (x *Part) Reset() {
 	*x = Part{}
-	mi := &file_fsm_row_proto_msgTypes[18]
+	mi := &file_fsm_row_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1517,7 +1556,7 @@ func (x *Part) String() string {
 func (*Part) ProtoMessage() {}
 
 func (x *Part) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[18]
+	mi := &file_fsm_row_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1530,7 +1569,7 @@ func (x *Part) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Part.ProtoReflect.Descriptor instead.
 func (*Part) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{18}
+	return file_fsm_row_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Part) GetNumber() uint32 {
@@ -1601,7 +1640,7 @@ type Request struct {
 
 func (x *Request) Reset() {
 	*x = Request{}
-	mi := &file_fsm_row_proto_msgTypes[19]
+	mi := &file_fsm_row_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1613,7 +1652,7 @@ func (x *Request) String() string {
 func (*Request) ProtoMessage() {}
 
 func (x *Request) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[19]
+	mi := &file_fsm_row_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1626,7 +1665,7 @@ func (x *Request) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Request.ProtoReflect.Descriptor instead.
 func (*Request) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{19}
+	return file_fsm_row_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Request) GetRequestId() []byte {
@@ -1701,12 +1740,13 @@ const file_fsm_row_proto_rawDesc = "" +
 	"\aBlobRow\x12'\n" +
 	"\x04blob\x18\x01 \x01(\v2\x13.ironman.event.BlobR\x04blob\x12\x12\n" +
 	"\x04refs\x18\x02 \x01(\x04R\x04refs\x12\x10\n" +
-	"\x03due\x18\x03 \x01(\x03R\x03due\"\x91\x01\n" +
+	"\x03due\x18\x03 \x01(\x03R\x03due\"k\n" +
 	"\bAssembly\x122\n" +
 	"\bsegments\x18\x01 \x03(\v2\x16.ironman.event.SegmentR\bsegments\x12+\n" +
-	"\x05parts\x18\x02 \x03(\v2\x15.ironman.fsm.PartInfoR\x05parts\x12\x12\n" +
-	"\x04refs\x18\x03 \x01(\x04R\x04refs\x12\x10\n" +
-	"\x03due\x18\x04 \x01(\x03R\x03due\"k\n" +
+	"\x05parts\x18\x02 \x03(\v2\x15.ironman.fsm.PartInfoR\x05parts\"/\n" +
+	"\aHolders\x12\x12\n" +
+	"\x04refs\x18\x01 \x01(\x04R\x04refs\x12\x10\n" +
+	"\x03due\x18\x02 \x01(\x03R\x03due\"k\n" +
 	"\bPartInfo\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\rR\x06number\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x04R\x04size\x123\n" +
@@ -1817,7 +1857,7 @@ func file_fsm_row_proto_rawDescGZIP() []byte {
 	return file_fsm_row_proto_rawDescData
 }
 
-var file_fsm_row_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_fsm_row_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_fsm_row_proto_goTypes = []any{
 	(*Meta)(nil),                 // 0: ironman.fsm.Meta
 	(*Cluster)(nil),              // 1: ironman.fsm.Cluster
@@ -1827,56 +1867,57 @@ var file_fsm_row_proto_goTypes = []any{
 	(*Pack)(nil),                 // 5: ironman.fsm.Pack
 	(*BlobRow)(nil),              // 6: ironman.fsm.BlobRow
 	(*Assembly)(nil),             // 7: ironman.fsm.Assembly
-	(*PartInfo)(nil),             // 8: ironman.fsm.PartInfo
-	(*Account)(nil),              // 9: ironman.fsm.Account
-	(*User)(nil),                 // 10: ironman.fsm.User
-	(*AccessKey)(nil),            // 11: ironman.fsm.AccessKey
-	(*BucketName)(nil),           // 12: ironman.fsm.BucketName
-	(*Bucket)(nil),               // 13: ironman.fsm.Bucket
-	(*Document)(nil),             // 14: ironman.fsm.Document
-	(*Usage)(nil),                // 15: ironman.fsm.Usage
-	(*Object)(nil),               // 16: ironman.fsm.Object
-	(*Upload)(nil),               // 17: ironman.fsm.Upload
-	(*Part)(nil),                 // 18: ironman.fsm.Part
-	(*Request)(nil),              // 19: ironman.fsm.Request
-	(*event.Blob)(nil),           // 20: ironman.event.Blob
-	(*event.Segment)(nil),        // 21: ironman.event.Segment
-	(*event.Checksum)(nil),       // 22: ironman.event.Checksum
-	(*event.ACL)(nil),            // 23: ironman.event.ACL
-	(*event.Version)(nil),        // 24: ironman.event.Version
-	(*event.Encryption)(nil),     // 25: ironman.event.Encryption
-	(*event.Lock)(nil),           // 26: ironman.event.Lock
-	(*event.Headers)(nil),        // 27: ironman.event.Headers
-	(*event.Tags)(nil),           // 28: ironman.event.Tags
-	(*event.BlobID)(nil),         // 29: ironman.event.BlobID
-	(event.ChecksumAlgorithm)(0), // 30: ironman.event.ChecksumAlgorithm
+	(*Holders)(nil),              // 8: ironman.fsm.Holders
+	(*PartInfo)(nil),             // 9: ironman.fsm.PartInfo
+	(*Account)(nil),              // 10: ironman.fsm.Account
+	(*User)(nil),                 // 11: ironman.fsm.User
+	(*AccessKey)(nil),            // 12: ironman.fsm.AccessKey
+	(*BucketName)(nil),           // 13: ironman.fsm.BucketName
+	(*Bucket)(nil),               // 14: ironman.fsm.Bucket
+	(*Document)(nil),             // 15: ironman.fsm.Document
+	(*Usage)(nil),                // 16: ironman.fsm.Usage
+	(*Object)(nil),               // 17: ironman.fsm.Object
+	(*Upload)(nil),               // 18: ironman.fsm.Upload
+	(*Part)(nil),                 // 19: ironman.fsm.Part
+	(*Request)(nil),              // 20: ironman.fsm.Request
+	(*event.Blob)(nil),           // 21: ironman.event.Blob
+	(*event.Segment)(nil),        // 22: ironman.event.Segment
+	(*event.Checksum)(nil),       // 23: ironman.event.Checksum
+	(*event.ACL)(nil),            // 24: ironman.event.ACL
+	(*event.Version)(nil),        // 25: ironman.event.Version
+	(*event.Encryption)(nil),     // 26: ironman.event.Encryption
+	(*event.Lock)(nil),           // 27: ironman.event.Lock
+	(*event.Headers)(nil),        // 28: ironman.event.Headers
+	(*event.Tags)(nil),           // 29: ironman.event.Tags
+	(*event.BlobID)(nil),         // 30: ironman.event.BlobID
+	(event.ChecksumAlgorithm)(0), // 31: ironman.event.ChecksumAlgorithm
 }
 var file_fsm_row_proto_depIdxs = []int32{
-	20, // 0: ironman.fsm.BlobRow.blob:type_name -> ironman.event.Blob
-	21, // 1: ironman.fsm.Assembly.segments:type_name -> ironman.event.Segment
-	8,  // 2: ironman.fsm.Assembly.parts:type_name -> ironman.fsm.PartInfo
-	22, // 3: ironman.fsm.PartInfo.checksum:type_name -> ironman.event.Checksum
-	23, // 4: ironman.fsm.Bucket.acl:type_name -> ironman.event.ACL
-	24, // 5: ironman.fsm.Object.version:type_name -> ironman.event.Version
-	23, // 6: ironman.fsm.Object.acl:type_name -> ironman.event.ACL
-	22, // 7: ironman.fsm.Object.checksum:type_name -> ironman.event.Checksum
-	25, // 8: ironman.fsm.Object.encryption:type_name -> ironman.event.Encryption
-	26, // 9: ironman.fsm.Object.lock:type_name -> ironman.event.Lock
-	27, // 10: ironman.fsm.Object.headers:type_name -> ironman.event.Headers
-	28, // 11: ironman.fsm.Object.tags:type_name -> ironman.event.Tags
-	29, // 12: ironman.fsm.Object.blob:type_name -> ironman.event.BlobID
-	24, // 13: ironman.fsm.Object.assembly:type_name -> ironman.event.Version
-	24, // 14: ironman.fsm.Object.upload:type_name -> ironman.event.Version
-	24, // 15: ironman.fsm.Upload.upload:type_name -> ironman.event.Version
-	23, // 16: ironman.fsm.Upload.acl:type_name -> ironman.event.ACL
-	30, // 17: ironman.fsm.Upload.checksum_algorithm:type_name -> ironman.event.ChecksumAlgorithm
-	25, // 18: ironman.fsm.Upload.encryption:type_name -> ironman.event.Encryption
-	26, // 19: ironman.fsm.Upload.lock:type_name -> ironman.event.Lock
-	27, // 20: ironman.fsm.Upload.headers:type_name -> ironman.event.Headers
-	28, // 21: ironman.fsm.Upload.tags:type_name -> ironman.event.Tags
-	22, // 22: ironman.fsm.Part.checksum:type_name -> ironman.event.Checksum
-	25, // 23: ironman.fsm.Part.encryption:type_name -> ironman.event.Encryption
-	21, // 24: ironman.fsm.Part.segments:type_name -> ironman.event.Segment
+	21, // 0: ironman.fsm.BlobRow.blob:type_name -> ironman.event.Blob
+	22, // 1: ironman.fsm.Assembly.segments:type_name -> ironman.event.Segment
+	9,  // 2: ironman.fsm.Assembly.parts:type_name -> ironman.fsm.PartInfo
+	23, // 3: ironman.fsm.PartInfo.checksum:type_name -> ironman.event.Checksum
+	24, // 4: ironman.fsm.Bucket.acl:type_name -> ironman.event.ACL
+	25, // 5: ironman.fsm.Object.version:type_name -> ironman.event.Version
+	24, // 6: ironman.fsm.Object.acl:type_name -> ironman.event.ACL
+	23, // 7: ironman.fsm.Object.checksum:type_name -> ironman.event.Checksum
+	26, // 8: ironman.fsm.Object.encryption:type_name -> ironman.event.Encryption
+	27, // 9: ironman.fsm.Object.lock:type_name -> ironman.event.Lock
+	28, // 10: ironman.fsm.Object.headers:type_name -> ironman.event.Headers
+	29, // 11: ironman.fsm.Object.tags:type_name -> ironman.event.Tags
+	30, // 12: ironman.fsm.Object.blob:type_name -> ironman.event.BlobID
+	25, // 13: ironman.fsm.Object.assembly:type_name -> ironman.event.Version
+	25, // 14: ironman.fsm.Object.upload:type_name -> ironman.event.Version
+	25, // 15: ironman.fsm.Upload.upload:type_name -> ironman.event.Version
+	24, // 16: ironman.fsm.Upload.acl:type_name -> ironman.event.ACL
+	31, // 17: ironman.fsm.Upload.checksum_algorithm:type_name -> ironman.event.ChecksumAlgorithm
+	26, // 18: ironman.fsm.Upload.encryption:type_name -> ironman.event.Encryption
+	27, // 19: ironman.fsm.Upload.lock:type_name -> ironman.event.Lock
+	28, // 20: ironman.fsm.Upload.headers:type_name -> ironman.event.Headers
+	29, // 21: ironman.fsm.Upload.tags:type_name -> ironman.event.Tags
+	23, // 22: ironman.fsm.Part.checksum:type_name -> ironman.event.Checksum
+	26, // 23: ironman.fsm.Part.encryption:type_name -> ironman.event.Encryption
+	22, // 24: ironman.fsm.Part.segments:type_name -> ironman.event.Segment
 	25, // [25:25] is the sub-list for method output_type
 	25, // [25:25] is the sub-list for method input_type
 	25, // [25:25] is the sub-list for extension type_name
@@ -1895,7 +1936,7 @@ func file_fsm_row_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fsm_row_proto_rawDesc), len(file_fsm_row_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   20,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

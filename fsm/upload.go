@@ -99,8 +99,7 @@ func (t *tx) uploadCompleted(p *event.Parsed, b *event.UploadCompleted) *event.O
 	if o.Encryption != nil {
 		o.Encryption.Keys = body.keys
 	}
-	o.Assembly = o.Version
-	t.set(assemblyKey(o.Assembly), &Assembly{Segments: body.segments, Parts: body.parts})
+	t.assemble(o, body.segments, body.parts)
 	for _, part := range spare {
 		t.unrefPart(part)
 	}
