@@ -68,16 +68,11 @@ func (t *tx) addShard(s *event.Shard, bytes uint64) event.Refusal {
 		return event.Refusal_REFUSAL_BLOB_FENCED
 	}
 	k := packKey(s.Disk, s.Pack)
-	p := get[Pack](t, k)
-	if p == nil {
-		p = &Pack{}
-	}
-	if p.Released {
+	p := look[Pack](t, k)
+	if p.GetReleased() {
 		return event.Refusal_REFUSAL_PACK_RELEASED
 	}
-	p.LiveBytes += bytes
-	p.LiveShards++
-	t.set(k, p)
+	t.set(k, &Pack{LiveBytes: p.GetLiveBytes() + bytes, LiveShards: p.GetLiveShards() + 1})
 	return event.Refusal_REFUSAL_NONE
 }
 
@@ -87,13 +82,11 @@ func (t *tx) dropShard(s *event.Shard, bytes uint64) {
 		return
 	}
 	k := packKey(s.Disk, s.Pack)
-	p := get[Pack](t, k)
-	if p == nil || p.LiveShards == 0 || p.LiveBytes < bytes {
+	p := look[Pack](t, k)
+	if p == nil || p.Released || p.LiveShards == 0 || p.LiveBytes < bytes {
 		t.m.fatal(errReferences)
 	}
-	p.LiveBytes -= bytes
-	p.LiveShards--
-	t.set(k, p)
+	t.set(k, &Pack{LiveBytes: p.LiveBytes - bytes, LiveShards: p.LiveShards - 1})
 }
 
 // shardBytes is the plain length of one shard, for accounting: headers are not in it.

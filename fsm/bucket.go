@@ -86,12 +86,8 @@ func (t *tx) bucketDocumentSet(p *event.Parsed, b *event.BucketDocumentSet) *eve
 // count changes what a bucket is known to hold.
 func (t *tx) count(bucket uint64, objects, bytes, uploads int64) {
 	k := key(tableUsage, bucket)
-	u := get[Usage](t, k)
-	if u == nil {
-		u = &Usage{}
-	}
-	u.Objects += uint64(objects)
-	u.Bytes += uint64(bytes)
-	u.Uploads += uint64(uploads)
-	t.set(k, u)
+	u := look[Usage](t, k)
+	t.set(k, &Usage{
+		Objects: u.GetObjects() + uint64(objects), Bytes: u.GetBytes() + uint64(bytes), Uploads: u.GetUploads() + uint64(uploads),
+	})
 }

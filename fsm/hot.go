@@ -51,10 +51,10 @@ func (t *tx) hotRow(key []byte) *hotRow {
 	return h
 }
 
-// warm takes over what an event has written.
-func (t *tx) warm(key, value []byte) {
+// warm takes over what an event has written; message is nil or the value decoded.
+func (t *tx) warm(key, value []byte, message proto.Message) {
 	h := t.hotRow(key)
-	h.value, h.message = value, nil
+	h.value, h.message = value, message
 	if !h.dirty {
 		h.dirty = true
 		t.m.hot.dirty = append(t.m.hot.dirty, h)

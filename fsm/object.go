@@ -238,8 +238,7 @@ func (t *tx) objectACLSet(p *event.Parsed, b *event.ObjectACLSet) *event.Outcome
 	if b.Acl == nil || b.Acl.Owner != old.Owner {
 		return refuse(event.Refusal_REFUSAL_INVALID)
 	}
-	o := get[Object](t, k)
-	o.Acl = b.Acl
-	t.putObject(b.Bucket, k, old, from, o)
-	return &event.Outcome{Version: o.Version, NullVersion: o.NullVersion}
+	old.Acl = b.Acl // the row's own bytes go to history
+	t.putObject(b.Bucket, k, old, from, old)
+	return &event.Outcome{Version: old.Version, NullVersion: old.NullVersion}
 }

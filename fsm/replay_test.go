@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync/atomic"
@@ -103,7 +104,7 @@ func (w *world) feed(t *testing.T, m *Machine, from, n int, rng *rand.Rand) {
 // TestReplay applies one log to machines that run Pebble in different ways, in
 // other batches and with other flushes: same outcomes, rows, digest and root.
 func TestReplay(t *testing.T) {
-	w, want := recordedLog(t, 7, 2000)
+	w, want := recordedLog(t, 7, sample(2000, 500))
 	for name, tune := range tunings {
 		rng := rand.New(rand.NewPCG(7, uint64(len(name))))
 		m := memory(t, Options{Window: 150, Tune: tune, FlushEvery: 1 + rng.IntN(200)})
@@ -119,13 +120,19 @@ func TestReplay(t *testing.T) {
 		if err := m.Close(); err != nil {
 			t.Error(err)
 		}
+		whole := memory(t, Options{Window: 150, Tune: tune})
+		whole.Apply(w.log) // a batch that is larger than a memtable
+		want.compare(t, name+", in one batch", whole)
+		if err := errors.Join(whole.Flush(), whole.Close()); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
 // TestReopen closes or crashes machines at random points and feeds the log again
 // from before where they stood.
 func TestReopen(t *testing.T) {
-	w, want := recordedLog(t, 8, 1200)
+	w, want := recordedLog(t, 8, sample(1200, 400))
 	for name, tune := range tunings {
 		rng := rand.New(rand.NewPCG(8, uint64(len(name))))
 		o := Options{Window: 150, Tune: tune, FlushEvery: 40, FS: vfs.NewCrashableMem()}
@@ -174,11 +181,8 @@ func TestReopen(t *testing.T) {
 // TestCrashAtEveryOperation crashes the disk before each of the file operations
 // that a log causes, and replays the log on what is left.
 func TestCrashAtEveryOperation(t *testing.T) {
-	w, want := recordedLog(t, 9, 250)
-	stride := int64(5)
-	if testing.Short() {
-		stride = 23
-	}
+	w, want := recordedLog(t, 9, 150)
+	stride := int64(sample(1, 23))
 	for _, percent := range []int{0, 100} {
 		run := func(stop int64, tune func(*pebble.Options)) (*vfs.MemFS, int64) {
 			mem := vfs.NewCrashableMem()
@@ -190,7 +194,7 @@ func TestCrashAtEveryOperation(t *testing.T) {
 				}
 				return nil
 			}))
-			m := memory(t, Options{FS: fs, Window: 150, FlushEvery: 10, Tune: tune})
+			m := memory(t, Options{FS: fs, Window: 150, FlushEvery: 6, Tune: tune})
 			w.feed(t, m, 0, len(w.log), rand.New(rand.NewPCG(9, 9)))
 			if err := m.Flush(); err != nil {
 				t.Fatal(err)
@@ -201,7 +205,7 @@ func TestCrashAtEveryOperation(t *testing.T) {
 			return clone, count.Load()
 		}
 		_, operations := run(-1, small)
-		if operations < 200 {
+		if operations < 100 {
 			t.Fatalf("only %d file operations", operations)
 		}
 		for k := int64(1); k < operations; k += stride {
@@ -225,7 +229,7 @@ func TestCrashAtEveryOperation(t *testing.T) {
 // TestCheckpoint links the state away in the middle of applying, and finishes the
 // log on the copy.
 func TestCheckpoint(t *testing.T) {
-	w, want := recordedLog(t, 10, 800)
+	w, want := recordedLog(t, 10, sample(800, 500))
 	fs := vfs.NewCrashableMem()
 	m := memory(t, Options{FS: fs, Window: 150, Tune: small})
 	rng := rand.New(rand.NewPCG(10, 10))
@@ -266,7 +270,7 @@ func TestCheckpoint(t *testing.T) {
 // only the window, the leaf, time and the moment differ.
 func TestRefusedChangesNothing(t *testing.T) {
 	w := newWorld(t, seeded(11), 40, 3600e9)
-	w.grow(600)
+	w.grow(sample(600, 300))
 	m := memory(t, Options{Window: 40})
 	before, refused := allRows(t, m), 0
 	for i, e := range w.log {
@@ -284,7 +288,7 @@ func TestRefusedChangesNothing(t *testing.T) {
 		}
 		before = now
 	}
-	if refused < 200 {
+	if refused < 80 {
 		t.Errorf("only %d events were refused", refused)
 	}
 	if err := m.Close(); err != nil {

@@ -37,6 +37,14 @@ func memory(t rapid.TB, o Options) *Machine {
 	return m
 }
 
+// sample is n, or fewer where tests are to be short.
+func sample(n, fewer int) int {
+	if testing.Short() {
+		return fewer
+	}
+	return n
+}
+
 // rig is a machine on a file system in memory, and what feeds it.
 type rig struct {
 	t testing.TB

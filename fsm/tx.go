@@ -59,27 +59,27 @@ func (t *tx) drop() {
 	clear(t.index)
 }
 
-// at is the position of a key among the touched rows. The key is the tx's from
-// here on.
-func (t *tx) at(key []byte) int {
+// at is the touched row of a key, good until the next row is touched. The key is
+// the tx's from here on.
+func (t *tx) at(key []byte) *row {
 	if i, ok := t.index[string(key)]; ok {
-		return i
+		return &t.rows[i]
 	}
 	return t.touch(key, t.stored(key))
 }
 
-func (t *tx) touch(key, old []byte) int {
+func (t *tx) touch(key, old []byte) *row {
+	t.index[string(key)] = len(t.rows)
 	t.rows = append(t.rows, row{key: key, old: old, value: old})
-	t.index[string(key)] = len(t.rows) - 1
-	return len(t.rows) - 1
+	return &t.rows[len(t.rows)-1]
 }
 
 // raw reads a row's bytes; nil if there is none. The result must not be changed.
-func (t *tx) raw(key []byte) []byte { return t.rows[t.at(key)].bytes(t.seq) }
+func (t *tx) raw(key []byte) []byte { return t.at(key).bytes(t.seq) }
 
 // has tells whether a row is there.
 func (t *tx) has(key []byte) bool {
-	r := &t.rows[t.at(key)]
+	r := t.at(key)
 	return r.encode || r.value != nil
 }
 
@@ -106,12 +106,12 @@ func (t *tx) read(key []byte) []byte {
 // write readies a row for its new value. The first write moves the value that
 // stood before this event to history.
 func (t *tx) write(key []byte) *row {
-	i := t.at(key)
-	if !t.rows[i].changed {
-		t.rows[i].changed = true
-		t.supersede(key, t.rows[i].old)
+	r := t.at(key)
+	if !r.changed {
+		r.changed = true
+		t.supersede(key, r.old)
+		r = t.at(key)
 	}
-	r := &t.rows[i]
 	r.value, r.message, r.from, r.encode = nil, nil, t.seq, false
 	return r
 }
@@ -131,8 +131,8 @@ func (t *tx) set(key []byte, m proto.Message) {
 // create writes a row whose key holds this event's sequence, so that it cannot
 // be there yet.
 func (t *tx) create(key, value []byte) {
-	i := t.touch(key, nil)
-	t.rows[i].value, t.rows[i].changed = value, true
+	r := t.touch(key, nil)
+	r.value, r.changed = value, true
 }
 
 // supersede moves the value that stood before this event to history.
@@ -162,7 +162,7 @@ func get[T any, P message[T]](t *tx, key []byte) P {
 
 // getFrom reads a row of a historical table and the sequence that wrote it.
 func getFrom[T any, P message[T]](t *tx, key []byte) (P, uint64) {
-	r := &t.rows[t.at(key)]
+	r := t.at(key)
 	if r.message == nil && r.value == nil {
 		return nil, 0
 	}
@@ -194,7 +194,7 @@ func (t *tx) commit() {
 			t.digest.add(t.m.rowHash(r.key, value))
 		}
 		if tableOf(r.key).hot() {
-			t.warm(r.key, value)
+			t.warm(r.key, value, r.message)
 		} else {
 			t.put(r.key, value)
 		}

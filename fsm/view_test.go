@@ -15,7 +15,7 @@ import (
 // TestViewsAreMoments reads views, leaves and moments beside Apply: each view is
 // one moment, whose digest is that of its rows.
 func TestViewsAreMoments(t *testing.T) {
-	w, want := recordedLog(t, 14, 1500)
+	w, want := recordedLog(t, 14, sample(1500, 400))
 	m := memory(t, Options{Window: 150, Tune: small, FlushEvery: 100})
 	done := make(chan struct{})
 	var readers sync.WaitGroup
@@ -137,33 +137,17 @@ func TestEdges(t *testing.T) {
 // TestLargeEvents applies the largest events there are: an object of 10,000 parts,
 // its copies and its release in steps, and a delete of 1,000 keys.
 func TestLargeEvents(t *testing.T) {
-	const parts = 10_000
+	parts := sample(10_000, 1000)
 	r := newRig(t, Options{})
 	defer r.close()
 	bucket := r.genesis(0)
-	key := event.ItemKind_ITEM_KIND_KEY
-	up := r.accept(event.NewDraft(r.header(), &event.Statement_UploadCreated{UploadCreated: &event.UploadCreated{Bucket: bucket, Owner: alice, Acl: private(alice)}}).
-		AddText(key, 0, "big")).Version
-	done := &event.UploadCompleted{Bucket: bucket, Upload: up, Size: parts * 100, Etag: "big-10000"}
-	var entries []Entry
-	for n := uint32(1); n <= parts; n++ {
-		entries = append(entries, r.entry(event.NewDraft(r.header(), &event.Statement_PartPut{PartPut: &event.PartPut{
-			Bucket: bucket, Upload: up, Number: n, Blobs: []*event.Blob{r.blob(100)}, Size: 100, Etag: "p",
-		}}).AddText(key, 0, "big")))
-	}
-	for i, got := range r.Apply(entries) {
-		if got.Outcome.Refusal != none {
-			t.Fatalf("part %d: %v", i+1, got)
-		}
-		done.Parts = append(done.Parts, &event.CompletedPart{Number: uint32(i + 1), Seq: got.Seq})
-	}
-	big := r.accept(event.NewDraft(r.header(), &event.Statement_UploadCompleted{UploadCompleted: done}).AddText(key, 0, "big"))
+	big := r.multipart(bucket, "big", parts)
 	var names []string
 	for i := range 1000 {
 		names = append(names, fmt.Sprintf("copy-%03d", i))
 		r.accept(event.NewDraft(r.header(), &event.Statement_ObjectPut{ObjectPut: &event.ObjectPut{
-			Bucket: bucket, Source: &event.CopySource{Bucket: bucket, Version: big.Version}, Size: parts * 100, Etag: "c", Owner: alice, Acl: private(alice),
-		}}).AddText(key, 0, names[i]).AddText(event.ItemKind_ITEM_KIND_SOURCE_KEY, 0, "big"))
+			Bucket: bucket, Source: &event.CopySource{Bucket: bucket, Version: big}, Size: uint64(parts) * 100, Etag: "c", Owner: alice, Acl: private(alice),
+		}}).AddText(event.ItemKind_ITEM_KIND_KEY, 0, names[i]).AddText(event.ItemKind_ITEM_KIND_SOURCE_KEY, 0, "big"))
 	}
 	v := r.view()
 	o, err := v.Object(bucket, names[999])
@@ -171,31 +155,24 @@ func TestLargeEvents(t *testing.T) {
 		t.Fatal(err)
 	}
 	segments, infos, err := v.Body(o)
-	if err != nil || len(segments) != parts || len(infos) != parts || total(segments) != parts*100 {
+	if err != nil || len(segments) != parts || len(infos) != parts || total(segments) != o.Size {
 		t.Fatalf("%d segments, %d parts, %v", len(segments), len(infos), err)
 	}
 	if err := v.Close(); err != nil {
 		t.Fatal(err)
 	}
-	all := &event.ObjectsDeleted{Bucket: bucket}
-	d := event.NewDraft(r.header(), &event.Statement_ObjectsDeleted{ObjectsDeleted: all})
-	for i, name := range append(names[1:], "big") {
-		all.Targets = append(all.Targets, &event.DeleteTarget{})
-		d.AddText(key, i, name)
-	}
-	if got := r.accept(d); len(got.Subs) != 1000 || got.Subs[999].Absent {
+	if got := r.delete(bucket, append(names[1:], "big")...); len(got.Subs) != 1000 || got.Subs[999].Absent {
 		t.Fatalf("%d outcomes", len(got.Subs))
 	}
 	leaves, err := r.Leaves(r.Applied().Next-1, 1)
 	if err != nil || len(leaves) != 1 || len(leaves[0].Envelope) > 1000 || len(leaves[0].Outcome) <= event.MaxInlineOutcome {
-		t.Fatalf("the leaf of a long outcome: %d, %v", len(leaves[0].Envelope), err)
+		t.Fatalf("the leaf of a long outcome: %v, %v", leaves, err)
 	}
-	last := &event.ObjectsDeleted{Bucket: bucket, Targets: []*event.DeleteTarget{{}}}
-	r.accept(event.NewDraft(r.header(), &event.Statement_ObjectsDeleted{ObjectsDeleted: last}).AddText(key, 0, names[0]))
+	r.delete(bucket, names[0])
 	r.stamp += 60e9
 	release := func() event.Refusal {
 		return r.accept(event.NewDraft(r.header(), &event.Statement_BlobsReleased{BlobsReleased: &event.BlobsReleased{
-			Assemblies: []*event.AssemblyRelease{{Assembly: big.Version, Segments: 3000}},
+			Assemblies: []*event.AssemblyRelease{{Assembly: big, Segments: uint32(parts)*3/10 + 1}},
 		}})).Subs[0].Refusal
 	}
 	for i := range 4 {
@@ -211,6 +188,41 @@ func TestLargeEvents(t *testing.T) {
 	if due, _, err := v.Due(math.MaxInt64, parts+1); err != nil || len(due) != parts {
 		t.Errorf("%d blobs are due, %v", len(due), err)
 	}
+}
+
+// multipart makes an object of parts of 100 bytes, and returns its version.
+func (r *rig) multipart(bucket uint64, name string, parts int) *event.Version {
+	r.t.Helper()
+	key := event.ItemKind_ITEM_KIND_KEY
+	up := r.accept(event.NewDraft(r.header(), &event.Statement_UploadCreated{UploadCreated: &event.UploadCreated{
+		Bucket: bucket, Owner: alice, Acl: private(alice),
+	}}).AddText(key, 0, name)).Version
+	done := &event.UploadCompleted{Bucket: bucket, Upload: up, Size: uint64(parts) * 100, Etag: "big"}
+	var entries []Entry
+	for n := range parts {
+		entries = append(entries, r.entry(event.NewDraft(r.header(), &event.Statement_PartPut{PartPut: &event.PartPut{
+			Bucket: bucket, Upload: up, Number: uint32(n + 1), Blobs: []*event.Blob{r.blob(100)}, Size: 100, Etag: "p",
+		}}).AddText(key, 0, name)))
+	}
+	for i, got := range r.Apply(entries) {
+		if got.Outcome.Refusal != none {
+			r.t.Fatalf("part %d: %v", i+1, got)
+		}
+		done.Parts = append(done.Parts, &event.CompletedPart{Number: uint32(i + 1), Seq: got.Seq})
+	}
+	return r.accept(event.NewDraft(r.header(), &event.Statement_UploadCompleted{UploadCompleted: done}).AddText(key, 0, name)).Version
+}
+
+// delete removes objects in one event.
+func (r *rig) delete(bucket uint64, names ...string) *event.Outcome {
+	r.t.Helper()
+	b := &event.ObjectsDeleted{Bucket: bucket}
+	d := event.NewDraft(r.header(), &event.Statement_ObjectsDeleted{ObjectsDeleted: b})
+	for i, name := range names {
+		b.Targets = append(b.Targets, &event.DeleteTarget{})
+		d.AddText(event.ItemKind_ITEM_KIND_KEY, i, name)
+	}
+	return r.accept(d)
 }
 
 // TestEnvelopesFit: whatever an event holds, its leaf stays under 64 KiB.

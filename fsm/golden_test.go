@@ -1,0 +1,77 @@
+package fsm
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
+
+// TestGoldenLog replays recorded logs to the digests of their states and ledgers
+// that were recorded with them. A log that was released is never written again: a
+// change that breaks it needs a feature level. With -update one that is missing is
+// recorded.
+func TestGoldenLog(t *testing.T) {
+	for _, level := range []int{1} {
+		path := fmt.Sprintf("testdata/golden/level-%d.log", level)
+		b, err := os.ReadFile(path)
+		if os.IsNotExist(err) && *update {
+			b = recordGolden(t)
+			err = os.WriteFile(path, b, 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		var entries []Entry
+		var want string
+		sc := bufio.NewScanner(bytes.NewReader(b))
+		sc.Buffer(nil, 4<<20)
+		for sc.Scan() {
+			if w, ok := strings.CutPrefix(sc.Text(), "replay "); ok {
+				want = w
+				continue
+			}
+			data, err := hex.DecodeString(sc.Text())
+			if err != nil {
+				t.Fatal(err)
+			}
+			entries = append(entries, Entry{Index: uint64(len(entries)) + 1, Term: 1, Data: data})
+		}
+		m := memory(t, Options{Window: 100})
+		m.Apply(entries)
+		if got := replayDigest(t, m); got != want || len(entries) < 100 {
+			t.Errorf("%s: %d entries replay to %s, recorded was %s", path, len(entries), got, want)
+		}
+		if err := m.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func replayDigest(t *testing.T, m *Machine) string {
+	t.Helper()
+	d, err := m.ReplayDigest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return hex.EncodeToString(d[:])
+}
+
+func recordGolden(t *testing.T) []byte {
+	w := newWorld(t, seeded(2026), 100, 3600e9)
+	w.grow(400)
+	m := memory(t, Options{Window: 100})
+	m.Apply(w.log)
+	var b []byte
+	for _, e := range w.log {
+		b = fmt.Appendf(b, "%x\n", e.Data)
+	}
+	b = fmt.Appendf(b, "replay %s\n", replayDigest(t, m))
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
