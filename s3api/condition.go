@@ -27,6 +27,16 @@ func entityTags(value string) []string {
 	return tags
 }
 
+// wantedTags are the entity tags of an If-Match on a write. A header that names
+// none (an empty tag) matches nothing; it must not become no condition at all.
+func wantedTags(value string) []string {
+	tags := entityTags(value)
+	if value != "" && len(tags) == 0 {
+		return []string{""}
+	}
+	return tags
+}
+
 func matchesTag(tags []string, etag string) bool {
 	for _, t := range tags {
 		if t == "*" || strings.EqualFold(t, etag) {
@@ -101,7 +111,7 @@ func (r *Request) writeCondition() (*event.Condition, error) {
 	if match == "" && none == "" {
 		return nil, nil
 	}
-	c := &event.Condition{IfMatch: entityTags(match)}
+	c := &event.Condition{IfMatch: wantedTags(match)}
 	for _, t := range entityTags(none) {
 		if t == "*" {
 			c.IfAbsent = true
@@ -117,7 +127,7 @@ func (r *Request) deleteCondition() (*event.Condition, error) {
 	h := r.HTTP.Header
 	c, any := &event.Condition{}, false
 	if v := h.Get("If-Match"); v != "" {
-		c.IfMatch, any = entityTags(v), true
+		c.IfMatch, any = wantedTags(v), true
 	}
 	if v := h.Get("X-Amz-If-Match-Size"); v != "" {
 		n, err := strconv.ParseUint(v, 10, 63)

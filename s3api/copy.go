@@ -69,7 +69,9 @@ func parseCopySource(v string) (bucket, key, version string, err error) {
 		if err != nil || !q.Has("versionId") || len(q) != 1 {
 			return "", "", "", invalidCopySource(v)
 		}
-		version = q.Get("versionId")
+		if version = q.Get("versionId"); version == "" {
+			return "", "", "", s3err.InvalidArgument("x-amz-copy-source", v, "Version id cannot be the empty string")
+		}
 	}
 	return bucket, key, version, nil
 }

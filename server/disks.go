@@ -87,7 +87,7 @@ func (n *Node) openDisks(ctx context.Context) error {
 	}
 	store := erasure.Options{
 		ClusterID: [16]byte(c.ClusterId), Node: n.identity.Node, Incarnation: n.incarnation,
-		Now: o.Now, Logger: o.Logger,
+		Now: o.Now, Logger: o.Logger, PackSize: o.PackBytes,
 		OnDamage: func(d erasure.Damage) { n.metrics.damage.Inc(); o.Logger.Warn("damaged shard", "damage", d) },
 	}
 	for slot := range file.Disks {

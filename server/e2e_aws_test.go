@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -333,6 +335,14 @@ func (a *awsRun) transfer() {
 		got, err := io.ReadAll(out.Body)
 		a.ok(err)
 		a.sameBytes("fetched in parts", got, b)
+		file, err := os.Create(filepath.Join(a.TempDir(), "download"))
+		a.ok(err)
+		_, err = m.DownloadObject(a.ctx, &transfermanager.DownloadObjectInput{Bucket: a.bucket, Key: key, WriterAt: file})
+		a.ok(err)
+		a.ok(file.Close())
+		got, err = os.ReadFile(file.Name())
+		a.ok(err)
+		a.sameBytes("downloaded", got, b)
 	}
 }
 

@@ -35,23 +35,35 @@ func crashPlans() []crashPlan {
 
 // TestKill kills a node under load, again and again, inside writes to each kind of
 // file and at random moments, and checks after each restart that nothing that was
-// acknowledged is lost, nothing is torn, and listings are exact.
+// acknowledged is lost, nothing is torn, and listings are exact. IRONMAN_LONG makes
+// it ten runs, IRONMAN_SEED other ones (of when kills come; the load runs free).
 func TestKill(t *testing.T) {
-	p := newProcess(t, "--log-segment-bytes", "262144", "--snapshot-entries", "100", "--history", "2s", "--release-grace", "1s")
+	seed, runs := uint64(1), uint64(1)
+	if v := os.Getenv("IRONMAN_SEED"); v != "" {
+		if _, err := fmt.Sscan(v, &seed); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if os.Getenv("IRONMAN_LONG") != "" {
+		runs = 10
+	}
+	for s := seed; s < seed+runs; s++ {
+		t.Run(fmt.Sprint(s), func(t *testing.T) { killRun(t, s) })
+	}
+}
+
+func killRun(t *testing.T, seed uint64) {
+	p := newProcess(t, "--log-segment-bytes", "262144", "--snapshot-entries", "100", "--pack-bytes", "1048576", "--history", "2s", "--release-grace", "1s")
 	p.start()
 	p.client().must(t, 200, "PUT", "/crash", nil)
-	run := &crashRun{T: t, p: p, rng: rand.New(rand.NewPCG(1, 2))}
+	run := &crashRun{T: t, p: p, rng: rand.New(rand.NewPCG(seed, 2))}
 	var seeds atomic.Uint64
 	for i := range 4 {
 		run.loaders = append(run.loaders, newLoader("crash", i, &seeds))
 	}
 	var kinds []crashPlan
-	rounds := 1
-	if os.Getenv("IRONMAN_LONG") != "" {
-		rounds = 10
-	}
 	for _, plan := range crashPlans() {
-		for range rounds * plan.kills {
+		for range plan.kills {
 			kinds = append(kinds, plan)
 		}
 	}

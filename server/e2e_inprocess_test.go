@@ -38,7 +38,7 @@ func openInProcess(t testing.TB, fs vfs.FS, dir string, change ...func(*server.O
 	o := server.Options{
 		FS: fs, Dir: fs.PathJoin(dir, "node"), S3: []net.Listener{s3}, Admin: admin, Now: time.Now,
 		HistoryRetention: server.DefaultHistoryRetention, ReleaseGrace: server.DefaultReleaseGrace,
-		Fatal: func(err error) { panic(err) },
+		Fatal: func(err error) { panic(err) }, SegmentBytes: 4 << 20, // little to fill with zeros
 	}
 	for i := range 6 {
 		o.Disks = append(o.Disks, fs.PathJoin(dir, fmt.Sprintf("disk%d", i+1)))

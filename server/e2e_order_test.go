@@ -198,7 +198,7 @@ func (g *orders) step(name string, status int, method, target string, body []byt
 			disks[disk] = appendOnce(disks[disk], op.what+" directory")
 		case isDisk:
 			disks[disk] = appendOnce(disks[disk], op.what+" pack")
-		case strings.Contains(op.path, "/wal/log/"):
+		case strings.HasSuffix(op.path, "/wal/log/0000000000000001.wal"): // the next is being prepared beside
 			g.flush(disks)
 			fmt.Fprintf(&g.out, "  log: %s segment\n", op.what)
 		}

@@ -76,6 +76,7 @@ type process struct {
 	disks []string
 	flags []string
 	env   []string
+	cwd   string
 	tls   *testCertificate
 	keys  []server.KeySpec
 
@@ -130,7 +131,7 @@ func (p *process) tryStart(extra ...string) error {
 	}
 	cmd := exec.Command(program(p.t), append(append(args, p.flags...), extra...)...)
 	cmd.Stdout, cmd.Stderr = p.log, p.log
-	cmd.Env = append(os.Environ(), p.env...)
+	cmd.Env, cmd.Dir = append(os.Environ(), p.env...), p.cwd
 	if err := cmd.Start(); err != nil {
 		return err
 	}

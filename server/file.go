@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -46,7 +47,7 @@ func writeDurably(f vfs.FS, path string, b []byte) error {
 	if err != nil {
 		return err
 	}
-	_, err = file.Write(b)
+	_, err = file.Write(bytes.Clone(b)) // Write may change what it is given
 	if err == nil {
 		err = file.Sync()
 	}

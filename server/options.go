@@ -43,9 +43,11 @@ type Options struct {
 	Logger *slog.Logger
 	// CheckModes refuses secret files that others may read.
 	CheckModes bool
-	// Election is Raft's timeout; SegmentBytes and SnapshotEntries are the log's. 0: defaults.
+	// Election is Raft's timeout; SegmentBytes and SnapshotEntries are the log's;
+	// PackBytes is the size of shared packs. 0: defaults.
 	Election        time.Duration
 	SegmentBytes    int64
+	PackBytes       uint64
 	SnapshotEntries uint64
 }
 

@@ -18,6 +18,7 @@ import (
 type trialFlags struct {
 	segmentBytes    int64
 	snapshotEntries uint64
+	packBytes       uint64
 	failpoint       string
 	point           *failpoint
 }
@@ -26,14 +27,15 @@ func (f *trialFlags) add(c *cobra.Command) {
 	fl := c.Flags()
 	fl.Int64Var(&f.segmentBytes, "log-segment-bytes", 0, "size of a log file")
 	fl.Uint64Var(&f.snapshotEntries, "snapshot-entries", 0, "log entries between two snapshots")
+	fl.Uint64Var(&f.packBytes, "pack-bytes", 0, "size of a shared pack")
 	fl.StringVar(&f.failpoint, "failpoint", "", "NAME:N kills the process inside its N-th write, once it serves, to files of that name: log, pack, snapshot, ledger, state; NAME:N:start counts from the start")
-	for _, name := range []string{"log-segment-bytes", "snapshot-entries", "failpoint"} {
+	for _, name := range []string{"log-segment-bytes", "snapshot-entries", "pack-bytes", "failpoint"} {
 		_ = fl.MarkHidden(name)
 	}
 }
 
 func (f *trialFlags) apply(o *server.Options) error {
-	o.SegmentBytes, o.SnapshotEntries = f.segmentBytes, f.snapshotEntries
+	o.SegmentBytes, o.SnapshotEntries, o.PackBytes = f.segmentBytes, f.snapshotEntries, f.packBytes
 	if f.failpoint == "" {
 		return nil
 	}
