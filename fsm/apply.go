@@ -172,12 +172,16 @@ func (t *tx) execute(p *event.Parsed) *event.Outcome {
 	switch {
 	case h == nil || c == nil || h.Base > t.seq: // malformed; before genesis; from the future
 		return refuse(event.Refusal_REFUSAL_INVALID)
-	case h.FeatureLevel > c.FeatureLevel:
+	case h.FeatureLevel > c.FeatureLevel, h.FeatureLevel < event.LevelOf(p.Statement.Kind()):
 		return refuse(event.Refusal_REFUSAL_FEATURE_LEVEL)
 	case t.seq-h.Base > t.m.window.size:
 		return refuse(event.Refusal_REFUSAL_STALE_BASE)
 	}
 	switch b := p.Statement.Body.(type) {
+	case *event.Statement_NodeAdded:
+		return t.nodeAdded(b.NodeAdded)
+	case *event.Statement_NodeRemoved:
+		return t.nodeRemoved(b.NodeRemoved)
 	case *event.Statement_NodeStarted:
 		return t.nodeStarted(b.NodeStarted)
 	case *event.Statement_DiskAdded:

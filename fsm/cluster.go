@@ -29,21 +29,88 @@ func (t *tx) clusterInitialized(b *event.ClusterInitialized) *event.Outcome {
 	return accept()
 }
 
-// nodeStarted begins an incarnation, whose number is the event's sequence. Blobs
-// of the node's older incarnation that no row names can never be named again, so
-// the list of those it abandoned is dropped.
+// nodeAdded gives a node the next number. Rows of nodes are never deleted, so that
+// no number and no key is ever used again.
+func (t *tx) nodeAdded(b *event.NodeAdded) *event.Outcome {
+	if len(b.PublicKey) == 0 || len(b.PublicKey) > maxNodeKey || !validName(b.LinkAddress) {
+		return refuse(event.Refusal_REFUSAL_INVALID)
+	}
+	var known *Node
+	highest := uint32(0)
+	t.eachNode(func(n *Node) bool {
+		highest = max(highest, n.Node)
+		if bytes.Equal(n.PublicKey, b.PublicKey) {
+			known = n
+		}
+		return true
+	})
+	switch {
+	case known != nil && known.Removed:
+		return refuse(event.Refusal_REFUSAL_CONFLICT)
+	case known != nil:
+		return &event.Outcome{Refusal: event.Refusal_REFUSAL_EXISTS, Allocated: uint64(known.Node)}
+	}
+	n := &Node{Node: highest + 1, PublicKey: b.PublicKey, LinkAddress: b.LinkAddress}
+	t.set(key32(tableNode, n.Node), n)
+	return &event.Outcome{Allocated: uint64(n.Node)}
+}
+
+// nodeRemoved ends a node. Its row stays, so that neither its number nor its key
+// can come back; what its disks hold is for others to heal.
+func (t *tx) nodeRemoved(b *event.NodeRemoved) *event.Outcome {
+	k := key32(tableNode, b.Node)
+	n := get[Node](t, k)
+	if n == nil || n.Removed {
+		return refuse(event.Refusal_REFUSAL_NOT_FOUND)
+	}
+	t.fence(n)
+	n.Removed, n.Incarnation = true, 0
+	t.set(k, n)
+	return accept()
+}
+
+// fence ends a node's incarnation: blobs of it that no row names can never be
+// named again, so the list of those it abandoned is dropped.
+func (t *tx) fence(n *Node) {
+	if n.Incarnation == 0 {
+		return // it never started
+	}
+	t.delete(key(tableIncarnation, n.Incarnation))
+	t.deleteAll(key(tableAbandoned, n.Incarnation))
+}
+
+// eachNode calls f for every node that was ever added or started, until it says stop.
+func (t *tx) eachNode(f func(*Node) bool) {
+	t.scan([]byte{byte(tableNode)}, func(k, v []byte) bool {
+		n, _, err := decodeRow[Node](k, v)
+		if err != nil {
+			t.m.fatal(err)
+		}
+		return f(n)
+	})
+}
+
+// maxNodeKey bounds a node's public key in PKIX form (Ed25519 takes 44 bytes).
+const maxNodeKey = 1024
+
+// nodeStarted begins an incarnation, whose number is the event's sequence. From
+// level 2 on a node that nobody added is refused, but for the first of a cluster.
 func (t *tx) nodeStarted(b *event.NodeStarted) *event.Outcome {
 	if b.Node == 0 || len(b.PublicKey) == 0 {
 		return refuse(event.Refusal_REFUSAL_INVALID)
 	}
 	k := key32(tableNode, b.Node)
 	n := get[Node](t, k)
-	if n != nil {
+	switch {
+	case n == nil && t.cluster().FeatureLevel >= 2 && (b.Node != 1 || t.any([]byte{byte(tableNode)})):
+		return refuse(event.Refusal_REFUSAL_NOT_FOUND)
+	case n.GetRemoved():
+		return refuse(event.Refusal_REFUSAL_NOT_FOUND)
+	case n != nil:
 		if b.Boot <= n.Boot || !bytes.Equal(n.PublicKey, b.PublicKey) {
 			return refuse(event.Refusal_REFUSAL_CONFLICT) // a clone, an old backup, an impostor
 		}
-		t.delete(key(tableIncarnation, n.Incarnation))
-		t.deleteAll(key(tableAbandoned, n.Incarnation))
+		t.fence(n)
 	}
 	t.set(key(tableIncarnation, t.seq), &Incarnation{Node: b.Node})
 	t.set(k, &Node{
@@ -58,7 +125,7 @@ func (t *tx) diskAdded(b *event.DiskAdded) *event.Outcome {
 	if len(b.DiskId) != 16 {
 		return refuse(event.Refusal_REFUSAL_INVALID)
 	}
-	if !t.has(key32(tableNode, b.Node)) {
+	if n := look[Node](t, key32(tableNode, b.Node)); n == nil || n.Removed {
 		return refuse(event.Refusal_REFUSAL_NOT_FOUND)
 	}
 	idKey := append([]byte{byte(tableDiskID)}, b.DiskId...)
@@ -84,10 +151,9 @@ func (t *tx) featureLevelRaised(b *event.FeatureLevelRaised) *event.Outcome {
 		return refuse(event.Refusal_REFUSAL_EXISTS)
 	}
 	lowest := uint32(0) // of all nodes; without nodes nobody supports anything
-	t.scan([]byte{byte(tableNode)}, func(k, v []byte) bool {
-		n, _, err := decodeRow[Node](k, v)
-		if err != nil {
-			t.m.fatal(err)
+	t.eachNode(func(n *Node) bool {
+		if n.Removed {
+			return true
 		}
 		if lowest == 0 || n.FeatureLevel < lowest {
 			lowest = n.FeatureLevel

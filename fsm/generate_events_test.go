@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"fmt"
+	"maps"
 
 	"ironman/wal/event"
 )
@@ -22,7 +23,7 @@ func (g *generator) begin(retention int64) []*event.Draft {
 		ClusterId: make([]byte, 16), FeatureLevel: 1, HistoryRetention: retention, ReleaseGrace: int64(g.choose(3)) * 5e9,
 	}}})
 	for n := uint32(1); n <= 2; n++ {
-		add(&event.Statement{Body: &event.Statement_NodeStarted{NodeStarted: &event.NodeStarted{Node: n, PublicKey: []byte{byte(n)}, Boot: 1, FeatureLevel: 1}}})
+		add(&event.Statement{Body: &event.Statement_NodeStarted{NodeStarted: &event.NodeStarted{Node: n, PublicKey: []byte{byte(n)}, Boot: 1, FeatureLevel: 2}}})
 		id := make([]byte, 16)
 		id[0] = byte(n)
 		add(&event.Statement{Body: &event.Statement_DiskAdded{DiskAdded: &event.DiskAdded{DiskId: id, Node: n}}})
@@ -266,10 +267,25 @@ func (g *generator) place(d *event.Draft) {
 func (g *generator) topology(d *event.Draft) {
 	node := uint32(g.choose(4))
 	boot := g.m.nodes[node].GetBoot() + uint64(g.choose(4))
-	switch g.choose(8) {
+	switch g.choose(12) {
+	case 8, 10:
+		d.Statement.Body = &event.Statement_NodeAdded{NodeAdded: &event.NodeAdded{PublicKey: []byte{byte(g.choose(60))}, LinkAddress: "a"}}
+	case 9, 11:
+		// The rest needs some that stay.
+		later := maps.Collect(func(yield func(uint32, *Node) bool) {
+			for number, n := range g.m.nodes {
+				if number > 2 && !(yield(number, n)) {
+					return
+				}
+			}
+		})
+		if n, ok := pick(g, later, func(n uint32) string { return number(uint64(n)) }); ok {
+			node = n
+		}
+		d.Statement.Body = &event.Statement_NodeRemoved{NodeRemoved: &event.NodeRemoved{Node: max(node, 3)}}
 	case 0, 1:
 		d.Statement.Body = &event.Statement_NodeStarted{NodeStarted: &event.NodeStarted{
-			Node: node, PublicKey: []byte{byte(node)}[g.choose(10)/9:], Boot: boot, LinkAddress: "a", FeatureLevel: 1,
+			Node: node, PublicKey: []byte{byte(node)}[g.choose(10)/9:], Boot: boot, LinkAddress: "a", FeatureLevel: 2 - uint32(g.choose(10)/9),
 		}}
 	case 2, 3:
 		id := make([]byte, 16-g.choose(10)/9)
@@ -295,7 +311,7 @@ func (g *generator) topology(d *event.Draft) {
 		d.Statement.Body = &event.Statement_PacksReleased{PacksReleased: b}
 	case 7:
 		if g.odds(2) {
-			d.Statement.Body = &event.Statement_FeatureLevelRaised{FeatureLevelRaised: &event.FeatureLevelRaised{FeatureLevel: uint32(g.choose(4))}}
+			d.Statement.Body = &event.Statement_FeatureLevelRaised{FeatureLevelRaised: &event.FeatureLevelRaised{FeatureLevel: uint32([]int{0, 1, 2, 2, 2, 3}[g.choose(6)])}}
 			return
 		}
 		d.Statement.Body = &event.Statement_ClusterInitialized{ClusterInitialized: &event.ClusterInitialized{ClusterId: make([]byte, 16), FeatureLevel: 1}}
@@ -304,11 +320,11 @@ func (g *generator) topology(d *event.Draft) {
 
 func (g *generator) bucketEvent(d *event.Draft) {
 	id := g.bucket()
-	switch g.choose(6) {
+	switch g.choose(8) {
 	case 0, 1:
 		d.Statement.Body = &event.Statement_BucketCreated{BucketCreated: &event.BucketCreated{Owner: g.owner(), Acl: g.acl(alice), Region: "r"}}
 		d.AddText(event.ItemKind_ITEM_KIND_BUCKET_NAME, 0, g.one("one", "two", "three", "three", "\xff", ""))
-	case 2:
+	case 2, 6, 7:
 		d.Statement.Body = &event.Statement_BucketDeleted{BucketDeleted: &event.BucketDeleted{Bucket: id}}
 	case 3:
 		owner := g.m.buckets[id].row.GetOwner()

@@ -33,6 +33,10 @@ func (m *model) dispatch(p *event.Parsed) *event.Outcome {
 	switch b := s.Body.(type) {
 	case *event.Statement_ClusterInitialized:
 		return m.initialize(b.ClusterInitialized)
+	case *event.Statement_NodeAdded:
+		return m.addNode(b.NodeAdded)
+	case *event.Statement_NodeRemoved:
+		return m.removeNode(b.NodeRemoved.Node)
 	case *event.Statement_NodeStarted:
 		return m.startNode(b.NodeStarted)
 	case *event.Statement_DiskAdded:
@@ -96,23 +100,60 @@ func (m *model) startNode(b *event.NodeStarted) *event.Outcome {
 	if b.Node == 0 || len(b.PublicKey) == 0 {
 		return refuse(invalid)
 	}
-	if n := m.nodes[b.Node]; n != nil {
+	n := m.nodes[b.Node]
+	if n.GetRemoved() || n == nil && m.cluster.FeatureLevel > 1 && (b.Node != 1 || len(m.nodes) > 0) {
+		return refuse(notFound)
+	}
+	if n != nil {
 		if b.Boot <= n.Boot || !bytes.Equal(b.PublicKey, n.PublicKey) {
 			return refuse(conflict)
 		}
-		delete(m.incarnations, n.Incarnation)
-		maps.DeleteFunc(m.abandoned, func(k [16]byte, _ bool) bool { return event.BlobIDFromKey(k).Incarnation == n.Incarnation })
+		m.fence(n)
 	}
 	m.incarnations[m.seq] = b.Node
 	m.nodes[b.Node] = &Node{Node: b.Node, PublicKey: b.PublicKey, Boot: b.Boot, Incarnation: m.seq, LinkAddress: b.LinkAddress, Version: b.Version, FeatureLevel: b.FeatureLevel}
 	return &event.Outcome{Allocated: m.seq}
 }
 
+func (m *model) fence(n *Node) {
+	delete(m.incarnations, n.Incarnation)
+	maps.DeleteFunc(m.abandoned, func(k [16]byte, _ bool) bool { return event.BlobIDFromKey(k).Incarnation == n.Incarnation })
+}
+
+func (m *model) addNode(b *event.NodeAdded) *event.Outcome {
+	if len(b.PublicKey) == 0 || !text(b.LinkAddress) {
+		return refuse(invalid)
+	}
+	last := uint32(0)
+	for number, n := range m.nodes {
+		last = max(last, number)
+		if bytes.Equal(n.PublicKey, b.PublicKey) && n.Removed {
+			return refuse(conflict)
+		} else if bytes.Equal(n.PublicKey, b.PublicKey) {
+			return &event.Outcome{Refusal: exists, Allocated: uint64(number)}
+		}
+	}
+	m.nodes[last+1] = &Node{Node: last + 1, PublicKey: b.PublicKey, LinkAddress: b.LinkAddress}
+	return &event.Outcome{Allocated: uint64(last + 1)}
+}
+
+func (m *model) removeNode(number uint32) *event.Outcome {
+	n := m.nodes[number]
+	if n == nil || n.Removed {
+		return refuse(notFound)
+	}
+	m.fence(n)
+	gone := proto.CloneOf(n)
+	gone.Removed, gone.Incarnation = true, 0
+	m.nodes[number] = gone
+	return nil
+}
+
 func (m *model) addDisk(b *event.DiskAdded) *event.Outcome {
 	if len(b.DiskId) != 16 {
 		return refuse(invalid)
 	}
-	if m.nodes[b.Node] == nil {
+	if n := m.nodes[b.Node]; n == nil || n.Removed {
 		return refuse(notFound)
 	}
 	for n, d := range m.disks {
@@ -132,7 +173,21 @@ func (m *model) raise(level uint32) *event.Outcome {
 	if level <= m.cluster.FeatureLevel {
 		return refuse(exists)
 	}
-	return refuse(event.Refusal_REFUSAL_FEATURE_LEVEL) // no node of the tests supports more
+	living := 0
+	for _, n := range m.nodes {
+		if !n.Removed && n.FeatureLevel < level {
+			return refuse(event.Refusal_REFUSAL_FEATURE_LEVEL)
+		} else if !n.Removed {
+			living++
+		}
+	}
+	if living == 0 {
+		return refuse(event.Refusal_REFUSAL_FEATURE_LEVEL)
+	}
+	c := proto.CloneOf(m.cluster)
+	c.FeatureLevel = level
+	m.cluster = c
+	return nil
 }
 
 func (m *model) cancel(b *event.Cancel) *event.Outcome {

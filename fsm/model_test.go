@@ -172,7 +172,7 @@ func (m *model) judge(h *event.Header, p *event.Parsed) *event.Outcome {
 	case p.Statement.GetClusterInitialized() != nil:
 	case m.cluster == nil || h.Base > m.seq:
 		return refuse(event.Refusal_REFUSAL_INVALID)
-	case h.FeatureLevel > m.cluster.FeatureLevel:
+	case h.FeatureLevel > m.cluster.FeatureLevel, h.FeatureLevel < 2 && (p.Statement.GetNodeAdded() != nil || p.Statement.GetNodeRemoved() != nil):
 		return refuse(event.Refusal_REFUSAL_FEATURE_LEVEL)
 	case m.seq-h.Base > m.window:
 		return refuse(event.Refusal_REFUSAL_STALE_BASE)

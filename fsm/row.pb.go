@@ -231,11 +231,12 @@ type Node struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Node          uint32                 `protobuf:"varint,1,opt,name=node,proto3" json:"node,omitempty"`
 	PublicKey     []byte                 `protobuf:"bytes,2,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
-	Boot          uint64                 `protobuf:"varint,3,opt,name=boot,proto3" json:"boot,omitempty"`
+	Boot          uint64                 `protobuf:"varint,3,opt,name=boot,proto3" json:"boot,omitempty"`               // 0: it was added, but never started
 	Incarnation   uint64                 `protobuf:"varint,4,opt,name=incarnation,proto3" json:"incarnation,omitempty"` // the live one
 	LinkAddress   string                 `protobuf:"bytes,5,opt,name=link_address,json=linkAddress,proto3" json:"link_address,omitempty"`
 	Version       string                 `protobuf:"bytes,6,opt,name=version,proto3" json:"version,omitempty"`
 	FeatureLevel  uint32                 `protobuf:"varint,7,opt,name=feature_level,json=featureLevel,proto3" json:"feature_level,omitempty"`
+	Removed       bool                   `protobuf:"varint,8,opt,name=removed,proto3" json:"removed,omitempty"` // for good: the number and the key are never used again
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -317,6 +318,13 @@ func (x *Node) GetFeatureLevel() uint32 {
 		return x.FeatureLevel
 	}
 	return 0
+}
+
+func (x *Node) GetRemoved() bool {
+	if x != nil {
+		return x.Removed
+	}
+	return false
 }
 
 type Disk struct {
@@ -1714,7 +1722,7 @@ const file_fsm_row_proto_rawDesc = "" +
 	"\rrelease_grace\x18\b \x01(\x03R\freleaseGrace\x12\x14\n" +
 	"\x05disks\x18\t \x01(\rR\x05disks\x12'\n" +
 	"\x0fhistory_trimmed\x18\n" +
-	" \x01(\x04R\x0ehistoryTrimmed\"\xd1\x01\n" +
+	" \x01(\x04R\x0ehistoryTrimmed\"\xeb\x01\n" +
 	"\x04Node\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\rR\x04node\x12\x1d\n" +
 	"\n" +
@@ -1723,7 +1731,8 @@ const file_fsm_row_proto_rawDesc = "" +
 	"\vincarnation\x18\x04 \x01(\x04R\vincarnation\x12!\n" +
 	"\flink_address\x18\x05 \x01(\tR\vlinkAddress\x12\x18\n" +
 	"\aversion\x18\x06 \x01(\tR\aversion\x12#\n" +
-	"\rfeature_level\x18\a \x01(\rR\ffeatureLevel\"_\n" +
+	"\rfeature_level\x18\a \x01(\rR\ffeatureLevel\x12\x18\n" +
+	"\aremoved\x18\b \x01(\bR\aremoved\"_\n" +
 	"\x04Disk\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\rR\x06number\x12\x17\n" +
 	"\adisk_id\x18\x02 \x01(\fR\x06diskId\x12\x12\n" +

@@ -10,7 +10,7 @@ import (
 var events = map[string]func(*script, args, *event.Header) *event.Draft{
 	"genesis": func(s *script, a args, h *event.Header) *event.Draft {
 		return event.NewDraft(h, &event.Statement_ClusterInitialized{ClusterInitialized: &event.ClusterInitialized{
-			ClusterId: make([]byte, 16), FeatureLevel: 1, HistoryRetention: a.duration("retention"), ReleaseGrace: a.duration("grace"),
+			ClusterId: make([]byte, 16), FeatureLevel: max(1, uint32(a.number("level"))), HistoryRetention: a.duration("retention"), ReleaseGrace: a.duration("grace"),
 		}})
 	},
 	"node": func(s *script, a args, h *event.Header) *event.Draft {
@@ -23,6 +23,12 @@ var events = map[string]func(*script, args, *event.Header) *event.Draft{
 			level = uint32(a.number("level"))
 		}
 		return event.NewDraft(h, &event.Statement_NodeStarted{NodeStarted: &event.NodeStarted{Node: n, PublicKey: []byte(public), Boot: a.number("boot"), FeatureLevel: level}})
+	},
+	"add-node": func(s *script, a args, h *event.Header) *event.Draft {
+		return event.NewDraft(h, &event.Statement_NodeAdded{NodeAdded: &event.NodeAdded{PublicKey: []byte(a.named["key"]), LinkAddress: a.named["at"]}})
+	},
+	"remove-node": func(s *script, a args, h *event.Header) *event.Draft {
+		return event.NewDraft(h, &event.Statement_NodeRemoved{NodeRemoved: &event.NodeRemoved{Node: uint32(a.parse(a.first()))}})
 	},
 	"disk": func(s *script, a args, h *event.Header) *event.Draft {
 		id := make([]byte, 16)

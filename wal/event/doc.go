@@ -15,7 +15,20 @@ package event
 //go:generate protoc --proto_path=../.. --go_out=../.. --go_opt=module=ironman wal/event/event.proto
 
 // FeatureLevel is the newest vocabulary this binary writes and understands.
-const FeatureLevel = 1
+//
+//	1  one node
+//	2  NodeAdded, NodeRemoved; a node that nobody added may not start, but the first
+const FeatureLevel = 2
+
+// LevelOf is the feature level from which events of a kind (the field number of a
+// statement's body) are legal; 0 for those that always were.
+func LevelOf(kind uint32) uint32 {
+	switch kind {
+	case 27, 28: // NodeAdded, NodeRemoved
+		return 2
+	}
+	return 0
+}
 
 // System is the principal of the store's own events.
 const System = "system"

@@ -765,6 +765,8 @@ type Statement struct {
 	//	*Statement_ShardsPlaced
 	//	*Statement_PacksReleased
 	//	*Statement_HistoryTrimmed
+	//	*Statement_NodeAdded
+	//	*Statement_NodeRemoved
 	//	*Statement_AccountCreated
 	//	*Statement_UserCreated
 	//	*Statement_AccessKeyCreated
@@ -915,6 +917,24 @@ func (x *Statement) GetHistoryTrimmed() *HistoryTrimmed {
 	if x != nil {
 		if x, ok := x.Body.(*Statement_HistoryTrimmed); ok {
 			return x.HistoryTrimmed
+		}
+	}
+	return nil
+}
+
+func (x *Statement) GetNodeAdded() *NodeAdded {
+	if x != nil {
+		if x, ok := x.Body.(*Statement_NodeAdded); ok {
+			return x.NodeAdded
+		}
+	}
+	return nil
+}
+
+func (x *Statement) GetNodeRemoved() *NodeRemoved {
+	if x != nil {
+		if x, ok := x.Body.(*Statement_NodeRemoved); ok {
+			return x.NodeRemoved
 		}
 	}
 	return nil
@@ -1108,6 +1128,14 @@ type Statement_HistoryTrimmed struct {
 	HistoryTrimmed *HistoryTrimmed `protobuf:"bytes,26,opt,name=history_trimmed,json=historyTrimmed,proto3,oneof"`
 }
 
+type Statement_NodeAdded struct {
+	NodeAdded *NodeAdded `protobuf:"bytes,27,opt,name=node_added,json=nodeAdded,proto3,oneof"` // level 2
+}
+
+type Statement_NodeRemoved struct {
+	NodeRemoved *NodeRemoved `protobuf:"bytes,28,opt,name=node_removed,json=nodeRemoved,proto3,oneof"` // level 2
+}
+
 type Statement_AccountCreated struct {
 	AccountCreated *AccountCreated `protobuf:"bytes,32,opt,name=account_created,json=accountCreated,proto3,oneof"`
 }
@@ -1191,6 +1219,10 @@ func (*Statement_ShardsPlaced) isStatement_Body() {}
 func (*Statement_PacksReleased) isStatement_Body() {}
 
 func (*Statement_HistoryTrimmed) isStatement_Body() {}
+
+func (*Statement_NodeAdded) isStatement_Body() {}
+
+func (*Statement_NodeRemoved) isStatement_Body() {}
 
 func (*Statement_AccountCreated) isStatement_Body() {}
 
@@ -2968,6 +3000,106 @@ func (x *ClusterInitialized) GetReleaseGrace() int64 {
 	return 0
 }
 
+// NodeAdded gives a node that proved the join secret its number, and pins its key.
+// A key that has a number keeps it. Level 2.
+type NodeAdded struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	PublicKey     []byte                 `protobuf:"bytes,1,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`       // PKIX of the node's own key
+	LinkAddress   string                 `protobuf:"bytes,2,opt,name=link_address,json=linkAddress,proto3" json:"link_address,omitempty"` // where the other nodes find it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NodeAdded) Reset() {
+	*x = NodeAdded{}
+	mi := &file_wal_event_event_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NodeAdded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NodeAdded) ProtoMessage() {}
+
+func (x *NodeAdded) ProtoReflect() protoreflect.Message {
+	mi := &file_wal_event_event_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NodeAdded.ProtoReflect.Descriptor instead.
+func (*NodeAdded) Descriptor() ([]byte, []int) {
+	return file_wal_event_event_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *NodeAdded) GetPublicKey() []byte {
+	if x != nil {
+		return x.PublicKey
+	}
+	return nil
+}
+
+func (x *NodeAdded) GetLinkAddress() string {
+	if x != nil {
+		return x.LinkAddress
+	}
+	return ""
+}
+
+// NodeRemoved shuts a node out for good: its key is refused from then on, and no
+// event may name a blob that it began. Level 2.
+type NodeRemoved struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          uint32                 `protobuf:"varint,1,opt,name=node,proto3" json:"node,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NodeRemoved) Reset() {
+	*x = NodeRemoved{}
+	mi := &file_wal_event_event_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NodeRemoved) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NodeRemoved) ProtoMessage() {}
+
+func (x *NodeRemoved) ProtoReflect() protoreflect.Message {
+	mi := &file_wal_event_event_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NodeRemoved.ProtoReflect.Descriptor instead.
+func (*NodeRemoved) Descriptor() ([]byte, []int) {
+	return file_wal_event_event_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *NodeRemoved) GetNode() uint32 {
+	if x != nil {
+		return x.Node
+	}
+	return 0
+}
+
 // NodeStarted begins a new incarnation of a node and fences every blob of its
 // older one that no event has named yet.
 type NodeStarted struct {
@@ -2984,7 +3116,7 @@ type NodeStarted struct {
 
 func (x *NodeStarted) Reset() {
 	*x = NodeStarted{}
-	mi := &file_wal_event_event_proto_msgTypes[27]
+	mi := &file_wal_event_event_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2996,7 +3128,7 @@ func (x *NodeStarted) String() string {
 func (*NodeStarted) ProtoMessage() {}
 
 func (x *NodeStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[27]
+	mi := &file_wal_event_event_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3009,7 +3141,7 @@ func (x *NodeStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeStarted.ProtoReflect.Descriptor instead.
 func (*NodeStarted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{27}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *NodeStarted) GetNode() uint32 {
@@ -3066,7 +3198,7 @@ type DiskAdded struct {
 
 func (x *DiskAdded) Reset() {
 	*x = DiskAdded{}
-	mi := &file_wal_event_event_proto_msgTypes[28]
+	mi := &file_wal_event_event_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3078,7 +3210,7 @@ func (x *DiskAdded) String() string {
 func (*DiskAdded) ProtoMessage() {}
 
 func (x *DiskAdded) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[28]
+	mi := &file_wal_event_event_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3091,7 +3223,7 @@ func (x *DiskAdded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiskAdded.ProtoReflect.Descriptor instead.
 func (*DiskAdded) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{28}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *DiskAdded) GetDiskId() []byte {
@@ -3124,7 +3256,7 @@ type FeatureLevelRaised struct {
 
 func (x *FeatureLevelRaised) Reset() {
 	*x = FeatureLevelRaised{}
-	mi := &file_wal_event_event_proto_msgTypes[29]
+	mi := &file_wal_event_event_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3136,7 +3268,7 @@ func (x *FeatureLevelRaised) String() string {
 func (*FeatureLevelRaised) ProtoMessage() {}
 
 func (x *FeatureLevelRaised) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[29]
+	mi := &file_wal_event_event_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3149,7 +3281,7 @@ func (x *FeatureLevelRaised) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeatureLevelRaised.ProtoReflect.Descriptor instead.
 func (*FeatureLevelRaised) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{29}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *FeatureLevelRaised) GetFeatureLevel() uint32 {
@@ -3170,7 +3302,7 @@ type Cancel struct {
 
 func (x *Cancel) Reset() {
 	*x = Cancel{}
-	mi := &file_wal_event_event_proto_msgTypes[30]
+	mi := &file_wal_event_event_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3182,7 +3314,7 @@ func (x *Cancel) String() string {
 func (*Cancel) ProtoMessage() {}
 
 func (x *Cancel) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[30]
+	mi := &file_wal_event_event_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3195,7 +3327,7 @@ func (x *Cancel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cancel.ProtoReflect.Descriptor instead.
 func (*Cancel) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{30}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Cancel) GetRequestId() []byte {
@@ -3215,7 +3347,7 @@ type BlobsAbandoned struct {
 
 func (x *BlobsAbandoned) Reset() {
 	*x = BlobsAbandoned{}
-	mi := &file_wal_event_event_proto_msgTypes[31]
+	mi := &file_wal_event_event_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3227,7 +3359,7 @@ func (x *BlobsAbandoned) String() string {
 func (*BlobsAbandoned) ProtoMessage() {}
 
 func (x *BlobsAbandoned) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[31]
+	mi := &file_wal_event_event_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3240,7 +3372,7 @@ func (x *BlobsAbandoned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlobsAbandoned.ProtoReflect.Descriptor instead.
 func (*BlobsAbandoned) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{31}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *BlobsAbandoned) GetBlobs() []*BlobID {
@@ -3261,7 +3393,7 @@ type BlobsReleased struct {
 
 func (x *BlobsReleased) Reset() {
 	*x = BlobsReleased{}
-	mi := &file_wal_event_event_proto_msgTypes[32]
+	mi := &file_wal_event_event_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3273,7 +3405,7 @@ func (x *BlobsReleased) String() string {
 func (*BlobsReleased) ProtoMessage() {}
 
 func (x *BlobsReleased) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[32]
+	mi := &file_wal_event_event_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3286,7 +3418,7 @@ func (x *BlobsReleased) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlobsReleased.ProtoReflect.Descriptor instead.
 func (*BlobsReleased) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{32}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *BlobsReleased) GetBlobs() []*BlobID {
@@ -3315,7 +3447,7 @@ type AssemblyRelease struct {
 
 func (x *AssemblyRelease) Reset() {
 	*x = AssemblyRelease{}
-	mi := &file_wal_event_event_proto_msgTypes[33]
+	mi := &file_wal_event_event_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3327,7 +3459,7 @@ func (x *AssemblyRelease) String() string {
 func (*AssemblyRelease) ProtoMessage() {}
 
 func (x *AssemblyRelease) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[33]
+	mi := &file_wal_event_event_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3340,7 +3472,7 @@ func (x *AssemblyRelease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssemblyRelease.ProtoReflect.Descriptor instead.
 func (*AssemblyRelease) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{33}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *AssemblyRelease) GetAssembly() *Version {
@@ -3367,7 +3499,7 @@ type ShardsPlaced struct {
 
 func (x *ShardsPlaced) Reset() {
 	*x = ShardsPlaced{}
-	mi := &file_wal_event_event_proto_msgTypes[34]
+	mi := &file_wal_event_event_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3379,7 +3511,7 @@ func (x *ShardsPlaced) String() string {
 func (*ShardsPlaced) ProtoMessage() {}
 
 func (x *ShardsPlaced) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[34]
+	mi := &file_wal_event_event_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3392,7 +3524,7 @@ func (x *ShardsPlaced) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShardsPlaced.ProtoReflect.Descriptor instead.
 func (*ShardsPlaced) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{34}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ShardsPlaced) GetPlacements() []*Placement {
@@ -3414,7 +3546,7 @@ type Placement struct {
 
 func (x *Placement) Reset() {
 	*x = Placement{}
-	mi := &file_wal_event_event_proto_msgTypes[35]
+	mi := &file_wal_event_event_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3426,7 +3558,7 @@ func (x *Placement) String() string {
 func (*Placement) ProtoMessage() {}
 
 func (x *Placement) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[35]
+	mi := &file_wal_event_event_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3439,7 +3571,7 @@ func (x *Placement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Placement.ProtoReflect.Descriptor instead.
 func (*Placement) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{35}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Placement) GetBlob() *BlobID {
@@ -3481,7 +3613,7 @@ type PacksReleased struct {
 
 func (x *PacksReleased) Reset() {
 	*x = PacksReleased{}
-	mi := &file_wal_event_event_proto_msgTypes[36]
+	mi := &file_wal_event_event_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3493,7 +3625,7 @@ func (x *PacksReleased) String() string {
 func (*PacksReleased) ProtoMessage() {}
 
 func (x *PacksReleased) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[36]
+	mi := &file_wal_event_event_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3506,7 +3638,7 @@ func (x *PacksReleased) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PacksReleased.ProtoReflect.Descriptor instead.
 func (*PacksReleased) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{36}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *PacksReleased) GetDisk() uint32 {
@@ -3535,7 +3667,7 @@ type HistoryTrimmed struct {
 
 func (x *HistoryTrimmed) Reset() {
 	*x = HistoryTrimmed{}
-	mi := &file_wal_event_event_proto_msgTypes[37]
+	mi := &file_wal_event_event_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3547,7 +3679,7 @@ func (x *HistoryTrimmed) String() string {
 func (*HistoryTrimmed) ProtoMessage() {}
 
 func (x *HistoryTrimmed) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[37]
+	mi := &file_wal_event_event_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3560,7 +3692,7 @@ func (x *HistoryTrimmed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryTrimmed.ProtoReflect.Descriptor instead.
 func (*HistoryTrimmed) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{37}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *HistoryTrimmed) GetTo() uint64 {
@@ -3589,7 +3721,7 @@ type AccountCreated struct {
 
 func (x *AccountCreated) Reset() {
 	*x = AccountCreated{}
-	mi := &file_wal_event_event_proto_msgTypes[38]
+	mi := &file_wal_event_event_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3601,7 +3733,7 @@ func (x *AccountCreated) String() string {
 func (*AccountCreated) ProtoMessage() {}
 
 func (x *AccountCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[38]
+	mi := &file_wal_event_event_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3614,7 +3746,7 @@ func (x *AccountCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountCreated.ProtoReflect.Descriptor instead.
 func (*AccountCreated) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{38}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *AccountCreated) GetAccount() string {
@@ -3648,7 +3780,7 @@ type UserCreated struct {
 
 func (x *UserCreated) Reset() {
 	*x = UserCreated{}
-	mi := &file_wal_event_event_proto_msgTypes[39]
+	mi := &file_wal_event_event_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3660,7 +3792,7 @@ func (x *UserCreated) String() string {
 func (*UserCreated) ProtoMessage() {}
 
 func (x *UserCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[39]
+	mi := &file_wal_event_event_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3673,7 +3805,7 @@ func (x *UserCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UserCreated.ProtoReflect.Descriptor instead.
 func (*UserCreated) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{39}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *UserCreated) GetUser() string {
@@ -3702,7 +3834,7 @@ type AccessKeyCreated struct {
 
 func (x *AccessKeyCreated) Reset() {
 	*x = AccessKeyCreated{}
-	mi := &file_wal_event_event_proto_msgTypes[40]
+	mi := &file_wal_event_event_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3714,7 +3846,7 @@ func (x *AccessKeyCreated) String() string {
 func (*AccessKeyCreated) ProtoMessage() {}
 
 func (x *AccessKeyCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[40]
+	mi := &file_wal_event_event_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3727,7 +3859,7 @@ func (x *AccessKeyCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccessKeyCreated.ProtoReflect.Descriptor instead.
 func (*AccessKeyCreated) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{40}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *AccessKeyCreated) GetAccessKey() string {
@@ -3768,7 +3900,7 @@ type AccessKeyStatusSet struct {
 
 func (x *AccessKeyStatusSet) Reset() {
 	*x = AccessKeyStatusSet{}
-	mi := &file_wal_event_event_proto_msgTypes[41]
+	mi := &file_wal_event_event_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3780,7 +3912,7 @@ func (x *AccessKeyStatusSet) String() string {
 func (*AccessKeyStatusSet) ProtoMessage() {}
 
 func (x *AccessKeyStatusSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[41]
+	mi := &file_wal_event_event_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3793,7 +3925,7 @@ func (x *AccessKeyStatusSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccessKeyStatusSet.ProtoReflect.Descriptor instead.
 func (*AccessKeyStatusSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{41}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *AccessKeyStatusSet) GetAccessKey() string {
@@ -3819,7 +3951,7 @@ type AccessKeyDeleted struct {
 
 func (x *AccessKeyDeleted) Reset() {
 	*x = AccessKeyDeleted{}
-	mi := &file_wal_event_event_proto_msgTypes[42]
+	mi := &file_wal_event_event_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3831,7 +3963,7 @@ func (x *AccessKeyDeleted) String() string {
 func (*AccessKeyDeleted) ProtoMessage() {}
 
 func (x *AccessKeyDeleted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[42]
+	mi := &file_wal_event_event_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3844,7 +3976,7 @@ func (x *AccessKeyDeleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccessKeyDeleted.ProtoReflect.Descriptor instead.
 func (*AccessKeyDeleted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{42}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *AccessKeyDeleted) GetAccessKey() string {
@@ -3866,7 +3998,7 @@ type BucketCreated struct {
 
 func (x *BucketCreated) Reset() {
 	*x = BucketCreated{}
-	mi := &file_wal_event_event_proto_msgTypes[43]
+	mi := &file_wal_event_event_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3878,7 +4010,7 @@ func (x *BucketCreated) String() string {
 func (*BucketCreated) ProtoMessage() {}
 
 func (x *BucketCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[43]
+	mi := &file_wal_event_event_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3891,7 +4023,7 @@ func (x *BucketCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketCreated.ProtoReflect.Descriptor instead.
 func (*BucketCreated) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{43}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *BucketCreated) GetOwner() string {
@@ -3931,7 +4063,7 @@ type BucketDeleted struct {
 
 func (x *BucketDeleted) Reset() {
 	*x = BucketDeleted{}
-	mi := &file_wal_event_event_proto_msgTypes[44]
+	mi := &file_wal_event_event_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3943,7 +4075,7 @@ func (x *BucketDeleted) String() string {
 func (*BucketDeleted) ProtoMessage() {}
 
 func (x *BucketDeleted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[44]
+	mi := &file_wal_event_event_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3956,7 +4088,7 @@ func (x *BucketDeleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketDeleted.ProtoReflect.Descriptor instead.
 func (*BucketDeleted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{44}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *BucketDeleted) GetBucket() uint64 {
@@ -3976,7 +4108,7 @@ type BucketACLSet struct {
 
 func (x *BucketACLSet) Reset() {
 	*x = BucketACLSet{}
-	mi := &file_wal_event_event_proto_msgTypes[45]
+	mi := &file_wal_event_event_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3988,7 +4120,7 @@ func (x *BucketACLSet) String() string {
 func (*BucketACLSet) ProtoMessage() {}
 
 func (x *BucketACLSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[45]
+	mi := &file_wal_event_event_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4001,7 +4133,7 @@ func (x *BucketACLSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketACLSet.ProtoReflect.Descriptor instead.
 func (*BucketACLSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{45}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *BucketACLSet) GetBucket() uint64 {
@@ -4029,7 +4161,7 @@ type BucketDocumentSet struct {
 
 func (x *BucketDocumentSet) Reset() {
 	*x = BucketDocumentSet{}
-	mi := &file_wal_event_event_proto_msgTypes[46]
+	mi := &file_wal_event_event_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4041,7 +4173,7 @@ func (x *BucketDocumentSet) String() string {
 func (*BucketDocumentSet) ProtoMessage() {}
 
 func (x *BucketDocumentSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[46]
+	mi := &file_wal_event_event_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4054,7 +4186,7 @@ func (x *BucketDocumentSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketDocumentSet.ProtoReflect.Descriptor instead.
 func (*BucketDocumentSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{46}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *BucketDocumentSet) GetBucket() uint64 {
@@ -4083,7 +4215,7 @@ type CopySource struct {
 
 func (x *CopySource) Reset() {
 	*x = CopySource{}
-	mi := &file_wal_event_event_proto_msgTypes[47]
+	mi := &file_wal_event_event_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4095,7 +4227,7 @@ func (x *CopySource) String() string {
 func (*CopySource) ProtoMessage() {}
 
 func (x *CopySource) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[47]
+	mi := &file_wal_event_event_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4108,7 +4240,7 @@ func (x *CopySource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CopySource.ProtoReflect.Descriptor instead.
 func (*CopySource) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{47}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *CopySource) GetBucket() uint64 {
@@ -4155,7 +4287,7 @@ type ObjectPut struct {
 
 func (x *ObjectPut) Reset() {
 	*x = ObjectPut{}
-	mi := &file_wal_event_event_proto_msgTypes[48]
+	mi := &file_wal_event_event_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4167,7 +4299,7 @@ func (x *ObjectPut) String() string {
 func (*ObjectPut) ProtoMessage() {}
 
 func (x *ObjectPut) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[48]
+	mi := &file_wal_event_event_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4180,7 +4312,7 @@ func (x *ObjectPut) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectPut.ProtoReflect.Descriptor instead.
 func (*ObjectPut) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{48}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ObjectPut) GetBucket() uint64 {
@@ -4285,7 +4417,7 @@ type ObjectsDeleted struct {
 
 func (x *ObjectsDeleted) Reset() {
 	*x = ObjectsDeleted{}
-	mi := &file_wal_event_event_proto_msgTypes[49]
+	mi := &file_wal_event_event_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4297,7 +4429,7 @@ func (x *ObjectsDeleted) String() string {
 func (*ObjectsDeleted) ProtoMessage() {}
 
 func (x *ObjectsDeleted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[49]
+	mi := &file_wal_event_event_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4310,7 +4442,7 @@ func (x *ObjectsDeleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectsDeleted.ProtoReflect.Descriptor instead.
 func (*ObjectsDeleted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{49}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ObjectsDeleted) GetBucket() uint64 {
@@ -4339,7 +4471,7 @@ type DeleteTarget struct {
 
 func (x *DeleteTarget) Reset() {
 	*x = DeleteTarget{}
-	mi := &file_wal_event_event_proto_msgTypes[50]
+	mi := &file_wal_event_event_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4351,7 +4483,7 @@ func (x *DeleteTarget) String() string {
 func (*DeleteTarget) ProtoMessage() {}
 
 func (x *DeleteTarget) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[50]
+	mi := &file_wal_event_event_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4364,7 +4496,7 @@ func (x *DeleteTarget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteTarget.ProtoReflect.Descriptor instead.
 func (*DeleteTarget) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{50}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *DeleteTarget) GetVersion() *Version {
@@ -4406,7 +4538,7 @@ type ObjectACLSet struct {
 
 func (x *ObjectACLSet) Reset() {
 	*x = ObjectACLSet{}
-	mi := &file_wal_event_event_proto_msgTypes[51]
+	mi := &file_wal_event_event_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4418,7 +4550,7 @@ func (x *ObjectACLSet) String() string {
 func (*ObjectACLSet) ProtoMessage() {}
 
 func (x *ObjectACLSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[51]
+	mi := &file_wal_event_event_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4431,7 +4563,7 @@ func (x *ObjectACLSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectACLSet.ProtoReflect.Descriptor instead.
 func (*ObjectACLSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{51}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ObjectACLSet) GetBucket() uint64 {
@@ -4473,7 +4605,7 @@ type UploadCreated struct {
 
 func (x *UploadCreated) Reset() {
 	*x = UploadCreated{}
-	mi := &file_wal_event_event_proto_msgTypes[52]
+	mi := &file_wal_event_event_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4485,7 +4617,7 @@ func (x *UploadCreated) String() string {
 func (*UploadCreated) ProtoMessage() {}
 
 func (x *UploadCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[52]
+	mi := &file_wal_event_event_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4498,7 +4630,7 @@ func (x *UploadCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadCreated.ProtoReflect.Descriptor instead.
 func (*UploadCreated) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{52}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *UploadCreated) GetBucket() uint64 {
@@ -4584,7 +4716,7 @@ type PartPut struct {
 
 func (x *PartPut) Reset() {
 	*x = PartPut{}
-	mi := &file_wal_event_event_proto_msgTypes[53]
+	mi := &file_wal_event_event_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4596,7 +4728,7 @@ func (x *PartPut) String() string {
 func (*PartPut) ProtoMessage() {}
 
 func (x *PartPut) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[53]
+	mi := &file_wal_event_event_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4609,7 +4741,7 @@ func (x *PartPut) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartPut.ProtoReflect.Descriptor instead.
 func (*PartPut) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{53}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *PartPut) GetBucket() uint64 {
@@ -4698,7 +4830,7 @@ type UploadCompleted struct {
 
 func (x *UploadCompleted) Reset() {
 	*x = UploadCompleted{}
-	mi := &file_wal_event_event_proto_msgTypes[54]
+	mi := &file_wal_event_event_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4710,7 +4842,7 @@ func (x *UploadCompleted) String() string {
 func (*UploadCompleted) ProtoMessage() {}
 
 func (x *UploadCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[54]
+	mi := &file_wal_event_event_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4723,7 +4855,7 @@ func (x *UploadCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadCompleted.ProtoReflect.Descriptor instead.
 func (*UploadCompleted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{54}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *UploadCompleted) GetBucket() uint64 {
@@ -4786,7 +4918,7 @@ type CompletedPart struct {
 
 func (x *CompletedPart) Reset() {
 	*x = CompletedPart{}
-	mi := &file_wal_event_event_proto_msgTypes[55]
+	mi := &file_wal_event_event_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4798,7 +4930,7 @@ func (x *CompletedPart) String() string {
 func (*CompletedPart) ProtoMessage() {}
 
 func (x *CompletedPart) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[55]
+	mi := &file_wal_event_event_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4811,7 +4943,7 @@ func (x *CompletedPart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompletedPart.ProtoReflect.Descriptor instead.
 func (*CompletedPart) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{55}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *CompletedPart) GetNumber() uint32 {
@@ -4839,7 +4971,7 @@ type UploadAborted struct {
 
 func (x *UploadAborted) Reset() {
 	*x = UploadAborted{}
-	mi := &file_wal_event_event_proto_msgTypes[56]
+	mi := &file_wal_event_event_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4851,7 +4983,7 @@ func (x *UploadAborted) String() string {
 func (*UploadAborted) ProtoMessage() {}
 
 func (x *UploadAborted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[56]
+	mi := &file_wal_event_event_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4864,7 +4996,7 @@ func (x *UploadAborted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadAborted.ProtoReflect.Descriptor instead.
 func (*UploadAborted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{56}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *UploadAborted) GetBucket() uint64 {
@@ -4893,7 +5025,7 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\x04salt\x18\x01 \x01(\fR\x04salt\x12+\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x17.ironman.event.ItemKindR\x04kind\x12\x18\n" +
 	"\aordinal\x18\x03 \x01(\rR\aordinal\x12\x14\n" +
-	"\x05value\x18\x04 \x01(\fR\x05value\"\x88\x0f\n" +
+	"\x05value\x18\x04 \x01(\fR\x05value\"\x84\x10\n" +
 	"\tStatement\x12-\n" +
 	"\x06header\x18\x01 \x01(\v2\x15.ironman.event.HeaderR\x06header\x12T\n" +
 	"\x13cluster_initialized\x18\x10 \x01(\v2!.ironman.event.ClusterInitializedH\x00R\x12clusterInitialized\x12?\n" +
@@ -4906,7 +5038,10 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\x0eblobs_released\x18\x17 \x01(\v2\x1c.ironman.event.BlobsReleasedH\x00R\rblobsReleased\x12B\n" +
 	"\rshards_placed\x18\x18 \x01(\v2\x1b.ironman.event.ShardsPlacedH\x00R\fshardsPlaced\x12E\n" +
 	"\x0epacks_released\x18\x19 \x01(\v2\x1c.ironman.event.PacksReleasedH\x00R\rpacksReleased\x12H\n" +
-	"\x0fhistory_trimmed\x18\x1a \x01(\v2\x1d.ironman.event.HistoryTrimmedH\x00R\x0ehistoryTrimmed\x12H\n" +
+	"\x0fhistory_trimmed\x18\x1a \x01(\v2\x1d.ironman.event.HistoryTrimmedH\x00R\x0ehistoryTrimmed\x129\n" +
+	"\n" +
+	"node_added\x18\x1b \x01(\v2\x18.ironman.event.NodeAddedH\x00R\tnodeAdded\x12?\n" +
+	"\fnode_removed\x18\x1c \x01(\v2\x1a.ironman.event.NodeRemovedH\x00R\vnodeRemoved\x12H\n" +
 	"\x0faccount_created\x18  \x01(\v2\x1d.ironman.event.AccountCreatedH\x00R\x0eaccountCreated\x12?\n" +
 	"\fuser_created\x18! \x01(\v2\x1a.ironman.event.UserCreatedH\x00R\vuserCreated\x12O\n" +
 	"\x12access_key_created\x18\" \x01(\v2\x1f.ironman.event.AccessKeyCreatedH\x00R\x10accessKeyCreated\x12V\n" +
@@ -5073,7 +5208,13 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"ledger_key\x18\x05 \x01(\tR\tledgerKey\x12#\n" +
 	"\rfeature_level\x18\x06 \x01(\rR\ffeatureLevel\x12+\n" +
 	"\x11history_retention\x18\a \x01(\x03R\x10historyRetention\x12#\n" +
-	"\rrelease_grace\x18\b \x01(\x03R\freleaseGrace\"\xb6\x01\n" +
+	"\rrelease_grace\x18\b \x01(\x03R\freleaseGrace\"M\n" +
+	"\tNodeAdded\x12\x1d\n" +
+	"\n" +
+	"public_key\x18\x01 \x01(\fR\tpublicKey\x12!\n" +
+	"\flink_address\x18\x02 \x01(\tR\vlinkAddress\"!\n" +
+	"\vNodeRemoved\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\rR\x04node\"\xb6\x01\n" +
 	"\vNodeStarted\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\rR\x04node\x12\x1d\n" +
 	"\n" +
@@ -5328,7 +5469,7 @@ func file_wal_event_event_proto_rawDescGZIP() []byte {
 }
 
 var file_wal_event_event_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
-var file_wal_event_event_proto_msgTypes = make([]protoimpl.MessageInfo, 57)
+var file_wal_event_event_proto_msgTypes = make([]protoimpl.MessageInfo, 59)
 var file_wal_event_event_proto_goTypes = []any{
 	(ItemKind)(0),              // 0: ironman.event.ItemKind
 	(ReasonKind)(0),            // 1: ironman.event.ReasonKind
@@ -5366,133 +5507,137 @@ var file_wal_event_event_proto_goTypes = []any{
 	(*WrappedKey)(nil),         // 33: ironman.event.WrappedKey
 	(*Lock)(nil),               // 34: ironman.event.Lock
 	(*ClusterInitialized)(nil), // 35: ironman.event.ClusterInitialized
-	(*NodeStarted)(nil),        // 36: ironman.event.NodeStarted
-	(*DiskAdded)(nil),          // 37: ironman.event.DiskAdded
-	(*FeatureLevelRaised)(nil), // 38: ironman.event.FeatureLevelRaised
-	(*Cancel)(nil),             // 39: ironman.event.Cancel
-	(*BlobsAbandoned)(nil),     // 40: ironman.event.BlobsAbandoned
-	(*BlobsReleased)(nil),      // 41: ironman.event.BlobsReleased
-	(*AssemblyRelease)(nil),    // 42: ironman.event.AssemblyRelease
-	(*ShardsPlaced)(nil),       // 43: ironman.event.ShardsPlaced
-	(*Placement)(nil),          // 44: ironman.event.Placement
-	(*PacksReleased)(nil),      // 45: ironman.event.PacksReleased
-	(*HistoryTrimmed)(nil),     // 46: ironman.event.HistoryTrimmed
-	(*AccountCreated)(nil),     // 47: ironman.event.AccountCreated
-	(*UserCreated)(nil),        // 48: ironman.event.UserCreated
-	(*AccessKeyCreated)(nil),   // 49: ironman.event.AccessKeyCreated
-	(*AccessKeyStatusSet)(nil), // 50: ironman.event.AccessKeyStatusSet
-	(*AccessKeyDeleted)(nil),   // 51: ironman.event.AccessKeyDeleted
-	(*BucketCreated)(nil),      // 52: ironman.event.BucketCreated
-	(*BucketDeleted)(nil),      // 53: ironman.event.BucketDeleted
-	(*BucketACLSet)(nil),       // 54: ironman.event.BucketACLSet
-	(*BucketDocumentSet)(nil),  // 55: ironman.event.BucketDocumentSet
-	(*CopySource)(nil),         // 56: ironman.event.CopySource
-	(*ObjectPut)(nil),          // 57: ironman.event.ObjectPut
-	(*ObjectsDeleted)(nil),     // 58: ironman.event.ObjectsDeleted
-	(*DeleteTarget)(nil),       // 59: ironman.event.DeleteTarget
-	(*ObjectACLSet)(nil),       // 60: ironman.event.ObjectACLSet
-	(*UploadCreated)(nil),      // 61: ironman.event.UploadCreated
-	(*PartPut)(nil),            // 62: ironman.event.PartPut
-	(*UploadCompleted)(nil),    // 63: ironman.event.UploadCompleted
-	(*CompletedPart)(nil),      // 64: ironman.event.CompletedPart
-	(*UploadAborted)(nil),      // 65: ironman.event.UploadAborted
+	(*NodeAdded)(nil),          // 36: ironman.event.NodeAdded
+	(*NodeRemoved)(nil),        // 37: ironman.event.NodeRemoved
+	(*NodeStarted)(nil),        // 38: ironman.event.NodeStarted
+	(*DiskAdded)(nil),          // 39: ironman.event.DiskAdded
+	(*FeatureLevelRaised)(nil), // 40: ironman.event.FeatureLevelRaised
+	(*Cancel)(nil),             // 41: ironman.event.Cancel
+	(*BlobsAbandoned)(nil),     // 42: ironman.event.BlobsAbandoned
+	(*BlobsReleased)(nil),      // 43: ironman.event.BlobsReleased
+	(*AssemblyRelease)(nil),    // 44: ironman.event.AssemblyRelease
+	(*ShardsPlaced)(nil),       // 45: ironman.event.ShardsPlaced
+	(*Placement)(nil),          // 46: ironman.event.Placement
+	(*PacksReleased)(nil),      // 47: ironman.event.PacksReleased
+	(*HistoryTrimmed)(nil),     // 48: ironman.event.HistoryTrimmed
+	(*AccountCreated)(nil),     // 49: ironman.event.AccountCreated
+	(*UserCreated)(nil),        // 50: ironman.event.UserCreated
+	(*AccessKeyCreated)(nil),   // 51: ironman.event.AccessKeyCreated
+	(*AccessKeyStatusSet)(nil), // 52: ironman.event.AccessKeyStatusSet
+	(*AccessKeyDeleted)(nil),   // 53: ironman.event.AccessKeyDeleted
+	(*BucketCreated)(nil),      // 54: ironman.event.BucketCreated
+	(*BucketDeleted)(nil),      // 55: ironman.event.BucketDeleted
+	(*BucketACLSet)(nil),       // 56: ironman.event.BucketACLSet
+	(*BucketDocumentSet)(nil),  // 57: ironman.event.BucketDocumentSet
+	(*CopySource)(nil),         // 58: ironman.event.CopySource
+	(*ObjectPut)(nil),          // 59: ironman.event.ObjectPut
+	(*ObjectsDeleted)(nil),     // 60: ironman.event.ObjectsDeleted
+	(*DeleteTarget)(nil),       // 61: ironman.event.DeleteTarget
+	(*ObjectACLSet)(nil),       // 62: ironman.event.ObjectACLSet
+	(*UploadCreated)(nil),      // 63: ironman.event.UploadCreated
+	(*PartPut)(nil),            // 64: ironman.event.PartPut
+	(*UploadCompleted)(nil),    // 65: ironman.event.UploadCompleted
+	(*CompletedPart)(nil),      // 66: ironman.event.CompletedPart
+	(*UploadAborted)(nil),      // 67: ironman.event.UploadAborted
 }
 var file_wal_event_event_proto_depIdxs = []int32{
 	0,  // 0: ironman.event.Item.kind:type_name -> ironman.event.ItemKind
 	12, // 1: ironman.event.Statement.header:type_name -> ironman.event.Header
 	35, // 2: ironman.event.Statement.cluster_initialized:type_name -> ironman.event.ClusterInitialized
-	36, // 3: ironman.event.Statement.node_started:type_name -> ironman.event.NodeStarted
-	37, // 4: ironman.event.Statement.disk_added:type_name -> ironman.event.DiskAdded
-	38, // 5: ironman.event.Statement.feature_level_raised:type_name -> ironman.event.FeatureLevelRaised
-	39, // 6: ironman.event.Statement.cancel:type_name -> ironman.event.Cancel
-	40, // 7: ironman.event.Statement.blobs_abandoned:type_name -> ironman.event.BlobsAbandoned
-	41, // 8: ironman.event.Statement.blobs_released:type_name -> ironman.event.BlobsReleased
-	43, // 9: ironman.event.Statement.shards_placed:type_name -> ironman.event.ShardsPlaced
-	45, // 10: ironman.event.Statement.packs_released:type_name -> ironman.event.PacksReleased
-	46, // 11: ironman.event.Statement.history_trimmed:type_name -> ironman.event.HistoryTrimmed
-	47, // 12: ironman.event.Statement.account_created:type_name -> ironman.event.AccountCreated
-	48, // 13: ironman.event.Statement.user_created:type_name -> ironman.event.UserCreated
-	49, // 14: ironman.event.Statement.access_key_created:type_name -> ironman.event.AccessKeyCreated
-	50, // 15: ironman.event.Statement.access_key_status_set:type_name -> ironman.event.AccessKeyStatusSet
-	51, // 16: ironman.event.Statement.access_key_deleted:type_name -> ironman.event.AccessKeyDeleted
-	52, // 17: ironman.event.Statement.bucket_created:type_name -> ironman.event.BucketCreated
-	53, // 18: ironman.event.Statement.bucket_deleted:type_name -> ironman.event.BucketDeleted
-	54, // 19: ironman.event.Statement.bucket_acl_set:type_name -> ironman.event.BucketACLSet
-	55, // 20: ironman.event.Statement.bucket_document_set:type_name -> ironman.event.BucketDocumentSet
-	57, // 21: ironman.event.Statement.object_put:type_name -> ironman.event.ObjectPut
-	58, // 22: ironman.event.Statement.objects_deleted:type_name -> ironman.event.ObjectsDeleted
-	60, // 23: ironman.event.Statement.object_acl_set:type_name -> ironman.event.ObjectACLSet
-	61, // 24: ironman.event.Statement.upload_created:type_name -> ironman.event.UploadCreated
-	62, // 25: ironman.event.Statement.part_put:type_name -> ironman.event.PartPut
-	63, // 26: ironman.event.Statement.upload_completed:type_name -> ironman.event.UploadCompleted
-	65, // 27: ironman.event.Statement.upload_aborted:type_name -> ironman.event.UploadAborted
-	13, // 28: ironman.event.Header.reason:type_name -> ironman.event.Reason
-	1,  // 29: ironman.event.Reason.kind:type_name -> ironman.event.ReasonKind
-	2,  // 30: ironman.event.Outcome.refusal:type_name -> ironman.event.Refusal
-	18, // 31: ironman.event.Outcome.version:type_name -> ironman.event.Version
-	16, // 32: ironman.event.Outcome.subs:type_name -> ironman.event.SubOutcome
-	2,  // 33: ironman.event.SubOutcome.refusal:type_name -> ironman.event.Refusal
-	18, // 34: ironman.event.SubOutcome.version:type_name -> ironman.event.Version
-	2,  // 35: ironman.event.Envelope.refusal:type_name -> ironman.event.Refusal
-	19, // 36: ironman.event.Blob.id:type_name -> ironman.event.BlobID
-	21, // 37: ironman.event.Blob.shards:type_name -> ironman.event.Shard
-	22, // 38: ironman.event.Shard.pack:type_name -> ironman.event.PackID
-	19, // 39: ironman.event.Segment.blob:type_name -> ironman.event.BlobID
-	3,  // 40: ironman.event.Checksum.algorithm:type_name -> ironman.event.ChecksumAlgorithm
-	25, // 41: ironman.event.Headers.user:type_name -> ironman.event.UserHeader
-	27, // 42: ironman.event.Tags.tags:type_name -> ironman.event.Tag
-	5,  // 43: ironman.event.Grant.group:type_name -> ironman.event.Group
-	4,  // 44: ironman.event.Grant.permission:type_name -> ironman.event.Permission
-	29, // 45: ironman.event.ACL.grants:type_name -> ironman.event.Grant
-	6,  // 46: ironman.event.Encryption.kind:type_name -> ironman.event.EncryptionKind
-	33, // 47: ironman.event.Encryption.keys:type_name -> ironman.event.WrappedKey
-	19, // 48: ironman.event.WrappedKey.blob:type_name -> ironman.event.BlobID
-	7,  // 49: ironman.event.Lock.mode:type_name -> ironman.event.RetentionMode
-	19, // 50: ironman.event.BlobsAbandoned.blobs:type_name -> ironman.event.BlobID
-	19, // 51: ironman.event.BlobsReleased.blobs:type_name -> ironman.event.BlobID
-	42, // 52: ironman.event.BlobsReleased.assemblies:type_name -> ironman.event.AssemblyRelease
-	18, // 53: ironman.event.AssemblyRelease.assembly:type_name -> ironman.event.Version
-	44, // 54: ironman.event.ShardsPlaced.placements:type_name -> ironman.event.Placement
-	19, // 55: ironman.event.Placement.blob:type_name -> ironman.event.BlobID
-	21, // 56: ironman.event.Placement.shard:type_name -> ironman.event.Shard
-	22, // 57: ironman.event.PacksReleased.packs:type_name -> ironman.event.PackID
-	30, // 58: ironman.event.BucketCreated.acl:type_name -> ironman.event.ACL
-	30, // 59: ironman.event.BucketACLSet.acl:type_name -> ironman.event.ACL
-	8,  // 60: ironman.event.BucketDocumentSet.kind:type_name -> ironman.event.DocumentKind
-	18, // 61: ironman.event.CopySource.version:type_name -> ironman.event.Version
-	20, // 62: ironman.event.ObjectPut.blobs:type_name -> ironman.event.Blob
-	23, // 63: ironman.event.ObjectPut.segments:type_name -> ironman.event.Segment
-	56, // 64: ironman.event.ObjectPut.source:type_name -> ironman.event.CopySource
-	24, // 65: ironman.event.ObjectPut.checksum:type_name -> ironman.event.Checksum
-	30, // 66: ironman.event.ObjectPut.acl:type_name -> ironman.event.ACL
-	31, // 67: ironman.event.ObjectPut.condition:type_name -> ironman.event.Condition
-	32, // 68: ironman.event.ObjectPut.encryption:type_name -> ironman.event.Encryption
-	34, // 69: ironman.event.ObjectPut.lock:type_name -> ironman.event.Lock
-	59, // 70: ironman.event.ObjectsDeleted.targets:type_name -> ironman.event.DeleteTarget
-	18, // 71: ironman.event.DeleteTarget.version:type_name -> ironman.event.Version
-	31, // 72: ironman.event.DeleteTarget.condition:type_name -> ironman.event.Condition
-	18, // 73: ironman.event.ObjectACLSet.version:type_name -> ironman.event.Version
-	30, // 74: ironman.event.ObjectACLSet.acl:type_name -> ironman.event.ACL
-	30, // 75: ironman.event.UploadCreated.acl:type_name -> ironman.event.ACL
-	3,  // 76: ironman.event.UploadCreated.checksum_algorithm:type_name -> ironman.event.ChecksumAlgorithm
-	32, // 77: ironman.event.UploadCreated.encryption:type_name -> ironman.event.Encryption
-	34, // 78: ironman.event.UploadCreated.lock:type_name -> ironman.event.Lock
-	18, // 79: ironman.event.PartPut.upload:type_name -> ironman.event.Version
-	20, // 80: ironman.event.PartPut.blobs:type_name -> ironman.event.Blob
-	56, // 81: ironman.event.PartPut.source:type_name -> ironman.event.CopySource
-	23, // 82: ironman.event.PartPut.segments:type_name -> ironman.event.Segment
-	24, // 83: ironman.event.PartPut.checksum:type_name -> ironman.event.Checksum
-	32, // 84: ironman.event.PartPut.encryption:type_name -> ironman.event.Encryption
-	18, // 85: ironman.event.UploadCompleted.upload:type_name -> ironman.event.Version
-	64, // 86: ironman.event.UploadCompleted.parts:type_name -> ironman.event.CompletedPart
-	24, // 87: ironman.event.UploadCompleted.checksum:type_name -> ironman.event.Checksum
-	31, // 88: ironman.event.UploadCompleted.condition:type_name -> ironman.event.Condition
-	18, // 89: ironman.event.UploadAborted.upload:type_name -> ironman.event.Version
-	90, // [90:90] is the sub-list for method output_type
-	90, // [90:90] is the sub-list for method input_type
-	90, // [90:90] is the sub-list for extension type_name
-	90, // [90:90] is the sub-list for extension extendee
-	0,  // [0:90] is the sub-list for field type_name
+	38, // 3: ironman.event.Statement.node_started:type_name -> ironman.event.NodeStarted
+	39, // 4: ironman.event.Statement.disk_added:type_name -> ironman.event.DiskAdded
+	40, // 5: ironman.event.Statement.feature_level_raised:type_name -> ironman.event.FeatureLevelRaised
+	41, // 6: ironman.event.Statement.cancel:type_name -> ironman.event.Cancel
+	42, // 7: ironman.event.Statement.blobs_abandoned:type_name -> ironman.event.BlobsAbandoned
+	43, // 8: ironman.event.Statement.blobs_released:type_name -> ironman.event.BlobsReleased
+	45, // 9: ironman.event.Statement.shards_placed:type_name -> ironman.event.ShardsPlaced
+	47, // 10: ironman.event.Statement.packs_released:type_name -> ironman.event.PacksReleased
+	48, // 11: ironman.event.Statement.history_trimmed:type_name -> ironman.event.HistoryTrimmed
+	36, // 12: ironman.event.Statement.node_added:type_name -> ironman.event.NodeAdded
+	37, // 13: ironman.event.Statement.node_removed:type_name -> ironman.event.NodeRemoved
+	49, // 14: ironman.event.Statement.account_created:type_name -> ironman.event.AccountCreated
+	50, // 15: ironman.event.Statement.user_created:type_name -> ironman.event.UserCreated
+	51, // 16: ironman.event.Statement.access_key_created:type_name -> ironman.event.AccessKeyCreated
+	52, // 17: ironman.event.Statement.access_key_status_set:type_name -> ironman.event.AccessKeyStatusSet
+	53, // 18: ironman.event.Statement.access_key_deleted:type_name -> ironman.event.AccessKeyDeleted
+	54, // 19: ironman.event.Statement.bucket_created:type_name -> ironman.event.BucketCreated
+	55, // 20: ironman.event.Statement.bucket_deleted:type_name -> ironman.event.BucketDeleted
+	56, // 21: ironman.event.Statement.bucket_acl_set:type_name -> ironman.event.BucketACLSet
+	57, // 22: ironman.event.Statement.bucket_document_set:type_name -> ironman.event.BucketDocumentSet
+	59, // 23: ironman.event.Statement.object_put:type_name -> ironman.event.ObjectPut
+	60, // 24: ironman.event.Statement.objects_deleted:type_name -> ironman.event.ObjectsDeleted
+	62, // 25: ironman.event.Statement.object_acl_set:type_name -> ironman.event.ObjectACLSet
+	63, // 26: ironman.event.Statement.upload_created:type_name -> ironman.event.UploadCreated
+	64, // 27: ironman.event.Statement.part_put:type_name -> ironman.event.PartPut
+	65, // 28: ironman.event.Statement.upload_completed:type_name -> ironman.event.UploadCompleted
+	67, // 29: ironman.event.Statement.upload_aborted:type_name -> ironman.event.UploadAborted
+	13, // 30: ironman.event.Header.reason:type_name -> ironman.event.Reason
+	1,  // 31: ironman.event.Reason.kind:type_name -> ironman.event.ReasonKind
+	2,  // 32: ironman.event.Outcome.refusal:type_name -> ironman.event.Refusal
+	18, // 33: ironman.event.Outcome.version:type_name -> ironman.event.Version
+	16, // 34: ironman.event.Outcome.subs:type_name -> ironman.event.SubOutcome
+	2,  // 35: ironman.event.SubOutcome.refusal:type_name -> ironman.event.Refusal
+	18, // 36: ironman.event.SubOutcome.version:type_name -> ironman.event.Version
+	2,  // 37: ironman.event.Envelope.refusal:type_name -> ironman.event.Refusal
+	19, // 38: ironman.event.Blob.id:type_name -> ironman.event.BlobID
+	21, // 39: ironman.event.Blob.shards:type_name -> ironman.event.Shard
+	22, // 40: ironman.event.Shard.pack:type_name -> ironman.event.PackID
+	19, // 41: ironman.event.Segment.blob:type_name -> ironman.event.BlobID
+	3,  // 42: ironman.event.Checksum.algorithm:type_name -> ironman.event.ChecksumAlgorithm
+	25, // 43: ironman.event.Headers.user:type_name -> ironman.event.UserHeader
+	27, // 44: ironman.event.Tags.tags:type_name -> ironman.event.Tag
+	5,  // 45: ironman.event.Grant.group:type_name -> ironman.event.Group
+	4,  // 46: ironman.event.Grant.permission:type_name -> ironman.event.Permission
+	29, // 47: ironman.event.ACL.grants:type_name -> ironman.event.Grant
+	6,  // 48: ironman.event.Encryption.kind:type_name -> ironman.event.EncryptionKind
+	33, // 49: ironman.event.Encryption.keys:type_name -> ironman.event.WrappedKey
+	19, // 50: ironman.event.WrappedKey.blob:type_name -> ironman.event.BlobID
+	7,  // 51: ironman.event.Lock.mode:type_name -> ironman.event.RetentionMode
+	19, // 52: ironman.event.BlobsAbandoned.blobs:type_name -> ironman.event.BlobID
+	19, // 53: ironman.event.BlobsReleased.blobs:type_name -> ironman.event.BlobID
+	44, // 54: ironman.event.BlobsReleased.assemblies:type_name -> ironman.event.AssemblyRelease
+	18, // 55: ironman.event.AssemblyRelease.assembly:type_name -> ironman.event.Version
+	46, // 56: ironman.event.ShardsPlaced.placements:type_name -> ironman.event.Placement
+	19, // 57: ironman.event.Placement.blob:type_name -> ironman.event.BlobID
+	21, // 58: ironman.event.Placement.shard:type_name -> ironman.event.Shard
+	22, // 59: ironman.event.PacksReleased.packs:type_name -> ironman.event.PackID
+	30, // 60: ironman.event.BucketCreated.acl:type_name -> ironman.event.ACL
+	30, // 61: ironman.event.BucketACLSet.acl:type_name -> ironman.event.ACL
+	8,  // 62: ironman.event.BucketDocumentSet.kind:type_name -> ironman.event.DocumentKind
+	18, // 63: ironman.event.CopySource.version:type_name -> ironman.event.Version
+	20, // 64: ironman.event.ObjectPut.blobs:type_name -> ironman.event.Blob
+	23, // 65: ironman.event.ObjectPut.segments:type_name -> ironman.event.Segment
+	58, // 66: ironman.event.ObjectPut.source:type_name -> ironman.event.CopySource
+	24, // 67: ironman.event.ObjectPut.checksum:type_name -> ironman.event.Checksum
+	30, // 68: ironman.event.ObjectPut.acl:type_name -> ironman.event.ACL
+	31, // 69: ironman.event.ObjectPut.condition:type_name -> ironman.event.Condition
+	32, // 70: ironman.event.ObjectPut.encryption:type_name -> ironman.event.Encryption
+	34, // 71: ironman.event.ObjectPut.lock:type_name -> ironman.event.Lock
+	61, // 72: ironman.event.ObjectsDeleted.targets:type_name -> ironman.event.DeleteTarget
+	18, // 73: ironman.event.DeleteTarget.version:type_name -> ironman.event.Version
+	31, // 74: ironman.event.DeleteTarget.condition:type_name -> ironman.event.Condition
+	18, // 75: ironman.event.ObjectACLSet.version:type_name -> ironman.event.Version
+	30, // 76: ironman.event.ObjectACLSet.acl:type_name -> ironman.event.ACL
+	30, // 77: ironman.event.UploadCreated.acl:type_name -> ironman.event.ACL
+	3,  // 78: ironman.event.UploadCreated.checksum_algorithm:type_name -> ironman.event.ChecksumAlgorithm
+	32, // 79: ironman.event.UploadCreated.encryption:type_name -> ironman.event.Encryption
+	34, // 80: ironman.event.UploadCreated.lock:type_name -> ironman.event.Lock
+	18, // 81: ironman.event.PartPut.upload:type_name -> ironman.event.Version
+	20, // 82: ironman.event.PartPut.blobs:type_name -> ironman.event.Blob
+	58, // 83: ironman.event.PartPut.source:type_name -> ironman.event.CopySource
+	23, // 84: ironman.event.PartPut.segments:type_name -> ironman.event.Segment
+	24, // 85: ironman.event.PartPut.checksum:type_name -> ironman.event.Checksum
+	32, // 86: ironman.event.PartPut.encryption:type_name -> ironman.event.Encryption
+	18, // 87: ironman.event.UploadCompleted.upload:type_name -> ironman.event.Version
+	66, // 88: ironman.event.UploadCompleted.parts:type_name -> ironman.event.CompletedPart
+	24, // 89: ironman.event.UploadCompleted.checksum:type_name -> ironman.event.Checksum
+	31, // 90: ironman.event.UploadCompleted.condition:type_name -> ironman.event.Condition
+	18, // 91: ironman.event.UploadAborted.upload:type_name -> ironman.event.Version
+	92, // [92:92] is the sub-list for method output_type
+	92, // [92:92] is the sub-list for method input_type
+	92, // [92:92] is the sub-list for extension type_name
+	92, // [92:92] is the sub-list for extension extendee
+	0,  // [0:92] is the sub-list for field type_name
 }
 
 func init() { file_wal_event_event_proto_init() }
@@ -5511,6 +5656,8 @@ func file_wal_event_event_proto_init() {
 		(*Statement_ShardsPlaced)(nil),
 		(*Statement_PacksReleased)(nil),
 		(*Statement_HistoryTrimmed)(nil),
+		(*Statement_NodeAdded)(nil),
+		(*Statement_NodeRemoved)(nil),
 		(*Statement_AccountCreated)(nil),
 		(*Statement_UserCreated)(nil),
 		(*Statement_AccessKeyCreated)(nil),
@@ -5535,7 +5682,7 @@ func file_wal_event_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wal_event_event_proto_rawDesc), len(file_wal_event_event_proto_rawDesc)),
 			NumEnums:      9,
-			NumMessages:   57,
+			NumMessages:   59,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -183,3 +183,15 @@ func TestGoldensCoverSchema(t *testing.T) {
 		}
 	}
 }
+
+// TestLevels names the kinds that came later than the first level.
+func TestLevels(t *testing.T) {
+	later := map[string]uint32{"node_added": 2, "node_removed": 2}
+	fields := (&Statement{}).ProtoReflect().Descriptor().Oneofs().ByName("body").Fields()
+	for i := range fields.Len() {
+		fd := fields.Get(i)
+		if got, want := LevelOf(uint32(fd.Number())), later[string(fd.Name())]; got != want || got > FeatureLevel {
+			t.Errorf("%s is of level %d, not %d", fd.Name(), got, want)
+		}
+	}
+}

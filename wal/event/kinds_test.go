@@ -70,6 +70,8 @@ func bodies() map[string]isStatement_Body {
 		"node_started": &Statement_NodeStarted{&NodeStarted{
 			Node: 2, PublicKey: []byte("PKIX"), Boot: 8, LinkAddress: "10.0.0.2:9100", Version: "v0.1.0", FeatureLevel: 1,
 		}},
+		"node_added":           &Statement_NodeAdded{&NodeAdded{PublicKey: []byte("PKIX"), LinkAddress: "10.0.0.4:9100"}},
+		"node_removed":         &Statement_NodeRemoved{&NodeRemoved{Node: 3}},
 		"disk_added":           &Statement_DiskAdded{&DiskAdded{DiskId: bytes.Repeat([]byte{0xd1}, 16), Node: 2, Slot: 1}},
 		"feature_level_raised": &Statement_FeatureLevelRaised{&FeatureLevelRaised{FeatureLevel: 2}},
 		"cancel":               &Statement_Cancel{&Cancel{RequestId: []byte("fedcba9876543210")}},
