@@ -158,6 +158,7 @@ func (m *Machine) record(t *tx, p *event.Parsed, o *event.Outcome, last int64, i
 	}
 	leaf.Envelope = event.Canonical(env)
 	m.frontier.Append(leaf.Envelope)
+	m.milestones.pass(m.frontier)
 	if err := t.batch.Set(key(tableLeaf, t.seq), leaf.encode(), pebble.NoSync); err != nil {
 		m.fatal(err)
 	}

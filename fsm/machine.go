@@ -51,6 +51,8 @@ type Machine struct {
 	hashed    []byte // room for what is hashed
 	unflushed int    // events since the last flush
 
+	milestones milestones
+
 	mu      sync.Mutex
 	meta    *Meta         // of the last batch committed
 	changed chan struct{} // closed and replaced whenever meta is

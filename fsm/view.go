@@ -143,6 +143,18 @@ func (v *View) Cluster() (*Cluster, error) { return read[Cluster](v, key(tableCl
 // Node returns a node; nil if there is none.
 func (v *View) Node(n uint32) (*Node, error) { return read[Node](v, key32(tableNode, n)) }
 
+// Nodes returns every node that was ever added or started, ascending by number.
+func (v *View) Nodes() ([]*Node, error) {
+	var out []*Node
+	prefix := []byte{byte(tableNode)}
+	err := v.scan(prefix, after(prefix), func(k, b []byte) (bool, error) {
+		n, _, err := decodeRow[Node](k, b)
+		out = append(out, n)
+		return true, err
+	})
+	return out, err
+}
+
 // Disk returns a disk by its number; nil if there is none.
 func (v *View) Disk(number uint32) (*Disk, error) { return read[Disk](v, key32(tableDisk, number)) }
 
