@@ -96,7 +96,7 @@ func (n *Node) openState() error {
 	n.metrics = newMetrics(n)
 	n.log, err = wal.Open(wal.Options{
 		FS: o.FS, Dir: o.FS.PathJoin(o.Dir, "wal"), ID: fmt.Sprintf("node-%d", n.identity.Node),
-		Machine: machine{n.machine}, Peers: wal.NoPeers(), Now: o.Now, Fatal: o.Fatal, Log: o.Logger,
+		Machine: machine{n.machine}, Peers: wal.NoPeers(fmt.Sprintf("node-%d", n.identity.Node)), Now: o.Now, Fatal: o.Fatal, Log: o.Logger,
 		Bootstrap: true, SegmentBytes: o.SegmentBytes, SnapshotEntries: o.SnapshotEntries, Election: o.Election,
 	})
 	return err

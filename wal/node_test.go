@@ -156,7 +156,7 @@ func (m *fakeMachine) DropLeaves(seq uint64) error {
 func openTestNode(t *testing.T, fs vfs.FS, m *fakeMachine) *Node {
 	t.Helper()
 	n, err := Open(Options{
-		FS: fs, Dir: "wal", ID: "node-1", Machine: m, Peers: NoPeers(), Now: time.Now,
+		FS: fs, Dir: "wal", ID: "node-1", Machine: m, Peers: NoPeers("node-1"), Now: time.Now,
 		Fatal: func(err error) { panic(err) }, Bootstrap: true, SegmentBytes: 1 << 20, SnapshotEntries: 50,
 	})
 	if err != nil {
@@ -269,7 +269,7 @@ func TestStartRefusesShortLog(t *testing.T) {
 	fs := vfs.NewMem()
 	m := openFake(t, fs, "state")
 	m.index = 7
-	_, err := Open(Options{FS: fs, Dir: "wal", ID: "node-1", Machine: m, Peers: NoPeers(), Now: time.Now, Fatal: func(err error) { panic(err) }, Bootstrap: true})
+	_, err := Open(Options{FS: fs, Dir: "wal", ID: "node-1", Machine: m, Peers: NoPeers("node-1"), Now: time.Now, Fatal: func(err error) { panic(err) }, Bootstrap: true})
 	if err == nil {
 		t.Fatal("a node started whose log ends before its state")
 	}
@@ -281,7 +281,7 @@ func TestTransport(t *testing.T) {
 	if _, ok := tr.(raft.WithPreVote); !ok {
 		t.Error("pre-vote is lost")
 	}
-	inner := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{Stream: NoPeers(), MaxRPCsInFlight: 1})
+	inner := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{Stream: NoPeers("node-1"), MaxRPCsInFlight: 1})
 	called := false
 	transport{inner}.SetHeartbeatHandler(func(raft.RPC) { called = true })
 	if called {

@@ -1,11 +1,6 @@
 package wal
 
 import (
-	"errors"
-	"net"
-	"sync"
-	"time"
-
 	"github.com/hashicorp/raft"
 )
 
@@ -25,32 +20,3 @@ var (
 	_ raft.WithPreVote = transport{}
 	_ raft.WithClose   = transport{}
 )
-
-// NoPeers is the StreamLayer of a node without others: it accepts and dials nothing.
-func NoPeers() StreamLayer { return &noPeers{closed: make(chan struct{})} }
-
-type noPeers struct {
-	once   sync.Once
-	closed chan struct{}
-}
-
-type noAddr struct{}
-
-func (noAddr) Network() string { return "none" }
-func (noAddr) String() string  { return "local" }
-
-func (n *noPeers) Accept() (net.Conn, error) {
-	<-n.closed
-	return nil, net.ErrClosed
-}
-
-func (n *noPeers) Close() error {
-	n.once.Do(func() { close(n.closed) })
-	return nil
-}
-
-func (*noPeers) Addr() net.Addr { return noAddr{} }
-
-func (*noPeers) Dial(raft.ServerAddress, time.Duration) (net.Conn, error) {
-	return nil, errors.New("wal: this node has no peers")
-}
