@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+	"unicode"
 
 	"ironman/s3api/sig"
 	"ironman/wal/digest"
@@ -171,7 +172,7 @@ func newRefusal(status int, body []byte) *refusal {
 func (r *refusal) Error() string {
 	s := fmt.Sprintf("%d %s", r.status, http.StatusText(r.status))
 	if r.code != "" {
-		s = fmt.Sprintf("%d %s", r.status, r.code)
+		s = fmt.Sprintf("%d %s", r.status, clip(r.code, 100))
 	}
 	if r.message != "" {
 		s += ": " + clip(r.message, 200)
@@ -182,7 +183,7 @@ func (r *refusal) Error() string {
 // clip makes text of a server fit to print: one line of n bytes at most.
 func clip(s string, n int) string {
 	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+		if unicode.IsControl(r) { // 0x9b begins an escape sequence, too
 			return ' '
 		}
 		return r
