@@ -4,8 +4,10 @@ export CGO_ENABLED ?= 0
 GO ?= go
 DATA ?= data
 TESTFLAGS ?=
+NODES ?= 1
+DISKS ?= 6
 
-.PHONY: help build run test check race lint fmt generate wasip1 fuzz golden bench clean
+.PHONY: help build run cluster test check race lint fmt generate wasip1 fuzz golden bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,6 +18,9 @@ build: ## bin/ironman
 run: build ## one node on 127.0.0.1:9000 with six disk directories (4+2) under data/
 	./bin/ironman server --dir $(DATA)/node --listen 127.0.0.1:9000 --admin 127.0.0.1:9200 \
 	  --disks $(DATA)/disk1,$(DATA)/disk2,$(DATA)/disk3,$(DATA)/disk4,$(DATA)/disk5,$(DATA)/disk6
+
+cluster: build ## a cluster of NODES (1) processes with DISKS (6) disk directories each, S3 from 127.0.0.1:9000 on, under data/
+	./bin/ironman cluster --nodes $(NODES) --disks $(DISKS) --dir $(DATA)/cluster --port 9000
 
 test: lint wasip1 race check ## everything that must pass before a commit
 

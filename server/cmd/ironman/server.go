@@ -31,6 +31,7 @@ type serverFlags struct {
 	logLevel             string
 	history, grace, stop time.Duration
 	keysFile             string
+	child                bool
 	trial                trialFlags
 }
 
@@ -66,6 +67,8 @@ of DIR without it is useless.`,
 	fl.DurationVar(&f.stop, "stop-timeout", 30*time.Second, "how long requests may take to finish when the node stops")
 	fl.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	fl.StringVar(&f.keysFile, "keys-file", "", "JSON list of further accounts of the first start: access_key, secret_key, name, email; mode 0600")
+	fl.BoolVar(&f.child, "child", false, "run as a node of \"ironman cluster\": stop when the pipe on file descriptor 3 ends, print no keys")
+	_ = fl.MarkHidden("child")
 	f.trial.add(c)
 	_ = c.MarkFlagRequired("dir")
 	return c
@@ -82,6 +85,11 @@ func runServer(ctx context.Context, f *serverFlags, out io.Writer) error {
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if f.child {
+		var alone context.CancelFunc
+		ctx, alone = context.WithCancel(ctx)
+		go awaitParent(log, alone)
+	}
 	o, err := f.options(log)
 	if err != nil {
 		return err
@@ -92,7 +100,9 @@ func runServer(ctx context.Context, f *serverFlags, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	f.announce(out, n, o, first)
+	if !f.child {
+		f.announce(out, n, o, first)
+	}
 	if f.readyFile != "" {
 		if err := f.writeReady(n, o); err != nil {
 			log.Error("ready file", "err", err)
