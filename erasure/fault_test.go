@@ -284,6 +284,30 @@ func TestStalledWrite(t *testing.T) {
 	}
 }
 
+// The whole process stands still for longer than a disk may: when it goes on, the
+// limit is over although no disk has hung. No stripe that nobody has coded yet may
+// get the bytes of a later one.
+func TestPausedPut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, vfs.NewMem(), 6)
+		r.o.Stall = 10 * time.Second
+		r.open()
+		defer r.s.Close()
+		body := bytesOf(1, 16<<10) // four stripes
+		w := &blobWriter{s: r.s, key: r.s.nextBlob(), policy: r.s.o.Policy}
+		if err := w.plan(uint64(len(body))); err != nil {
+			t.Fatal(err)
+		}
+		p := w.newPipeline()
+		time.AfterFunc(35*time.Second, p.start)
+		b, err := p.run(t.Context(), bytes.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.check(b, body)
+	})
+}
+
 // A read that takes long is overtaken by reads of other shards.
 func TestHedgedRead(t *testing.T) {
 	for _, size := range []int{100, 5000, 100000} {

@@ -74,7 +74,38 @@ func (sw *shardWriter) fail(err error) {
 
 // putStream writes the shards while the body is being read.
 func (w *blobWriter) putStream(ctx context.Context, r io.Reader) (*event.Blob, error) {
-	p := w.startPipeline()
+	p := w.newPipeline()
+	p.start()
+	return p.run(ctx, r)
+}
+
+func (w *blobWriter) newPipeline() *pipeline {
+	w.begun = true
+	n := int(w.K + w.M)
+	p := &pipeline{
+		w:        w,
+		stripes:  make(chan *stripe, streamDepth),
+		outcomes: make(chan shardOutcome, n),
+	}
+	for i := range n {
+		// Room for every stripe there can be, so that a stuck writer never
+		// stops the encoder.
+		p.writers = append(p.writers, &shardWriter{p: p, index: i, in: make(chan *stripe, streamDepth+2)})
+	}
+	return p
+}
+
+// start starts the encoder and the writers; they end once stripes is closed.
+func (p *pipeline) start() {
+	p.w.s.calls.Add(len(p.writers) + 1)
+	for _, sw := range p.writers {
+		go sw.run()
+	}
+	go p.encode()
+}
+
+// run feeds the pipeline a body and waits for its shards.
+func (p *pipeline) run(ctx context.Context, r io.Reader) (*event.Blob, error) {
 	size, err := p.feed(ctx, r)
 	p.commit, p.size = err == nil, size
 	close(p.stripes)
@@ -85,27 +116,7 @@ func (w *blobWriter) putStream(ctx context.Context, r io.Reader) (*event.Blob, e
 	if err != nil {
 		return nil, err
 	}
-	return w.row(size, got)
-}
-
-func (w *blobWriter) startPipeline() *pipeline {
-	w.begun = true
-	n := int(w.K + w.M)
-	p := &pipeline{
-		w:        w,
-		stripes:  make(chan *stripe, streamDepth),
-		outcomes: make(chan shardOutcome, n),
-	}
-	w.s.calls.Add(n + 1)
-	for i := range n {
-		// Room for every stripe there can be, so that a stuck writer never
-		// stops the encoder.
-		sw := &shardWriter{p: p, index: i, in: make(chan *stripe, streamDepth+2)}
-		p.writers = append(p.writers, sw)
-		go sw.run()
-	}
-	go p.encode()
-	return p
+	return p.w.row(size, got)
 }
 
 // feed reads the body to its end and returns its length.
@@ -152,13 +163,26 @@ func (p *pipeline) await(ctx context.Context, t *stripe) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-limit.C:
-		for i := range t.owed {
-			if t.owed[i].Load() {
-				p.forsake(i)
-			}
-		}
+		p.giveUp(t)
 	}
 	return p.enough()
+}
+
+// giveUp takes a stripe from the writers that still have it. If the encoder has not
+// come to its end with it either (the whole process stood still for longer than
+// the limit), its buffers are left to whoever has them: were they used again, the
+// stripe would be written with the bytes of another and every checksum would match.
+func (p *pipeline) giveUp(t *stripe) {
+	for i := range t.owed {
+		if t.owed[i].Load() {
+			p.forsake(i)
+		}
+	}
+	select {
+	case <-t.done:
+	default:
+		t.bufs = nil
+	}
 }
 
 // forsake gives up a shard whose writer is stuck. The stripes it may still read
