@@ -116,11 +116,11 @@ func (r *Request) closeView() {
 	r.view = nil
 }
 
-// header is that of the event this request proposes.
+// header is that of the event this request proposes; who proposes it sets the base.
 func (r *Request) header(id [event.RequestIDBytes]byte) *event.Header {
 	return &event.Header{
 		FeatureLevel: r.cluster.GetFeatureLevel(), RequestId: id[:], Principal: r.principalID(),
-		Base: r.viewedSeq, Reason: r.reason, Operation: r.op.name,
+		Reason: r.reason, Operation: r.op.name,
 	}
 }
 

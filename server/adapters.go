@@ -57,14 +57,18 @@ const proposeTimeout = 10 * time.Second
 func (p proposer) Propose(ctx context.Context, d *event.Draft) (uint64, *event.Outcome, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), proposeTimeout)
 	defer cancel()
-	d.Statement.Header.Node = p.n.identity.Node
+	h := d.Statement.Header
+	h.Node = p.n.identity.Node
+	// Of now, not of when the request came: its id was never proposed before, and
+	// a body may take longer than the window of deduplication lasts.
+	h.Base = p.n.machine.Applied().Next
 	b, err := d.Marshal()
 	if err != nil {
 		return 0, nil, s3err.New("EntityTooLarge").Because(err)
 	}
 	a, err := p.n.log.Propose(ctx, b)
 	if errors.Is(err, wal.ErrUnknown) {
-		a, err = p.n.resolve(ctx, d.Statement.Header.RequestId)
+		a, err = p.n.resolve(ctx, h)
 	}
 	if err != nil {
 		return 0, nil, s3err.New("ServiceUnavailable").Because(err)
@@ -72,10 +76,12 @@ func (p proposer) Propose(ctx context.Context, d *event.Draft) (uint64, *event.O
 	return a.Seq, a.Outcome, nil
 }
 
-// resolve settles a request whose outcome is unknown: it was applied, or it never
-// will be.
-func (n *Node) resolve(ctx context.Context, requestID []byte) (wal.Applied, error) {
-	a, err := n.proposeSystem(ctx, event.NewDraft(nil, &event.Statement_Cancel{Cancel: &event.Cancel{RequestId: requestID}}))
+// resolve settles a request whose outcome is unknown, given its header: it was
+// applied, or it never will be. The cancel has the base of what it cancels: where
+// the window has gone past that, nobody can tell any more, and it is refused.
+func (n *Node) resolve(ctx context.Context, h *event.Header) (wal.Applied, error) {
+	d := event.NewDraft(nil, &event.Statement_Cancel{Cancel: &event.Cancel{RequestId: h.RequestId}})
+	a, err := n.proposeSystemFrom(ctx, d, h.Base)
 	if err == nil && a.Outcome.Refusal == event.Refusal_REFUSAL_CANCELLED {
 		err = wal.ErrNotDone
 	}
@@ -84,12 +90,15 @@ func (n *Node) resolve(ctx context.Context, requestID []byte) (wal.Applied, erro
 
 // proposeSystem proposes one of the store's own events.
 func (n *Node) proposeSystem(ctx context.Context, d *event.Draft) (wal.Applied, error) {
+	return n.proposeSystemFrom(ctx, d, n.machine.Applied().Next)
+}
+
+func (n *Node) proposeSystemFrom(ctx context.Context, d *event.Draft, base uint64) (wal.Applied, error) {
 	id := make([]byte, event.RequestIDBytes)
 	rand.Read(id) // never fails (crypto/rand)
-	next := n.machine.Applied().Next
 	d.Statement.Header = &event.Header{
-		FeatureLevel: event.FeatureLevel, RequestId: id, Principal: event.System, Base: next,
-		Reason: &event.Reason{Kind: event.ReasonKind_REASON_KIND_SYSTEM, View: next}, Node: n.identity.Node,
+		FeatureLevel: event.FeatureLevel, RequestId: id, Principal: event.System, Base: base,
+		Reason: &event.Reason{Kind: event.ReasonKind_REASON_KIND_SYSTEM, View: base}, Node: n.identity.Node,
 	}
 	b, err := d.Marshal()
 	if err != nil {

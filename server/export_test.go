@@ -12,3 +12,9 @@ func (n *Node) ProposeForTest(ctx context.Context, d *event.Draft) (*event.Outco
 	a, err := n.proposeSystem(ctx, d)
 	return a.Outcome, err
 }
+
+// ResolveForTest settles a request whose outcome is unknown.
+func (n *Node) ResolveForTest(ctx context.Context, h *event.Header) (*event.Outcome, error) {
+	a, err := n.resolve(ctx, h)
+	return a.Outcome, err
+}
