@@ -11,14 +11,19 @@ import (
 // and taking away rows commute, so it does not depend on the order of writes.
 type StateDigest [4]uint64 // least significant word first
 
-// rowHash is the SHA-256 of the length of a key (4 bytes, big-endian), the key and
-// the value.
-func (m *Machine) rowHash(key, value []byte) StateDigest {
-	b := binary.BigEndian.AppendUint32(m.hashed[:0], uint32(len(key)))
-	b = append(append(b, key...), value...)
-	m.hashed = b
-	sum := digest.SHA256(b)
-	return digestFromBytes(sum[:])
+// hashRow is the SHA-256 of the length of a key (4 bytes, big-endian), the key and
+// the value. room is scratch, and is given back for the next row.
+func hashRow(room, key, value []byte) (StateDigest, []byte) {
+	room = binary.BigEndian.AppendUint32(room[:0], uint32(len(key)))
+	room = append(append(room, key...), value...)
+	sum := digest.SHA256(room)
+	return digestFromBytes(sum[:]), room
+}
+
+// rowHash is hashRow with room of the goroutine of Apply.
+func (m *Machine) rowHash(key, value []byte) (d StateDigest) {
+	d, m.hashed = hashRow(m.hashed, key, value)
+	return d
 }
 
 // digestFromBytes is the inverse of Bytes, of 32 bytes.

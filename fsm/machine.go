@@ -11,7 +11,6 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"ironman/wal/digest"
-	"ironman/wal/event"
 	"ironman/wal/merkle"
 )
 
@@ -86,31 +85,16 @@ func Open(o Options) (*Machine, error) {
 
 // load restores what Apply keeps in memory.
 func (m *Machine) load() error {
-	m.meta = &Meta{}
-	m.frontier = merkle.New()
-	b, closer, err := m.db.Get(key(tableMeta))
-	if errors.Is(err, pebble.ErrNotFound) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("fsm: %w", err)
-	}
-	defer closer.Close()
-	meta, _, err := decodeRow[Meta](key(tableMeta), b)
+	meta, frontier, err := readMeta(m.db)
 	if err != nil {
 		return err
 	}
-	if len(meta.Digest) != digest.SHA256Size {
-		return fmt.Errorf("fsm: %w: state digest of %d bytes", event.ErrMalformed, len(meta.Digest))
+	m.meta, m.frontier = meta, frontier
+	if meta == nil {
+		m.meta = &Meta{}
+		return nil
 	}
-	m.meta = meta
 	m.digest = digestFromBytes(meta.Digest)
-	if m.frontier, err = merkle.Unmarshal(meta.Frontier); err != nil {
-		return fmt.Errorf("fsm: frontier: %w", err)
-	}
-	if m.frontier.Size() != meta.NextSeq {
-		return fmt.Errorf("fsm: the frontier holds %d leaves, the state %d", m.frontier.Size(), meta.NextSeq)
-	}
 	return m.loadWindow()
 }
 
@@ -183,30 +167,6 @@ func (m *Machine) Checkpoint(dir string) (Applied, error) {
 		return Applied{}, fmt.Errorf("fsm: checkpoint: %w", err)
 	}
 	return ReadApplied(m.opts.FS, dir)
-}
-
-// ReadApplied opens the state in a directory read-only and tells where it stands.
-func ReadApplied(fs vfs.FS, dir string) (a Applied, err error) {
-	o := &pebble.Options{FS: fs, ReadOnly: true, FormatMajorVersion: formatVersion, DisableWAL: true}
-	o.Logger = pebbleLogger{log: slog.New(slog.DiscardHandler), fatal: func(err error) { panic(err) }}
-	db, err := pebble.Open(dir, o)
-	if err != nil {
-		return Applied{}, fmt.Errorf("fsm: open %s: %w", dir, err)
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	b, closer, err := db.Get(key(tableMeta))
-	if errors.Is(err, pebble.ErrNotFound) {
-		return Applied{}, nil
-	}
-	if err != nil {
-		return Applied{}, fmt.Errorf("fsm: %w", err)
-	}
-	defer closer.Close()
-	meta, _, err := decodeRow[Meta](key(tableMeta), b)
-	if err != nil {
-		return Applied{}, err
-	}
-	return meta.applied(), nil
 }
 
 func (m *Machine) fatal(err error) {
