@@ -7,7 +7,7 @@ TESTFLAGS ?=
 NODES ?= 1
 DISKS ?= 6
 
-.PHONY: help build run cluster test check race lint fmt generate wasip1 fuzz golden bench clean
+.PHONY: help build run cluster clients test check race lint fmt generate wasip1 fuzz golden bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,10 @@ run: build ## one node on 127.0.0.1:9000 with six disk directories (4+2) under d
 
 cluster: build ## a cluster of NODES (1) processes with DISKS (6) disk directories each, S3 from 127.0.0.1:9000 on, under data/
 	./bin/ironman cluster --nodes $(NODES) --disks $(DISKS) --dir $(DATA)/cluster --port 9000
+
+CLIENTS ?=
+clients: build ## real S3 clients (aws, boto3, s3cmd, rclone, restic, s3fs, node) against a cluster; installs them; CLIENTS="aws node"
+	NODES=$(NODES) DISKS=$(DISKS) ./server/clients/run.sh $(CLIENTS)
 
 test: lint wasip1 race check ## everything that must pass before a commit
 
