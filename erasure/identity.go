@@ -122,17 +122,33 @@ func Format(fsys vfs.FS, dir string, id Identity) error {
 	if names, err := fsys.List(packs); err == nil && len(names) > 0 {
 		return fmt.Errorf("%w: %s holds packs, but has no identity", ErrFormatted, dir)
 	}
-	if err := fsys.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
+	above := missingAbove(fsys, dir)
 	if err := fsys.MkdirAll(packs, 0o755); err != nil {
 		return err
 	}
 	if err := writeIdentity(fsys, dir, id); err != nil {
 		return err
 	}
-	// The disk's own entry, where the directory is new, is as durable as its content.
-	return syncDir(fsys, fsys.PathDir(dir))
+	// The disk's own entry, and those above it that are new, are as durable as its
+	// content.
+	for _, p := range above {
+		if err := syncDir(fsys, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// missingAbove are the directories above dir, up to the first that is there.
+func missingAbove(fsys vfs.FS, dir string) []string {
+	above := []string{fsys.PathDir(dir)}
+	for {
+		p := above[len(above)-1]
+		if _, err := fsys.Stat(p); err == nil || fsys.PathDir(p) == p {
+			return above
+		}
+		above = append(above, fsys.PathDir(p))
+	}
 }
 
 // writeIdentity puts the file in place by a rename, so that it is whole or absent.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -68,14 +67,27 @@ func syncDirectory(f vfs.FS, dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// makeDirectory makes a directory whose own entry is durable.
+// makeDirectory makes a directory, and those above it that are missing, and makes
+// their entries durable: files that are synced are of no use in a directory that
+// a power cut takes away.
 func makeDirectory(f vfs.FS, dir string) error {
+	parents := []string{f.PathDir(dir)}
+	for {
+		above := parents[len(parents)-1]
+		if _, err := f.Stat(above); err == nil || f.PathDir(above) == above {
+			break // it was there before; its own entry is not ours
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		parents = append(parents, f.PathDir(above))
+	}
 	if err := f.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	parent := f.PathDir(dir)
-	if parent == dir || strings.TrimSpace(parent) == "" {
-		return nil
+	for _, p := range parents {
+		if err := syncDirectory(f, p); err != nil {
+			return err
+		}
 	}
-	return syncDirectory(f, parent)
+	return nil
 }
