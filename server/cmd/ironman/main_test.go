@@ -21,6 +21,9 @@ func TestMain(m *testing.M) {
 	case "dies at once":
 		fmt.Fprintln(os.Stderr, "a last word")
 		os.Exit(7)
+	case "a node":
+		actAsNode(os.Args)
+		os.Exit(0)
 	}
 	panic("nobody to act as")
 }
