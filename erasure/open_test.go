@@ -94,6 +94,31 @@ func TestOpenOptionalDisk(t *testing.T) {
 	}
 }
 
+// A disk with packs of a later incarnation proves that the node was set back to an
+// older state: it must not serve that, however many disks it could do without.
+func TestOpenSetBack(t *testing.T) {
+	r := newRig(t, vfs.NewMem(), 6)
+	for i := range r.o.Disks {
+		r.o.Disks[i].Number, r.o.Disks[i].Optional = uint32(i+1), true
+	}
+	r.o.Incarnation = 7
+	r.open()
+	r.put(bytesOf(1, 5000))
+	r.s.Close()
+	for _, again := range []uint64{3, 7} {
+		r.o.Incarnation = again
+		if s, err := OpenStore(r.o); !errors.Is(err, ErrStaleIncarnation) {
+			t.Errorf("incarnation %d after 7: %v", again, err)
+			if err == nil {
+				s.Close()
+			}
+		}
+	}
+	r.o.Incarnation = 8
+	r.open()
+	r.s.Close()
+}
+
 // What lies among the packs and is none is left alone; old packs stay sealed.
 func TestOpenRemovesNothing(t *testing.T) {
 	r := newRig(t, vfs.NewMem(), 1).open()

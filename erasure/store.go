@@ -3,6 +3,7 @@ package erasure
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -27,7 +28,9 @@ type DiskConfig struct {
 	ID     [16]byte
 
 	// Optional: a disk that cannot be opened is counted as failed, instead of
-	// failing OpenStore. Number must be known.
+	// failing OpenStore. Number must be known. Packs of this incarnation or a later
+	// one fail it all the same: they say nothing about the disk, but that the node
+	// was set back to an older state, or is a clone.
 	Optional bool
 }
 
@@ -156,7 +159,7 @@ func OpenStore(o Options) (*Store, error) {
 func (s *Store) openDisk(c DiskConfig) error {
 	d, err := openDisk(c, &s.o)
 	if err != nil {
-		if c.Optional && c.Number != 0 && s.disks[c.Number] == nil {
+		if c.Optional && c.Number != 0 && s.disks[c.Number] == nil && !errors.Is(err, ErrStaleIncarnation) {
 			s.o.Logger.Error("disk did not open", "disk", c.Number, "dir", c.Dir, "err", err)
 			s.broken[c.Number] = err
 			return nil

@@ -98,6 +98,9 @@ func (n *Node) openDisks(ctx context.Context) error {
 		store.Disks = append(store.Disks, cfg)
 	}
 	n.blobs, err = erasure.OpenStore(store)
+	if errors.Is(err, erasure.ErrStaleIncarnation) {
+		err = fmt.Errorf("server: %s is older than the disks of this node (was it restored from a backup?): %w", o.Dir, err)
+	}
 	return err
 }
 

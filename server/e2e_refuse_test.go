@@ -69,6 +69,31 @@ func TestRefusesToStart(t *testing.T) {
 	}
 }
 
+// TestSetBack: D13. The node's directory is that of an old backup, its disks are
+// not. What the node acknowledged since then is not in its log any more: it must
+// not serve as if it had never been.
+func TestSetBack(t *testing.T) {
+	p := newProcess(t)
+	p.start()
+	p.client().must(t, 200, "PUT", "/setback", nil)
+	p.stop()
+	backup := copyProcess(t, p)
+	for range 2 {
+		p.start()
+		for i := range 50 {
+			p.client().must(t, 200, "PUT", fmt.Sprintf("/setback/%d", i), content(uint64(i), 100))
+		}
+		p.stop()
+	}
+	backup.disks = p.disks
+	if err := backup.tryStart(); err == nil {
+		t.Fatal("it serves an older state")
+	}
+	if backup.killed() || !strings.Contains(backup.log.String(), "older than the disks") {
+		t.Errorf("it does not say why:\n%s", backup.log.tail(2000))
+	}
+}
+
 // putBack copies a file or directory over what is there.
 func putBack(t *testing.T, from, to string) {
 	t.Helper()
