@@ -210,16 +210,16 @@ func (a *appender) write(group []*appendRequest) {
 		end += r.length
 	}
 	a.d.packs.busy(p.key, len(group))
-	var err error
-	if a.fill {
-		err = a.writeWhole(p, at, group)
-	} else {
-		err = a.writeParts(p, at, group)
-	}
+	err := a.d.call(func() error {
+		if a.fill {
+			return a.writeWhole(p, at, group)
+		}
+		return a.writeParts(p, at, group)
+	})
 	// Even after a failure: what may have been written is not written again.
 	p.tail = end
 	if err == nil {
-		if err = p.file.SyncData(); err != nil {
+		if err = a.d.call(p.file.SyncData); err != nil {
 			err = a.d.fail(err)
 		}
 	} else {

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -26,6 +27,11 @@ type localDisk struct {
 
 	packs   *packTable
 	counter atomic.Uint64 // of the packs this incarnation began
+
+	now     func() time.Time
+	stall   time.Duration // a call that takes longer hangs
+	writing underway
+	reads   readers
 
 	// Records up to smallRecord bytes go into zero-filled packs (one write and a
 	// cheap fdatasync), those up to largeRecord into packs that are only
@@ -67,9 +73,12 @@ func openDisk(c DiskConfig, o *Options) (*localDisk, error) {
 		log:         o.Logger.With("disk", id.Number),
 		packSize:    o.PackSize, firstPack: o.FirstPack,
 		smallRecord: min(smallRecord, o.LargeShard), largeRecord: o.LargeShard,
+		now: o.Now, stall: o.Stall,
+		reads:   readers{places: make(chan struct{}, readPlaces)},
 		removal: make(chan struct{}, 1),
 		closing: make(chan struct{}),
 	}
+	d.reads.ended.Store(d.now().UnixNano())
 	if err := d.checkPacks(); err != nil {
 		return nil, err
 	}
@@ -125,11 +134,6 @@ func (d *localDisk) DiskID() [16]byte { return d.id.Disk }
 // origin is the identity of bytes at a place of this disk.
 func (d *localDisk) origin(p Place) origin {
 	return origin{cluster: d.id.Cluster, disk: d.id.Disk, pack: p.Pack, offset: p.Offset}
-}
-
-// ReadAt implements ShardTarget. It also works on a disk that failed.
-func (d *localDisk) ReadAt(_ context.Context, pack PackKey, offset uint64, p []byte) error {
-	return d.packs.readAt(pack, offset, p)
 }
 
 // Append implements ShardTarget.
@@ -227,7 +231,7 @@ func (d *localDisk) syncPacks() error {
 	if d.packDir == nil {
 		return ErrClosed
 	}
-	if err := d.packDir.Sync(); err != nil {
+	if err := d.call(d.packDir.Sync); err != nil {
 		return d.fail(err)
 	}
 	return nil

@@ -62,8 +62,10 @@ func (t *packStream) write(b []byte) {
 	if t.err != nil {
 		return
 	}
-	_, err := t.file.WriteAt(b, int64(t.at))
-	t.err = t.d.wrote(err)
+	t.err = t.d.wrote(t.d.call(func() error {
+		_, err := t.file.WriteAt(b, int64(t.at))
+		return err
+	}))
 	t.at += uint64(len(b))
 }
 
@@ -83,7 +85,11 @@ func (t *packStream) WriteCell(c *Cell) error {
 	t.plain += uint64(c.Plain)
 	if t.err == nil && t.at-t.begun >= streamBehind {
 		t.begun = t.at
-		if _, err := t.file.SyncTo(int64(t.at)); err != nil {
+		err := t.d.call(func() error {
+			_, err := t.file.SyncTo(int64(t.at))
+			return err
+		})
+		if err != nil {
 			t.err = t.d.fail(err)
 		}
 	}
@@ -101,7 +107,7 @@ func (t *packStream) Commit(size uint64) (Place, error) {
 		t.write(foot)
 	}
 	if t.err == nil {
-		if err := t.file.Sync(); err != nil {
+		if err := t.d.call(t.file.Sync); err != nil {
 			t.err = t.d.fail(err)
 		}
 	}

@@ -348,17 +348,22 @@ func (w *blobWriter) appendSome(indexes []int, cells [][]Cell, got []shardOutcom
 	}
 	limit := time.NewTimer(w.s.o.Stall)
 	defer limit.Stop()
-	for range indexes {
+	left := len(indexes)
+	for over := false; left > 0 && !over; {
 		select {
 		case o := <-outcomes:
 			got[o.index] = o
+			left--
 		case <-limit.C:
-			stalled = true
-		}
-		if stalled {
-			break
+			over = true
 		}
 	}
+	// A process that stood still finds the limit over and the outcomes there.
+	for ; left > 0 && len(outcomes) > 0; left-- {
+		o := <-outcomes
+		got[o.index] = o
+	}
+	stalled = left > 0
 	for _, i := range indexes {
 		w.blame(got[i])
 	}

@@ -390,18 +390,24 @@ func (p *pipeline) collect(ctx context.Context) ([]shardOutcome, error) {
 	}
 	limit := time.NewTimer(p.w.s.o.Stall)
 	defer limit.Stop()
-	for stalled := false; len(waiting) > 0 && !stalled; {
+	take := func(o shardOutcome) {
+		if waiting[o.index] {
+			got[o.index] = o
+			delete(waiting, o.index)
+		}
+	}
+	for over := false; len(waiting) > 0 && !over; {
 		select {
 		case o := <-p.outcomes:
-			if waiting[o.index] {
-				got[o.index] = o
-				delete(waiting, o.index)
-			}
+			take(o)
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		case <-limit.C:
-			stalled = true
+			over = true
 		}
+	}
+	for len(p.outcomes) > 0 { // those that came while the process stood still
+		take(<-p.outcomes)
 	}
 	p.blame(got)
 	return got, nil

@@ -245,7 +245,7 @@ func (s *Store) topology() []Disk {
 		d := &all[i]
 		local := s.disks[d.Number]
 		d.Live = d.Live && s.broken[d.Number] == nil && !s.avoided.is(d.Number, now) &&
-			(local == nil || local.failed() == nil)
+			(local == nil || local.failed() == nil && !local.hangs())
 	}
 	return all
 }

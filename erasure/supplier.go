@@ -118,8 +118,11 @@ func (s *supplier) begin(size uint64) (*preparation, error) {
 
 // create makes the file of a new pack. The name is new: the counter is this
 // incarnation's, and the disk was checked for packs of it.
-func (d *localDisk) create(k PackKey) (vfs.File, error) {
-	f, err := d.fs.OpenReadWrite(d.packs.path(k), writeCategory)
+func (d *localDisk) create(k PackKey) (f vfs.File, err error) {
+	err = d.call(func() error {
+		f, err = d.fs.OpenReadWrite(d.packs.path(k), writeCategory)
+		return err
+	})
 	return f, d.wrote(err)
 }
 
@@ -130,7 +133,7 @@ func (p *preparation) finish(s *supplier) error {
 		return err
 	}
 	if p.written == 0 {
-		if err := s.d.wrote(s.head(p.pack)); err != nil {
+		if err := s.d.wrote(s.d.call(func() error { return s.head(p.pack) })); err != nil {
 			return err
 		}
 		p.written = packHeaderBytes
@@ -141,7 +144,7 @@ func (p *preparation) finish(s *supplier) error {
 		}
 	}
 	if !p.synced {
-		if err := p.pack.file.Sync(); err != nil {
+		if err := s.d.call(p.pack.file.Sync); err != nil {
 			return s.d.fail(err)
 		}
 		p.synced = true
@@ -173,11 +176,15 @@ func (p *preparation) zeros(s *supplier) error {
 		default:
 		}
 		n := min(uint64(len(block)), p.pack.size-p.written)
-		if _, err := p.pack.file.WriteAt(block[:n], int64(p.written)); err != nil {
+		err := s.d.call(func() error {
+			_, err := p.pack.file.WriteAt(block[:n], int64(p.written))
+			return err
+		})
+		if err != nil {
 			return s.d.wrote(err)
 		}
 		if (p.written+n)/fillStep != p.written/fillStep {
-			if err := p.pack.file.SyncData(); err != nil {
+			if err := s.d.call(p.pack.file.SyncData); err != nil {
 				return s.d.fail(err)
 			}
 		}

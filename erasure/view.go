@@ -80,7 +80,7 @@ func (s *Store) ref(sh *event.Shard) shardRef {
 // read fills p from the shard's pack, at an offset from the shard's header.
 func (r *shardRef) read(ctx context.Context, at uint64, p []byte) error {
 	if r.held != nil {
-		return r.local.packs.readAgain(r.held, r.place.Offset+at, p)
+		return r.local.readHeld(ctx, r.held, r.place.Offset+at, p)
 	}
 	return r.target.ReadAt(ctx, r.place.Pack, r.place.Offset+at, p)
 }
