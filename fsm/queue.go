@@ -78,6 +78,21 @@ func (v *View) Packs(disk uint32) ([]PackEntry, error) {
 	return out, err
 }
 
+// ReleasedPacks returns packs of a disk that are released and that an incarnation
+// below the given one made, at most max of them.
+func (v *View) ReleasedPacks(disk uint32, incarnation uint64, max int) ([]*event.PackID, error) {
+	var out []*event.PackID
+	lower, upper := packKey(disk, nil), packKey(disk, &event.PackID{Incarnation: incarnation})
+	err := v.scan(lower, upper, func(k, b []byte) (bool, error) {
+		p, _, err := decodeRow[Pack](k, b)
+		if p.GetReleased() {
+			out = append(out, &event.PackID{Incarnation: binary.BigEndian.Uint64(k[5:]), Counter: binary.BigEndian.Uint64(k[13:])})
+		}
+		return len(out) < max, err
+	})
+	return out, err
+}
+
 // Pack returns what is live in a pack; nil if no shard was ever named in it.
 func (v *View) Pack(disk uint32, id *event.PackID) (*Pack, error) {
 	return read[Pack](v, packKey(disk, id))

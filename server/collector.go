@@ -7,23 +7,19 @@ import (
 	"ironman/wal/event"
 )
 
-// The collector turns what may go into events, and unlinks what events released.
-// It infers nothing: every deletion is named by a committed event first.
+// The collector turns what may go into events. It infers nothing: every deletion is
+// named by a committed event first. What has to wait for a disk or for a reader is
+// done elsewhere (packCollector), so that nothing else waits with it.
 const (
 	collectEvery    = time.Second
 	collectBatch    = 1000
-	packsEvery      = 30 * time.Second
 	segmentsPerStep = 1000
-	// A sealed pack may hold shards whose event is still on its way: one is
-	// proposed for release only this long after it was first seen without live shards.
-	packGrace = 15 * time.Minute
 )
 
+// collect releases what no row refers to any more, until ctx ends.
 func (n *Node) collect(ctx context.Context) {
 	tick := time.NewTicker(collectEvery)
 	defer tick.Stop()
-	seen := make(map[packRef]time.Time)
-	var packsAt time.Time
 	for {
 		select {
 		case <-ctx.Done():
@@ -36,12 +32,6 @@ func (n *Node) collect(ctx context.Context) {
 		}
 		if err := n.trimHistory(ctx); err != nil {
 			n.opts.Logger.Warn("collector: trimming history", "err", err)
-		}
-		if now := n.opts.Now(); now.Sub(packsAt) >= packsEvery {
-			packsAt = now
-			if err := n.releasePacks(ctx, seen); err != nil {
-				n.opts.Logger.Warn("collector: releasing packs", "err", err)
-			}
 		}
 	}
 }
@@ -127,77 +117,4 @@ func (n *Node) trimHistory(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-type packRef struct {
-	disk                 uint32
-	incarnation, counter uint64
-}
-
-// releasePacks proposes sealed packs that hold nothing live and unlinks those that
-// an event released.
-func (n *Node) releasePacks(ctx context.Context, seen map[packRef]time.Time) error {
-	for _, d := range n.blobs.Disks() {
-		if d.Failure != nil {
-			continue
-		}
-		disk := d.Identity.Number
-		empty, err := n.emptyPacks(disk, seen)
-		if err != nil {
-			return err
-		}
-		if len(empty) == 0 {
-			continue
-		}
-		a, err := n.proposeSystem(ctx, event.NewDraft(nil, &event.Statement_PacksReleased{PacksReleased: &event.PacksReleased{Disk: disk, Packs: empty}}))
-		if err != nil {
-			return err
-		}
-		var released []*event.PackID
-		for i, sub := range a.Outcome.Subs {
-			if sub.Refusal == event.Refusal_REFUSAL_NONE {
-				released = append(released, empty[i])
-			}
-		}
-		if err := n.blobs.Unlink(ctx, disk, released...); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// emptyPacks are the sealed packs of a disk that have had no live shard for the grace.
-func (n *Node) emptyPacks(disk uint32, seen map[packRef]time.Time) ([]*event.PackID, error) {
-	packs, err := n.blobs.Packs(disk)
-	if err != nil {
-		return nil, err
-	}
-	v, err := n.machine.View()
-	if err != nil {
-		return nil, err
-	}
-	defer v.Close()
-	now := n.opts.Now()
-	var empty []*event.PackID
-	for _, p := range packs {
-		ref := packRef{disk, p.Pack.Incarnation, p.Pack.Counter}
-		row, err := v.Pack(disk, p.Pack.ID())
-		if err != nil {
-			return nil, err
-		}
-		if !p.Sealed || row.GetLiveShards() > 0 {
-			delete(seen, ref)
-			continue
-		}
-		first, ok := seen[ref]
-		if !ok {
-			seen[ref] = now
-			continue
-		}
-		if now.Sub(first) >= packGrace && len(empty) < collectBatch {
-			empty = append(empty, p.Pack.ID())
-			delete(seen, ref)
-		}
-	}
-	return empty, nil
 }

@@ -72,6 +72,10 @@ func (n *Node) open(ctx context.Context) error {
 	run, cancel := context.WithCancel(context.Background())
 	n.stop = cancel
 	n.done.Go(func() { n.collect(run) })
+	for _, d := range n.blobs.Disks() {
+		c := newPackCollector(n, d.Identity.Number)
+		n.done.Go(func() { c.run(run) })
+	}
 	n.serve()
 	return nil
 }
