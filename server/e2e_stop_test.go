@@ -12,11 +12,13 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"ironman/s3api/sig"
 )
@@ -300,4 +302,45 @@ func TestTerminateInTime(t *testing.T) {
 	p.start()
 	p.client().refused(t, 404, "NoSuchKey", "GET", "/stop/never", nil)
 	p.stop()
+}
+
+// TestCloseOfHangingDisk: a disk that hangs does not keep a node from ending.
+func TestCloseOfHangingDisk(t *testing.T) {
+	t.Parallel()
+	var hang, hangs atomic.Bool
+	release := make(chan struct{})
+	p := openInProcess(t, errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if hang.Load() && op.Kind == errorfs.OpFileWriteAt && strings.Contains(op.Path, "disk3/packs") {
+			hangs.Store(true)
+			<-release
+		}
+		return nil
+	})), "/hanging")
+	c := p.client()
+	c.must(t, 200, "PUT", "/hanging", nil)
+	c.must(t, 200, "PUT", "/hanging/warm", content(1, 200_000))
+	hang.Store(true)
+	put := make(chan struct{})
+	go func() {
+		defer close(put)
+		_, _ = c.try("PUT", "/hanging/object", content(1, 200_000)) // its connection is cut
+	}()
+	for !hangs.Load() {
+		time.Sleep(time.Millisecond)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- p.node.Close(ctx) }()
+	select {
+	case err := <-ended:
+		if err == nil || !strings.Contains(err.Error(), "hang") {
+			t.Errorf("Close: %v", err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("Close waits for the disk")
+	}
+	close(release)
+	<-put
+	p.closed = true
 }

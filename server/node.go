@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"ironman/erasure"
 	"ironman/fsm"
@@ -128,9 +129,29 @@ func (n *Node) Credentials() (accessKey, secretKey string) {
 // Snapshot takes a snapshot of the state now and truncates the log by it.
 func (n *Node) Snapshot() error { return n.log.Snapshot() }
 
+// closeGrace is how long closing may take after requests have finished or were cut off.
+const closeGrace = 5 * time.Second
+
 // Close finishes requests (until ctx ends) and closes everything. What was
-// acknowledged is durable without it.
+// acknowledged is durable without it. Where a disk hangs it does not wait for it for
+// ever: it fails, and what hangs stays.
 func (n *Node) Close(ctx context.Context) error {
+	closed := make(chan error, 1)
+	go func() { closed <- n.close(ctx) }()
+	select {
+	case err := <-closed:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-closed:
+		return err
+	case <-time.After(closeGrace):
+		return errors.New("server: not everything could be closed in time: a disk may hang")
+	}
+}
+
+func (n *Node) close(ctx context.Context) error {
 	var errs []error
 	for _, s := range n.servers {
 		if err := s.Shutdown(ctx); err != nil {
