@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -26,6 +28,9 @@ type Options struct {
 	// nodes of a cluster must agree on it, and it never changes: Open refuses a
 	// state that was made with another.
 	Window uint64
+	// StallLimit is how long a single write to the disk may take before the node
+	// stops; 10 s if 0.
+	StallLimit time.Duration
 	// FlushEvery is the number of events after which Pebble is flushed, so that a
 	// restart replays little; 20,000 if 0.
 	FlushEvery int
@@ -39,8 +44,9 @@ const DefaultWindow = 1 << 16
 // Machine is the replicated state of one node. Apply is called by one goroutine;
 // all else is safe for concurrent use.
 type Machine struct {
-	db   *pebble.DB
-	opts Options
+	db     *pebble.DB
+	opts   Options
+	health io.Closer // of the watch over the disk
 
 	// Owned by the goroutine of Apply.
 	digest    StateDigest
@@ -65,6 +71,9 @@ func Open(o Options) (*Machine, error) {
 	if o.FlushEvery == 0 {
 		o.FlushEvery = 20000
 	}
+	if o.StallLimit == 0 {
+		o.StallLimit = 10 * time.Second
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -74,11 +83,11 @@ func Open(o Options) (*Machine, error) {
 	m := &Machine{opts: o, window: newWindow(o.Window), changed: make(chan struct{}), hot: hotRows{rows: make(map[string]*hotRow)}}
 	db, err := pebble.Open(o.Dir, m.pebbleOptions())
 	if err != nil {
-		return nil, fmt.Errorf("fsm: open %s: %w", o.Dir, err)
+		return nil, errors.Join(fmt.Errorf("fsm: open %s: %w", o.Dir, err), m.health.Close())
 	}
 	m.db = db
 	if err := m.load(); err != nil {
-		return nil, errors.Join(err, db.Close())
+		return nil, errors.Join(err, m.Close())
 	}
 	return m, nil
 }
@@ -100,7 +109,7 @@ func (m *Machine) load() error {
 
 // Close releases the database. Nothing is flushed: what was not durable is
 // applied again from the log.
-func (m *Machine) Close() error { return m.db.Close() }
+func (m *Machine) Close() error { return errors.Join(m.db.Close(), m.health.Close()) }
 
 // Applied is a moment of the state: everything before Next is applied.
 type Applied struct {

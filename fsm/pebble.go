@@ -7,6 +7,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 // formatVersion is Pebble's on-disk format. It is a one-way ratchet: raised only
@@ -48,6 +49,11 @@ func (m *Machine) pebbleOptions() *pebble.Options {
 	if m.opts.Tune != nil {
 		m.opts.Tune(o)
 	}
+	// Pebble watches its disk only where it chose the file system itself. While a
+	// flush hangs, Apply would wait for it for ever, and with it every request.
+	o.FS, m.health = vfs.WithDiskHealthChecks(o.FS, m.opts.StallLimit, nil, func(i vfs.DiskSlowInfo) {
+		m.fatal(fmt.Errorf("the disk hangs: %s of %s has not come back for %v", i.OpType, i.Path, i.Duration))
+	})
 	return o
 }
 

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/hashicorp/raft"
@@ -30,10 +31,14 @@ func stableFormat() segment.SlotFormat {
 // errNotFound is what raft takes for a key that was never set: it compares the text.
 var errNotFound = errors.New("not found")
 
+// stableStall is how long a write may take.
+const stableStall = 10 * time.Second
+
 // stableStore keeps raft's term and vote. A write that fails is fatal: a vote that
 // may be forgotten must not be given. Safe for concurrent use.
 type stableStore struct {
 	fatal func(error) // never returns
+	stall time.Duration
 
 	mu     sync.Mutex
 	slots  *segment.Slots
@@ -48,7 +53,7 @@ var _ raft.StableStore = (*stableStore)(nil)
 // segment.ErrCorrupt, segment.ErrNewer, or that of the disk; then nothing was
 // changed.
 func openStable(f vfs.FS, path string, fatal func(error)) (*stableStore, error) {
-	s := &stableStore{fatal: fatal, values: make(map[string][]byte)}
+	s := &stableStore{fatal: fatal, stall: stableStall, values: make(map[string][]byte)}
 	slots, document, err := segment.OpenSlots(f, path, stableFormat())
 	if errors.Is(err, fs.ErrNotExist) {
 		if s.slots, err = segment.CreateSlots(f, path, stableFormat(), nil); err != nil {
@@ -119,7 +124,14 @@ func (s *stableStore) Set(key, value []byte) error {
 	}
 	values := maps.Clone(s.values)
 	values[string(key)] = slices.Clone(value)
-	if err := s.slots.Write(encodeStable(values)); err != nil {
+	// Raft waits for this on its main goroutine, and while it does nothing else
+	// would tell that the disk hangs.
+	watchdog := time.AfterFunc(s.stall, func() {
+		s.fatal(fmt.Errorf("wal: term and vote: a write has not come back for %v: the disk hangs", s.stall))
+	})
+	err := s.slots.Write(encodeStable(values))
+	watchdog.Stop()
+	if err != nil {
 		if !errors.Is(err, segment.ErrTooLarge) {
 			s.fatal(fmt.Errorf("wal: term and vote: %w", err))
 		}

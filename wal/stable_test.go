@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
@@ -236,4 +239,36 @@ func TestRaftTakesTheStores(t *testing.T) {
 		t.Fatal("the state is lost")
 	}
 	r.expect(1, 1)
+}
+
+// TestStableHangs: a vote that cannot be written in time ends the node.
+func TestStableHangs(t *testing.T) {
+	var hang atomic.Bool
+	release, said := make(chan struct{}), make(chan error, 1)
+	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if hang.Load() && op.Kind == errorfs.OpFileSyncData {
+			<-release
+		}
+		return nil
+	}))
+	s, err := openStable(fs, "stable", func(err error) { said <- err; runtime.Goexit() })
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.stall = 10 * time.Millisecond
+	hang.Store(true)
+	voted := make(chan error, 1)
+	go func() { voted <- s.SetUint64([]byte("CurrentTerm"), 7) }()
+	select {
+	case err := <-said:
+		if !strings.Contains(err.Error(), "the disk hangs") {
+			t.Errorf("it says %v", err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("nobody noticed")
+	}
+	close(release)
+	if err := errors.Join(<-voted, s.Close()); err != nil {
+		t.Error(err)
+	}
 }
