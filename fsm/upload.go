@@ -83,7 +83,7 @@ func (t *tx) uploadCompleted(p *event.Parsed, b *event.UploadCompleted) *event.O
 	if r := condition(b.Condition, old); r != event.Refusal_REFUSAL_NONE {
 		return refuse(r)
 	}
-	body, spare, ok := choose(t.parts(u.Upload), b.Parts)
+	body, ok := t.choose(u.Upload, b.Parts)
 	if !ok {
 		return refuse(event.Refusal_REFUSAL_INVALID_PART)
 	}
@@ -100,9 +100,6 @@ func (t *tx) uploadCompleted(p *event.Parsed, b *event.UploadCompleted) *event.O
 		o.Encryption.Keys = body.keys
 	}
 	t.assemble(o, body.segments, body.parts)
-	for _, part := range spare {
-		t.unrefPart(part)
-	}
 	t.dropUpload(b.Bucket, uk, u)
 	t.putObject(b.Bucket, k, old, from, o)
 	return made(o)
@@ -123,36 +120,34 @@ func (c *completed) add(p *Part) {
 	c.size += p.Size
 }
 
-// choose puts the chosen parts together; spare are the stored ones that are not
-// among them. Both lists ascend. It is false if a chosen part is not stored, or
-// is another than the proposer saw.
-func choose(stored []*Part, chosen []*event.CompletedPart) (body completed, spare []*Part, ok bool) {
-	for _, p := range stored {
+// choose puts the chosen parts together and gives up those that are stored beside
+// them. It is false if a chosen part is not stored, or is another than the proposer
+// saw; the event is to be refused then. Of those given up one is in memory at a time.
+func (t *tx) choose(upload *event.Version, chosen []*event.CompletedPart) (body completed, ok bool) {
+	ok = true
+	t.eachPart(upload, func(p *Part) bool {
 		if len(chosen) == 0 || chosen[0].Number != p.Number {
-			spare = append(spare, p)
-			continue
+			t.unrefPart(p)
+			return true
 		}
-		if chosen[0].Seq != p.Seq {
-			return completed{}, nil, false
+		if ok = chosen[0].Seq == p.Seq; ok {
+			body.add(p)
+			chosen = chosen[1:]
 		}
-		body.add(p)
-		chosen = chosen[1:]
-	}
-	return body, spare, len(chosen) == 0 && len(body.parts) > 0
+		return ok
+	})
+	return body, ok && len(chosen) == 0 && len(body.parts) > 0
 }
 
-// parts reads the parts of an upload, ascending.
-func (t *tx) parts(upload *event.Version) []*Part {
-	var parts []*Part
+// eachPart calls f for the parts of an upload, ascending, until it says stop.
+func (t *tx) eachPart(upload *event.Version, f func(*Part) bool) {
 	t.scan(appendVersion([]byte{byte(tablePart)}, upload), func(k, v []byte) bool {
 		p, _, err := decodeRow[Part](k, v)
 		if err != nil {
 			t.m.fatal(err)
 		}
-		parts = append(parts, p)
-		return true
+		return f(p)
 	})
-	return parts
 }
 
 // dropUpload removes the rows of an upload and its parts.
@@ -169,9 +164,10 @@ func (t *tx) uploadAborted(p *event.Parsed, b *event.UploadAborted) *event.Outco
 	if u == nil {
 		return refuse(event.Refusal_REFUSAL_NO_SUCH_UPLOAD)
 	}
-	for _, part := range t.parts(u.Upload) {
-		t.unrefPart(part)
-	}
+	t.eachPart(u.Upload, func(p *Part) bool {
+		t.unrefPart(p)
+		return true
+	})
 	t.dropUpload(b.Bucket, uk, u)
 	return accept()
 }

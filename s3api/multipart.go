@@ -146,6 +146,10 @@ func (s *Server) uploadPartCopy(ctx context.Context, r *Request) (*Response, err
 	if err != nil {
 		return nil, err
 	}
+	copied, err := copiedSegments(segments, rng)
+	if err != nil {
+		return nil, err
+	}
 	read := &received{size: rng.length, etag: copiedTag(src.object, rng)}
 	if u.ChecksumAlgorithm != noChecksum {
 		if read, err = s.digestRange(ctx, r, segments, rng, u.ChecksumAlgorithm); err != nil {
@@ -154,7 +158,7 @@ func (s *Server) uploadPartCopy(ctx context.Context, r *Request) (*Response, err
 	}
 	r.closeView()
 	d := event.NewDraft(nil, &event.Statement_PartPut{PartPut: &event.PartPut{
-		Bucket: r.bucket.Bucket, Upload: u.Upload, Number: number, Source: src.pin(), Segments: cutSegments(segments, rng),
+		Bucket: r.bucket.Bucket, Upload: u.Upload, Number: number, Source: src.pin(), Segments: copied,
 		Size: uint64(rng.length), Etag: read.etag, Checksum: read.checksum,
 	}}).AddText(event.ItemKind_ITEM_KIND_KEY, 0, r.Key).AddText(event.ItemKind_ITEM_KIND_SOURCE_KEY, 0, src.key)
 	o, err := s.propose(ctx, r, d)
@@ -186,26 +190,6 @@ func (r *Request) copyRange(size int64) (byteRange, error) {
 		return byteRange{}, s3err.Newf("InvalidRange", "Range specified is not valid for source object of size: %d", size)
 	}
 	return byteRange{from, to - from + 1}, nil
-}
-
-// cutSegments takes a range out of a body.
-func cutSegments(segments []*event.Segment, rng byteRange) []*event.Segment {
-	var out []*event.Segment
-	skip, left := rng.offset, rng.length
-	for _, s := range segments {
-		n := int64(s.Length)
-		if skip >= n {
-			skip -= n
-			continue
-		}
-		take := min(n-skip, left)
-		if take == 0 {
-			break
-		}
-		out = append(out, &event.Segment{Blob: s.Blob, Offset: s.Offset + uint64(skip), Length: uint64(take)})
-		skip, left = 0, left-take
-	}
-	return out
 }
 
 // copiedTag is the entity tag of a range that is copied by reference: the
@@ -300,7 +284,7 @@ func (r *Request) assemble(u *fsm.Upload, doc *s3xml.CompleteMultipartUpload) (*
 	}
 	done := &event.UploadCompleted{Bucket: r.bucket.Bucket, Upload: u.Upload}
 	sum := &completion{upload: u}
-	last := 0
+	last, segments := 0, 0
 	for i, p := range doc.Parts {
 		if p.PartNumber <= last {
 			return nil, s3err.New("InvalidPartOrder").With("UploadId", u.Upload.ID())
@@ -322,6 +306,9 @@ func (r *Request) assemble(u *fsm.Upload, doc *s3xml.CompleteMultipartUpload) (*
 		}
 		if err := sum.add(part, &p); err != nil {
 			return nil, err
+		}
+		if segments += len(part.Segments); segments > maxObjectSegments {
+			return nil, s3err.Newf("InvalidRequest", "The parts are made of more than %d pieces of other uploads.", maxObjectSegments)
 		}
 		done.Size += part.Size
 		done.Parts = append(done.Parts, &event.CompletedPart{Number: part.Number, Seq: part.Seq})
