@@ -8,6 +8,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"ironman/wal/event"
+	"ironman/wal/merkle"
 )
 
 // Leaf is an envelope on its way to the ledger.
@@ -63,8 +64,40 @@ func (m *Machine) Leaves(from uint64, max int) ([]Leaf, error) {
 	return leaves, errors.Join(it.Error(), it.Close())
 }
 
+// LedgerEdge returns the right edge of the ledger's tree, and the sequence of the
+// first leaf that is queued (the tree's size if none is), both of one moment.
+func (m *Machine) LedgerEdge() (edge *merkle.Frontier, queued uint64, err error) {
+	s := m.db.NewSnapshot()
+	defer func() { err = errors.Join(err, s.Close()) }()
+	b, closer, err := s.Get(key(tableMeta))
+	if errors.Is(err, pebble.ErrNotFound) {
+		return merkle.New(), 0, nil
+	}
+	if err != nil {
+		return nil, 0, fmt.Errorf("fsm: %w", err)
+	}
+	meta, _, err := decodeRow[Meta](key(tableMeta), b)
+	if err := errors.Join(err, closer.Close()); err != nil {
+		return nil, 0, err
+	}
+	if edge, err = merkle.Unmarshal(meta.Frontier); err != nil {
+		return nil, 0, fmt.Errorf("fsm: frontier: %w", err)
+	}
+	it, err := s.NewIter(&pebble.IterOptions{LowerBound: key(tableLeaf), UpperBound: after(key(tableLeaf))})
+	if err != nil {
+		return nil, 0, fmt.Errorf("fsm: %w", err)
+	}
+	queued = edge.Size()
+	if it.First() {
+		var l Leaf
+		l, err = decodeLeaf(it.Key(), it.Value())
+		queued = l.Seq
+	}
+	return edge, queued, errors.Join(err, it.Error(), it.Close())
+}
+
 // DropLeaves forgets the queued leaves below seq: they are in the ledger. A crash
-// may bring them back; they are then compared and dropped again.
+// may bring them back; they are then dropped again.
 func (m *Machine) DropLeaves(seq uint64) error {
 	return m.db.DeleteRange(key(tableLeaf), key(tableLeaf, seq), pebble.NoSync)
 }

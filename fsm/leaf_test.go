@@ -9,6 +9,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"ironman/wal/event"
+	"ironman/wal/merkle"
 )
 
 // checkLeaves holds leaves to the log: dense, in order of time, each naming its
@@ -117,6 +118,68 @@ func TestLeaves(t *testing.T) {
 	m.Apply([]Entry{{Index: before.Index + 1, Term: 1, Data: []byte{1}}})
 	if n := count(next, 10); n != 1 {
 		t.Errorf("%d leaves after all had been dropped and one event came", n)
+	}
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestLedgerEdge: the edge and the queue are of one moment, whatever is applied
+// meanwhile, and make the tree of all leaves.
+func TestLedgerEdge(t *testing.T) {
+	w, _ := recordedLog(t, 17, 100)
+	m := memory(t, Options{Window: 150})
+	edge, queued, err := m.LedgerEdge()
+	if err != nil || edge.Size() != 0 || queued != 0 {
+		t.Fatalf("of nothing: %d leaves, queued from %d, %v", edge.Size(), queued, err)
+	}
+	applied := make(chan struct{})
+	go func() {
+		defer close(applied)
+		w.feed(t, m, 0, len(w.log), rand.New(rand.NewPCG(1, 2)))
+	}()
+	below := merkle.New() // of the leaves that are dropped
+	check := func() {
+		edge, queued, err := m.LedgerEdge()
+		if err != nil {
+			t.Fatal(err)
+		}
+		leaves, err := m.Leaves(queued, 1<<20)
+		if err != nil || queued != below.Size() || queued+uint64(len(leaves)) < edge.Size() {
+			t.Fatalf("queue of %d from %d, %d are dropped, %d are in the tree, %v", len(leaves), queued, below.Size(), edge.Size(), err)
+		}
+		whole := below.Clone()
+		for _, l := range leaves[:edge.Size()-queued] {
+			whole.Append(l.Envelope)
+		}
+		if *whole != *edge {
+			t.Fatal("the queue does not make the tree")
+		}
+		for _, l := range leaves[:(edge.Size()-queued)/2] {
+			below.Append(l.Envelope)
+		}
+		if err := m.DropLeaves(below.Size()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for running := true; running; check() {
+		select {
+		case <-applied:
+			running = false
+		default:
+		}
+	}
+	next := m.Applied().Next
+	if err := m.DropLeaves(next); err != nil {
+		t.Fatal(err)
+	}
+	want, err := m.Frontier()
+	if err != nil {
+		t.Fatal(err)
+	}
+	edge, queued, err = m.LedgerEdge()
+	if err != nil || *edge != *want || edge.Size() != next || queued != next {
+		t.Fatalf("of an empty queue: %d leaves, queued from %d, %v", edge.Size(), queued, err)
 	}
 	if err := m.Close(); err != nil {
 		t.Fatal(err)

@@ -12,4 +12,6 @@
 //   - A failed write or fsync of the log stops the node; it is never retried and
 //     never handed to raft, which would go on with a wrong idea of the log.
 //   - A segment file stays until its entries are in the ledger, whatever raft truncates.
+//   - What comes from another node's ledger is archived only after this node's own
+//     state has confirmed it.
 package wal

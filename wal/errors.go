@@ -14,6 +14,11 @@ var (
 	ErrUnknown = errors.New("the outcome of the proposal is unknown")
 	// ErrNoLeader: no linearizable point can be had here now.
 	ErrNoLeader = errors.New("no leader is known")
+	// ErrOverloaded comes with ErrNotDone: more proposals wait than a node holds.
+	ErrOverloaded = errors.New("too many proposals wait")
+	// ErrRefused: it was not done, and trying again does not help. It comes with
+	// ErrNotDone where that is asked for.
+	ErrRefused = errors.New("the request was refused")
 	// ErrClosed: the log is closing.
 	ErrClosed = errors.New("the log is closed")
 )

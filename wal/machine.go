@@ -2,12 +2,11 @@ package wal
 
 import (
 	"context"
-	"errors"
-	"io"
 
 	"github.com/hashicorp/raft"
 
 	"ironman/wal/event"
+	"ironman/wal/merkle"
 )
 
 // Committed is an entry that a majority holds.
@@ -47,13 +46,16 @@ type Machine interface {
 	Leaves(from uint64, max int) ([]Leaf, error)
 	// DropLeaves forgets the leaves below seq: they are in the ledger.
 	DropLeaves(seq uint64) error
+	// LedgerEdge returns the right edge of the tree of all leaves, and the sequence
+	// of the first one that is queued (the tree's size if none is), both of one moment.
+	LedgerEdge() (edge *merkle.Frontier, queued uint64, err error)
 }
 
 // raftMachine is the Machine as raft wants it.
 type raftMachine struct {
 	machine   Machine
 	snapshots *snapshotStore
-	fatal     func(error)
+	restart   func(reason string) // never returns
 }
 
 var _ raft.BatchingFSM = (*raftMachine)(nil)
@@ -81,10 +83,4 @@ func (f *raftMachine) ApplyBatch(logs []*raft.Log) []any {
 // Snapshot links the state away while nothing is applied.
 func (f *raftMachine) Snapshot() (raft.FSMSnapshot, error) {
 	return f.snapshots.stage(f.machine)
-}
-
-// Restore would replace the state by a snapshot of another node: a single node
-// has none. raft keeps its own state when it fails.
-func (f *raftMachine) Restore(r io.ReadCloser) error {
-	return errors.Join(errors.New("wal: this node has no peers to take a snapshot from"), r.Close())
 }

@@ -14,7 +14,6 @@ import (
 	"github.com/hashicorp/raft"
 	"golang.org/x/mod/sumdb/note"
 
-	"ironman/wal/event"
 	"ironman/wal/ledger"
 	"ironman/wal/segment"
 )
@@ -28,42 +27,69 @@ type Options struct {
 	Machine Machine
 	// Peers carries connections to other nodes; NoPeers() for a single node.
 	Peers StreamLayer
+	// Ask has the node called id Answer a request. An error that is ErrNotDone says
+	// that the request was surely not delivered. It ends with ctx.
+	Ask func(ctx context.Context, id string, request []byte) ([]byte, error)
 	// Now stamps entries.
 	Now func() time.Time
+	// MayLead tells why this node's clock must not be trusted: then the node neither
+	// leads nor stamps. Called for every stamp; nil: it may always.
+	MayLead func() error
 	// Fatal stops the node; it never returns.
 	Fatal func(error)
-	Log   *slog.Logger
+	// Restart ends the process, which is to begin anew at once; it never returns.
+	// Fatal if nil.
+	Restart func(reason string)
+	// VerifyState reads all of the state machine's files in a directory and tells
+	// which entry was applied last. nil: no snapshots are exchanged with other nodes.
+	VerifyState func(dir string) (index uint64, err error)
+	// Identity tells the logs of clusters apart, in snapshots; nil: it is empty.
+	Identity func() []byte
+	Log      *slog.Logger
 	// Bootstrap makes this node the only voter of a new cluster if it has no log yet.
 	Bootstrap bool
 	// SegmentBytes of a log file; 64 MiB if 0.
 	SegmentBytes int64
 	// SnapshotEntries is the number of entries between snapshots; 20,000 if 0.
 	SnapshotEntries uint64
-	// Origin and Signer of the ledger's checkpoints. They may be set later, by
-	// OpenLedger, since genesis decides them.
-	Election time.Duration // heartbeat, election and lease timeout; 100 ms if 0 (a single voter)
+	// Election is the heartbeat, election and lease timeout, 1 s if 0: above the
+	// usual stall of an fsync, since heartbeats wait behind those. A node that is the
+	// only voter does not wait for it.
+	Election time.Duration
+	// StallLimit is how long a write of the log may take, and how long nothing may
+	// move in a cluster whose new leader cannot commit; 10 s if 0.
+	StallLimit time.Duration
 }
 
 // Node is one node of the replicated log.
 type Node struct {
 	opts      Options
 	log       *segment.Log
+	logs      *logStore // the same for raft
 	raft      *raft.Raft
 	stable    *stableStore
-	transport transport
+	transport *transport
 	snapshots *snapshotStore
 
-	// floor is the index of the barrier of the term in which this node leads;
-	// above it the log holds only entries that the machine sees. 0: not leading, or
-	// not everything of older terms is applied yet.
-	floor   atomic.Uint64
-	settled chan struct{} // closed and replaced under mu when floor changes
-	mu      sync.Mutex
-	verify  verifier
+	leads   atomic.Pointer[leadership] // of the newest term that was settled; see leadership
+	changed *signal                    // this node's leadership, or the leader that it knows
 
-	archive *ledger.Archive
-	stop    context.CancelFunc
-	done    sync.WaitGroup
+	inflight   *inflight
+	confirming rounds // of confirm
+	asking     rounds // of askPoint
+	hints      *hints
+
+	changing   chan struct{} // held by the change of the configuration under way
+	configured atomic.Uint64 // index of the entry of the newest applied configuration
+
+	live    context.Context // ends when Close gives up what waits; see stop
+	closing chan struct{}   // closed when Close begins
+	closed  sync.Once
+
+	archiver    atomic.Pointer[archiver] // nil until OpenLedger
+	ledgerPeers ledgerPeers              // whom its back-fill asks
+	stop        context.CancelFunc
+	done        sync.WaitGroup
 }
 
 // Open recovers the log and starts Raft. The order of its steps is the order in
@@ -72,19 +98,32 @@ func Open(o Options) (*Node, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
 	}
-	n := &Node{opts: o, settled: make(chan struct{})}
+	n := newNode(o)
 	if err := n.open(); err != nil {
+		n.stop()
 		return nil, errors.Join(err, n.closeStores())
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	n.stop = cancel
-	n.done.Go(func() { n.watchLeadership(ctx) })
-	n.done.Go(func() { n.takeSnapshots(ctx) })
+	for _, run := range []func(context.Context){
+		n.watchLeader, n.watchLeadership, n.watchFence, n.followHints, n.electAlone, n.takeSnapshots,
+	} {
+		n.done.Go(func() { run(n.live) })
+	}
 	return n, nil
 }
 
+func newNode(o Options) *Node {
+	n := &Node{
+		opts: o, changed: newSignal(), inflight: newInflight(), hints: newHints(),
+		changing: make(chan struct{}, 1), closing: make(chan struct{}),
+	}
+	n.live, n.stop = context.WithCancel(context.Background())
+	n.confirming = rounds{run: n.confirm, begin: n.done.Go, live: n.live}
+	n.asking = rounds{run: n.askPoint, begin: n.done.Go, live: n.live}
+	return n
+}
+
 func (o *Options) complete() error {
-	if o.FS == nil || o.Machine == nil || o.Fatal == nil || o.Now == nil || o.Peers == nil || o.ID == "" {
+	if o.FS == nil || o.Machine == nil || o.Fatal == nil || o.Now == nil || o.Peers == nil || !validID(o.ID) {
 		return errors.New("wal: incomplete options")
 	}
 	if o.Log == nil {
@@ -94,69 +133,64 @@ func (o *Options) complete() error {
 		o.SnapshotEntries = 20000
 	}
 	if o.Election == 0 {
-		o.Election = 100 * time.Millisecond
+		o.Election = time.Second
+	}
+	if o.StallLimit == 0 {
+		o.StallLimit = 10 * time.Second
+	}
+	if o.Ask == nil {
+		o.Ask = func(context.Context, string, []byte) ([]byte, error) {
+			return nil, fmt.Errorf("%w: this node has no peers", ErrNotDone)
+		}
+	}
+	if o.MayLead == nil {
+		o.MayLead = func() error { return nil }
+	}
+	if o.Restart == nil {
+		o.Restart = func(reason string) { o.Fatal(errors.New("wal: " + reason)) }
 	}
 	return nil
 }
 
 func (n *Node) open() error {
+	if err := n.openStores(); err != nil {
+		return err
+	}
+	return n.startRaft(n.logs, n.stable)
+}
+
+func (n *Node) openStores() error {
 	o := &n.opts
-	if err := o.FS.MkdirAll(o.Dir, 0o700); err != nil {
+	if err := makeDir(o.FS, o.Dir); err != nil {
 		return fmt.Errorf("wal: %w", err)
 	}
 	var err error
-	if n.snapshots, err = openSnapshots(o.FS, o.FS.PathJoin(o.Dir, "snapshots"), o.Log); err != nil {
+	if n.snapshots, err = openSnapshots(o.FS, o.FS.PathJoin(o.Dir, "snapshots"), o.Log, o.Fatal); err != nil {
 		return err
 	}
-	snapshot := n.snapshots.newest()
-	applied := o.Machine.AppliedIndex()
-	if applied < snapshot.Index {
-		return fmt.Errorf("wal: the state stands at entry %d, before the newest snapshot at %d: refusing to start", applied, snapshot.Index)
+	if err := n.openLog(); err != nil {
+		return err
 	}
-	n.log, err = segment.Open(segment.Options{
-		FS: o.FS, Dir: o.FS.PathJoin(o.Dir, "log"), SegmentBytes: o.SegmentBytes, Fatal: o.Fatal,
-		Required: max(applied, snapshot.Index),
-	})
-	if err != nil {
-		return fmt.Errorf("wal: %w", err)
-	}
-	if first := n.log.First(); first > snapshot.Index+1 {
-		return fmt.Errorf("wal: the log begins at entry %d, but the newest snapshot ends at %d: refusing to start", first, snapshot.Index)
-	}
-	logs := newLogStore(n.log, o.Machine.AppliedIndex, o.Fatal)
-	logs.SetSnapshot(snapshot.Index, snapshot.Term)
-	n.snapshots.published = logs.SetSnapshot
 	path := o.FS.PathJoin(o.Dir, "stable")
-	if _, err := o.FS.Stat(path); errors.Is(err, fs.ErrNotExist) && (n.log.Last() > 0 || snapshot.Index > 0) {
+	if _, err := o.FS.Stat(path); errors.Is(err, fs.ErrNotExist) && (n.log.Last() > 0 || n.snapshots.newest() != nil) {
 		// Before a new one is made, or the next start would take that for the old.
 		return errors.New("wal: there are entries, but term and vote are gone: refusing to start")
 	}
 	if n.stable, err = openStable(o.FS, path, o.Fatal); err != nil {
 		return fmt.Errorf("wal: %w", err)
 	}
-	return n.startRaft(logs, n.stable)
+	return n.finishInstall()
 }
 
-// startRaft begins Raft with what its known faults demand: no heartbeat fast
-// path, no pipelining (hashicorp/raft#612), no restore of committed logs, pre-vote.
+// startRaft begins Raft with what its known faults demand.
 func (n *Node) startRaft(logs raft.LogStore, stable raft.StableStore) error {
 	o := &n.opts
-	logger := raftLogger(o.Log)
-	n.transport = transport{raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: o.Peers, MaxPool: 3, Timeout: 10 * time.Second, MaxRPCsInFlight: 1, Logger: logger,
-	})}
-	c := raft.DefaultConfig()
-	c.LocalID = raft.ServerID(o.ID)
-	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = o.Election, o.Election, o.Election
-	c.CommitTimeout = min(c.CommitTimeout, o.Election/2)
-	c.MaxAppendEntries = 512
-	c.NoSnapshotRestoreOnStart = true
-	c.RestoreCommittedLogs = false
-	c.SnapshotInterval = 24 * time.Hour // takeSnapshots decides when
-	c.SnapshotThreshold = 1 << 62
-	c.TrailingLogs = o.SnapshotEntries
-	c.Logger = logger
-	c.NoLegacyTelemetry = true
+	c := raftConfig(o)
+	n.transport = newTransport(c.LocalID, o.Peers, c.Logger)
+	if err := checkMitigations(c, n.transport, logs); err != nil {
+		return err
+	}
+	n.fence()
 	if o.Bootstrap {
 		has, err := raft.HasExistingState(logs, stable, n.snapshots)
 		if err != nil {
@@ -170,12 +204,61 @@ func (n *Node) startRaft(logs raft.LogStore, stable raft.StableStore) error {
 			}
 		}
 	}
-	fsm := &raftMachine{machine: o.Machine, snapshots: n.snapshots, fatal: o.Fatal}
-	r, err := raft.NewRaft(c, fsm, logs, stable, n.snapshots, n.transport)
+	if s := n.snapshots.newest(); s != nil {
+		n.configured.Store(s.meta.configIndex)
+	}
+	fsm := &raftMachine{machine: o.Machine, snapshots: n.snapshots, restart: o.Restart}
+	r, err := raft.NewRaft(c, configWatch{fsm, &n.configured}, logs, stable, n.snapshots, n.transport)
 	if err != nil {
 		return fmt.Errorf("wal: %w", err)
 	}
 	n.raft = r
+	return nil
+}
+
+// raftConfig is raft's configuration. Not the defaults: a lease as long as the
+// timeouts, since heartbeats wait behind fsyncs; no restore of committed logs,
+// which loses configurations and can hang; a leader that was removed stays, without
+// a vote, until it is closed.
+func raftConfig(o *Options) *raft.Config {
+	c := raft.DefaultConfig()
+	c.LocalID = raft.ServerID(o.ID)
+	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = o.Election, o.Election, o.Election
+	c.CommitTimeout = min(c.CommitTimeout, o.Election/2)
+	c.MaxAppendEntries = 512
+	c.NoSnapshotRestoreOnStart = true
+	c.RestoreCommittedLogs = false
+	c.ShutdownOnRemove = false
+	c.SnapshotInterval = 24 * time.Hour // takeSnapshots decides when
+	c.SnapshotThreshold = 1 << 62
+	c.TrailingLogs = o.SnapshotEntries
+	c.Logger = raftLogger(o.Log)
+	c.NoLegacyTelemetry = true
+	return c
+}
+
+// checkMitigations refuses to start a raft that its known faults could reach.
+func checkMitigations(c *raft.Config, t raft.Transport, logs raft.LogStore) error {
+	_, queues := t.(*transport) // heartbeats, behind every other call
+	_, preVote := t.(raft.WithPreVote)
+	monotonic, ok := logs.(raft.MonotonicLogStore)
+	for _, m := range []struct {
+		holds bool
+		what  string
+	}{
+		{queues, "heartbeats have a path of their own"},
+		{preVote && !c.PreVoteDisabled, "there is no pre-vote"},
+		{ok && monotonic.IsMonotonic(), "the log may have gaps"},
+		{!c.RestoreCommittedLogs, "committed entries are restored before the start"},
+		{c.NoSnapshotRestoreOnStart, "the snapshot is restored at the start"},
+		{c.HeartbeatTimeout == c.ElectionTimeout && c.ElectionTimeout == c.LeaderLeaseTimeout, "heartbeat, election and lease differ"},
+		{!c.BatchApplyCh, "a proposal that timed out may still be taken"},
+		{!c.ShutdownOnRemove, "raft shuts itself down"},
+	} {
+		if !m.holds {
+			return fmt.Errorf("wal: refusing to start raft: %s", m.what)
+		}
+	}
 	return nil
 }
 
@@ -188,29 +271,22 @@ func (n *Node) OpenLedger(origin string, signer note.Signer, keys note.Verifiers
 	if err != nil {
 		return fmt.Errorf("wal: %w", err)
 	}
-	n.archive = a
-	ctx, cancel := context.WithCancel(context.Background())
-	stop := n.stop
-	n.stop = func() { stop(); cancel() }
-	n.done.Go(func() { n.archiveLeaves(ctx) })
+	if n.opts.Ask != nil && n.ledgerPeers.ask == nil {
+		n.ledgerPeers = ledgerPeers{list: n.askable, ask: n.askRecords}
+	}
+	archiver := n.newArchiver(a)
+	n.archiver.Store(archiver)
+	n.done.Go(func() { n.archiveLeaves(n.live, archiver) })
 	return nil
-}
-
-// Close stops Raft and closes the files. Everything acknowledged is durable already.
-func (n *Node) Close() error {
-	n.stop()
-	err := n.raft.Shutdown().Error()
-	n.done.Wait()
-	return errors.Join(err, n.closeStores())
 }
 
 func (n *Node) closeStores() error {
 	var errs []error
-	if n.transport.NetworkTransport != nil {
+	if n.transport != nil {
 		errs = append(errs, n.transport.Close())
 	}
-	if n.archive != nil {
-		errs = append(errs, n.archive.Close())
+	if a := n.archiver.Load(); a != nil {
+		errs = append(errs, a.archive.Close())
 	}
 	if n.stable != nil {
 		errs = append(errs, n.stable.Close())
@@ -219,75 +295,6 @@ func (n *Node) closeStores() error {
 		errs = append(errs, n.log.Close())
 	}
 	return errors.Join(errs...)
-}
-
-// Propose has a marshalled proposal (event.Draft.Marshal) committed and applied,
-// and returns its sequence and outcome. Safe for concurrent use.
-func (n *Node) Propose(ctx context.Context, proposal []byte) (Applied, error) {
-	timeout := 10 * time.Second
-	if d, ok := ctx.Deadline(); ok {
-		timeout = min(timeout, time.Until(d))
-	}
-	if timeout <= 0 {
-		return Applied{}, errors.Join(ErrNotDone, context.DeadlineExceeded)
-	}
-	entry := event.AppendEntry(make([]byte, 0, len(proposal)+16), n.opts.Now().UnixNano(), proposal)
-	f := n.raft.Apply(entry, timeout)
-	if err := f.Error(); err != nil {
-		return Applied{}, classify(err)
-	}
-	a, ok := f.Response().(Applied)
-	if !ok || a.Outcome == nil {
-		return Applied{}, fmt.Errorf("%w: the entry was applied before", ErrUnknown)
-	}
-	return a, nil
-}
-
-// Leads tells whether this node leads and may answer reads.
-func (n *Node) Leads() bool { return n.floor.Load() > 0 && n.raft.State() == raft.Leader }
-
-// watchLeadership settles each term in which this node leads: only when a
-// barrier of the term is applied is the commit index known to cover all that
-// older leaders acknowledged.
-func (n *Node) watchLeadership(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case leads := <-n.raft.LeaderCh():
-			n.setFloor(0)
-			if leads {
-				n.settleTerm()
-			}
-		}
-	}
-}
-
-func (n *Node) settleTerm() {
-	f := n.raft.Barrier(0)
-	if err := f.Error(); err != nil {
-		n.opts.Log.Warn("log: leadership was lost before it was settled", "err", err)
-		return
-	}
-	if i, ok := f.(raft.IndexFuture); ok {
-		n.setFloor(i.Index())
-	}
-}
-
-func (n *Node) setFloor(index uint64) {
-	n.floor.Store(index)
-	n.mu.Lock()
-	close(n.settled)
-	n.settled = make(chan struct{})
-	n.mu.Unlock()
-}
-
-// Archived is the number of events in the ledger's files.
-func (n *Node) Archived() uint64 {
-	if n.archive == nil {
-		return 0
-	}
-	return n.archive.Size()
 }
 
 // Bytes is the size of the log's files: of those raft still needs, and of all.

@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"ironman/wal/event"
+	"ironman/wal/merkle"
 )
 
 // fakeMachine counts events and keeps its index in a file that Flush writes.
@@ -25,6 +26,7 @@ type fakeMachine struct {
 	index   uint64
 	seen    []string // request ids in order
 	leaves  []Leaf
+	edge    merkle.Frontier // of the leaves since it was opened
 	changed chan struct{}
 }
 
@@ -70,6 +72,7 @@ func (m *fakeMachine) Apply(in []Committed) []Applied {
 		m.seen = append(m.seen, hex.EncodeToString(p.Statement.Header.RequestId))
 		out[i] = Applied{Seq: seq, Outcome: &event.Outcome{Time: int64(seq + 1)}}
 		m.leaves = append(m.leaves, m.leaf(seq, c.Index, p, out[i].Outcome))
+		m.edge.Append(m.leaves[len(m.leaves)-1].Envelope)
 	}
 	close(m.changed)
 	m.changed = make(chan struct{})
@@ -153,10 +156,24 @@ func (m *fakeMachine) DropLeaves(seq uint64) error {
 	return nil
 }
 
+// LedgerEdge: one that was opened from its file does not know its tree, and has
+// nothing to archive.
+func (m *fakeMachine) LedgerEdge() (*merkle.Frontier, uint64, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case m.edge.Size() != uint64(len(m.seen)):
+		return merkle.New(), 0, nil
+	case len(m.leaves) == 0:
+		return m.edge.Clone(), m.edge.Size(), nil
+	}
+	return m.edge.Clone(), m.leaves[0].Seq, nil
+}
+
 func openTestNode(t *testing.T, fs vfs.FS, m *fakeMachine) *Node {
 	t.Helper()
 	n, err := Open(Options{
-		FS: fs, Dir: "wal", ID: "node-1", Machine: m, Peers: NoPeers("node-1"), Now: time.Now,
+		FS: fs, Dir: "wal", ID: "node-1", Machine: m, Peers: NoPeers(), Now: time.Now,
 		Fatal: func(err error) { panic(err) }, Bootstrap: true, SegmentBytes: 1 << 20, SnapshotEntries: 50,
 	})
 	if err != nil {
@@ -165,7 +182,7 @@ func openTestNode(t *testing.T, fs vfs.FS, m *fakeMachine) *Node {
 	return n
 }
 
-func proposal(t *testing.T, i int) []byte {
+func proposal(t testing.TB, i int) []byte {
 	t.Helper()
 	id := make([]byte, event.RequestIDBytes)
 	copy(id, fmt.Sprintf("request %d", i))
@@ -269,7 +286,7 @@ func TestStartRefusesShortLog(t *testing.T) {
 	fs := vfs.NewMem()
 	m := openFake(t, fs, "state")
 	m.index = 7
-	_, err := Open(Options{FS: fs, Dir: "wal", ID: "node-1", Machine: m, Peers: NoPeers("node-1"), Now: time.Now, Fatal: func(err error) { panic(err) }, Bootstrap: true})
+	_, err := Open(Options{FS: fs, Dir: "wal", ID: "node-1", Machine: m, Peers: NoPeers(), Now: time.Now, Fatal: func(err error) { panic(err) }, Bootstrap: true})
 	if err == nil {
 		t.Fatal("a node started whose log ends before its state")
 	}
@@ -277,13 +294,13 @@ func TestStartRefusesShortLog(t *testing.T) {
 
 // TestTransport keeps the mitigations of raft's known faults in place.
 func TestTransport(t *testing.T) {
-	var tr any = transport{}
+	var tr any = &transport{}
 	if _, ok := tr.(raft.WithPreVote); !ok {
 		t.Error("pre-vote is lost")
 	}
-	inner := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{Stream: NoPeers("node-1"), MaxRPCsInFlight: 1})
+	inner := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{Stream: NoPeers(), MaxRPCsInFlight: 1})
 	called := false
-	transport{inner}.SetHeartbeatHandler(func(raft.RPC) { called = true })
+	(&transport{NetworkTransport: inner}).SetHeartbeatHandler(func(raft.RPC) { called = true })
 	if called {
 		t.Error("the heartbeat fast path is on")
 	}

@@ -10,7 +10,7 @@ import (
 
 // raftLogger passes raft's words to slog.
 func raftLogger(log *slog.Logger) hclog.Logger {
-	l := hclog.NewInterceptLogger(&hclog.LoggerOptions{Name: "raft", Output: io.Discard, Level: hclog.Info})
+	l := hclog.NewInterceptLogger(&hclog.LoggerOptions{Name: "raft", Output: io.Discard, Level: hclog.Debug})
 	l.RegisterSink(slogSink{log})
 	return l
 }

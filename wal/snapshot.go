@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"sort"
 	"strings"
 	"sync"
 	"time"
@@ -15,88 +14,93 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// snapshotStore keeps the newest snapshot: hard links to the state's files, so
-// that it costs no copy. It implements raft.SnapshotStore; the raft goroutine and
-// the FSM goroutine use it one after the other.
+// snapshotStore keeps the newest snapshot, and older ones while somebody reads
+// them. A snapshot of this node is made of hard links to the state's files, so that
+// it costs no copy; one of another node was received and verified. It implements
+// raft.SnapshotStore; its methods are safe for concurrent use.
 type snapshotStore struct {
 	fs  vfs.FS
 	dir string
 	log *slog.Logger
+	// fatal ends the process when it is unknown whether a snapshot has its name; it
+	// never returns.
+	fatal func(error)
 	// published is told of each snapshot once it is durable.
 	published func(index, term uint64)
+	// verify reads a whole state and tells its applied index; nil: snapshots are not
+	// exchanged with other nodes.
+	verify func(dir string) (uint64, error)
+	// identity of the log, in streams.
+	identity func() []byte
+	// judge says whether a snapshot of another node may be installed here; repeated:
+	// it is the one that was installed last, and nothing has happened since.
+	judge func(snapshotID) (repeated bool, err error)
+
+	// checking is held while a state is read before it is sent. Taken before change.
+	checking sync.Mutex
+	// change is held by whoever gives a snapshot its name, takes it away or calls it
+	// damaged. Taken before mu.
+	change sync.Mutex
 
 	mu     sync.Mutex
 	staged int // names of temporary directories
-	last   *snapshotMeta
+	// kept are the published snapshots, ascending; only the last may be unread.
+	kept []*snapshot
 }
 
-const stagePrefix = "tmp-"
-
-// openSnapshots removes what was never published and reads the newest snapshot.
-func openSnapshots(fs vfs.FS, dir string, log *slog.Logger) (*snapshotStore, error) {
-	s := &snapshotStore{fs: fs, dir: dir, log: log, published: func(uint64, uint64) {}}
-	if err := fs.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("wal: snapshots: %w", err)
-	}
-	names, err := fs.List(dir)
-	if err != nil {
-		return nil, fmt.Errorf("wal: snapshots: %w", err)
-	}
-	sort.Strings(names)
-	for _, name := range names {
-		path := fs.PathJoin(dir, name)
-		if strings.HasPrefix(name, stagePrefix) {
-			if err := fs.RemoveAll(path); err != nil {
-				return nil, fmt.Errorf("wal: snapshots: %w", err)
-			}
-			continue
-		}
-		m, err := s.read(path)
-		if err != nil {
-			return nil, fmt.Errorf("wal: snapshot %s: %w", name, err)
-		}
-		if m.name() != name {
-			return nil, fmt.Errorf("wal: snapshot %s says it is %s", name, m.name())
-		}
-		s.last = m // names ascend with the index
-	}
-	return s, nil
+// snapshot is a published one.
+type snapshot struct {
+	meta    *snapshotMeta
+	readers int // guarded by the store's mu
+	// installing: it came from another node, and state and log may stand below it.
+	installing bool
+	// verified: all of its state was read in this process, and was whole. Guarded by
+	// the store's checking.
+	verified bool
+	damaged  bool // its state is not whole, or not there; guarded by change
 }
 
-func (s *snapshotStore) read(path string) (*snapshotMeta, error) {
-	f, err := s.fs.Open(s.fs.PathJoin(path, "META"))
-	if err != nil {
-		return nil, err
-	}
-	b, err := io.ReadAll(io.LimitReader(f, maxMetaBytes+1))
-	if err := errors.Join(err, f.Close()); err != nil {
-		return nil, err
-	}
-	return decodeSnapshotMeta(b)
-}
-
-// newest is the newest snapshot's meta; zero if there is none.
-func (s *snapshotStore) newest() snapshotID {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.last == nil {
-		return snapshotID{}
-	}
-	return snapshotID{Index: s.last.index, Term: s.last.term}
-}
+func (s *snapshot) id() snapshotID { return snapshotID{Index: s.meta.index, Term: s.meta.term} }
 
 type snapshotID struct{ Index, Term uint64 }
 
+// newest is the newest snapshot; nil if there is none.
+func (s *snapshotStore) newest() *snapshot {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.kept) == 0 {
+		return nil
+	}
+	return s.kept[len(s.kept)-1]
+}
+
+// newestID is zero if there is no snapshot.
+func (s *snapshotStore) newestID() snapshotID {
+	if n := s.newest(); n != nil {
+		return n.id()
+	}
+	return snapshotID{}
+}
+
+// temporary is a path that nothing has yet, which a start cleans.
+func (s *snapshotStore) temporary() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.staged++
+	return s.fs.PathJoin(s.dir, fmt.Sprintf("%s%d", stagePrefix, s.staged))
+}
+
+func (s *snapshotStore) path(m *snapshotMeta, elem ...string) string {
+	return s.fs.PathJoin(append([]string{s.dir, m.name()}, elem...)...)
+}
+
 // stage links the state into a temporary directory.
 func (s *snapshotStore) stage(m Machine) (*stagedSnapshot, error) {
-	s.mu.Lock()
-	s.staged++
-	dir := s.fs.PathJoin(s.dir, fmt.Sprintf("%s%d", stagePrefix, s.staged))
-	s.mu.Unlock()
+	dir := s.temporary()
 	if err := s.fs.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	applied, err := m.Checkpoint(s.fs.PathJoin(dir, "state"))
+	applied, err := m.Checkpoint(s.fs.PathJoin(dir, stateName))
 	if err != nil {
 		return nil, errors.Join(err, s.fs.RemoveAll(dir))
 	}
@@ -131,7 +135,7 @@ func (g *stagedSnapshot) Release() {
 	}
 }
 
-// Create begins a snapshot.
+// Create begins a snapshot, of this node or of another.
 func (s *snapshotStore) Create(_ raft.SnapshotVersion, index, term uint64, c raft.Configuration, configIndex uint64, _ raft.Transport) (raft.SnapshotSink, error) {
 	return &snapshotSink{store: s, meta: &snapshotMeta{
 		index: index, term: term, configIndex: configIndex, configuration: raft.EncodeConfiguration(c),
@@ -140,91 +144,107 @@ func (s *snapshotStore) Create(_ raft.SnapshotVersion, index, term uint64, c raf
 
 // List returns the newest snapshot.
 func (s *snapshotStore) List() ([]*raft.SnapshotMeta, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.last == nil {
+	n := s.newest()
+	if n == nil {
 		return nil, nil
 	}
-	return []*raft.SnapshotMeta{s.last.raft()}, nil
+	return []*raft.SnapshotMeta{n.meta.raft()}, nil
 }
 
-// Open would stream a snapshot to a follower: a single node has none.
+// Open streams a snapshot to another node, or to Restore. It stays until the stream
+// is closed. What was not verified yet is: a node that sends a damaged snapshot
+// would only make the other say so, again and again.
 func (s *snapshotStore) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
-	return nil, nil, fmt.Errorf("wal: snapshot %s cannot be streamed: this node has no peers", id)
-}
-
-// snapshotSink publishes a staged snapshot.
-type snapshotSink struct {
-	store  *snapshotStore
-	meta   *snapshotMeta
-	staged string
-}
-
-func (k *snapshotSink) ID() string { return k.meta.name() }
-
-func (k *snapshotSink) Write([]byte) (int, error) {
-	return 0, errors.New("wal: snapshots are linked, not streamed, into their store")
-}
-
-func (k *snapshotSink) Cancel() error { return nil } // Release removes the directory
-
-// Close publishes: META and its directory are durable before the name is, and
-// the name before raft may truncate the log by it.
-func (k *snapshotSink) Close() error {
-	s := k.store
-	if k.staged == "" {
-		return errors.New("wal: a snapshot was closed before it was persisted")
+	name, restoring := strings.CutPrefix(id, receivedPrefix)
+	n := s.hold(name)
+	if n == nil {
+		return nil, nil, fmt.Errorf("wal: snapshot %s is not there any more", name)
 	}
-	f, err := s.fs.Create(s.fs.PathJoin(k.staged, "META"), vfs.WriteCategoryUnspecified)
+	meta := n.meta.raft()
+	if restoring {
+		defer s.release(n)
+		r, size := headReader(s.identity(), n.meta)
+		meta.ID, meta.Size = id, size
+		return meta, r, nil
+	}
+	r, err := s.stream(n, meta)
 	if err != nil {
-		return err
+		s.release(n)
+		return nil, nil, fmt.Errorf("wal: snapshot %s: %w", name, err)
 	}
-	_, err = f.Write(k.meta.encode())
-	if err == nil {
-		err = f.Sync()
-	}
-	if err := errors.Join(err, f.Close(), syncDir(s.fs, k.staged)); err != nil {
-		return err
-	}
-	if err := s.fs.Rename(k.staged, s.fs.PathJoin(s.dir, k.meta.name())); err != nil {
-		return err
-	}
-	if err := syncDir(s.fs, s.dir); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	old := s.last
-	s.last = k.meta
-	s.mu.Unlock()
-	s.published(k.meta.index, k.meta.term)
-	return s.retire(old)
+	return meta, r, nil
 }
 
-// retire removes the snapshot that a newer one replaced; under a temporary name
-// first, so that half of it is never taken for a whole one.
-func (s *snapshotStore) retire(old *snapshotMeta) error {
-	if old == nil || old.name() == s.last.name() {
+func (s *snapshotStore) stream(n *snapshot, meta *raft.SnapshotMeta) (io.ReadCloser, error) {
+	if err := s.check(n); err != nil {
+		return nil, err
+	}
+	e, size, err := newStreamEncoder(s.fs, s.path(n.meta, stateName), s.identity(), n.meta)
+	if err != nil {
+		return nil, err
+	}
+	e.closed = func() { s.release(n) }
+	meta.Size = size
+	return e, nil
+}
+
+// hold finds a snapshot and keeps it until release.
+func (s *snapshotStore) hold(name string) *snapshot {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, n := range s.kept {
+		if n.meta.name() == name {
+			n.readers++
+			return n
+		}
+	}
+	return nil
+}
+
+func (s *snapshotStore) release(n *snapshot) {
+	s.mu.Lock()
+	n.readers--
+	s.mu.Unlock()
+	s.change.Lock()
+	defer s.change.Unlock()
+	s.retire()
+}
+
+// check verifies all of a snapshot's state, once in a process.
+func (s *snapshotStore) check(n *snapshot) error {
+	s.checking.Lock()
+	defer s.checking.Unlock()
+	switch {
+	case n.verified:
 		return nil
+	case s.isDamaged(n):
+		return errors.New("its state is damaged, and a new one will be taken")
+	case s.verify == nil:
+		return errors.New("this node cannot verify snapshots, and so exchanges none")
 	}
-	s.mu.Lock()
-	s.staged++
-	grave := s.fs.PathJoin(s.dir, fmt.Sprintf("%s%d", stagePrefix, s.staged))
-	s.mu.Unlock()
-	if err := s.fs.Rename(s.fs.PathJoin(s.dir, old.name()), grave); err != nil {
+	if err := s.verifyState(n.meta, s.path(n.meta, stateName)); err != nil {
+		s.change.Lock()
+		defer s.change.Unlock()
+		s.spoil(n, err)
 		return err
 	}
-	if err := syncDir(s.fs, s.dir); err != nil {
-		return err
-	}
-	return s.fs.RemoveAll(grave)
+	n.verified = true
+	return nil
 }
 
-func syncDir(fs vfs.FS, dir string) error {
-	d, err := fs.OpenDir(dir)
-	if err != nil {
-		return err
+func (s *snapshotStore) isDamaged(n *snapshot) bool {
+	s.change.Lock()
+	defer s.change.Unlock()
+	return n.damaged
+}
+
+// verifyState reads a whole state and compares it with what META says of it.
+func (s *snapshotStore) verifyState(m *snapshotMeta, dir string) error {
+	applied, err := s.verify(dir)
+	if err == nil && applied != m.applied {
+		err = fmt.Errorf("its state stands at entry %d, but its META says %d", applied, m.applied)
 	}
-	return errors.Join(d.Sync(), d.Close())
+	return err
 }
 
 // takeSnapshots asks for a snapshot whenever enough entries were applied since
@@ -239,13 +259,25 @@ func (n *Node) takeSnapshots(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		if n.opts.Machine.AppliedIndex() < n.snapshots.newest().Index+n.opts.SnapshotEntries {
+		if !n.snapshotDue() {
 			continue
 		}
 		if err := n.Snapshot(); err != nil {
 			n.opts.Log.Warn("log: no snapshot", "err", err)
 		}
 	}
+}
+
+// snapshotDue: a damaged one is replaced as soon as there can be another.
+func (n *Node) snapshotDue() bool {
+	applied, newest := n.opts.Machine.AppliedIndex(), n.snapshots.newest()
+	switch {
+	case newest == nil:
+		return applied >= n.opts.SnapshotEntries
+	case n.snapshots.isDamaged(newest):
+		return applied > newest.meta.index
+	}
+	return applied >= newest.meta.index+n.opts.SnapshotEntries
 }
 
 // Snapshot makes the state durable under a name and lets raft truncate the log by it.

@@ -2,7 +2,6 @@ package wal
 
 import (
 	"context"
-	"errors"
 	"net"
 	"sync"
 	"time"
@@ -69,10 +68,3 @@ type nodeAddr string
 
 func (nodeAddr) Network() string  { return "ironman" }
 func (a nodeAddr) String() string { return string(a) }
-
-// NoPeers is the StreamLayer of a node without others: it accepts and dials nothing.
-func NoPeers(id string) StreamLayer {
-	return NewStreams(id, func(context.Context, string) (net.Conn, error) {
-		return nil, errors.New("wal: this node has no peers")
-	})
-}

@@ -106,10 +106,8 @@ func (a *Archive) compareBundle(n uint64, i int, records []Record) error {
 		return err
 	}
 	defer payloads.Close()
-	for range i {
-		if _, err := payloads.read(); err != nil {
-			return err
-		}
+	if err := payloads.skip(i); err != nil {
+		return err
 	}
 	for k := range records {
 		r := &records[k]
@@ -180,7 +178,8 @@ func (a *Archive) writeBundle(e *edge, records []Record) error {
 
 // writePayloadsOnce writes a payload bundle that is not there yet. If it is, its
 // payloads must be the same ones: compressed bytes are no measure, since another
-// release may compress differently.
+// release may compress differently. An item that is erased now was perhaps not
+// when the bundle was written, before a crash: it goes.
 func (a *Archive) writePayloadsOnce(n uint64, records []Record) error {
 	have, err := a.bundles.payloads(n, BundleSize)
 	switch {
@@ -192,6 +191,8 @@ func (a *Archive) writePayloadsOnce(n uint64, records []Record) error {
 		return err
 	}
 	defer have.Close()
+	outlived := false
+	merged := make([]Record, len(records))
 	for i := range records {
 		p, err := have.read()
 		if err != nil {
@@ -200,6 +201,12 @@ func (a *Archive) writePayloadsOnce(n uint64, records []Record) error {
 		if what := p.differs(&records[i].Payload); what != "" {
 			return fmt.Errorf("%s: sequence %d: %s %w", PayloadPath(n, BundleSize), records[i].Seq, what, errDiffers)
 		}
+		erased := p.eraseLike(&records[i].Payload)
+		outlived = outlived || erased
+		merged[i].Payload = p
+	}
+	if outlived {
+		return a.bundles.writePayloads(n, BundleSize, payloadsOf(merged))
 	}
 	return a.bundles.settle(PayloadPath(n, BundleSize))
 }

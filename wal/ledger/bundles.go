@@ -80,6 +80,14 @@ func (p *payloadFile) read() (Payload, error) {
 	return payload, err
 }
 
+// skip passes over the next n payloads.
+func (p *payloadFile) skip(n int) error {
+	if err := p.payloadReader.skip(n); err != nil {
+		return fmt.Errorf("%s: %w", p.rel, err)
+	}
+	return nil
+}
+
 // Close closes the file.
 func (p *payloadFile) Close() { p.file.Close() }
 

@@ -39,4 +39,6 @@
 //     directories, then the checkpoint in the same way.
 //   - A checkpoint is signed only if it is consistent with the one before.
 //   - Size is a multiple of 256 and never shrinks while the archive is open.
+//   - What one archive gives another (Extract) proves itself to whoever knows the
+//     tree; it is believed for nothing else.
 package ledger

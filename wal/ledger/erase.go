@@ -119,3 +119,15 @@ func (p *Payload) erase(items []int) (erased int, err error) {
 	}
 	return erased, nil
 }
+
+// eraseLike erases what is erased in q, the same payload. It tells whether p still
+// had bytes of that.
+func (p *Payload) eraseLike(q *Payload) (erased bool) {
+	for i := range p.Items {
+		if q.Items[i].Erased && !p.Items[i].Erased {
+			p.Items[i] = q.Items[i]
+			erased = true
+		}
+	}
+	return erased
+}

@@ -144,19 +144,58 @@ func (pr *payloadReader) read() (Payload, error) {
 	return p, nil
 }
 
+// skip passes over the next n payloads. A block that holds no other is not unpacked.
+func (pr *payloadReader) skip(n int) error {
+	for n > 0 {
+		if pr.count == 0 {
+			head, h, err := pr.header()
+			if err != nil {
+				return err
+			}
+			if h.entries <= n {
+				if err := pr.pass(h); err != nil {
+					return err
+				}
+				n -= h.entries
+				continue
+			}
+			if err := pr.unpack(head, h); err != nil {
+				return err
+			}
+		}
+		if _, err := pr.read(); err != nil {
+			return err
+		}
+		n--
+	}
+	return nil
+}
+
 // open reads the next block.
 func (pr *payloadReader) open() error {
-	var head [blockHeaderBytes]byte
-	if err := pr.fill(head[:]); err != nil {
-		return err
-	}
-	h, err := decodeBlock(head[:], pr.left)
+	head, h, err := pr.header()
 	if err != nil {
 		return err
 	}
-	if int64(h.frame) > pr.size {
-		return fmt.Errorf("%w: payload bundle ends in a block", event.ErrMalformed)
+	return pr.unpack(head, h)
+}
+
+// header reads the header of the next block.
+func (pr *payloadReader) header() (head [blockHeaderBytes]byte, h block, err error) {
+	if err := pr.fill(head[:]); err != nil {
+		return head, h, err
 	}
+	if h, err = decodeBlock(head[:], pr.left); err != nil {
+		return head, h, err
+	}
+	if int64(h.frame) > pr.size {
+		return head, h, fmt.Errorf("%w: payload bundle ends in a block", event.ErrMalformed)
+	}
+	return head, h, nil
+}
+
+// unpack reads the block behind its header.
+func (pr *payloadReader) unpack(head [blockHeaderBytes]byte, h block) error {
 	frame := make([]byte, h.frame)
 	if err := pr.fill(frame); err != nil {
 		return err
@@ -164,8 +203,21 @@ func (pr *payloadReader) open() error {
 	if blockSum(pr.next, head[:blockHeaderBytes-4], frame) != binary.BigEndian.Uint32(head[blockHeaderBytes-4:]) {
 		return fmt.Errorf("%w: payload block with a wrong checksum", event.ErrMalformed)
 	}
+	var err error
 	pr.plain, err = pr.codec.unpack(frame, h.plain)
 	pr.count = h.entries
+	return err
+}
+
+// pass passes over the block behind its header.
+func (pr *payloadReader) pass(h block) error {
+	_, err := io.CopyN(io.Discard, pr.r, int64(h.frame))
+	if errors.Is(err, io.EOF) {
+		return fmt.Errorf("%w: payload bundle ends early", event.ErrMalformed)
+	}
+	pr.size -= int64(h.frame)
+	pr.next += uint64(h.entries)
+	pr.left -= h.entries
 	return err
 }
 

@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"errors"
 	"fmt"
 	"testing"
 
@@ -22,29 +21,6 @@ func TestDamagedTileGivesNoProof(t *testing.T) {
 	if _, err := a.Prove(256, 512); err == nil {
 		t.Error("a proof from a damaged tile")
 	}
-}
-
-func TestAuthenticate(t *testing.T) {
-	all := records(0, 1024)
-	_, a := filled(t, 1024)
-	if err := Authenticate(all[200:700], a.Tree(), a.Tiles()); err != nil {
-		t.Fatal(err)
-	}
-	if err := Authenticate(nil, tlog.Tree{}, a.Tiles()); err != nil {
-		t.Fatal(err)
-	}
-	check := func(name string, tree tlog.Tree, rs ...Record) {
-		t.Helper()
-		if err := Authenticate(rs, tree, a.Tiles()); !errors.Is(err, ErrRecord) {
-			t.Errorf("%s: got %v", name, err)
-		}
-	}
-	check("another record", a.Tree(), all[5], record(9, 6))
-	check("a record of another place", a.Tree(), Record{Seq: 5, Envelope: all[6].Envelope, Payload: all[6].Payload})
-	check("another payload", a.Tree(), Record{Seq: 5, Envelope: all[5].Envelope, Payload: all[6].Payload})
-	check("beyond the tree", a.Tree(), record(0, 1024))
-	check("another root", tlog.Tree{N: 1024}, all[5])
-	check("an empty tree", tlog.Tree{}, all[5])
 }
 
 func TestSignRefusesInconsistent(t *testing.T) {

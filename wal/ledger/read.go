@@ -3,12 +3,12 @@ package ledger
 import (
 	"fmt"
 	"iter"
-	"math"
 
 	"golang.org/x/mod/sumdb/tlog"
 
 	"ironman/wal/digest"
 	"ironman/wal/event"
+	"ironman/wal/merkle"
 )
 
 // Envelope reads the envelope of a sequence. Beyond Size: ErrNotArchived.
@@ -35,10 +35,8 @@ func (a *Archive) Payload(seq uint64) (Payload, error) {
 		return Payload{}, err
 	}
 	defer f.Close()
-	for range i {
-		if _, err := f.read(); err != nil {
-			return Payload{}, err
-		}
+	if err := f.skip(i); err != nil {
+		return Payload{}, err
 	}
 	return f.read()
 }
@@ -72,13 +70,17 @@ func (b *bundles) records(n uint64, i int, yield func(Record, error) bool) bool 
 		return false
 	}
 	defer payloads.Close()
-	for k, e := range entries {
+	if err := payloads.skip(i); err != nil {
+		yield(Record{}, err)
+		return false
+	}
+	for k := i; k < len(entries); k++ {
 		p, err := payloads.read()
 		if err != nil {
 			yield(Record{}, err)
 			return false
 		}
-		if k >= i && !yield(Record{Seq: n*BundleSize + uint64(k), Envelope: e, Payload: p}, nil) {
+		if !yield(Record{Seq: n*BundleSize + uint64(k), Envelope: entries[k], Payload: p}, nil) {
 			return false
 		}
 	}
@@ -101,6 +103,9 @@ func (a *Archive) Tiles() tlog.TileReader { return a.tiles(a.state.Load()) }
 
 // Tree is the head of the tree that is archived now.
 func (a *Archive) Tree() tlog.Tree { return a.state.Load().tree }
+
+// Frontier is the right edge of the tree that is archived now.
+func (a *Archive) Frontier() *merkle.Frontier { return a.state.Load().edge.frontier.Clone() }
 
 // Root is the Merkle root of the first size sequences, up to Size. Damaged tiles
 // are an error, never a wrong root.
@@ -140,35 +145,4 @@ func (a *Archive) Consistency(from, to uint64) (tlog.TreeProof, error) {
 		return nil, fmt.Errorf("%w: every tree is consistent with the empty one", event.ErrMalformed)
 	}
 	return tlog.ProveTree(int64(to), int64(from), a.hashes(s))
-}
-
-// Authenticate checks that records that came from elsewhere are the ones of a
-// tree whose root is known: each envelope by the tiles that r reads (which are
-// checked too), each payload by its envelope. To be called before a peer's
-// records are appended.
-func Authenticate(records []Record, tree tlog.Tree, r tlog.TileReader) error {
-	if len(records) == 0 {
-		return nil
-	}
-	indexes := make([]int64, len(records))
-	for i := range records {
-		if records[i].Seq >= uint64(max(tree.N, 0)) {
-			return fmt.Errorf("%w: sequence %d is not in a tree of %d leaves", ErrRecord, records[i].Seq, tree.N)
-		}
-		indexes[i] = tlog.StoredHashIndex(0, int64(records[i].Seq))
-	}
-	hashes, err := tlog.TileHashReader(tree, r).ReadHashes(indexes)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrRecord, err)
-	}
-	for i := range records {
-		rec := &records[i]
-		if tlog.RecordHash(rec.Envelope) != hashes[i] {
-			return fmt.Errorf("%w: sequence %d is not the tree's", ErrRecord, rec.Seq)
-		}
-		if _, err := rec.check(math.MinInt64); err != nil {
-			return fmt.Errorf("%w: sequence %d: %w", ErrRecord, rec.Seq, err)
-		}
-	}
-	return nil
 }

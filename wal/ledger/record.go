@@ -110,6 +110,19 @@ func (p *Payload) differs(q *Payload) string {
 	return ""
 }
 
+// Bytes is about the memory that a record takes: its encoded length in an extract.
+func (r *Record) Bytes() int {
+	n := 2 + len(r.Envelope) + 4 + len(r.Statement) + 2 + 4 + len(r.Outcome)
+	for i := range r.Items {
+		if it := &r.Items[i]; it.Erased {
+			n += 1 + len(it.Hash)
+		} else {
+			n += 1 + 4 + len(it.Bytes)
+		}
+	}
+	return n
+}
+
 // check checks the envelope against its place and the payload. It returns its log
 // time. An envelope of a newer release is event.ErrNewer.
 func (r *Record) check(before int64) (int64, error) {

@@ -72,6 +72,14 @@ func (f *Frontier) AppendHash(h tlog.Hash) {
 	f.size++
 }
 
+// Whole returns the frontier of the leaves that fill complete subtrees of 2^level
+// leaves: the first Size()>>level<<level of them. It shares nothing with f.
+func (f *Frontier) Whole(level int) *Frontier {
+	w := &Frontier{size: f.size >> level << level}
+	copy(w.nodes[level:], f.nodes[level:])
+	return w
+}
+
 // Size is the number of leaves.
 func (f *Frontier) Size() uint64 { return f.size }
 

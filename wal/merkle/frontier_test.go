@@ -102,6 +102,21 @@ func TestCloneSharesNothing(t *testing.T) {
 	})
 }
 
+// TestWhole: a frontier holds those of all its aligned prefixes.
+func TestWhole(t *testing.T) {
+	f := New()
+	var at []Frontier // by size
+	for n := range 1030 {
+		at = append(at, *f)
+		for _, level := range []int{0, 1, 3, 8, 10, 62} {
+			if w := f.Whole(level); *w != at[n>>level<<level] {
+				t.Fatalf("after %d leaves, level %d: the frontier of %d leaves, and not theirs", n, level, w.Size())
+			}
+		}
+		f.Append(leaf(n))
+	}
+}
+
 func TestLoadErrors(t *testing.T) {
 	short := tlog.HashReaderFunc(func([]int64) ([]tlog.Hash, error) { return nil, nil })
 	if _, err := Load(3, short); err == nil {

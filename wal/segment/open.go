@@ -5,9 +5,15 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 const manifestName = "MANIFEST"
+
+// ManifestPath is the file that lists the files of the log in a directory: without
+// it there is no log.
+func ManifestPath(f vfs.FS, dir string) string { return f.PathJoin(dir, manifestName) }
 
 // Open recovers the log, or makes a new one in an empty or missing directory.
 // ErrCorrupt and ErrNewer leave the disk as it was.

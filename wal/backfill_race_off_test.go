@@ -1,0 +1,6 @@
+//go:build !race
+
+package wal
+
+// backfillStride is the step of enumerations: every single one.
+const backfillStride = 1
