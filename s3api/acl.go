@@ -2,7 +2,6 @@ package s3api
 
 import (
 	"bytes"
-	"net/http"
 
 	"ironman/fsm"
 	"ironman/s3api/access"
@@ -28,20 +27,6 @@ func found(a *fsm.Account, err error) (access.Account, bool, error) {
 	return access.Account{CanonicalID: a.CanonicalId, DisplayName: a.Name}, true, nil
 }
 
-// signedHeaders are a request's headers with those that a presigned query stands for.
-type signedHeaders struct{ header, hoisted http.Header }
-
-func (h signedHeaders) Values(name string) []string {
-	if v := h.header.Values(name); len(v) > 0 {
-		return v
-	}
-	return h.hoisted.Values(name)
-}
-
-func (r *Request) signedHeaders() signedHeaders {
-	return signedHeaders{r.HTTP.Header, r.identity.Hoisted}
-}
-
 func subject(owner, bucketOwner string, bucket bool) access.Subject {
 	if bucket {
 		return access.Subject{Target: access.Bucket, Owner: owner}
@@ -51,7 +36,7 @@ func subject(owner, bucketOwner string, bucket bool) access.Subject {
 
 // headerACL is the list of something new.
 func (r *Request) headerACL(owner, bucketOwner string, bucket bool) (*event.ACL, error) {
-	return access.ForCreate(r.signedHeaders(), subject(owner, bucketOwner, bucket), accounts{r.view})
+	return access.ForCreate(r.Header, subject(owner, bucketOwner, bucket), accounts{r.view})
 }
 
 // newACL is the list that replaces another: of headers or of the body.
@@ -64,7 +49,7 @@ func (r *Request) newACL(owner, bucketOwner string, bucket bool) (*event.ACL, er
 	if err != nil {
 		return nil, err
 	}
-	return access.ForPut(r.signedHeaders(), doc, subject(owner, bucketOwner, bucket), accounts{r.view})
+	return access.ForPut(r.Header, doc, subject(owner, bucketOwner, bucket), accounts{r.view})
 }
 
 // aclXML is a list as it is shown.

@@ -3,6 +3,8 @@ package s3api
 import (
 	"context"
 	"errors"
+	"net/http"
+	"strings"
 
 	"ironman/fsm"
 	"ironman/s3api/access"
@@ -55,10 +57,25 @@ func (s *Server) authenticate(ctx context.Context, r *Request) error {
 		return err
 	}
 	r.identity = id
+	r.Header = withHoisted(r.HTTP.Header, id.Hoisted)
 	if id.AccessKey != "" {
 		r.principal = access.Principal{CanonicalID: r.account.GetCanonicalId(), User: r.user, Root: r.account.GetRoot()}
 	}
 	return nil
+}
+
+// withHoisted adds what a presigned query says to the headers.
+func withHoisted(h, hoisted http.Header) http.Header {
+	if len(hoisted) == 0 {
+		return h
+	}
+	h = h.Clone()
+	for name, values := range hoisted {
+		if _, ok := h[name]; !ok {
+			h[name] = values
+		}
+	}
+	return h
 }
 
 // admit finds what the operation needs and decides whether it may be done.
@@ -79,7 +96,11 @@ func (s *Server) admit(r *Request) error {
 	if r.op.needs == needObject {
 		return s.admitObject(r)
 	}
-	q := bucketRequest(r.op.action, r.bucket)
+	action := r.op.action
+	if r.Query.Has("versionId") {
+		action = versionAction(action)
+	}
+	q := bucketRequest(action, r.bucket)
 	if r.op.query == "uploadId" {
 		if u, err := r.upload(); err == nil {
 			q.Upload = &access.Upload{Owner: u.Owner, Initiator: u.Initiator}
@@ -103,9 +124,12 @@ func bucketRequest(action string, b *fsm.Bucket) *access.Request {
 
 // expectOwner refuses a bucket that is not whose the client believes.
 func (r *Request) expectOwner(b *fsm.Bucket, header string) error {
-	want := r.HTTP.Header.Get(header)
+	want := r.Header.Get(header)
 	if want == "" {
 		return nil
+	}
+	if len(want) != 12 || strings.Trim(want, "0123456789") != "" {
+		return s3err.New("InvalidBucketOwnerAWSAccountID")
 	}
 	a, err := r.view.Account(b.Owner)
 	if err != nil {
@@ -123,24 +147,24 @@ func (s *Server) admitObject(r *Request) error {
 	if err != nil {
 		return err
 	}
-	r.object, err = s.admitRow(r, r.op.action, r.bucket, o, r.Query.Get("versionId"), r.Query.Has("versionId"))
+	r.object, err = s.admitRow(r, r.op.action, r.bucket, r.Key, o, r.Query.Get("versionId"), r.Query.Has("versionId"))
 	return err
 }
 
 // admitRead decides on reading an object that a copy names.
-func (s *Server) admitRead(r *Request, b *fsm.Bucket, o *fsm.Object, _, version string) (*fsm.Object, error) {
+func (s *Server) admitRead(r *Request, b *fsm.Bucket, key string, o *fsm.Object, version string) (*fsm.Object, error) {
 	if err := r.expectOwner(b, "X-Amz-Source-Expected-Bucket-Owner"); err != nil {
 		return nil, err
 	}
 	kept := r.reason // the event's reason is that of the write
-	o, err := s.admitRow(r, "s3:GetObject", b, o, version, version != "")
+	o, err := s.admitRow(r, "s3:GetObject", b, key, o, version, version != "")
 	r.reason = kept
 	return o, err
 }
 
 // admitRow decides on an action on an object, of which versioned asks for one
 // version. What is missing looks forbidden to whoever may not list the bucket.
-func (s *Server) admitRow(r *Request, action string, b *fsm.Bucket, o *fsm.Object, version string, versioned bool) (*fsm.Object, error) {
+func (s *Server) admitRow(r *Request, action string, b *fsm.Bucket, key string, o *fsm.Object, version string, versioned bool) (*fsm.Object, error) {
 	missing := "NoSuchKey"
 	if versioned {
 		found, err := matchVersion(o, version)
@@ -150,29 +174,31 @@ func (s *Server) admitRow(r *Request, action string, b *fsm.Bucket, o *fsm.Objec
 		if found == nil {
 			o, missing = nil, "NoSuchVersion"
 		}
-		if action == "s3:GetObject" || action == "s3:GetObjectAcl" || action == "s3:PutObjectAcl" {
-			action = versionAction(action)
-		}
+		action = versionAction(action)
 	}
 	q := bucketRequest(action, b)
 	if o == nil {
 		asked := access.Decide(r.principal, q)
 		list := access.Decide(r.principal, bucketRequest("s3:ListBucket", b))
-		return nil, access.Absent(asked, list, missing).About(s3err.Subject{Key: r.Key, VersionID: version})
+		return nil, access.Absent(asked, list, missing).About(s3err.Subject{Key: key, VersionID: version})
 	}
 	q.Object = &access.Resource{Owner: o.Owner, ACL: o.Acl}
 	return o, r.decide(q)
 }
 
-// versionAction names the action on a given version.
+// versionAction names the action on a given version, where that is another one.
 func versionAction(action string) string {
 	switch action {
+	case "s3:DeleteObject":
+		return "s3:DeleteObjectVersion"
 	case "s3:GetObject":
 		return "s3:GetObjectVersion"
 	case "s3:GetObjectAcl":
 		return "s3:GetObjectVersionAcl"
+	case "s3:PutObjectAcl":
+		return "s3:PutObjectVersionAcl"
 	}
-	return "s3:PutObjectVersionAcl"
+	return action
 }
 
 // matchVersion is the object if its version is the one that is asked for.

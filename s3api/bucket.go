@@ -50,8 +50,11 @@ func (s *Server) createBucket(ctx context.Context, r *Request) (*Response, error
 	if !validBucketName(r.Bucket) {
 		return nil, s3err.New("InvalidBucketName").With("BucketName", r.Bucket)
 	}
-	if strings.EqualFold(r.HTTP.Header.Get("X-Amz-Bucket-Object-Lock-Enabled"), "true") {
+	if strings.EqualFold(r.Header.Get("X-Amz-Bucket-Object-Lock-Enabled"), "true") {
 		return nil, s3err.Newf("NotImplemented", "Object Lock is not implemented.")
+	}
+	if err := r.checkOwnership(); err != nil {
+		return nil, err
 	}
 	if err := s.checkLocation(r); err != nil {
 		return nil, err
@@ -92,6 +95,18 @@ func (s *Server) bucketExists(r *Request, own bool) (*Response, error) {
 	return nil, s3err.New("BucketAlreadyOwnedByYou").With("BucketName", r.Bucket)
 }
 
+// checkOwnership: access control lists are in force in every bucket of this release.
+func (r *Request) checkOwnership() error {
+	switch v := r.Header.Get("X-Amz-Object-Ownership"); v {
+	case "", "ObjectWriter":
+		return nil
+	case "BucketOwnerEnforced", "BucketOwnerPreferred":
+		return s3err.Newf("NotImplemented", "Object ownership other than ObjectWriter is not implemented.").With("Header", "x-amz-object-ownership")
+	default:
+		return s3err.InvalidArgument("x-amz-object-ownership", v, "Invalid x-amz-object-ownership header: "+v)
+	}
+}
+
 // checkLocation reads the optional body of CreateBucket.
 func (s *Server) checkLocation(r *Request) error {
 	var c s3xml.CreateBucketConfiguration
@@ -101,6 +116,9 @@ func (s *Server) checkLocation(r *Request) error {
 	}
 	if err != nil {
 		return err
+	}
+	if c.Location != nil || c.Bucket != nil || c.Tags != nil {
+		return s3err.Newf("NotImplemented", "Directory buckets, and tags of buckets, are not implemented.")
 	}
 	want := c.LocationConstraint
 	if want == "" || want == s.Region || want == "EU" && s.Region == "eu-west-1" {

@@ -2,6 +2,7 @@ package s3api
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -49,7 +50,7 @@ func matchesTag(tags []string, etag string) bool {
 // readConditions judges the conditions of a GET or HEAD in the order of RFC 9110,
 // section 13.2.2.
 func (r *Request) readConditions(o *fsm.Object) error {
-	return judge(r.HTTP.Header, "", o, func(condition string) error {
+	return judge(r.Header, "", o, func(condition string) error {
 		if condition == "If-None-Match" || condition == "If-Modified-Since" {
 			r.errorHeader = notModifiedHeaders(o)
 			return s3err.New("NotModified")
@@ -60,7 +61,7 @@ func (r *Request) readConditions(o *fsm.Object) error {
 
 // copyConditions judges the x-amz-copy-source-if-* conditions of a copy.
 func (r *Request) copyConditions(o *fsm.Object) error {
-	return judge(r.HTTP.Header, "X-Amz-Copy-Source-", o, preconditionFailed)
+	return judge(r.Header, "X-Amz-Copy-Source-", o, preconditionFailed)
 }
 
 func preconditionFailed(condition string) error {
@@ -107,7 +108,7 @@ func notModifiedHeaders(o *fsm.Object) http.Header {
 // writeCondition reads the conditions of a PUT, copy or completion. Apply decides
 // them, in log order. https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
 func (r *Request) writeCondition() (*event.Condition, error) {
-	match, none := r.HTTP.Header.Get("If-Match"), r.HTTP.Header.Get("If-None-Match")
+	match, none := r.Header.Get("If-Match"), r.Header.Get("If-None-Match")
 	if match == "" && none == "" {
 		return nil, nil
 	}
@@ -124,7 +125,7 @@ func (r *Request) writeCondition() (*event.Condition, error) {
 
 // deleteCondition reads the conditions of a DELETE.
 func (r *Request) deleteCondition() (*event.Condition, error) {
-	h := r.HTTP.Header
+	h := r.Header
 	c, any := &event.Condition{}, false
 	if v := h.Get("If-Match"); v != "" {
 		c.IfMatch, any = wantedTags(v), true
@@ -149,8 +150,32 @@ func (r *Request) deleteCondition() (*event.Condition, error) {
 	return c, nil
 }
 
-// foreseen refuses what the view already shows that apply would refuse, before
-// the body is read. Apply still decides.
+// foresee refuses what the view already shows that apply would refuse, before the
+// body is read, and whoever may not make such a condition. Apply still decides.
+func (s *Server) foresee(r *Request, c *event.Condition, o *fsm.Object) error {
+	if err := s.admitCondition(r, c, o); err != nil {
+		return err
+	}
+	return foreseen(c, o)
+}
+
+// admitCondition: what a condition compares with an object it tells of it, so that it
+// takes the right to read the object. That there is none, or one, a plain PUT tells.
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+func (s *Server) admitCondition(r *Request, c *event.Condition, o *fsm.Object) error {
+	tells := func(tag string) bool { return tag != "*" }
+	if c == nil || c.IfSize == nil && c.IfModifiedTime == nil && !slices.ContainsFunc(c.IfMatch, tells) && !slices.ContainsFunc(c.IfNoneMatch, tells) {
+		return nil
+	}
+	kept := r.reason // the event's reason is that of the write
+	_, err := s.admitRow(r, "s3:GetObject", r.bucket, r.Key, o, "", false)
+	r.reason = kept
+	if s3err.Is(err, "NoSuchKey") {
+		return nil // as may be known: the condition itself will say it
+	}
+	return err
+}
+
 func foreseen(c *event.Condition, o *fsm.Object) error {
 	switch {
 	case c == nil:

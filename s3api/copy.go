@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/url"
 	"strings"
+	"unicode/utf8"
 
 	"ironman/fsm"
 	"ironman/s3api/checksum"
@@ -28,7 +29,7 @@ func (c *copySource) pin() *event.CopySource {
 // copySource reads x-amz-copy-source, and authorises the read of what it names
 // exactly as a GetObject of it would be.
 func (s *Server) copySource(r *Request) (*copySource, error) {
-	bucket, key, version, err := parseCopySource(r.amz("X-Amz-Copy-Source"))
+	bucket, key, version, err := parseCopySource(r.Header.Get("X-Amz-Copy-Source"))
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +44,7 @@ func (s *Server) copySource(r *Request) (*copySource, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o, err = s.admitRead(r, row, o, key, version); err != nil {
+	if o, err = s.admitRead(r, row, key, o, version); err != nil {
 		return nil, err
 	}
 	if err := r.copyConditions(o); err != nil {
@@ -61,7 +62,7 @@ func parseCopySource(v string) (bucket, key, version string, err error) {
 		return "", "", "", invalidCopySource(v)
 	}
 	bucket, key, _ = strings.Cut(strings.TrimPrefix(path, "/"), "/")
-	if bucket == "" || key == "" || len(key) > maxKeyBytes {
+	if bucket == "" || key == "" || len(key) > maxKeyBytes || !utf8.ValidString(key) {
 		return "", "", "", invalidCopySource(v)
 	}
 	if query != "" {
@@ -85,6 +86,9 @@ func invalidCopySource(v string) error {
 // unless a checksum is asked for that the source does not have.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html
 func (s *Server) copyObject(ctx context.Context, r *Request) (*Response, error) {
+	if r.principal.Anonymous() {
+		return nil, s3err.Newf("AccessDenied", "Anonymous users cannot copy objects. Please authenticate.")
+	}
 	put, err := r.newPut()
 	if err != nil {
 		return nil, err
@@ -104,7 +108,7 @@ func (s *Server) copyObject(ctx context.Context, r *Request) (*Response, error) 
 	if err != nil {
 		return nil, err
 	}
-	if err := foreseen(put.Condition, old); err != nil {
+	if err := s.foresee(r, put.Condition, old); err != nil {
 		return nil, err
 	}
 	put.Source = src.pin()
@@ -131,16 +135,16 @@ func (s *Server) copyObject(ctx context.Context, r *Request) (*Response, error) 
 
 // copyDirectives settles what of the source's headers and tags the copy keeps.
 func (r *Request) copyDirectives(src *copySource, put *event.ObjectPut) (*event.Headers, *event.Tags, error) {
-	replace, err := directive(r.amz("X-Amz-Metadata-Directive"), "x-amz-metadata-directive")
+	replace, err := directive(r.Header.Get("X-Amz-Metadata-Directive"), "x-amz-metadata-directive")
 	if err != nil {
 		return nil, nil, err
 	}
-	replaceTags, err := directive(r.amz("X-Amz-Tagging-Directive"), "x-amz-tagging-directive")
+	replaceTags, err := directive(r.Header.Get("X-Amz-Tagging-Directive"), "x-amz-tagging-directive")
 	if err != nil {
 		return nil, nil, err
 	}
 	same := src.bucket.Bucket == r.bucket.Bucket && src.key == r.Key
-	if same && !replace && r.amz("X-Amz-Storage-Class") == "" && r.amz("X-Amz-Website-Redirect-Location") == "" {
+	if same && !replace && r.Header.Get("X-Amz-Storage-Class") == "" && r.Header.Get("X-Amz-Website-Redirect-Location") == "" {
 		return nil, nil, s3err.Newf("InvalidRequest", "This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, storage class, website redirect location or encryption attributes.")
 	}
 	headers, tags, err := r.stored()
@@ -179,7 +183,7 @@ func directive(v, name string) (replace bool, err error) {
 // copyChecksum is the checksum that the copy keeps: the source's, unless the
 // client asks for one that the source does not have. Then its bytes are read.
 func (s *Server) copyChecksum(ctx context.Context, r *Request, src *fsm.Object) (*event.Checksum, error) {
-	name := r.amz("X-Amz-Checksum-Algorithm")
+	name := r.Header.Get("X-Amz-Checksum-Algorithm")
 	if name == "" {
 		return src.Checksum, nil
 	}

@@ -3,7 +3,7 @@ package s3api
 import (
 	"context"
 
-	"ironman/fsm"
+	"ironman/s3api/access"
 	"ironman/s3api/s3err"
 	"ironman/s3api/s3xml"
 	"ironman/wal/event"
@@ -28,7 +28,7 @@ func (s *Server) deleteObjects(ctx context.Context, r *Request) (*Response, erro
 	var asked []*s3xml.ObjectIdentifier // those that apply decides on
 	for i := range doc.Objects {
 		id := &doc.Objects[i]
-		target, decided, err := r.deleteTarget(id)
+		target, decided, err := s.deleteTarget(r, id)
 		if err != nil {
 			deleteFailed(out, id, err)
 			continue
@@ -60,25 +60,32 @@ func (s *Server) deleteObjects(ctx context.Context, r *Request) (*Response, erro
 
 // deleteTarget makes the target of one object. decided: there is nothing to
 // delete and no condition on it, so no event is needed.
-func (r *Request) deleteTarget(id *s3xml.ObjectIdentifier) (t *event.DeleteTarget, decided bool, err error) {
+func (s *Server) deleteTarget(r *Request, id *s3xml.ObjectIdentifier) (t *event.DeleteTarget, decided bool, err error) {
 	t = &event.DeleteTarget{}
 	if len(id.Key) > maxKeyBytes {
 		return nil, false, s3err.New("KeyTooLongError")
 	}
 	if id.VersionID != "" {
+		if err := access.Decide(r.principal, bucketRequest(versionAction(r.op.action), r.bucket)).Err(); err != nil {
+			return nil, false, err
+		}
 		var v parsedVersion
 		if err := v.parse(id.VersionID); err != nil {
 			return nil, false, s3err.New("NoSuchVersion")
 		}
 		v.target(t)
 	}
+	old, err := r.view.Object(r.bucket.Bucket, id.Key)
+	if err != nil {
+		return nil, false, err
+	}
+	if id.Size != nil && *id.Size < 0 {
+		return nil, false, s3err.InvalidArgument("Size", i64toa(*id.Size), "Size must be non-negative")
+	}
 	if id.ETag != nil || id.Size != nil || id.LastModifiedTime != nil {
 		t.Condition = deleteConditionOf(id)
-		return t, false, nil
 	}
-	var old *fsm.Object
-	old, err = r.view.Object(r.bucket.Bucket, id.Key)
-	return t, old == nil, err
+	return t, old == nil && t.Condition == nil, s.admitCondition(r, t.Condition, old)
 }
 
 func deleteConditionOf(id *s3xml.ObjectIdentifier) *event.Condition {
@@ -87,7 +94,7 @@ func deleteConditionOf(id *s3xml.ObjectIdentifier) *event.Condition {
 		c.IfMatch = []string{string(*id.ETag)}
 	}
 	if id.Size != nil {
-		n := uint64(max(*id.Size, 0))
+		n := uint64(*id.Size)
 		c.IfSize = &n
 	}
 	if id.LastModifiedTime != nil {

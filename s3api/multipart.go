@@ -25,6 +25,9 @@ const (
 // createMultipartUpload begins an upload.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateMultipartUpload.html
 func (s *Server) createMultipartUpload(ctx context.Context, r *Request) (*Response, error) {
+	if r.principal.Anonymous() {
+		return nil, s3err.Newf("AccessDenied", "Anonymous users cannot initiate multipart uploads. Please authenticate.")
+	}
 	put, err := r.newPut()
 	if err != nil {
 		return nil, err
@@ -33,7 +36,7 @@ func (s *Server) createMultipartUpload(ctx context.Context, r *Request) (*Respon
 	if err != nil {
 		return nil, err
 	}
-	algorithm, composite, err := checksum.ExpectUpload(r.HTTP.Header)
+	algorithm, composite, err := checksum.ExpectUpload(r.Header)
 	if err != nil {
 		return nil, err
 	}
@@ -174,7 +177,7 @@ func (s *Server) uploadPartCopy(ctx context.Context, r *Request) (*Response, err
 
 // copyRange reads x-amz-copy-source-range, which must lie inside the source.
 func (r *Request) copyRange(size int64) (byteRange, error) {
-	v := r.amz("X-Amz-Copy-Source-Range")
+	v := r.Header.Get("X-Amz-Copy-Source-Range")
 	if v == "" {
 		return byteRange{0, size}, nil
 	}
@@ -238,7 +241,7 @@ func (s *Server) completeMultipartUpload(ctx context.Context, r *Request) (*Resp
 	if err != nil {
 		return nil, err
 	}
-	if err := foreseen(condition, old); err != nil {
+	if err := s.foresee(r, condition, old); err != nil {
 		return nil, err
 	}
 	r.closeView()
@@ -316,7 +319,7 @@ func (r *Request) assemble(u *fsm.Upload, doc *s3xml.CompleteMultipartUpload) (*
 	if done.Size > maxObjectBytes {
 		return nil, s3err.New("EntityTooLarge")
 	}
-	if v := r.HTTP.Header.Get("X-Amz-Mp-Object-Size"); v != "" && v != strconv.FormatUint(done.Size, 10) {
+	if v := r.Header.Get("X-Amz-Mp-Object-Size"); v != "" && v != strconv.FormatUint(done.Size, 10) {
 		return nil, s3err.Newf("InvalidRequest", "The provided 'x-amz-mp-object-size' header value %s does not match what was computed: %d", v, done.Size)
 	}
 	var err error

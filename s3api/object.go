@@ -43,6 +43,9 @@ func (s *Server) headObject(_ context.Context, r *Request) (*Response, error) {
 func (s *Server) describeObject(r *Request) (*Response, byteRange, []*event.Segment, error) {
 	none := byteRange{}
 	o := r.object
+	if r.Header.Get("X-Amz-Server-Side-Encryption-Customer-Algorithm") != "" {
+		return nil, none, nil, s3err.Newf("InvalidRequest", "The encryption parameters are not applicable to this object.")
+	}
 	if err := r.readConditions(o); err != nil {
 		return nil, none, nil, err
 	}
@@ -59,7 +62,7 @@ func (s *Server) describeObject(r *Request) (*Response, byteRange, []*event.Segm
 	if err := r.overrideHeaders(h); err != nil {
 		return nil, none, nil, err
 	}
-	if r.HTTP.Header.Get("X-Amz-Checksum-Mode") == "ENABLED" && resp.Status == 0 {
+	if r.Header.Get("X-Amz-Checksum-Mode") == "ENABLED" && resp.Status == 0 {
 		setChecksum(h, o.Checksum, o.Etag)
 	}
 	return resp, rng, segments, nil
@@ -81,24 +84,27 @@ func objectHeaders(o *fsm.Object) http.Header {
 	return h
 }
 
+// overrides are the response-* parameters and the headers that they replace.
+var overrides = [...]struct{ parameter, header string }{
+	{"response-cache-control", "Cache-Control"}, {"response-content-disposition", "Content-Disposition"},
+	{"response-content-encoding", "Content-Encoding"}, {"response-content-language", "Content-Language"},
+	{"response-content-type", "Content-Type"}, {"response-expires", "Expires"},
+}
+
 // overrideHeaders applies response-* parameters, which only a signed request may use.
 func (r *Request) overrideHeaders(h http.Header) error {
-	for name, to := range map[string]string{
-		"response-content-type": "Content-Type", "response-content-language": "Content-Language",
-		"response-expires": "Expires", "response-cache-control": "Cache-Control",
-		"response-content-disposition": "Content-Disposition", "response-content-encoding": "Content-Encoding",
-	} {
-		if !r.Query.Has(name) {
+	for _, o := range overrides {
+		if !r.Query.Has(o.parameter) {
 			continue
 		}
 		if r.account == nil {
 			return s3err.Newf("InvalidRequest", "Request specific response headers cannot be used for anonymous GET requests.")
 		}
-		v := r.Query.Get(name)
+		v := r.Query.Get(o.parameter)
 		if !validHeaderValue(v) {
-			return s3err.Newf("InvalidArgument", "Header value cannot be represented using ISO-8859-1.").With("ArgumentName", name)
+			return s3err.Newf("InvalidArgument", "Header value cannot be represented using ISO-8859-1.").With("ArgumentName", o.parameter)
 		}
-		h.Set(to, v)
+		h.Set(o.header, v)
 	}
 	return nil
 }
@@ -120,6 +126,9 @@ func (s *Server) deleteObject(ctx context.Context, r *Request) (*Response, error
 	}
 	old, err := r.view.Object(r.bucket.Bucket, r.Key)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.admitCondition(r, target.Condition, old); err != nil {
 		return nil, err
 	}
 	if old == nil && target.Condition == nil {

@@ -71,15 +71,20 @@ func operations() []operation {
 	}
 }
 
-// notImplemented are the query keys of operations that are not served: a request
-// that has one is refused, never taken for the plain operation of its path.
+// notImplemented are the query keys of operations that are not served, by Amazon's API
+// reference: a request that has one is refused, never taken for the plain operation of
+// its path.
 func notImplemented(on target) []string {
 	if on == onObject {
-		return []string{"attributes", "legal-hold", "renameObject", "restore", "retention", "select", "tagging", "torrent"}
+		return []string{
+			"annotation", "annotations", "attributes", "encryption", "legal-hold", "renameObject", "restore", "retention",
+			"select", "tagging", "torrent",
+		}
 	}
 	return []string{
-		"accelerate", "analytics", "cors", "encryption", "intelligent-tiering", "inventory", "lifecycle",
-		"logging", "metadataTable", "metrics", "notification", "object-lock", "ownershipControls", "policy",
-		"policyStatus", "publicAccessBlock", "replication", "requestPayment", "session", "tagging", "website",
+		"abac", "accelerate", "analytics", "cors", "encryption", "intelligent-tiering", "inventory", "lifecycle",
+		"logging", "metadataAnnotationTable", "metadataConfiguration", "metadataInventoryTable", "metadataJournalTable",
+		"metadataTable", "metrics", "notification", "object-lock", "ownershipControls", "policy", "policyStatus",
+		"publicAccessBlock", "replication", "requestPayment", "session", "tagging", "website",
 	}
 }

@@ -27,6 +27,14 @@ func TestOperations(t *testing.T) {
 		}
 		seen[op.name] = true
 	}
+	// Nor may one that is not served be added to a signed request.
+	for _, on := range []target{onBucket, onObject} {
+		for _, k := range notImplemented(on) {
+			if !sig.IsSubResource(k) {
+				t.Errorf("query key %q is not a sub-resource", k)
+			}
+		}
+	}
 }
 
 // TestRoute checks which operation a request line means.
@@ -44,6 +52,14 @@ func TestRoute(t *testing.T) {
 		{"PUT", "/b/k?partNumber=1&uploadId=x", "", "UploadPart", "b", "k"},
 		{"PUT", "/b", "", "CreateBucket", "b", ""},
 		{"PUT", "/b?versioning", "", "NotImplemented", "", ""},
+		{"DELETE", "/b?metadataConfiguration", "", "NotImplemented", "", ""},
+		{"DELETE", "/b?unheard-of", "", "NotImplemented", "", ""},
+		{"DELETE", "/b?unheard-of=&id=1", "", "NotImplemented", "", ""},
+		{"DELETE", "/b?x-id=DeleteBucket&x-amz-meta-a=&trace=1", "", "DeleteBucket", "b", ""},
+		{"GET", "/b?unheard-of", "", "ListObjects", "b", ""},
+		{"PUT", "/b/k?encryption", "", "NotImplemented", "", ""},
+		{"PUT", "/b/k?x-amz-copy-source=b%2Fs", "", "CopyObject", "b", "k"},
+		{"PUT", "/b/k?X-Amz-Copy-Source=b%2Fs&partNumber=1&uploadId=x", "", "UploadPartCopy", "b", "k"},
 		{"PUT", "/b?policy", "", "NotImplemented", "", ""},
 		{"GET", "/b/k?tagging", "", "NotImplemented", "", ""},
 		{"DELETE", "/b?acl", "", "NotImplemented", "", ""},

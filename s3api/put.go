@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"ironman/s3api/s3err"
 	"ironman/wal/event"
 )
 
@@ -25,7 +26,7 @@ func (s *Server) putObject(ctx context.Context, r *Request) (*Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := foreseen(put.Condition, old); err != nil {
+	if err := s.foresee(r, put.Condition, old); err != nil {
 		return nil, err
 	}
 	r.closeView()
@@ -49,6 +50,12 @@ func (s *Server) putObject(ctx context.Context, r *Request) (*Response, error) {
 
 // newPut reads what PutObject, CopyObject and CreateMultipartUpload share.
 func (r *Request) newPut() (*event.ObjectPut, error) {
+	if r.Query.Has("partNumber") {
+		return nil, s3err.InvalidArgument("partNumber", r.Query.Get("partNumber"), "This operation does not accept partNumber without uploadId")
+	}
+	if r.Query.Has("versionId") {
+		return nil, s3err.InvalidArgument("versionId", r.Query.Get("versionId"), "This operation does not accept a version-id.")
+	}
 	if err := r.refuseUnservedHeaders(); err != nil {
 		return nil, err
 	}

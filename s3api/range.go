@@ -17,7 +17,7 @@ type byteRange struct{ offset, length int64 }
 func (r *Request) chooseRange(o *fsm.Object, parts []*fsm.PartInfo, resp *Response) (byteRange, error) {
 	size := int64(o.Size)
 	whole := byteRange{0, size}
-	header := r.HTTP.Header.Get("Range")
+	header := r.Header.Get("Range")
 	if r.Query.Has("partNumber") {
 		if header != "" {
 			return whole, s3err.Newf("InvalidRequest", "Cannot specify both Range header and partNumber query parameter")
@@ -45,7 +45,7 @@ func partial(resp *Response, rng byteRange, size int64) {
 
 // rangeIsStale judges If-Range: a range of another version is not wanted.
 func (r *Request) rangeIsStale(o *fsm.Object) bool {
-	v := r.HTTP.Header.Get("If-Range")
+	v := r.Header.Get("If-Range")
 	if v == "" {
 		return false
 	}

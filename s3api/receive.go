@@ -30,7 +30,6 @@ type requestBody struct {
 	sums   checksum.Sums
 	read   int64 // bytes handed on
 	limit  int64 // of bytes; 0: the source has its own
-	idle   *idleDeadline
 	err    error // stays
 }
 
@@ -52,7 +51,7 @@ func (r *Request) openBody(algorithm event.ChecksumAlgorithm) (*requestBody, err
 	if sum, ok := r.identity.PayloadHash(); ok {
 		want.Payload = &sum // the signature's own check computes it
 	}
-	return &requestBody{r: r, source: source, expect: expect, idle: readIdle(r.writer), hashed: checksum.NewReader(source, want, &r.server.blocks)}, nil
+	return &requestBody{r: r, source: source, expect: expect, hashed: checksum.NewReader(source, want, &r.server.blocks)}, nil
 }
 
 // Read implements io.Reader. It gives io.EOF only after the last check.
@@ -60,11 +59,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	if b.err != nil {
 		return 0, b.err
 	}
-	b.idle.touch()
 	n, err := b.hashed.Read(p)
-	if err != nil {
-		b.idle.clear()
-	}
 	b.r.received += int64(n)
 	if b.read += int64(n); b.limit > 0 && b.read > b.limit {
 		b.err = s3err.EntityTooLarge(b.read, b.limit)
@@ -80,11 +75,8 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close closes the request's body. What was not read stays unverified.
-func (b *requestBody) Close() error {
-	b.idle.clear()
-	return b.source.Close()
-}
+// Close ends the reading. What was not read stays unverified.
+func (b *requestBody) Close() error { return b.source.Close() }
 
 // cause is the body's own error where there is one: the store's is its consequence.
 func (b *requestBody) cause(err error) error {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"unicode/utf8"
 
 	"ironman/fsm"
 	"ironman/s3api/access"
@@ -21,6 +22,11 @@ type Request struct {
 	ID          [event.RequestIDBytes]byte
 	Bucket, Key string
 	Query       url.Values
+	// Header holds the request's headers and, behind a presigned query, the
+	// parameters that stand for headers. A header goes before its parameter; the
+	// signature covers both. Digests and lengths of the body are read from HTTP's own
+	// headers: a signer does not know the body.
+	Header http.Header
 
 	op        *operation
 	identity  *sig.Identity
@@ -36,6 +42,7 @@ type Request struct {
 	object    *fsm.Object
 	viewedSeq uint64
 
+	incoming       *incoming
 	server         *Server
 	writer         http.ResponseWriter // for deadlines only: handlers answer with a Response
 	responseHeader http.Header
@@ -84,6 +91,9 @@ func (s *Server) route(r *Request) error {
 	}
 	if r.op, err = m.choose(r.Query, r.HTTP.Header); err != nil {
 		return err
+	}
+	if !utf8.ValidString(r.Key) {
+		return s3err.New("InvalidURI") // listings and deletions could not name it
 	}
 	if len(r.Key) > maxKeyBytes {
 		return s3err.New("KeyTooLongError").With("Size", itoa(len(r.Key))).With("MaxSizeAllowed", itoa(maxKeyBytes))

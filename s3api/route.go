@@ -1,6 +1,7 @@
 package s3api
 
 import (
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -23,6 +24,7 @@ type router struct {
 
 // match is what a path and method lead to.
 type match struct {
+	method      string
 	rows        []*operation
 	on          target
 	bucket, key string
@@ -61,17 +63,20 @@ func newRouter(table []operation) *router {
 // find reads bucket and key out of a request's path, or its host.
 func (r *router) find(req *http.Request, domains []string) (match, error) {
 	path := req.URL.Path
-	if b, ok := hostBucket(req.Host, domains); ok {
-		path = "/" + b + path
+	if path == "" {
+		path = "/" // http://host, the absolute form
 	}
 	if !strings.HasPrefix(path, "/") {
 		return match{}, s3err.New("InvalidURI")
+	}
+	if b, ok := hostBucket(req.Host, domains); ok {
+		path = "/" + b + path
 	}
 	handle, params, _ := r.Lookup(req.Method, path)
 	if handle == nil {
 		return match{}, s3err.New("MethodNotAllowed")
 	}
-	m := match{bucket: params.ByName("bucket"), key: strings.TrimPrefix(params.ByName("key"), "/")}
+	m := match{method: req.Method, bucket: params.ByName("bucket"), key: strings.TrimPrefix(params.ByName("key"), "/")}
 	switch {
 	case m.key != "":
 		m.on = onObject
@@ -85,7 +90,7 @@ func (r *router) find(req *http.Request, domains []string) (match, error) {
 // choose takes the operation whose query key and header the request has.
 func (m *match) choose(q url.Values, h http.Header) (*operation, error) {
 	for _, op := range m.rows {
-		if (op.query == "" || q.Has(op.query)) && (op.header == "" || h.Get(op.header) != "") {
+		if (op.query == "" || q.Has(op.query)) && (op.header == "" || h.Get(op.header) != "" || hasParameter(q, op.header)) {
 			if op.query == "" {
 				if err := m.refuseUnserved(q); err != nil {
 					return nil, err
@@ -100,15 +105,52 @@ func (m *match) choose(q url.Values, h http.Header) (*operation, error) {
 	return nil, s3err.New("MethodNotAllowed")
 }
 
+// hasParameter tells whether a query names a header, as one that is presigned may.
+// Whether it does stand for the header is known only with the signature; but a copy
+// that turns out to have no source must not become a PUT of nothing.
+func hasParameter(q url.Values, header string) bool {
+	for name := range q {
+		if strings.EqualFold(name, header) {
+			return true
+		}
+	}
+	return false
+}
+
 // refuseUnserved refuses a sub-resource that is not served at all, or not for the
-// request's method: PUT ?versioning is not CreateBucket.
+// request's method: PUT ?versioning is not CreateBucket. Nor is DELETE with one that
+// this release has not heard of DeleteBucket: where something would be changed, a key
+// without a value is taken for a sub-resource.
 func (m *match) refuseUnserved(q url.Values) error {
 	for _, k := range m.subresources {
 		if q.Has(k) {
-			return s3err.Newf("NotImplemented", "The sub-resource %q is not implemented for this method.", k)
+			return unserved(k)
+		}
+	}
+	if m.method == http.MethodGet || m.method == http.MethodHead {
+		return nil
+	}
+	for _, k := range slices.Sorted(maps.Keys(q)) {
+		if strings.Join(q[k], "") == "" && !isParameter(k) {
+			return unserved(k)
 		}
 	}
 	return nil
+}
+
+func unserved(subresource string) error {
+	return s3err.Newf("NotImplemented", "The sub-resource %q is not implemented for this method.", subresource)
+}
+
+// isParameter tells the keys of a query that are no sub-resources though they may be
+// empty: those that stand for headers, those that qualify another, and, as with
+// Amazon, everybody's own that begin with x-.
+func isParameter(key string) bool {
+	switch key {
+	case "content-md5", "content-type", "partNumber", "uploadId", "versionId":
+		return true
+	}
+	return len(key) > 1 && (key[0] == 'x' || key[0] == 'X') && key[1] == '-'
 }
 
 // hostBucket reads the bucket of a virtual-hosted request.

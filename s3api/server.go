@@ -33,6 +33,8 @@ type Options struct {
 	Observe func(operation string, status int, took time.Duration, received, sent int64)
 	// HostID is sent as x-amz-id-2.
 	HostID string
+	// BodyIdle is how long a body may stand still; 0: DefaultBodyIdle.
+	BodyIdle time.Duration
 }
 
 // Server serves S3. It keeps no state of its own but caches.
@@ -47,6 +49,9 @@ type Server struct {
 func New(o Options) *Server {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.BodyIdle == 0 {
+		o.BodyIdle = DefaultBodyIdle
 	}
 	s := &Server{Options: o, router: newRouter(operations())}
 	s.verifier = s.newVerifier()
@@ -71,6 +76,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	r := &Request{HTTP: hr, server: s, writer: w, responseHeader: w.Header(), ID: newRequestID()}
 	h := w.Header()
 	h.Set("Server", "IronMan-S3")
+	h.Set("X-Content-Type-Options", "nosniff") // a browser takes bytes for what they were stored as
 	h.Set("X-Amz-Request-Id", r.RequestID())
 	h.Set("X-Amz-Id-2", s.HostID)
 	if len(hr.TransferEncoding) > 0 {
@@ -78,7 +84,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 		// next request on such a connection (RFC 9112, section 6.1).
 		h.Set("Connection", "close")
 	}
-	out := &answer{w: w, idle: writeIdle(w)}
+	s.takeBody(r)
+	out := &answer{w: w, idle: writeIdle(w, s.BodyIdle)}
 	defer out.idle.clear()
 	defer s.finish(out, r, start)
 	resp, err := s.serve(hr.Context(), r)
@@ -137,6 +144,7 @@ func (s *Server) observe(out *answer, r *Request, start time.Time) {
 // answer writes a success.
 func (s *Server) answer(out *answer, r *Request, resp *Response) {
 	h := out.w.Header()
+	r.incoming.settle(h)
 	for k, v := range resp.Header {
 		h[k] = v
 	}
@@ -191,6 +199,7 @@ func (s *Server) refuse(out *answer, r *Request, err error) {
 		s.Logger.Error("request failed", "request", r.RequestID(), "operation", r.Operation(), "code", e.Code, "err", err, "cause", errors.Unwrap(e))
 	}
 	h := out.w.Header()
+	r.incoming.settle(h)
 	if e.RetryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(e.RetryAfter))
 	}
@@ -201,8 +210,6 @@ func (s *Server) refuse(out *answer, r *Request, err error) {
 		out.begin(e.Status)
 		return
 	}
-	// What is left of the body is not read: net/http reads a little of it and
-	// closes the connection if there is more.
 	h.Set("Content-Type", "application/xml")
 	if r.HTTP.Method == http.MethodHead {
 		out.begin(e.Status)

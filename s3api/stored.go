@@ -24,17 +24,20 @@ func i64toa(n int64) string { return strconv.FormatInt(n, 10) }
 
 // stored reads the headers and tags that are kept with the object.
 func (r *Request) stored() (*event.Headers, *event.Tags, error) {
-	h := r.HTTP.Header
+	h := r.Header
 	out := &event.Headers{
 		ContentType: h.Get("Content-Type"), ContentEncoding: sig.ContentEncoding(h),
 		ContentDisposition: h.Get("Content-Disposition"), ContentLanguage: h.Get("Content-Language"),
 		CacheControl: h.Get("Cache-Control"), Expires: h.Get("Expires"),
-		WebsiteRedirect: r.amz("X-Amz-Website-Redirect-Location"),
+		WebsiteRedirect: r.Header.Get("X-Amz-Website-Redirect-Location"),
 	}
 	for _, v := range []string{out.ContentType, out.ContentEncoding, out.ContentDisposition, out.ContentLanguage, out.CacheControl, out.Expires, out.WebsiteRedirect} {
 		if !validHeaderValue(v) {
 			return nil, nil, s3err.Newf("InvalidArgument", "A header that is stored with the object is not valid UTF-8.")
 		}
+	}
+	if w := out.WebsiteRedirect; w != "" && !strings.HasPrefix(w, "/") && !strings.HasPrefix(w, "http://") && !strings.HasPrefix(w, "https://") {
+		return nil, nil, s3err.New("InvalidRedirectLocation")
 	}
 	total := 0
 	for name, values := range h {
@@ -53,17 +56,8 @@ func (r *Request) stored() (*event.Headers, *event.Tags, error) {
 		return nil, nil, s3err.New("MetadataTooLarge").With("Size", itoa(total)).With("MaxSizeAllowed", itoa(maxMetadataBytes))
 	}
 	slices.SortFunc(out.User, func(a, b *event.UserHeader) int { return strings.Compare(a.Name, b.Name) })
-	tags, err := parseTags(r.amz("X-Amz-Tagging"))
+	tags, err := parseTags(r.Header.Get("X-Amz-Tagging"))
 	return out, tags, err
-}
-
-// amz reads an x-amz-* header, or the query parameter that stands for it in a
-// presigned request.
-func (r *Request) amz(name string) string {
-	if v := r.HTTP.Header.Get(name); v != "" {
-		return v
-	}
-	return r.identity.Hoisted.Get(name)
 }
 
 // parseTags reads the x-amz-tagging header: a query string.
@@ -124,7 +118,7 @@ func validHeaderValue(v string) bool {
 var storageClasses = [...]string{"STANDARD", "REDUCED_REDUNDANCY"}
 
 func (r *Request) storageClassHeader() (string, error) {
-	c := r.amz("X-Amz-Storage-Class")
+	c := r.Header.Get("X-Amz-Storage-Class")
 	if c == "" || c == "STANDARD" {
 		return "", nil
 	}
@@ -137,7 +131,7 @@ func (r *Request) storageClassHeader() (string, error) {
 // refuseUnservedHeaders refuses headers that ask for what is not served: never
 // silently ignored, for they promise the client something.
 func (r *Request) refuseUnservedHeaders() error {
-	for name, values := range r.HTTP.Header {
+	for name, values := range r.Header {
 		served := true
 		switch {
 		case strings.HasPrefix(name, "X-Amz-Server-Side-Encryption"), strings.HasPrefix(name, "X-Amz-Copy-Source-Server-Side-Encryption"),

@@ -98,6 +98,9 @@ func Decide(p Principal, r *Request) Decision {
 	if rule.scope == onService {
 		return decideService(p, r)
 	}
+	if r.Upload != nil && rule.owners&uploader == 0 && !r.partakes(p) {
+		return Decision{}
+	}
 	if rule.owned(p, r) {
 		if p.User == "" {
 			return allowed(event.ReasonKind_REASON_KIND_OWNER)
@@ -158,6 +161,13 @@ func (u rule) owned(p Principal, r *Request) bool {
 		return false
 	}
 	return p.ID() == r.Upload.Initiator || p.User == "" && p.is(r.Upload.Owner)
+}
+
+// partakes reports whether p is of an account that may go on with the upload: its
+// initiator's, or the bucket owner's. Whoever else may write in the bucket may not put
+// bytes into an object that will be the initiator's.
+func (r *Request) partakes(p Principal) bool {
+	return p.is(r.Bucket.Owner) || p.is(r.Upload.Owner)
 }
 
 // policyCounts: a bucket's policy cannot give away objects that are not its owner's.

@@ -369,6 +369,41 @@ func TestUploads(t *testing.T) {
 	}
 }
 
+// To write into an upload takes the right to write, and a part in the upload.
+func TestWritingToUploads(t *testing.T) {
+	u := &Upload{Owner: xx, Initiator: "u"}
+	allow := Opinion{Verdict: Allow}
+	for _, tc := range []struct {
+		name        string
+		p           Principal
+		own         Opinion
+		list        string
+		want, plain bool // plain: without an upload
+	}{
+		{"bucket owner", Principal{CanonicalID: bb}, Opinion{}, "private", true, true},
+		{"initiator", Principal{CanonicalID: xx, User: "u"}, allow, "public-read-write", true, true},
+		{"initiator who may not write any more", Principal{CanonicalID: xx, User: "u"}, allow, "private", false, false},
+		{"initiator's account", Principal{CanonicalID: xx}, Opinion{}, "public-read-write", true, true},
+		{"another user of it", Principal{CanonicalID: xx, User: "v"}, allow, "public-read-write", true, true},
+		{"another account", Principal{CanonicalID: oo}, Opinion{}, "public-read-write", false, true},
+		{"anonymous", Principal{}, Opinion{}, "public-read-write", false, true},
+		{"root", Principal{CanonicalID: "rrrr", Root: true}, Opinion{}, "private", true, true},
+	} {
+		r := &Request{Action: "s3:PutObject", Bucket: Resource{Owner: bb, ACL: made(t, tc.list, Bucket, bb)}, Upload: u, Identity: tc.own}
+		if got := Decide(tc.p, r); got.Allowed != tc.want {
+			t.Errorf("%s: %+v", tc.name, got)
+		}
+		r.BucketPolicy = allow // a policy lets others write, not into others' uploads
+		if got := Decide(tc.p, r); got.Allowed != (tc.want || tc.p.CanonicalID == xx) {
+			t.Errorf("%s, by policy: %+v", tc.name, got)
+		}
+		r.BucketPolicy, r.Upload = Opinion{}, nil
+		if got := Decide(tc.p, r); got.Allowed != tc.plain {
+			t.Errorf("%s, no upload: %+v", tc.name, got)
+		}
+	}
+}
+
 // An owner whom the list grants nothing keeps everything; a missing owner is nobody.
 func TestOwnersWithoutGrants(t *testing.T) {
 	none := &event.ACL{Owner: bb}

@@ -1,6 +1,10 @@
 package s3err
 
-import "ironman/s3api/s3xml"
+import (
+	"strings"
+
+	"ironman/s3api/s3xml"
+)
 
 // Document is the body of an error response. resource is the path that was asked
 // for, with or without a bucket; e's own goes before it. It is nil for a status
@@ -29,6 +33,17 @@ func Document(e *Error, requestID, hostID, resource string) []byte {
 
 func appendField(dst []byte, name, value string) []byte {
 	dst = append(append(append(dst, '<'), name...), '>')
-	dst = s3xml.AppendText(dst, value)
+	dst = s3xml.AppendText(dst, strings.Map(readable, value))
 	return append(append(append(dst, "</"...), name...), '>')
+}
+
+// readable replaces what no XML parser takes, not even as a reference. A listing must
+// not change a key, whatever its reader makes of it; an error that cannot be read has
+// lost its code.
+func readable(c rune) rune {
+	switch {
+	case c < ' ' && c != '\t' && c != '\n' && c != '\r', c == 0xFFFE, c == 0xFFFF:
+		return '\uFFFD'
+	}
+	return c
 }

@@ -169,7 +169,7 @@ func TestEveryRefusalIsMapped(t *testing.T) {
 func TestDocument(t *testing.T) {
 	e := New("NoSuchKey").With("Key", "a<b>&\x01\xff")
 	want := `<?xml version="1.0" encoding="UTF-8"?>` + "\n" +
-		`<Error><Code>NoSuchKey</Code><Message>The specified key does not exist.</Message><Key>a&lt;b&gt;&amp;&#x1;` + "\ufffd" +
+		`<Error><Code>NoSuchKey</Code><Message>The specified key does not exist.</Message><Key>a&lt;b&gt;&amp;` + "\ufffd\ufffd" +
 		`</Key><Resource>/b/&lt;k</Resource><RequestId>R1</RequestId><HostId>H/1+=</HostId></Error>`
 	if got := string(Document(e, "R1", "H/1+=", "/b/<k")); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
@@ -183,6 +183,12 @@ func TestDocument(t *testing.T) {
 	}
 	if Document(New("NotModified"), "r", "h", "/b") != nil {
 		t.Error("304 has a body")
+	}
+	for c := range rune(0x3000) { // whatever a client asks for, it can read the answer
+		var doc struct{ Code string }
+		if err := xml.Unmarshal(Document(New("NoSuchKey").With("Key", string(c)), "r", "h", "/b/"+string(c)), &doc); err != nil || doc.Code != "NoSuchKey" {
+			t.Errorf("%q: %v", c, err)
+		}
 	}
 }
 

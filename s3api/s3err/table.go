@@ -73,6 +73,7 @@ var table = [...]row{
 	{"InvalidPayer", 403, "All access to this object has been disabled."},
 	{"InvalidPolicyDocument", 400, "The content of the form does not meet the conditions specified in the policy document."},
 	{"InvalidRange", 416, "The requested range is not satisfiable"},
+	{"InvalidRedirectLocation", 400, "The website redirect location must have a prefix of 'http://' or 'https://' or '/'."},
 	{"InvalidRegionName", 400, "The specified Region is not valid."},
 	{"InvalidRequest", 400, "Invalid Request"},
 	{"InvalidRetentionPeriod", 400, "The retention period must be a positive number that is not too large."},

@@ -65,12 +65,16 @@ func (q query) hasFold(names ...string) bool {
 
 // hoisted returns the x-amz-* parameters of a presigned query that stand for
 // headers: what an SDK moved from the headers into the query when it presigned.
-// Values that could not be a header's are refused.
+// Names and values that could not be a header's are refused.
 func (q query) hoisted() (http.Header, error) {
 	var h http.Header
 	for _, p := range q {
 		if !hasAmzPrefix(p.name) || isSigningParam(p.name) {
 			continue
+		}
+		if !isToken(p.name) {
+			return nil, refuse(CodeInvalidArgument, "A parameter that stands for a header must have a header's name.",
+				Detail{"ArgumentName", p.name})
 		}
 		if strings.ContainsAny(p.value, "\r\n\x00") {
 			return nil, refuse(CodeInvalidArgument, "A header value must not contain line breaks.",
@@ -82,6 +86,18 @@ func (q query) hoisted() (http.Header, error) {
 		h.Add(p.name, p.value)
 	}
 	return h, nil
+}
+
+// isToken reports whether a header can have the name. (In the string that Version 2
+// signs, a name with a colon and a line break would read as two headers.)
+func isToken(name string) bool {
+	for i := range len(name) {
+		c := name[i]
+		if !unreserved(c) && strings.IndexByte("!#$%&'*+^`|", c) < 0 {
+			return false
+		}
+	}
+	return name != ""
 }
 
 // isSigningParam reports whether a parameter belongs to the signature itself, in any

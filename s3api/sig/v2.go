@@ -27,13 +27,13 @@ const (
 // request.
 func IsSubResource(name string) bool {
 	switch name {
-	case "abac", "accelerate", "acl", "analytics", "attributes", "cors", "defaultObjectAcl", "delete",
-		"encryption", "intelligent-tiering", "inventory", "legal-hold", "lifecycle", "location", "logging",
-		"metadataConfiguration", "metadataTable", "metrics", "notification", "object-lock",
-		"ownershipControls", "partNumber", "policy", "policyStatus", "publicAccessBlock", "renameObject",
-		"replication", "requestPayment", "restore", "retention", "select", "select-type", "session",
-		"storageClass", "tagging", "torrent", "uploadId", "uploads", "versionId", "versioning",
-		"versions", "website":
+	case "abac", "accelerate", "acl", "analytics", "annotation", "annotations", "attributes", "cors",
+		"defaultObjectAcl", "delete", "encryption", "intelligent-tiering", "inventory", "legal-hold", "lifecycle",
+		"location", "logging", "metadataAnnotationTable", "metadataConfiguration", "metadataInventoryTable",
+		"metadataJournalTable", "metadataTable", "metrics", "notification", "object-lock", "ownershipControls",
+		"partNumber", "policy", "policyStatus", "publicAccessBlock", "renameObject", "replication",
+		"requestPayment", "restore", "retention", "select", "select-type", "session", "storageClass", "tagging",
+		"torrent", "uploadId", "uploads", "versionId", "versioning", "versions", "website":
 		return true
 	}
 	return isOverride(name)
