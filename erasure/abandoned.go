@@ -55,25 +55,31 @@ const avoidFor = 5 * time.Second
 // avoidedDisks remembers which disks to leave alone for a while.
 type avoidedDisks struct {
 	mu    sync.Mutex
-	until map[uint32]time.Time
+	disks map[uint32]avoided
 }
 
-func (a *avoidedDisks) add(disk uint32, now time.Time) {
+type avoided struct {
+	until time.Time
+	full  bool // for want of space only
+}
+
+func (a *avoidedDisks) add(disk uint32, full bool, now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.until == nil {
-		a.until = make(map[uint32]time.Time)
+	if a.disks == nil {
+		a.disks = make(map[uint32]avoided)
 	}
-	a.until[disk] = now.Add(avoidFor)
+	a.disks[disk] = avoided{now.Add(avoidFor), full}
 }
 
-func (a *avoidedDisks) is(disk uint32, now time.Time) bool {
+// is tells whether a disk is avoided; with full, those that lack space are not.
+func (a *avoidedDisks) is(disk uint32, full bool, now time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	t, ok := a.until[disk]
-	if ok && (!now.Before(t) || t.Sub(now) > avoidFor) { // over, or the clock was set back
-		delete(a.until, disk)
+	d, ok := a.disks[disk]
+	if ok && (!now.Before(d.until) || d.until.Sub(now) > avoidFor) { // over, or the clock was set back
+		delete(a.disks, disk)
 		return false
 	}
-	return ok
+	return ok && !(full && d.full)
 }

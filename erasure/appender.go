@@ -226,6 +226,7 @@ func (a *appender) write(group []*appendRequest) {
 		err = a.d.wrote(err)
 	}
 	a.d.packs.busy(p.key, -len(group))
+	a.d.space.wrote(int(end - at))
 	for _, r := range group {
 		if err != nil {
 			r.done(Place{}, err)

@@ -41,6 +41,8 @@ type localDisk struct {
 	smallRecord, largeRecord uint64
 	packSize, firstPack      uint64
 
+	space   *Space
+	watched chan struct{}         // closed when nobody watches space any more
 	failure atomic.Pointer[error] // why the disk takes no more writes
 	dirSync sync.Mutex
 	packDir vfs.File      // open for as long as the disk is, under dirSync
@@ -86,6 +88,7 @@ func openDisk(c DiskConfig, o *Options) (*localDisk, error) {
 		return nil, err
 	}
 	d.packs = newPackTable(d.fs, d.dir, o.OpenPacks)
+	d.space = NewSpace(d.fs, c.Dir, o.Reserve, d.log)
 	return d, nil
 }
 
@@ -93,6 +96,11 @@ func openDisk(c DiskConfig, o *Options) (*localDisk, error) {
 func (d *localDisk) start() {
 	d.small = newAppender(d, true)
 	d.medium = newAppender(d, false)
+	d.watched = make(chan struct{})
+	go func() {
+		defer close(d.watched)
+		d.space.Watch(d.closing)
+	}()
 }
 
 // match compares an identity with what the configuration expects.
@@ -141,6 +149,9 @@ func (d *localDisk) Append(spec ShardSpec, cells []Cell, done func(Place, error)
 	n, err := recordLength(&spec, cells)
 	if err == nil {
 		err = d.failed()
+	}
+	if err == nil {
+		err = d.room()
 	}
 	if err != nil {
 		done(Place{}, err)
@@ -300,6 +311,7 @@ func (d *localDisk) close() {
 	if d.small != nil { // started
 		d.small.close()
 		d.medium.close()
+		<-d.watched
 	}
 	d.packs.close()
 	d.dirSync.Lock()

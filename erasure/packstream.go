@@ -34,7 +34,7 @@ func (d *localDisk) Stream(spec ShardSpec) (ShardStream, error) {
 		return nil, ErrClosed
 	default:
 	}
-	if err := d.failed(); err != nil {
+	if err := errors.Join(d.failed(), d.room()); err != nil {
 		return nil, err
 	}
 	key := d.nextPack()
@@ -59,6 +59,9 @@ func (t *packStream) write(b []byte) {
 	if t.err == nil {
 		t.err = t.d.failed()
 	}
+	if t.err == nil {
+		t.err = t.d.room() // it may be gone since the shard was begun
+	}
 	if t.err != nil {
 		return
 	}
@@ -67,6 +70,7 @@ func (t *packStream) write(b []byte) {
 		return err
 	}))
 	t.at += uint64(len(b))
+	t.d.space.wrote(len(b))
 }
 
 // WriteCell implements ShardStream.

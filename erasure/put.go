@@ -79,6 +79,11 @@ func (w *blobWriter) plan(n uint64) (err error) {
 	w.size = n
 	w.topology = w.s.topology()
 	w.Geometry, w.disks, err = Choose(w.topology, n, w.key.Counter, w.policy)
+	if errors.Is(err, ErrTolerance) {
+		if _, _, other := Choose(w.s.disksNow(true), n, w.key.Counter, w.policy); other == nil {
+			err = errors.Join(ErrNoSpace, err)
+		}
+	}
 	return err
 }
 
@@ -373,7 +378,7 @@ func (w *blobWriter) appendSome(indexes []int, cells [][]Cell, got []shardOutcom
 // blame keeps new shards away from a disk that did not take one.
 func (w *blobWriter) blame(o shardOutcome) {
 	if o.err != nil {
-		w.s.avoided.add(w.disks[o.index], w.s.o.Now())
+		w.s.avoided.add(w.disks[o.index], errors.Is(o.err, ErrNoSpace), w.s.o.Now())
 		w.s.o.Logger.Warn("shard not written", "blob", w.key, "shard", o.index, "disk", w.disks[o.index], "err", o.err)
 	}
 }

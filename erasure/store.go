@@ -56,6 +56,10 @@ type Options struct {
 	Now    func() time.Time // the node's wall clock
 	Logger *slog.Logger     // default: discards
 
+	// Reserve stays free on each disk of this node: one that has less takes no new
+	// shards until it has more again.
+	Reserve Reserve
+
 	PackSize   uint64        // of a shared pack, bytes; default 64 MiB
 	FirstPack  uint64        // of the first one after a start; default 4 MiB
 	LargeShard uint64        // a longer shard has a pack of its own; default 1 MiB; the same on all nodes
@@ -228,7 +232,10 @@ func (s *Store) Target(disk uint32) (ShardTarget, bool) {
 }
 
 // topology is the cluster's disks, those not live that should get no shards now.
-func (s *Store) topology() []Disk {
+func (s *Store) topology() []Disk { return s.disksNow(false) }
+
+// disksNow is topology; with full, disks that lack nothing but space are live.
+func (s *Store) disksNow(full bool) []Disk {
 	var all []Disk
 	if s.o.Topology != nil {
 		all = slices.Clone(s.o.Topology())
@@ -244,8 +251,8 @@ func (s *Store) topology() []Disk {
 	for i := range all {
 		d := &all[i]
 		local := s.disks[d.Number]
-		d.Live = d.Live && s.broken[d.Number] == nil && !s.avoided.is(d.Number, now) &&
-			(local == nil || local.failed() == nil && !local.hangs())
+		d.Live = d.Live && s.broken[d.Number] == nil && !s.avoided.is(d.Number, full, now) &&
+			(local == nil || local.failed() == nil && !local.hangs() && (full || !local.space.Low()))
 	}
 	return all
 }
@@ -254,13 +261,18 @@ func (s *Store) topology() []Disk {
 type DiskState struct {
 	Identity Identity
 	Failure  error // why it takes no writes; nil if it does
+	Free     uint64
+	Known    bool // Free was measured
+	Low      bool // Free is below the reserve
 }
 
 // Disks returns the state of this node's disks, by number.
 func (s *Store) Disks() []DiskState {
 	var out []DiskState
 	for _, d := range s.order {
-		out = append(out, DiskState{Identity: d.id, Failure: d.failed()})
+		state := DiskState{Identity: d.id, Failure: d.failed(), Low: d.space.Low()}
+		state.Free, state.Known = d.space.Free()
+		out = append(out, state)
 	}
 	for n, err := range s.broken {
 		id := Identity{Cluster: s.o.ClusterID, Node: s.o.Node, Number: n}

@@ -1,6 +1,8 @@
 package erasure
 
 import (
+	"errors"
+
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
@@ -104,7 +106,7 @@ type preparation struct {
 const fillStep = 4 << 20
 
 func (s *supplier) begin(size uint64) (*preparation, error) {
-	if err := s.d.failed(); err != nil {
+	if err := errors.Join(s.d.failed(), s.d.room()); err != nil {
 		return nil, err
 	}
 	key := s.d.nextPack()
@@ -129,7 +131,7 @@ func (d *localDisk) create(k PackKey) (f vfs.File, err error) {
 // finish writes the header and, if asked for, zeros up to the size; then makes
 // file and directory entry durable.
 func (p *preparation) finish(s *supplier) error {
-	if err := s.d.failed(); err != nil {
+	if err := errors.Join(s.d.failed(), s.d.room()); err != nil {
 		return err
 	}
 	if p.written == 0 {
@@ -161,6 +163,7 @@ func (s *supplier) head(p *openPack) error {
 		if err := p.file.Preallocate(0, int64(p.size)); noSpace(err) {
 			return err
 		}
+		s.d.space.wrote(int(p.size))
 	}
 	_, err := p.file.WriteAt(block, 0)
 	return err
@@ -189,6 +192,10 @@ func (p *preparation) zeros(s *supplier) error {
 			}
 		}
 		p.written += n
+		s.d.space.wrote(int(n))
+		if err := s.d.room(); err != nil {
+			return err
+		}
 	}
 	return nil
 }
