@@ -4,8 +4,8 @@ export CGO_ENABLED ?= 0
 GO ?= go
 DATA ?= data
 TESTFLAGS ?=
-NODES ?= 1
-DISKS ?= 6
+NODES ?= 3
+DISKS ?= 2
 
 .PHONY: help build run cluster clients test check race lint fmt generate wasip1 fuzz golden bench clean
 
@@ -19,7 +19,7 @@ run: build ## one node on 127.0.0.1:9000 with six disk directories (4+2) under d
 	./bin/ironman server --dir $(DATA)/node --listen 127.0.0.1:9000 --admin 127.0.0.1:9200 \
 	  --disks $(DATA)/disk1,$(DATA)/disk2,$(DATA)/disk3,$(DATA)/disk4,$(DATA)/disk5,$(DATA)/disk6
 
-cluster: build ## a cluster of NODES (1) processes with DISKS (6) disk directories each, S3 from 127.0.0.1:9000 on, under data/
+cluster: build ## a cluster of NODES (3) processes with DISKS (2) disk directories each, S3 from 127.0.0.1:9000 on, under data/
 	./bin/ironman cluster --nodes $(NODES) --disks $(DISKS) --dir $(DATA)/cluster --port 9000
 
 CLIENTS ?=
@@ -30,7 +30,7 @@ test: lint wasip1 race check ## everything that must pass before a commit
 
 # Packages with concurrency run under the race detector, which needs cgo; the rest
 # and the end-to-end tests, whose servers are processes of their own, without it.
-RACE := ./wal/... ./erasure/... ./s3api/... ./fsm/...
+RACE := ./wal/... ./erasure/... ./s3api/... ./fsm/... ./server/link/...
 
 race: ## tests of the packages with concurrency, under the race detector
 	CGO_ENABLED=1 $(GO) test -race -short -timeout 20m $(TESTFLAGS) $(RACE)

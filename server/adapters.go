@@ -55,6 +55,14 @@ type proposer struct{ n *Node }
 const proposeTimeout = 10 * time.Second
 
 func (p proposer) Propose(ctx context.Context, d *event.Draft) (uint64, *event.Outcome, error) {
+	if err := p.n.clockProblem(); err != nil {
+		return 0, nil, s3err.New("ServiceUnavailable").Because(err)
+	}
+	if grows(d.Statement) {
+		if err := p.n.room(); err != nil {
+			return 0, nil, err
+		}
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), proposeTimeout)
 	defer cancel()
 	h := d.Statement.Header
@@ -70,7 +78,10 @@ func (p proposer) Propose(ctx context.Context, d *event.Draft) (uint64, *event.O
 	if errors.Is(err, wal.ErrUnknown) {
 		a, err = p.n.resolve(ctx, h)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, wal.ErrOverloaded):
+		return 0, nil, s3err.New("SlowDown").Because(err)
+	case err != nil:
 		return 0, nil, s3err.New("ServiceUnavailable").Because(err)
 	}
 	return a.Seq, a.Outcome, nil
@@ -88,6 +99,29 @@ func (n *Node) resolve(ctx context.Context, h *event.Header) (wal.Applied, error
 	return a, err
 }
 
+// agreePause is how long a step of a start waits before it proposes again.
+const agreePause = 500 * time.Millisecond
+
+// agree proposes one of the store's own events until its outcome is known, or ctx
+// ends: for what a start cannot go on without.
+func (n *Node) agree(ctx context.Context, d *event.Draft) (wal.Applied, error) {
+	for {
+		a, err := n.proposeSystem(ctx, d)
+		if errors.Is(err, wal.ErrUnknown) {
+			a, err = n.resolve(ctx, d.Statement.Header)
+		}
+		if err == nil || ctx.Err() != nil || !errors.Is(err, wal.ErrNotDone) && !errors.Is(err, wal.ErrUnknown) {
+			return a, err
+		}
+		n.opts.Logger.Info("proposing again", "event", event.KindName(d.Statement.Kind()), "err", err)
+		select {
+		case <-ctx.Done():
+			return a, err
+		case <-time.After(agreePause):
+		}
+	}
+}
+
 // proposeSystem proposes one of the store's own events.
 func (n *Node) proposeSystem(ctx context.Context, d *event.Draft) (wal.Applied, error) {
 	return n.proposeSystemFrom(ctx, d, n.machine.Applied().Next)
@@ -97,7 +131,7 @@ func (n *Node) proposeSystemFrom(ctx context.Context, d *event.Draft, base uint6
 	id := make([]byte, event.RequestIDBytes)
 	rand.Read(id) // never fails (crypto/rand)
 	d.Statement.Header = &event.Header{
-		FeatureLevel: event.FeatureLevel, RequestId: id, Principal: event.System, Base: base,
+		FeatureLevel: n.members.level(), RequestId: id, Principal: event.System, Base: base,
 		Reason: &event.Reason{Kind: event.ReasonKind_REASON_KIND_SYSTEM, View: base}, Node: n.identity.Node,
 	}
 	b, err := d.Marshal()
@@ -111,6 +145,10 @@ func (n *Node) proposeSystemFrom(ctx context.Context, d *event.Draft, base uint6
 type views struct{ n *Node }
 
 func (v views) View(ctx context.Context) (*fsm.View, error) {
+	// Signatures are judged by this clock, too.
+	if err := v.n.clockProblem(); err != nil {
+		return nil, s3err.New("ServiceUnavailable").Because(err)
+	}
 	ctx, cancel := context.WithTimeout(ctx, proposeTimeout)
 	defer cancel()
 	if err := v.n.log.Barrier(ctx); err != nil {
@@ -120,17 +158,21 @@ func (v views) View(ctx context.Context) (*fsm.View, error) {
 }
 
 // blobs is the store of bytes as the S3 front wants it.
-type blobs struct{ store *erasure.Store }
+type blobs struct{ n *Node }
 
 func (b blobs) Put(ctx context.Context, r io.Reader, size int64) (*event.Blob, error) {
-	blob, err := b.store.Put(ctx, r, size, erasure.PutOptions{})
+	// The event that is to name the blob would be refused.
+	if err := b.n.room(); err != nil {
+		return nil, err
+	}
+	blob, err := b.n.blobs.Put(ctx, r, size, erasure.PutOptions{})
 	return blob, storageError(err)
 }
 
-func (b blobs) Abandon(blob *event.Blob) { b.store.Abandon(blob.GetId()) }
+func (b blobs) Abandon(blob *event.Blob) { b.n.blobs.Abandon(blob.GetId()) }
 
 func (b blobs) Open(ctx context.Context, blob *event.Blob, offset, length int64) (io.ReadCloser, error) {
-	r, err := b.store.Open(ctx, blob, uint64(offset), uint64(length))
+	r, err := b.n.blobs.Open(ctx, blob, uint64(offset), uint64(length))
 	return r, storageError(err)
 }
 

@@ -1,11 +1,13 @@
 package server
 
 import (
+	"context"
 	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"net/http"
 	"net/http/pprof"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
@@ -22,6 +24,8 @@ func (n *Node) adminHandler() http.Handler {
 	mux.Handle("GET /-/metrics", n.rootOnly(promhttp.HandlerFor(n.metrics.registry, promhttp.HandlerOpts{})))
 	mux.Handle("GET /-/locate", n.rootOnly(http.HandlerFunc(n.locate)))
 	mux.Handle("GET /-/status", n.rootOnly(http.HandlerFunc(n.status)))
+	mux.Handle("GET /-/nodes", n.rootOnly(http.HandlerFunc(n.nodes)))
+	mux.Handle("POST /-/nodes/remove", n.rootOnly(http.HandlerFunc(n.removeNode)))
 	mux.Handle("GET /-/pprof/profile", n.rootOnly(http.HandlerFunc(pprof.Profile)))
 	mux.Handle("GET /-/pprof/heap", n.rootOnly(pprof.Handler("heap")))
 	mux.Handle("GET /-/pprof/goroutine", n.rootOnly(pprof.Handler("goroutine")))
@@ -63,9 +67,20 @@ func (n *Node) rootSecret(access string) (sig.Secret, bool) {
 	return s, err == nil
 }
 
-func (n *Node) ready(w http.ResponseWriter, _ *http.Request) {
-	if !n.log.Leads() {
-		http.Error(w, "not ready", http.StatusServiceUnavailable)
+// readyLimit is how long a node that is ready may take to see the present.
+const readyLimit = 2 * time.Second
+
+// ready tells whether this node serves: its clock can be trusted, and it can see
+// everything that was acknowledged anywhere.
+func (n *Node) ready(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), readyLimit)
+	defer cancel()
+	err := n.clockProblem()
+	if err == nil {
+		err = n.log.Barrier(ctx)
+	}
+	if err != nil {
+		http.Error(w, "not ready: "+err.Error(), http.StatusServiceUnavailable)
 		return
 	}
 	w.WriteHeader(http.StatusOK)
@@ -73,19 +88,25 @@ func (n *Node) ready(w http.ResponseWriter, _ *http.Request) {
 
 // Status is what a node says of itself.
 type Status struct {
-	Node         uint32 `json:"node"`
-	Version      string `json:"version"`
-	Incarnation  uint64 `json:"incarnation"`
-	AppliedIndex uint64 `json:"applied_index"`
-	Events       uint64 `json:"events"`
-	StateDigest  string `json:"state_digest"`
-	LedgerRoot   string `json:"ledger_root"` // of all events applied
-	Archived     uint64 `json:"archived"`    // events in the ledger's files
-	Disks        []struct {
-		Number  uint32 `json:"number"`
-		Slot    uint32 `json:"slot"`
-		Failure string `json:"failure,omitempty"`
-	} `json:"disks"`
+	Node         uint32       `json:"node"`
+	Version      string       `json:"version"`
+	Incarnation  uint64       `json:"incarnation"`
+	AppliedIndex uint64       `json:"applied_index"`
+	Events       uint64       `json:"events"`
+	StateDigest  string       `json:"state_digest"`
+	LedgerRoot   string       `json:"ledger_root"` // of all events applied
+	Archived     uint64       `json:"archived"`    // events in the ledger's files
+	Leader       string       `json:"leader"`      // of the Raft group, as this node knows; empty: none
+	Disks        []DiskStatus `json:"disks"`
+}
+
+// DiskStatus is what a node says of one of its disks.
+type DiskStatus struct {
+	Number  uint32 `json:"number"`
+	Slot    uint32 `json:"slot"`
+	Failure string `json:"failure,omitempty"`
+	Free    uint64 `json:"free,omitempty"` // bytes
+	Low     bool   `json:"low,omitempty"`  // below the reserve: it takes no new shards
 }
 
 func (n *Node) status(w http.ResponseWriter, _ *http.Request) {
@@ -100,6 +121,10 @@ func (n *Node) status(w http.ResponseWriter, _ *http.Request) {
 func (n *Node) adminError(w http.ResponseWriter, err error) {
 	if errors.Is(err, errNoObject) {
 		http.Error(w, err.Error(), http.StatusNotFound)
+		return
+	}
+	if errors.Is(err, errBadAsk) {
+		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
 	n.opts.Logger.Error("admin request failed", "err", err)

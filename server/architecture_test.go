@@ -24,6 +24,7 @@ var floors = map[string]int{
 	"ironman/s3api/s3xml":        3,
 	"ironman/s3api/s3err":        3,
 	"ironman/s3api":              3,
+	"ironman/server/link":        4,
 	"ironman/server":             4,
 	"ironman/sim":                4,
 	"ironman/bench":              4,
@@ -53,7 +54,9 @@ var owners = map[string][]string{
 var forbidden = map[string][]string{
 	"ironman/fsm":     {"ironman/erasure", "ironman/wal", "ironman/wal/segment", "ironman/wal/ledger"},
 	"ironman/erasure": {"ironman/fsm", "ironman/wal", "ironman/wal/segment", "ironman/wal/ledger"},
-	"ironman/s3api":   {"ironman/wal", "ironman/wal/segment", "ironman/wal/ledger", "ironman/erasure"},
+	"ironman/server/link": {"ironman/server", "ironman/sim", "ironman/bench", "ironman/fsm", "ironman/erasure", "ironman/wal", "ironman/wal/event",
+		"ironman/wal/segment", "ironman/wal/ledger", "ironman/s3api"},
+	"ironman/s3api": {"ironman/wal", "ironman/wal/segment", "ironman/wal/ledger", "ironman/erasure"},
 }
 
 // TestArchitecture keeps the floors, the owners of libraries, and siblings apart.

@@ -7,6 +7,10 @@ import (
 	"ironman/wal/event"
 )
 
+// abandonLimit bounds the last proposal of a node that stops; what it cannot fence
+// then, its next start does.
+const abandonLimit = 2 * time.Second
+
 // The collector turns what may go into events. It infers nothing: every deletion is
 // named by a committed event first. What has to wait for a disk or for a reader is
 // done elsewhere (packCollector), so that nothing else waits with it.
@@ -27,13 +31,38 @@ func (n *Node) collect(ctx context.Context) {
 		case <-tick.C:
 		}
 		n.proposeAbandoned(ctx)
-		if err := n.releaseBodies(ctx); err != nil {
-			n.opts.Logger.Warn("collector: releasing bodies", "err", err)
-		}
-		if err := n.trimHistory(ctx); err != nil {
-			n.opts.Logger.Warn("collector: trimming history", "err", err)
+		if n.log.Leads() { // one node is enough for what is not a node's own
+			n.collectShared(ctx)
 		}
 	}
+}
+
+// collectShared does what the cluster as a whole is due.
+func (n *Node) collectShared(ctx context.Context) {
+	if err := n.releaseBodies(ctx); err != nil {
+		n.opts.Logger.Warn("collector: releasing bodies", "err", err)
+	}
+	if err := n.trimHistory(ctx); err != nil {
+		n.opts.Logger.Warn("collector: trimming history", "err", err)
+	}
+	if err := n.raiseLevel(ctx); err != nil {
+		n.opts.Logger.Warn("collector: raising the feature level", "err", err)
+	}
+}
+
+// raiseLevel announces the newest feature level that every node understands.
+func (n *Node) raiseLevel(ctx context.Context) error {
+	level := n.members.level()
+	if level >= event.FeatureLevel || n.members.lowestLevel() <= level {
+		return nil
+	}
+	a, err := n.proposeSystem(ctx, event.NewDraft(nil, &event.Statement_FeatureLevelRaised{FeatureLevelRaised: &event.FeatureLevelRaised{
+		FeatureLevel: min(event.FeatureLevel, n.members.lowestLevel()),
+	}}))
+	if err == nil && a.Outcome.Refusal == event.Refusal_REFUSAL_NONE {
+		n.opts.Logger.Info("the cluster's feature level was raised", "from", level)
+	}
+	return err
 }
 
 // proposeAbandoned fences the blobs that failed since the last time.

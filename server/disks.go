@@ -12,6 +12,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"ironman/erasure"
+	"ironman/fsm"
 	"ironman/wal/event"
 )
 
@@ -34,12 +35,12 @@ const diskFormat = 1
 
 // begin starts a new incarnation of this node: from here on no blob of an older
 // one can be named any more.
-func (n *Node) begin(ctx context.Context) error {
+func (n *Node) begin(ctx context.Context, c *fsm.Cluster) error {
 	key, err := n.identity.publicKey()
 	if err != nil {
 		return err
 	}
-	a, err := n.proposeSystem(ctx, event.NewDraft(nil, &event.Statement_NodeStarted{NodeStarted: &event.NodeStarted{
+	a, err := n.agree(ctx, event.NewDraft(nil, &event.Statement_NodeStarted{NodeStarted: &event.NodeStarted{
 		Node: n.identity.Node, PublicKey: key, Boot: n.identity.Boot, LinkAddress: n.opts.LinkAddress,
 		Version: Version(), FeatureLevel: event.FeatureLevel,
 	}}))
@@ -50,14 +51,6 @@ func (n *Node) begin(ctx context.Context) error {
 		return fmt.Errorf("server: this node may not start (%s): is its directory a copy, or an old backup?", r)
 	}
 	n.incarnation = a.Outcome.Allocated
-	v, err := n.machine.View()
-	if err != nil {
-		return err
-	}
-	c, err := v.Cluster()
-	if err := errors.Join(err, v.Close()); err != nil {
-		return err
-	}
 	signer, err := n.keyring.ledgerSigner(c.LedgerOrigin)
 	if err != nil {
 		return err
@@ -70,24 +63,17 @@ func (n *Node) begin(ctx context.Context) error {
 }
 
 // openDisks gives new disks their numbers and opens all.
-func (n *Node) openDisks(ctx context.Context) error {
+func (n *Node) openDisks(ctx context.Context, c *fsm.Cluster) error {
 	o := &n.opts
 	path := o.FS.PathJoin(o.Dir, "disks.json")
 	file, err := readDisks(o, path)
 	if err != nil {
 		return err
 	}
-	v, err := n.machine.View()
-	if err != nil {
-		return err
-	}
-	c, err := v.Cluster()
-	if err := errors.Join(err, v.Close()); err != nil {
-		return err
-	}
 	store := erasure.Options{
 		ClusterID: [16]byte(c.ClusterId), Node: n.identity.Node, Incarnation: n.incarnation,
-		Now: o.Now, Logger: o.Logger, PackSize: o.PackBytes,
+		Now: o.Now, Logger: o.Logger, PackSize: o.PackBytes, Reserve: o.Reserve,
+		Topology: n.topology, Remote: n.remoteDisk,
 		OnDamage: func(d erasure.Damage) { n.metrics.damage.Inc(); o.Logger.Warn("damaged shard", "damage", d) },
 	}
 	for slot := range file.Disks {
@@ -98,6 +84,9 @@ func (n *Node) openDisks(ctx context.Context) error {
 		store.Disks = append(store.Disks, cfg)
 	}
 	n.blobs, err = erasure.OpenStore(store)
+	if err == nil {
+		n.metrics.freeOfDisks(n.blobs)
+	}
 	if errors.Is(err, erasure.ErrStaleIncarnation) {
 		err = fmt.Errorf("server: %s is older than the disks of this node (was it restored from a backup?): %w", o.Dir, err)
 	}
@@ -156,7 +145,7 @@ func (n *Node) prepareDisk(ctx context.Context, cluster []byte, slot int, file *
 	if err != nil || len(raw) != 16 {
 		return erasure.DiskConfig{}, fmt.Errorf("server: %s: slot %d has a damaged id", path, slot)
 	}
-	a, err := n.proposeSystem(ctx, event.NewDraft(nil, &event.Statement_DiskAdded{DiskAdded: &event.DiskAdded{
+	a, err := n.agree(ctx, event.NewDraft(nil, &event.Statement_DiskAdded{DiskAdded: &event.DiskAdded{
 		DiskId: raw, Node: n.identity.Node, Slot: uint32(slot),
 	}}))
 	if err != nil {

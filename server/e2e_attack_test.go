@@ -31,9 +31,10 @@ type victim struct {
 const secretBody = "what nobody else may read"
 
 // newVictim opens a node with a private bucket, a public one, and an open upload.
-func newVictim(t *testing.T) *victim {
+func newVictim(t *testing.T, change ...func(*server.Options)) *victim {
 	key := randomKey("alice")
-	p := openInProcess(t, vfs.NewMem(), "/", func(o *server.Options) { o.Keys = []server.KeySpec{key} })
+	change = append(change, func(o *server.Options) { o.Keys = []server.KeySpec{key} })
+	p := openInProcess(t, vfs.NewMem(), "/", change...)
 	v := &victim{T: t, p: p, root: p.client(), alice: p.client()}
 	v.alice.cred = sig.Credential{AccessKey: key.AccessKey, Secret: sig.NewSecret(key.SecretKey)}
 	v.root.must(t, 200, "PUT", "/vault", nil)

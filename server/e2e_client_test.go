@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/md5"
 	"crypto/sha256"
@@ -31,6 +32,9 @@ type client struct {
 	http *http.Client
 	base string
 	cred sig.Credential // zero: anonymous
+
+	limit time.Duration // of one request; 0: a minute
+	ahead time.Duration // how far its clock is to be ahead
 }
 
 // answer is a response that was read to its end.
@@ -85,7 +89,7 @@ func (c *client) sign(r *http.Request, body []byte) {
 		sum := sha256.Sum256(body)
 		payload = hex.EncodeToString(sum[:])
 	}
-	if err := sig.SignV4(r, c.cred, region, payload, time.Now()); err != nil {
+	if err := sig.SignV4(r, c.cred, region, payload, time.Now().Add(c.ahead)); err != nil {
 		panic(err)
 	}
 }
@@ -97,7 +101,7 @@ func header(name, value string) func(*http.Request) {
 
 // try sends a request and reads the answer.
 func (c *client) try(method, target string, body []byte, change ...func(*http.Request)) (*answer, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), cmp.Or(c.limit, time.Minute))
 	defer cancel()
 	r := c.request(ctx, method, target, body)
 	for _, f := range change {

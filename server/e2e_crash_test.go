@@ -2,12 +2,10 @@ package server_test
 
 import (
 	"context"
-	"encoding/xml"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -188,32 +186,5 @@ func (c *crashRun) verify() {
 		})
 	}
 	wait.Wait()
-	want := make(map[string]listed)
-	uploads, unknown := 0, 0
-	for _, l := range c.loaders {
-		for k, v := range l.listing() {
-			want[k] = v
-		}
-		if l.upload != nil {
-			uploads++
-		}
-		unknown += l.unknown
-	}
-	got := c.p.client().list(c, "crash", 7)
-	if !slices.IsSortedFunc(got, func(a, b listed) int { return strings.Compare(a.Key, b.Key) }) || len(got) != len(want) {
-		c.Errorf("the listing has %d keys, the model %d", len(got), len(want))
-	}
-	for _, g := range got {
-		if w := want[g.Key]; g != w {
-			c.Errorf("the listing says %+v, the model %+v", g, w)
-		}
-	}
-	a := c.p.client().must(c, 200, "GET", "/crash?uploads", nil)
-	var open struct{ Upload []struct{ UploadId string } }
-	if err := xml.Unmarshal(a.body, &open); err != nil {
-		c.Fatal(err)
-	}
-	if n := len(open.Upload); n < uploads || n > uploads+unknown {
-		c.Errorf("%d uploads are open; the model has %d, and %d that may be", n, uploads, unknown)
-	}
+	checkListing(c, c.p.client(), "crash", c.loaders)
 }

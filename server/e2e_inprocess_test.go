@@ -79,3 +79,18 @@ func (p *inProcess) close(t testing.TB) {
 func (p *inProcess) client() *client {
 	return &client{http: &http.Client{Transport: p.transport}, base: p.endpoint, cred: p.cred}
 }
+
+// adminGet reads from the admin listener as root.
+func (p *inProcess) adminGet(t testing.TB, path string) []byte {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), "GET", p.admin+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.SetBasicAuth(p.cred.AccessKey, string(p.cred.Secret.Reveal()))
+	a, err := p.client().send(r)
+	if err != nil || a.status != 200 {
+		t.Fatalf("%s: %v %v", path, a, err)
+	}
+	return a.body
+}

@@ -2,13 +2,16 @@ package server_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/xml"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync/atomic"
+	"testing"
 	"time"
 
 	"ironman/s3api/sig"
@@ -47,6 +50,9 @@ type loader struct {
 	upload  *openUpload
 	acked   int
 	unknown int // uploads that may have been created without our knowing their id
+
+	patient bool   // an answer of 5xx is as good as none
+	wrote   func() // called after each acknowledged change; may be nil
 }
 
 // errCut says that the connection broke before the answer.
@@ -107,7 +113,7 @@ func (l *loader) path(key string) string { return "/" + l.bucket + "/" + key }
 
 // send sends one request and wants one status.
 func (l *loader) send(want int, method, target string, body []byte, headers ...string) (*answer, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), cmp.Or(l.client.limit, time.Minute))
 	defer cancel()
 	r := l.client.request(ctx, method, target, body)
 	for i := 0; i < len(headers); i += 2 {
@@ -120,10 +126,16 @@ func (l *loader) send(want int, method, target string, body []byte, headers ...s
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s %s: %w", errCut, method, target, err)
 	}
+	if l.patient && a.status >= 500 {
+		return nil, fmt.Errorf("%w: %s %s: %v", errCut, method, target, a)
+	}
 	if a.status != want {
 		return nil, fmt.Errorf("%s %s: want %d, got %v", method, target, want, a)
 	}
 	l.acked++
+	if l.wrote != nil {
+		l.wrote()
+	}
 	return a, nil
 }
 
@@ -192,6 +204,9 @@ func (l *loader) check(key string) error {
 	a, err := l.client.try("GET", l.path(key), nil)
 	if err != nil {
 		return fmt.Errorf("%w: GET %s: %w", errCut, key, err)
+	}
+	if l.patient && a.status >= 500 {
+		return fmt.Errorf("%w: GET %s: %v", errCut, key, a)
 	}
 	for _, v := range append([]value{o.known}, o.maybe...) {
 		if v.seed == 0 && a.status == 404 && a.code() == "NoSuchKey" || v.seed != 0 && a.status == 200 && bytes.Equal(a.body, content(v.seed, v.size)) {
@@ -309,4 +324,38 @@ func (l *loader) listing() map[string]listed {
 		}
 	}
 	return out
+}
+
+// checkListing compares a bucket's listing and its open uploads with the models of
+// all who write to it.
+func checkListing(t testing.TB, c *client, bucket string, loaders []*loader) {
+	t.Helper()
+	want := make(map[string]listed)
+	uploads, unknown := 0, 0
+	for _, l := range loaders {
+		for k, v := range l.listing() {
+			want[k] = v
+		}
+		if l.upload != nil {
+			uploads++
+		}
+		unknown += l.unknown
+	}
+	got := c.list(t, bucket, 7)
+	if !slices.IsSortedFunc(got, func(a, b listed) int { return strings.Compare(a.Key, b.Key) }) || len(got) != len(want) {
+		t.Errorf("the listing has %d keys, the model %d", len(got), len(want))
+	}
+	for _, g := range got {
+		if w := want[g.Key]; g != w {
+			t.Errorf("the listing says %+v, the model %+v", g, w)
+		}
+	}
+	a := c.must(t, 200, "GET", "/"+bucket+"?uploads", nil)
+	var open struct{ Upload []struct{ UploadId string } }
+	if err := xml.Unmarshal(a.body, &open); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(open.Upload); n < uploads || n > uploads+unknown {
+		t.Errorf("%d uploads are open; the model has %d, and %d that may be", n, uploads, unknown)
+	}
 }

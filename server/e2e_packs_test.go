@@ -41,7 +41,7 @@ func TestPacksAreReleased(t *testing.T) {
 	c.must(t, 204, "DELETE", "/packs/read", nil)
 	c.must(t, 204, "DELETE", "/packs/gone", nil)
 	pass, _ := p.node.PackPassesForTest(1, 50*time.Millisecond)
-	shared := awaitEmpty(t, p.node, pass, clock)
+	shared := awaitEmpty(t, p.node, 1, pass, clock)
 
 	// Both are released by an event; one file has to stay.
 	if err := pass(t.Context()); !errors.Is(err, context.DeadlineExceeded) {
@@ -89,14 +89,14 @@ func beginGet(t testing.TB, c *client, target string) io.Closer {
 
 // awaitEmpty waits until no shard is live, and for the grace of packs. It returns
 // the number of packs that are open.
-func awaitEmpty(t testing.TB, n *server.Node, pass func(context.Context) error, clock *testClock) (open int) {
+func awaitEmpty(t testing.TB, n *server.Node, disk uint32, pass func(context.Context) error, clock *testClock) (open int) {
 	t.Helper()
-	before, _, err := n.PacksForTest(1)
+	before, _, err := n.PacksForTest(disk)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range 1000 {
-		live, err := n.LiveShardsForTest(1)
+		live, err := n.LiveShardsForTest(disk)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -23,14 +23,14 @@ func TestPowerCut(t *testing.T) {
 	if testing.Short() {
 		cuts = 1
 	}
-	keys := make([]*versions, 48)
+	keys := make([]*versions, 24)
 	for i := range keys {
 		keys[i] = &versions{name: fmt.Sprintf("/power/%d", i)}
 	}
 	for n := range cuts {
 		// Not in directories that the test has made durable.
 		p := openInProcess(t, disk, "/srv/data/store", func(o *server.Options) {
-			o.SnapshotEntries, o.SegmentBytes, o.PackBytes = 100, 256<<10, 1<<20
+			o.SnapshotEntries, o.SegmentBytes, o.PackBytes = 30, 64<<10, 256<<10
 			o.HistoryRetention = time.Second
 		})
 		c := p.client()
@@ -59,7 +59,7 @@ type versions struct {
 }
 
 func (k *versions) size(n uint64) int {
-	return []int{100, 20_000, 100, 300_000, 1000, 5 << 20, 40_000}[n*2654435761>>8%7]
+	return []int{100, 20_000, 100, 300_000, 1000, 0, 40_000, 100, 5 << 20, 70_000, 300}[n*2654435761>>8%11]
 }
 
 // write writes the next version.
@@ -94,7 +94,7 @@ func loadAndCut(t *testing.T, p *inProcess, disk *vfs.MemFS, keys []*versions, s
 	var mu sync.Mutex // held for an acknowledgement, and for the cut
 	var writers sync.WaitGroup
 	var left *vfs.MemFS
-	acked, cutAt := 0, 100+int(seed)*37
+	acked, cutAt := 0, 60+int(seed)*29
 	const clients = 8
 	for w := range clients {
 		writers.Go(func() {

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -31,6 +32,9 @@ import (
 
 // TestMain gives the binary of this run a place, which goes with the run.
 func TestMain(m *testing.M) {
+	if spec := os.Getenv(quotaNodeEnv); spec != "" {
+		os.Exit(runQuotaNode(spec))
+	}
 	dir, err := os.MkdirTemp("", "ironman-e2e-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -78,6 +82,7 @@ type process struct {
 	env   []string
 	cwd   string
 	tls   *testCertificate
+	s3    string // address of the S3 listener; of any port if empty
 	keys  []server.KeySpec
 
 	cmd       *exec.Cmd
@@ -122,7 +127,7 @@ func (p *process) tryStart(extra ...string) error {
 		return err
 	}
 	args := []string{"server", "--dir", p.dir, "--disks", strings.Join(p.disks, ","),
-		"--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--ready-file", ready}
+		"--listen", cmp.Or(p.s3, "127.0.0.1:0"), "--admin", "127.0.0.1:0", "--ready-file", ready}
 	if p.tls != nil {
 		args = append(args, "--tls-cert", p.tls.certFile, "--tls-key", p.tls.keyFile)
 	}
@@ -177,6 +182,9 @@ func (p *process) readReady(b []byte) error {
 		return fmt.Errorf("a strange ready file: %+v", ready)
 	}
 	p.endpoint, p.admin = ready.Endpoints[0], ready.Admin
+	if ready.AccessKey == "" && p.cred.AccessKey != "" {
+		return nil // a node that joined does not have the root keys
+	}
 	p.cred = sig.Credential{AccessKey: ready.AccessKey, Secret: sig.NewSecret(ready.SecretKey)}
 	return nil
 }
@@ -222,8 +230,9 @@ func (p *process) ask(v any, args ...string) {
 		scheme = "https://"
 	}
 	c := exec.Command(program(p.t), append([]string{"admin", "--admin", scheme + p.admin, "--dir", p.dir, "--json"}, args...)...)
+	c.Env = append(os.Environ(), p.env...)
 	if p.tls != nil {
-		c.Env = append(os.Environ(), "SSL_CERT_FILE="+p.tls.certFile)
+		c.Env = append(c.Env, "SSL_CERT_FILE="+p.tls.certFile)
 	}
 	var stderr bytes.Buffer
 	c.Stderr = &stderr

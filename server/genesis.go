@@ -1,7 +1,6 @@
 package server
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/base32"
@@ -48,8 +47,6 @@ func (n *Node) genesis(ctx context.Context) error {
 		if err := n.initializeCluster(ctx); err != nil {
 			return err
 		}
-	} else if !bytes.Equal(c.KeyringFingerprint, n.keyring.print) {
-		return errors.New("server: the keyring is not the one this cluster was made with: refusing to serve")
 	}
 	if err := n.openCredentials(account == nil); err != nil {
 		return err
@@ -83,9 +80,18 @@ func (n *Node) createRoot(ctx context.Context) error {
 	if n.credentials == nil {
 		return nil
 	}
+	v, err := n.machine.View()
+	if err != nil {
+		return err
+	}
+	account, err1 := v.AccountByID(rootAccount)
+	key, err2 := v.AccessKey(n.credentials.AccessKey)
+	if err := errors.Join(err1, err2, v.Close()); err != nil || account != nil && key != nil {
+		return err
+	}
 	var canonical [32]byte
 	rand.Read(canonical[:])
-	err := n.must(ctx, event.NewDraft(nil, &event.Statement_AccountCreated{AccountCreated: &event.AccountCreated{
+	err = n.must(ctx, event.NewDraft(nil, &event.Statement_AccountCreated{AccountCreated: &event.AccountCreated{
 		Account: rootAccount, CanonicalId: hex.EncodeToString(canonical[:]), Root: true,
 	}}).AddText(event.ItemKind_ITEM_KIND_NAME, 0, "root"), event.Refusal_REFUSAL_EXISTS)
 	if err != nil {
@@ -100,7 +106,7 @@ func (n *Node) createRoot(ctx context.Context) error {
 // must proposes one of the store's own events and fails if it is refused for
 // another reason than the given ones.
 func (n *Node) must(ctx context.Context, d *event.Draft, tolerated ...event.Refusal) error {
-	a, err := n.proposeSystem(ctx, d)
+	a, err := n.agree(ctx, d)
 	if err != nil {
 		return err
 	}

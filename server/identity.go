@@ -1,11 +1,11 @@
 package server
 
 import (
-	"bytes"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,21 +14,28 @@ import (
 )
 
 // identity is who this node is: its number, its own key, and how often it has
-// started. The key is pinned by the node's first event; the boot counter rises
-// durably before every start, so that a clone or an old backup is refused.
+// started. The key is pinned by an event before the node may speak to others; the
+// boot counter rises durably before every start, so that a clone or an old backup is
+// refused.
 type identity struct {
-	Format int    `json:"format"`
-	Node   uint32 `json:"node"`
-	Boot   uint64 `json:"boot"`
-	Key    string `json:"key"` // base64, Ed25519 seed
+	Format int `json:"format"`
+	// Node is 0 while the node wants to join a cluster and has no number yet.
+	Node uint32 `json:"node"`
+	Boot uint64 `json:"boot"`
+	Key  string `json:"key"` // base64, Ed25519 seed
+	// Cluster is the id of its cluster, in hexadecimal; empty before genesis or join.
+	Cluster string `json:"cluster,omitempty"`
+	// Log is set once the node has a log: if that is gone, so is what it voted for.
+	Log bool `json:"log,omitempty"`
 
 	key ed25519.PrivateKey
 }
 
 const identityFormat = 1
 
-// openIdentity reads and advances the node's identity, or makes it.
-func openIdentity(fs vfs.FS, path string, checkMode bool) (*identity, error) {
+// openIdentity reads and advances the node's identity, or makes it: that of node 1
+// of a new cluster, or of a node that is to join one.
+func openIdentity(fs vfs.FS, path string, joins, checkMode bool) (*identity, error) {
 	id := &identity{}
 	b, err := readSecret(fs, path, checkMode)
 	switch {
@@ -36,13 +43,17 @@ func openIdentity(fs vfs.FS, path string, checkMode bool) (*identity, error) {
 		seed := make([]byte, ed25519.SeedSize)
 		rand.Read(seed) // never fails (crypto/rand)
 		id = &identity{Format: identityFormat, Node: 1, Key: base64.StdEncoding.EncodeToString(seed)}
+		if joins {
+			id.Node = 0
+		}
 	case err != nil:
 		return nil, fmt.Errorf("server: identity: %w", err)
 	default:
-		d := json.NewDecoder(bytes.NewReader(b))
-		d.DisallowUnknownFields()
-		if err := d.Decode(id); err != nil || id.Format != identityFormat || id.Node == 0 {
+		if err := strictJSON(b, id); err != nil || id.Format != identityFormat {
 			return nil, fmt.Errorf("server: identity %s: not one that this release understands", path)
+		}
+		if id.Node == 0 && !joins {
+			return nil, fmt.Errorf("server: identity %s: this node was to join a cluster, and did not yet: start it with the cluster's address again", path)
 		}
 	}
 	seed, err := base64.StdEncoding.DecodeString(id.Key)
@@ -51,16 +62,43 @@ func openIdentity(fs vfs.FS, path string, checkMode bool) (*identity, error) {
 	}
 	id.key = ed25519.NewKeyFromSeed(seed)
 	id.Boot++
-	if b, err = json.MarshalIndent(id, "", "  "); err != nil {
-		return nil, err
+	return id, id.write(fs, path)
+}
+
+// write makes the identity durable.
+func (id *identity) write(fs vfs.FS, path string) error {
+	b, err := json.MarshalIndent(id, "", "  ")
+	if err != nil {
+		return err
 	}
 	if err := writeDurably(fs, path, b); err != nil {
-		return nil, fmt.Errorf("server: identity: %w", err)
+		return fmt.Errorf("server: identity: %w", err)
 	}
-	return id, nil
+	return nil
+}
+
+// founder tells whether this node made its cluster: nobody joins as node 1.
+func (id *identity) founder() bool { return id.Node == 1 }
+
+// clusterID is the id of the node's cluster; false if there is none yet.
+func (id *identity) clusterID() (cluster [16]byte, ok bool, err error) {
+	if id.Cluster == "" {
+		return cluster, false, nil
+	}
+	b, err := hex.DecodeString(id.Cluster)
+	if err != nil || len(b) != len(cluster) {
+		return cluster, false, errors.New("server: identity: the cluster's id is damaged")
+	}
+	return [16]byte(b), true, nil
 }
 
 // publicKey is the node's key in PKIX form.
 func (id *identity) publicKey() ([]byte, error) {
 	return x509.MarshalPKIXPublicKey(id.key.Public())
 }
+
+// String keeps the key out of logs.
+func (id *identity) String() string { return fmt.Sprintf("node %d, start %d", id.Node, id.Boot) }
+
+// GoString keeps the key out of logs.
+func (id *identity) GoString() string { return id.String() }

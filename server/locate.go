@@ -20,7 +20,8 @@ type ShardLocation struct {
 	M      uint32 `json:"m"`
 	Node   uint32 `json:"node"`
 	Disk   uint32 `json:"disk"`
-	Path   string `json:"pack"`
+	Slot   uint32 `json:"slot"`   // of the disk in its node, from 0
+	Path   string `json:"pack"`   // the file; of another node only its name
 	Offset uint64 `json:"offset"` // of the shard's header in the pack, bytes
 	Length uint64 `json:"length"` // of header and cells, bytes
 }
@@ -61,9 +62,13 @@ func (n *Node) Locate(bucket, key string) ([]ShardLocation, error) {
 			return nil, err
 		}
 		for _, l := range where {
+			var slot uint32
+			if d, ok := n.members.disk(l.Disk); ok {
+				slot = d.Slot
+			}
 			out = append(out, ShardLocation{
 				Blob: blobName(s.Blob), Part: i, Index: int(l.Index), K: blob.K, M: blob.M,
-				Node: l.Node, Disk: l.Disk, Path: l.Path, Offset: l.Offset, Length: l.Length,
+				Node: l.Node, Disk: l.Disk, Slot: slot, Path: l.Path, Offset: l.Offset, Length: l.Length,
 			})
 		}
 	}
@@ -95,16 +100,13 @@ func (n *Node) Status() (*Status, error) {
 		Node: n.identity.Node, Version: Version(), Incarnation: n.incarnation, AppliedIndex: a.Index, Events: a.Next,
 		StateDigest: hex.EncodeToString(a.Digest.Bytes()), LedgerRoot: hex.EncodeToString(root[:]), Archived: n.log.Archived(),
 	}
+	s.Leader, _ = n.log.Leader()
 	for _, d := range n.blobs.Disks() {
-		failure := ""
+		disk := DiskStatus{Number: d.Identity.Number, Slot: d.Identity.Slot, Free: d.Free, Low: d.Low}
 		if d.Failure != nil {
-			failure = d.Failure.Error()
+			disk.Failure = d.Failure.Error()
 		}
-		s.Disks = append(s.Disks, struct {
-			Number  uint32 `json:"number"`
-			Slot    uint32 `json:"slot"`
-			Failure string `json:"failure,omitempty"`
-		}{d.Identity.Number, d.Identity.Slot, failure})
+		s.Disks = append(s.Disks, disk)
 	}
 	return s, nil
 }

@@ -1,10 +1,13 @@
 package server
 
 import (
+	"math"
 	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"ironman/erasure"
 )
 
 // metrics of one node, in a registry of its own. No label holds a bucket, a key or
@@ -38,13 +41,41 @@ func newMetrics(n *Node) *metrics {
 	}
 	gauge("ironman_events_applied", "Events applied: the sequence of the next one.", func() float64 { return float64(n.machine.Applied().Next) })
 	gauge("ironman_ledger_events", "Events in the ledger's files.", func() float64 { return float64(n.log.Archived()) })
+	gauge("ironman_ledger_missing_events", "Events that this node is fetching from other nodes' ledgers.", func() float64 {
+		from, to := n.log.Backfilling()
+		return float64(to - from)
+	})
 	gauge("ironman_log_live_bytes", "Bytes of log files that Raft still needs.", func() float64 { live, _ := n.log.Bytes(); return float64(live) })
 	gauge("ironman_log_retained_bytes", "Bytes of all log files.", func() float64 { _, all := n.log.Bytes(); return float64(all) })
 	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "ironman_fsyncs_total", Help: "Syncs of files and directories, of log, state, ledger and disks.",
 	}, func() float64 { return float64(n.syncs.Load()) }))
 	gauge("ironman_disks_failed", "Disks of this node that take no writes.", n.failedDisks)
+	m.free("node", "", n.space.Free)
 	return m
+}
+
+// freeOfDisks adds the free space of a store's disks.
+func (m *metrics) freeOfDisks(s *erasure.Store) {
+	for i, d := range s.Disks() {
+		m.free("disk", strconv.Itoa(int(d.Identity.Number)), func() (uint64, bool) {
+			now := s.Disks()[i]
+			return now.Free, now.Known
+		})
+	}
+}
+
+// free adds the free space of a file system: of the node's directory, or of a disk.
+func (m *metrics) free(role, disk string, bytes func() (uint64, bool)) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "ironman_free_bytes", Help: "Free bytes of the file system of the node's directory, or of a disk; NaN if it cannot tell.",
+		ConstLabels: prometheus.Labels{"role": role, "disk": disk},
+	}, func() float64 {
+		if n, known := bytes(); known {
+			return float64(n)
+		}
+		return math.NaN()
+	}))
 }
 
 func (n *Node) failedDisks() float64 {

@@ -1,7 +1,9 @@
 package server
 
 import (
+	"bytes"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
@@ -12,6 +14,7 @@ import (
 	"ironman/erasure"
 	"ironman/fsm"
 	"ironman/s3api"
+	"ironman/server/link"
 	"ironman/wal"
 )
 
@@ -21,11 +24,21 @@ type Node struct {
 	identity *identity
 	keyring  *keyring
 	machine  *fsm.Machine
+	members  *members
+	streams  *wal.Streams
+	link     atomic.Pointer[link.Link] // nil: a node without others, or not yet
 	log      *wal.Node
 	blobs    *erasure.Store
 	s3       *s3api.Server
 	metrics  *metrics
+	beacons  beacons
+	clock    atomic.Pointer[clockVerdict]
 	syncs    atomic.Uint64
+	space    *erasure.Space // of the file system of Options.Dir: log, state, ledger
+
+	// Other nodes ask while this one starts: logOpen says that the log can answer,
+	// serving that the disks can, too.
+	logOpen, serving atomic.Bool
 
 	incarnation uint64
 	credentials *credentials
@@ -35,43 +48,56 @@ type Node struct {
 	done    sync.WaitGroup
 }
 
-// Open starts a node: recovers the log and the state, leads, makes genesis on a
-// first start, begins a new incarnation, opens the disks, and serves.
+// Open starts a node: joins a cluster or makes one on a first start, recovers the
+// log and the state, finds or becomes the leader, begins a new incarnation, opens
+// the disks, and serves.
 func Open(ctx context.Context, o Options) (*Node, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
 	}
-	n := &Node{opts: o, stop: func() {}}
+	run, cancel := context.WithCancel(context.Background())
+	n := &Node{opts: o, stop: cancel}
 	n.opts.FS = syncCounter{o.FS, &n.syncs}
-	if err := n.open(ctx); err != nil {
+	if err := n.open(ctx, run); err != nil {
 		return nil, errors.Join(err, n.Close(context.Background()))
 	}
 	return n, nil
 }
 
-func (n *Node) open(ctx context.Context) error {
-	o := &n.opts
-	if err := makeDirectory(o.FS, o.Dir); err != nil {
-		return fmt.Errorf("server: %w", err)
+// open takes the steps of a start. Those that run beside it end with run.
+func (n *Node) open(ctx, run context.Context) error {
+	if err := n.identify(ctx); err != nil {
+		return err
 	}
+	n.space = erasure.NewSpace(n.opts.FS, n.opts.Dir, n.opts.Reserve, n.opts.Logger)
 	if err := n.openState(); err != nil {
 		return err
 	}
-	if err := n.log.Barrier(ctx); err != nil {
-		return fmt.Errorf("server: the log does not settle: %w", err)
-	}
-	if err := n.genesis(ctx); err != nil {
+	n.done.Go(func() { n.members.run(run) })
+	if err := n.openKnownLink(); err != nil {
 		return err
 	}
-	if err := n.begin(ctx); err != nil {
+	if err := n.openLog(); err != nil {
 		return err
 	}
-	if err := n.openDisks(ctx); err != nil {
+	if n.opts.Link != nil {
+		n.done.Go(func() { n.exchangeBeacons(run) })
+	}
+	if !n.identity.founder() {
+		n.done.Go(func() { n.becomeMember(run) })
+	}
+	if err := n.awaitLog(ctx); err != nil {
 		return err
+	}
+	if err := n.settle(ctx); err != nil {
+		return err
+	}
+	if err := n.awaitClocks(ctx); err != nil {
+		return fmt.Errorf("server: %w", err)
 	}
 	n.s3 = n.newS3()
-	run, cancel := context.WithCancel(context.Background())
-	n.stop = cancel
+	n.serving.Store(true)
+	n.done.Go(func() { n.space.Watch(run.Done()) })
 	n.done.Go(func() { n.collect(run) })
 	for _, d := range n.blobs.Disks() {
 		c := newPackCollector(n, d.Identity.Number)
@@ -81,11 +107,59 @@ func (n *Node) open(ctx context.Context) error {
 	return nil
 }
 
+// identify finds out who this node is, and makes it a member of the cluster it is
+// to join.
+func (n *Node) identify(ctx context.Context) error {
+	o := &n.opts
+	if err := makeDirectory(o.FS, o.Dir); err != nil {
+		return fmt.Errorf("server: %w", err)
+	}
+	if err := refuseFenced(o); err != nil {
+		return err
+	}
+	var err error
+	if n.identity, err = openIdentity(o.FS, o.FS.PathJoin(o.Dir, "identity.json"), o.Join != "", o.CheckModes); err != nil {
+		return err
+	}
+	switch {
+	case n.identity.Node == 0:
+		return n.join(ctx)
+	case o.Join != "" && n.identity.founder():
+		return errors.New("server: this node is the first of a cluster of its own: to join another, it needs an empty directory")
+	}
+	return n.refuseForgotten()
+}
+
+// refuseForgotten keeps a node from starting whose log is gone: it might vote twice,
+// and miss what it acknowledged.
+func (n *Node) refuseForgotten() error {
+	o := &n.opts
+	if !n.identity.Log {
+		return nil
+	}
+	if err := wal.CheckPresent(o.FS, o.FS.PathJoin(o.Dir, "wal")); err != nil {
+		return fmt.Errorf("server: this node must not go on under its name; a new one, with an empty directory, can take its place: %w", err)
+	}
+	return nil
+}
+
+// remember makes durable what the node must know of itself before it speaks to others.
+func (n *Node) remember(change func(*identity)) error {
+	before := *n.identity
+	change(n.identity)
+	if before.Cluster == n.identity.Cluster && before.Log == n.identity.Log {
+		return nil
+	}
+	return n.identity.write(n.opts.FS, n.opts.FS.PathJoin(n.opts.Dir, "identity.json"))
+}
+
 // openState opens what is recovered before anything can be agreed on.
 func (n *Node) openState() error {
 	o := &n.opts
-	var err error
-	if n.identity, err = openIdentity(o.FS, o.FS.PathJoin(o.Dir, "identity.json"), o.CheckModes); err != nil {
+	err := wal.RestoreState(wal.RestoreOptions{
+		FS: o.FS, Dir: o.FS.PathJoin(o.Dir, "wal"), State: o.FS.PathJoin(o.Dir, "state"), Applied: n.appliedIn, Verify: n.verifyState, Log: o.Logger,
+	})
+	if err != nil {
 		return err
 	}
 	n.machine, err = fsm.Open(fsm.Options{FS: o.FS, Dir: o.FS.PathJoin(o.Dir, "state"), Fatal: o.Fatal, Log: o.Logger})
@@ -93,25 +167,128 @@ func (n *Node) openState() error {
 		return err
 	}
 	// A keyring is made only where no cluster can need an older one.
-	fresh := n.machine.Applied().Next == 0
+	fresh := n.machine.Applied().Next == 0 && n.identity.Cluster == ""
 	n.keyring, err = openKeyring(o.FS, o.FS.PathJoin(o.Dir, "keyring.json"), fresh, o.CheckModes)
 	if err != nil {
 		return err
 	}
-	n.metrics = newMetrics(n)
-	n.log, err = wal.Open(wal.Options{
-		FS: o.FS, Dir: o.FS.PathJoin(o.Dir, "wal"), ID: fmt.Sprintf("node-%d", n.identity.Node),
-		Machine: machine{n.machine}, Peers: wal.NoPeers(fmt.Sprintf("node-%d", n.identity.Node)), Now: o.Now, Fatal: o.Fatal, Log: o.Logger,
-		Bootstrap: true, SegmentBytes: o.SegmentBytes, SnapshotEntries: o.SnapshotEntries, Election: o.Election,
-	})
+	n.members, err = openMembers(n.machine, o.FS, o.FS.PathJoin(o.Dir, membersFile), func(err error) { o.Logger.Error("members", "err", err) })
 	return err
+}
+
+// appliedIn tells where a state stands that nobody has open.
+func (n *Node) appliedIn(dir string) (uint64, error) {
+	a, err := fsm.ReadApplied(n.opts.FS, dir)
+	return a.Index, err
+}
+
+// verifyState reads all of a state that nobody has open.
+func (n *Node) verifyState(dir string) (uint64, error) {
+	a, err := fsm.Verify(n.opts.FS, dir)
+	return a.Index, err
+}
+
+// clusterName is the cluster's id, by which snapshots are told from those of others.
+func (n *Node) clusterName() []byte { return []byte(n.identity.Cluster) }
+
+// openKnownLink opens the link before the log, whose voters it connects, if the
+// cluster is known already; it is not while genesis is still to come.
+func (n *Node) openKnownLink() error {
+	id, known, err := n.identity.clusterID()
+	if err != nil || !known {
+		return err
+	}
+	return n.openLink(id)
+}
+
+func (n *Node) openLog() error {
+	o := &n.opts
+	n.metrics = newMetrics(n)
+	n.streams = wal.NewStreams(raftID(n.identity.Node), n.dialRaft)
+	log, err := wal.Open(wal.Options{
+		FS: o.FS, Dir: o.FS.PathJoin(o.Dir, "wal"), ID: raftID(n.identity.Node),
+		Machine: machine{n.machine}, Peers: n.streams, Ask: n.askLog, Restart: o.Restart, MayLead: n.mayLead, VerifyState: n.verifyState, Identity: n.clusterName,
+		Now: o.Now, Fatal: o.Fatal, Log: o.Logger, Bootstrap: n.identity.founder() && n.identity.Cluster == "",
+		SegmentBytes: o.SegmentBytes, SnapshotEntries: o.SnapshotEntries, Election: o.Election,
+	})
+	if err != nil {
+		return err
+	}
+	n.log = log
+	if err := n.remember(func(id *identity) { id.Log = true }); err != nil {
+		return err
+	}
+	n.logOpen.Store(true)
+	return nil
+}
+
+// mayLead says why this node must not lead now; nil if it may. The log asks while it
+// opens, too.
+func (n *Node) mayLead() error {
+	if !n.logOpen.Load() {
+		return errors.New("the node is starting")
+	}
+	return n.clockProblem()
+}
+
+// settle agrees with the cluster on who this node is, and opens its disks.
+func (n *Node) settle(ctx context.Context) error {
+	c, err := n.cluster()
+	if err != nil {
+		return err
+	}
+	switch {
+	case c != nil && !bytes.Equal(c.KeyringFingerprint, n.keyring.print):
+		return errors.New("server: the keyring is not the one this cluster was made with: refusing to serve")
+	case n.identity.founder():
+		err = n.genesis(ctx)
+	case c == nil:
+		err = errors.New("server: the cluster that this node joined has no beginning")
+	}
+	if err != nil {
+		return err
+	}
+	if c, err = n.cluster(); err != nil {
+		return err
+	}
+	if id, known, err := n.identity.clusterID(); err != nil || known && id != [16]byte(c.ClusterId) {
+		return errors.Join(errors.New("server: the state is of another cluster than this node's: refusing to serve"), err)
+	}
+	if err := n.remember(func(id *identity) { id.Cluster = hex.EncodeToString(c.ClusterId) }); err != nil {
+		return err
+	}
+	if err := n.openLink([16]byte(c.ClusterId)); err != nil {
+		return err
+	}
+	if err := n.begin(ctx, c); err != nil {
+		return err
+	}
+	if err := n.openDisks(ctx, c); err != nil {
+		return err
+	}
+	// What the leader has agreed to is to be seen here, too, before it is used.
+	if err := n.log.Barrier(ctx); err != nil {
+		return fmt.Errorf("server: %w", err)
+	}
+	n.members.refresh()
+	return nil
+}
+
+// cluster is what genesis fixed, as of now; nil before it.
+func (n *Node) cluster() (*fsm.Cluster, error) {
+	v, err := n.machine.View()
+	if err != nil {
+		return nil, err
+	}
+	c, err := v.Cluster()
+	return c, errors.Join(err, v.Close())
 }
 
 func (n *Node) newS3() *s3api.Server {
 	return s3api.New(s3api.Options{
-		Log: proposer{n}, Views: views{n}, Blobs: blobs{n.blobs}, Secrets: secrets{n.keyring},
+		Log: proposer{n}, Views: views{n}, Blobs: blobs{n}, Secrets: secrets{n.keyring},
 		Region: n.opts.Region, Domains: n.opts.Domains, Now: n.opts.Now, Logger: n.opts.Logger,
-		Observe: n.metrics.observe, HostID: fmt.Sprintf("node-%d", n.identity.Node),
+		Observe: n.metrics.observe, HostID: raftID(n.identity.Node), BodyIdle: n.opts.BodyIdle,
 	})
 }
 
@@ -158,14 +335,26 @@ func (n *Node) close(ctx context.Context) error {
 			errs = append(errs, s.Close())
 		}
 	}
-	n.stop()
-	n.done.Wait()
-	if n.blobs != nil {
-		n.proposeAbandoned(context.WithoutCancel(ctx))
-		errs = append(errs, n.blobs.Close())
+	if n.serving.Load() {
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), abandonLimit)
+		n.proposeAbandoned(last)
+		cancel()
 	}
+	n.stop()
+	n.serving.Store(false)
+	n.done.Wait()
 	if n.log != nil {
+		// While the link is there: leadership is handed over, and followers are told.
 		errs = append(errs, n.log.Close())
+	}
+	n.logOpen.Store(false)
+	if l := n.link.Load(); l != nil {
+		errs = append(errs, l.Close())
+	} else if n.opts.Link != nil {
+		errs = append(errs, n.opts.Link.Close())
+	}
+	if n.blobs != nil {
+		errs = append(errs, n.blobs.Close())
 	}
 	if n.machine != nil {
 		// A flush spares the next start a replay.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"log/slog"
@@ -9,6 +10,9 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"ironman/erasure"
+	"ironman/s3api/sig"
 )
 
 // Options of a node. One constructor takes every seam to the outside.
@@ -23,8 +27,19 @@ type Options struct {
 	S3    []net.Listener
 	Admin net.Listener
 	TLS   *tls.Config // nil: plain HTTP on S3 and Admin alike
-	// LinkAddress is where other nodes will find this one.
+
+	// Link listens for other nodes; nil for a node that is to stay alone. Dial
+	// connects to their links, LinkAddress is where they find this one's.
+	Link        net.Listener
 	LinkAddress string
+	Dial        func(ctx context.Context, address string) (net.Conn, error)
+	// LinkPlain leaves out TLS, and with it all protection. For simulation only.
+	LinkPlain bool
+	// Join is the link of any member of the cluster that a new node joins; empty for
+	// the first node of a new cluster. It is ignored once the node is a member.
+	Join string
+	// JoinSecret is what a node must know to join; zero: nobody may.
+	JoinSecret sig.Secret
 
 	Region  string   // us-east-1 if empty; fixed at first start
 	Domains []string // of virtual-hosted buckets
@@ -38,9 +53,16 @@ type Options struct {
 	// long bytes without references are; both fixed at first start.
 	HistoryRetention, ReleaseGrace time.Duration
 
-	Now    func() time.Time
-	Fatal  func(error) // stops the node; never returns
-	Logger *slog.Logger
+	// Reserve stays free on the file systems of Dir and of each disk: below it
+	// nothing new is stored, so that deletes and the node itself can go on.
+	Reserve erasure.Reserve
+
+	Now   func() time.Time
+	Fatal func(error) // stops the node; never returns
+	// Restart ends the process, to begin again at once with what is on disk. It never
+	// returns. Fatal if nil.
+	Restart func(reason string)
+	Logger  *slog.Logger
 	// CheckModes refuses secret files that others may read.
 	CheckModes bool
 	// Election is Raft's timeout; SegmentBytes and SnapshotEntries are the log's;
@@ -49,6 +71,8 @@ type Options struct {
 	SegmentBytes    int64
 	PackBytes       uint64
 	SnapshotEntries uint64
+	// BodyIdle is how long a body may stand still before its client is let go; 0: a minute.
+	BodyIdle time.Duration
 }
 
 // Defaults of Options.
@@ -57,6 +81,10 @@ const (
 	DefaultHistoryRetention = 24 * time.Hour
 	DefaultReleaseGrace     = 15 * time.Minute
 )
+
+// clusterElection is Raft's timeout of a node that has, or may get, peers: followers
+// answer heartbeats behind their fsyncs, which must not be taken for a loss.
+const clusterElection = time.Second
 
 func (o *Options) complete() error {
 	if o.FS == nil || o.Dir == "" || o.Now == nil || o.Fatal == nil {
@@ -70,6 +98,19 @@ func (o *Options) complete() error {
 	}
 	if o.Region == "" {
 		o.Region = DefaultRegion
+	}
+	if o.Restart == nil {
+		fatal := o.Fatal
+		o.Restart = func(reason string) { fatal(errors.New("server: " + reason)) }
+	}
+	if o.Link == nil && o.Join != "" {
+		return errors.New("server: a node that joins a cluster needs an address for its link")
+	}
+	if o.Link != nil && (o.Dial == nil || o.LinkAddress == "") {
+		return errors.New("server: incomplete options of the link")
+	}
+	if o.Link != nil && o.Election == 0 {
+		o.Election = clusterElection
 	}
 	return nil
 }

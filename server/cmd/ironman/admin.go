@@ -42,7 +42,7 @@ IRONMAN_ROOT_ACCESS_KEY and IRONMAN_ROOT_SECRET_KEY, or from root-credentials.js
 		RunE: func(c *cobra.Command, args []string) error {
 			return f.locate(c.OutOrStdout(), args[0], args[1])
 		},
-	}, &cobra.Command{
+	}, f.nodesCommand(), f.removeNodeCommand(), &cobra.Command{
 		Use:   "status",
 		Short: "Show where a node stands",
 		Args:  cobra.NoArgs,
@@ -102,8 +102,13 @@ func (f *adminFlags) keys() (access, secret string, err error) {
 	return c.AccessKey, c.SecretKey, nil
 }
 
-// get asks the node.
+// get asks the node for something.
 func (f *adminFlags) get(path string, q url.Values, v any) error {
+	return f.ask(http.MethodGet, path, q, v, 30*time.Second)
+}
+
+// ask sends the node a request and decodes its answer.
+func (f *adminFlags) ask(method, path string, q url.Values, v any, limit time.Duration) error {
 	access, secret, err := f.keys()
 	if err != nil {
 		return err
@@ -112,12 +117,12 @@ func (f *adminFlags) get(path string, q url.Values, v any) error {
 	if !strings.Contains(address, "://") {
 		address = "http://" + address
 	}
-	r, err := http.NewRequest(http.MethodGet, address+path+"?"+q.Encode(), nil)
+	r, err := http.NewRequest(method, address+path+"?"+q.Encode(), nil)
 	if err != nil {
 		return err
 	}
 	r.SetBasicAuth(access, secret)
-	client := &http.Client{Timeout: 30 * time.Second}
+	client := &http.Client{Timeout: limit}
 	resp, err := client.Do(r)
 	if err != nil {
 		return err

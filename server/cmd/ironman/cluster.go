@@ -18,9 +18,6 @@ import (
 	"ironman/server"
 )
 
-// maxNodes is how many nodes a cluster may have. A node cannot join others yet.
-const maxNodes = 1
-
 // Every node has three ports: S3 at the base, link and admin one and two strides
 // above it. So there are at most portStride nodes.
 const portStride = 100
@@ -86,8 +83,8 @@ keeping data safe.`,
 
 func (f *clusterFlags) add(c *cobra.Command) {
 	fl := c.Flags()
-	fl.IntVar(&f.nodes, "nodes", 1, "number of nodes")
-	fl.IntVar(&f.disks, "disks", 1, "number of disk directories of each node")
+	fl.IntVar(&f.nodes, "nodes", 3, "number of nodes")
+	fl.IntVar(&f.disks, "disks", 2, "number of disk directories of each node")
 	fl.StringVar(&f.dir, "dir", "", "directory of the cluster (required)")
 	fl.IntVar(&f.port, "port", 9000, "S3 port of the first node")
 	fl.StringVar(&f.readyFile, "ready-file", "", "file that is there once every node serves")
@@ -104,8 +101,6 @@ func (f *clusterFlags) check() error {
 	switch {
 	case f.nodes < 1 || f.nodes > portStride:
 		return fmt.Errorf("--nodes: 1 to %d", portStride)
-	case f.nodes > maxNodes:
-		return fmt.Errorf("--nodes %d: this release runs at most %d; nodes cannot join a cluster yet", f.nodes, maxNodes)
 	case f.disks < 1:
 		return errors.New("--disks: at least 1")
 	case f.port < 1 || f.port+2*portStride+f.nodes-1 > 65535:

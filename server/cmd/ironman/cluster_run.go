@@ -156,11 +156,9 @@ func (f *clusterFlags) arguments(p, first place) ([]string, error) {
 	args := []string{
 		"server", "--child", "--dir", p.dir, "--disks", strings.TrimSuffix(disks.String(), "\n"),
 		"--listen", p.s3, "--link", p.link, "--admin", p.admin, "--ready-file", p.readyFile(),
+		"--join-secret-file", f.joinSecret(),
 		// Requests are broken off while there is time left to close the files.
 		"--stop-timeout", (f.stop - min(f.stop/4, maxClosing)).String(),
-	}
-	if maxNodes > 1 {
-		args = append(args, "--join-secret-file", f.joinSecret())
 	}
 	if p.number != first.number {
 		args = append(args, "--join", first.link)

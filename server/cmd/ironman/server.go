@@ -23,7 +23,7 @@ import (
 
 // serverFlags are the flags of `ironman server`.
 type serverFlags struct {
-	dir, link, admin     string
+	dir, admin           string
 	disks, listen        []string
 	tlsCert, tlsKey      string
 	readyFile, region    string
@@ -32,8 +32,15 @@ type serverFlags struct {
 	history, grace, stop time.Duration
 	keysFile             string
 	child                bool
+	link                 linkFlags
 	trial                trialFlags
 }
+
+// Exit codes of a node that does not stop by itself.
+const (
+	exitFatal   = 3 // it must not go on; the log says why
+	exitRestart = 4 // it is to be started again at once
+)
 
 func serverCommand() *cobra.Command {
 	f := &serverFlags{}
@@ -42,7 +49,7 @@ func serverCommand() *cobra.Command {
 		Short: "Run a node",
 		Long: `Run a node that serves the S3 API.
 
-The first start makes the cluster. Its root keys are taken from IRONMAN_ROOT_ACCESS_KEY
+The first start makes a cluster, or joins one with --join. The cluster's root keys are taken from IRONMAN_ROOT_ACCESS_KEY
 and IRONMAN_ROOT_SECRET_KEY, or generated, printed once, and kept in DIR/root-credentials.json
 (readable by its owner only). DIR/keyring.json seals the secrets of all access keys: a backup
 of DIR without it is useless.`,
@@ -56,7 +63,6 @@ of DIR without it is useless.`,
 	fl.StringSliceVar(&f.disks, "disks", nil, "directories that hold objects, one for each physical disk, always in the same order (default DIR/disk1)")
 	fl.StringSliceVar(&f.listen, "listen", []string{"127.0.0.1:9000"}, "addresses of the S3 API")
 	fl.StringVar(&f.admin, "admin", "127.0.0.1:9200", "address of health, metrics and admin calls; empty: none")
-	fl.StringVar(&f.link, "link", "", "address at which other nodes are to find this one (recorded; a single node listens for none)")
 	fl.StringVar(&f.tlsCert, "tls-cert", "", "PEM file of the certificate chain; read again when it changes")
 	fl.StringVar(&f.tlsKey, "tls-key", "", "PEM file of the certificate's key")
 	fl.StringVar(&f.readyFile, "ready-file", "", "file that is written once the node serves: JSON with endpoints, access_key, secret_key, pids")
@@ -69,6 +75,7 @@ of DIR without it is useless.`,
 	fl.StringVar(&f.keysFile, "keys-file", "", "JSON list of further accounts of the first start: access_key, secret_key, name, email; mode 0600")
 	fl.BoolVar(&f.child, "child", false, "run as a node of \"ironman cluster\": stop when the pipe on file descriptor 3 ends, print no keys")
 	_ = fl.MarkHidden("child")
+	f.link.add(c)
 	f.trial.add(c)
 	_ = c.MarkFlagRequired("dir")
 	return c
@@ -126,13 +133,14 @@ func (f *serverFlags) options(log *slog.Logger) (server.Options, error) {
 		return server.Options{}, err
 	}
 	o := server.Options{
-		FS: vfs.Default, Dir: dir, LinkAddress: f.link, Region: f.region, Domains: f.domains,
+		FS: vfs.Default, Dir: dir, Region: f.region, Domains: f.domains,
 		RootAccessKey: os.Getenv("IRONMAN_ROOT_ACCESS_KEY"), RootSecretKey: os.Getenv("IRONMAN_ROOT_SECRET_KEY"),
 		HistoryRetention: f.history, ReleaseGrace: f.grace, Now: time.Now, Logger: log, CheckModes: true,
 		Fatal: func(err error) {
 			log.Error("fatal: the node stops, for it must not go on", "err", err)
-			os.Exit(3)
+			os.Exit(exitFatal)
 		},
+		Restart: func(reason string) { restart(log, reason) },
 	}
 	if f.keysFile != "" {
 		if o.Keys, err = server.ReadKeys(vfs.Default, f.keysFile, true); err != nil {
@@ -158,7 +166,7 @@ func (f *serverFlags) options(log *slog.Logger) (server.Options, error) {
 	if o.TLS, err = f.tls(); err != nil {
 		return o, err
 	}
-	return o, f.openListeners(&o)
+	return o, errors.Join(f.link.apply(&o), f.openListeners(&o))
 }
 
 func (f *serverFlags) openListeners(o *server.Options) error {
@@ -212,6 +220,10 @@ func (f *serverFlags) announce(out io.Writer, n *server.Node, o server.Options, 
 	access, secret := n.Credentials()
 	endpoint := f.endpoints(o)[0]
 	fmt.Fprintf(out, "IronMan-S3 serves %s\n", endpoint)
+	if access == "" {
+		fmt.Fprintln(out, "Root keys: those of the cluster that this node joined")
+		return
+	}
 	if !first {
 		fmt.Fprintf(out, "Root keys: in %s\n", filepath.Join(o.Dir, "root-credentials.json"))
 		return

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"net"
 	"os"
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/spf13/cobra"
@@ -20,6 +23,8 @@ type trialFlags struct {
 	snapshotEntries uint64
 	packBytes       uint64
 	failpoint       string
+	clockOffset     time.Duration
+	linkSource      string
 	point           *failpoint
 }
 
@@ -29,13 +34,28 @@ func (f *trialFlags) add(c *cobra.Command) {
 	fl.Uint64Var(&f.snapshotEntries, "snapshot-entries", 0, "log entries between two snapshots")
 	fl.Uint64Var(&f.packBytes, "pack-bytes", 0, "size of a shared pack")
 	fl.StringVar(&f.failpoint, "failpoint", "", "NAME:N kills the process inside its N-th write, once it serves, to files of that name: log, pack, snapshot, ledger, state; NAME:N:start counts from the start")
-	for _, name := range []string{"log-segment-bytes", "snapshot-entries", "pack-bytes", "failpoint"} {
+	fl.DurationVar(&f.clockOffset, "clock-offset", 0, "how far the node's clock is to be ahead of the machine's")
+	fl.StringVar(&f.linkSource, "link-source", "", "address from which other nodes' links are dialed, so that a proxy can tell who does")
+	for _, name := range []string{"clock-offset", "link-source", "log-segment-bytes", "snapshot-entries", "pack-bytes", "failpoint"} {
 		_ = fl.MarkHidden(name)
 	}
 }
 
 func (f *trialFlags) apply(o *server.Options) error {
 	o.SegmentBytes, o.SnapshotEntries, o.PackBytes = f.segmentBytes, f.snapshotEntries, f.packBytes
+	if f.clockOffset != 0 {
+		o.Now = func() time.Time { return time.Now().Add(f.clockOffset) }
+	}
+	if f.linkSource != "" {
+		from, err := net.ResolveTCPAddr("tcp", net.JoinHostPort(f.linkSource, "0"))
+		if err != nil {
+			return fmt.Errorf("--link-source: %w", err)
+		}
+		o.Dial = func(ctx context.Context, address string) (net.Conn, error) {
+			d := net.Dialer{LocalAddr: from}
+			return d.DialContext(ctx, "tcp", address)
+		}
+	}
 	if f.failpoint == "" {
 		return nil
 	}
