@@ -187,9 +187,9 @@ func (h *hookReader) Read(p []byte) (int, error) {
 func TestNoSpace(t *testing.T) {
 	for _, size := range []int{100, 5000, 100000} {
 		f := &faults{}
-		now := testTime
+		clock := &testClock{}
 		r := newRig(t, errorfs.Wrap(vfs.NewMem(), f), 3)
-		r.o.Now = func() time.Time { return now }
+		r.o.Now = clock.now
 		r.open()
 		body := bytesOf(1, size)
 		r.put(body)
@@ -200,7 +200,7 @@ func TestNoSpace(t *testing.T) {
 			if !errors.Is(err, ErrNoSpace) || !errors.Is(err, ErrTolerance) {
 				t.Fatalf("size %d: %v", size, err)
 			}
-			now = now.Add(avoidFor)
+			clock.advance(avoidFor)
 		}
 		if n := packs(r) - before; size < 8<<10 && n > 3 {
 			t.Errorf("size %d: %d packs begun on full disks", size, n)

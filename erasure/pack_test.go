@@ -318,8 +318,8 @@ func TestScanPackHeader(t *testing.T) {
 func TestFailedGroupIsNotRewritten(t *testing.T) {
 	f := &faults{}
 	r := newRig(t, errorfs.Wrap(vfs.NewMem(), f), 1)
-	now := testTime
-	r.o.Now = func() time.Time { return now }
+	clock := &testClock{}
+	r.o.Now = clock.now
 	r.open()
 	defer r.s.Close()
 	a := r.put([]byte("before"))
@@ -328,7 +328,7 @@ func TestFailedGroupIsNotRewritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.clear()
-	now = now.Add(avoidFor)
+	clock.advance(avoidFor)
 	b := r.put([]byte("after"))
 	if a.Shards[0].Offset != 4096 || b.Shards[0].Offset != 3*4096 {
 		t.Errorf("at %d, then at %d", a.Shards[0].Offset, b.Shards[0].Offset)

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -26,6 +27,13 @@ type fataler interface {
 	Helper()
 	Fatalf(format string, args ...any)
 }
+
+// testClock is a clock that stands still until it is moved on.
+type testClock struct{ moved atomic.Int64 }
+
+func (c *testClock) now() time.Time { return testTime.Add(time.Duration(c.moved.Load())) }
+
+func (c *testClock) advance(d time.Duration) { c.moved.Add(int64(d)) }
 
 // rig is a store over formatted disks of one file system. The disks all belong
 // to the store's node; the topology gives them to several.
