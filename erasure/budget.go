@@ -5,6 +5,32 @@ import (
 	"sync"
 )
 
+// budgets are two: those who need little have one of their own, so that they never
+// wait for clients who hold much for as long as their bodies take. It comes on top,
+// and is a quarter of the other.
+type budgets struct {
+	small, large budget
+	little       int64 // up to so many bytes come from small
+}
+
+func newBudgets(total int64) budgets {
+	return budgets{small: budget{total: total / 4}, large: budget{total: total}, little: total / 128}
+}
+
+// of is the budget that n bytes come from and go back to.
+func (b *budgets) of(n int64) *budget {
+	if n <= b.little {
+		return &b.small
+	}
+	return &b.large
+}
+
+func (b *budgets) acquire(ctx context.Context, n int64) (int64, error) {
+	return b.of(n).acquire(ctx, n)
+}
+func (b *budgets) try(n int64) (int64, bool) { return b.of(n).try(n) }
+func (b *budgets) release(n int64)           { b.of(n).release(n) }
+
 // budget bounds the bytes of buffers in flight. Waiters are served in the order
 // they came, so that a large one is not starved by small ones.
 type budget struct {

@@ -42,8 +42,10 @@ func TestConcurrentUse(t *testing.T) {
 		for b, seed := range h.live {
 			r.check(b, bytesOf(seed, int(b.Size)))
 		}
-		if r.s.writes.used != 0 || r.s.reads.used != 0 {
-			t.Errorf("budget in use: %d, %d", r.s.writes.used, r.s.reads.used)
+		for i, b := range []*budget{&r.s.writes.small, &r.s.writes.large, &r.s.reads.small, &r.s.reads.large} {
+			if b.used != 0 {
+				t.Errorf("budget %d: %d in use", i, b.used)
+			}
 		}
 		for n, d := range r.s.disks {
 			for _, h := range d.packs.handles {
@@ -267,9 +269,62 @@ func TestWriteBudget(t *testing.T) {
 		synctest.Wait()
 		close(stop)
 		wg.Wait()
-		if r.s.writes.used != 0 || len(r.s.writes.waiters) != 0 {
-			t.Errorf("%d bytes still held, %d waiters", r.s.writes.used, len(r.s.writes.waiters))
+		if b := &r.s.writes.large; b.used != 0 || len(b.waiters) != 0 {
+			t.Errorf("%d bytes still held, %d waiters", b.used, len(b.waiters))
 		}
+	})
+}
+
+// Slow clients with large bodies hold all the memory there is for those, in both
+// directions. Small objects are stored and read all the same.
+func TestSmallBesideSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, vfs.NewMem(), 6)
+		r.o.WriteBytes, r.o.ReadBytes = 1<<20, 1<<20
+		r.open()
+		defer r.s.Close()
+		large := r.put(bytesOf(1, 100000))
+		var readers []io.ReadCloser
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		for range 100 {
+			wg.Go(func() {
+				rd, err := r.s.Open(ctx, large, 0, large.Size)
+				if err == nil {
+					readers = append(readers, rd) // of one bubble: one after the other
+				}
+			})
+			synctest.Wait()
+		}
+		begun, stop := make(chan struct{}, 100), make(chan struct{})
+		for range 40 {
+			wg.Go(func() { r.s.Put(ctx, &slowReader{begun: begun, stop: stop}, 100000, PutOptions{}) })
+		}
+		synctest.Wait()
+		if len(readers) == 100 || len(begun) == 40 {
+			t.Fatal("there is memory for all of them")
+		}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for i := range 20 {
+				body := bytesOf(uint64(i), 100)
+				r.check(r.put(body), body)
+			}
+		}()
+		synctest.Wait()
+		select {
+		case <-done:
+		default:
+			t.Error("small objects wait for slow clients")
+		}
+		cancel()
+		close(stop)
+		wg.Wait()
+		for _, rd := range readers {
+			rd.Close()
+		}
+		<-done
 	})
 }
 

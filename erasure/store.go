@@ -64,8 +64,8 @@ type Options struct {
 	FirstPack  uint64        // of the first one after a start; default 4 MiB
 	LargeShard uint64        // a longer shard has a pack of its own; default 1 MiB; the same on all nodes
 	OpenPacks  int           // read handles kept without readers, per disk; default 128
-	WriteBytes int64         // buffers of all writers together; default 64 MiB
-	ReadBytes  int64         // buffers of all readers together; default 64 MiB
+	WriteBytes int64         // buffers of all writers together, and a quarter for small bodies; default 64 MiB
+	ReadBytes  int64         // buffers of all readers together, and a quarter for small reads; default 64 MiB
 	Hedge      time.Duration // how long a cell may take before others are asked; default 100 ms
 	Stall      time.Duration // how long a disk may take before a writer drops it; default 20 s
 }
@@ -114,8 +114,8 @@ type Store struct {
 
 	buffers bufferPool
 	coder   coder
-	writes  budget
-	reads   budget
+	writes  budgets
+	reads   budgets
 	counter atomic.Uint64 // of the blobs this incarnation began
 	damage  *damageReporter
 
@@ -142,8 +142,8 @@ func OpenStore(o Options) (*Store, error) {
 		o:      o,
 		disks:  make(map[uint32]*localDisk),
 		broken: make(map[uint32]error),
-		writes: budget{total: o.WriteBytes},
-		reads:  budget{total: o.ReadBytes},
+		writes: newBudgets(o.WriteBytes),
+		reads:  newBudgets(o.ReadBytes),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.damage = newDamageReporter(o.OnDamage)
