@@ -97,6 +97,9 @@ func receivedOf(s checksum.Sums, size int64) *received {
 // signatures, digests, trailers. Nothing is visible yet.
 func (s *Server) receive(ctx context.Context, r *Request, algorithm event.ChecksumAlgorithm) ([]*event.Blob, *received, error) {
 	size := r.identity.DecodedLength // -1: a chunked transfer that does not say
+	if size == 0 && r.HTTP.ContentLength == 0 && len(r.HTTP.Header["Content-Length"]) == 0 {
+		return nil, nil, s3err.New("MissingContentLength") // nothing is not the same as not said
+	}
 	if size > maxPutBytes {
 		return nil, nil, s3err.EntityTooLarge(size, maxPutBytes)
 	}

@@ -114,6 +114,8 @@ func (id *Identity) setFraming(r *http.Request) error {
 		if id.trailer, err = declaredTrailer(r.Header, id.Payload); err != nil {
 			return err
 		}
+	} else if len(r.Header[headerTrailer]) > 0 {
+		return errTrailerHeader() // nothing would ever be compared with it
 	}
 	if id.DecodedLength > MaxBody {
 		return refuse(CodeEntityTooLarge, "Your proposed upload exceeds the maximum allowed size",
@@ -148,8 +150,8 @@ func decodedLength(h http.Header) (int64, error) {
 // declaredTrailer reads x-amz-trailer: the name of one checksum, in lower case.
 func declaredTrailer(h http.Header, kind PayloadKind) (string, error) {
 	values := h[headerTrailer]
-	if kind == PayloadStreamSigned {
-		return "", nil
+	if kind == PayloadStreamSigned && len(values) > 0 {
+		return "", errTrailerHeader() // this form has none
 	}
 	if len(values) == 0 {
 		if kind == PayloadStreamSignedTrailer {
@@ -159,9 +161,13 @@ func declaredTrailer(h http.Header, kind PayloadKind) (string, error) {
 	}
 	name := strings.ToLower(strings.TrimSpace(values[0]))
 	if len(values) > 1 || !isChecksumHeader(name) {
-		return "", refuse(CodeInvalidRequest, "The value specified in the x-amz-trailer header is not supported")
+		return "", errTrailerHeader()
 	}
 	return name, nil
+}
+
+func errTrailerHeader() *Error {
+	return refuse(CodeInvalidRequest, "The value specified in the x-amz-trailer header is not supported")
 }
 
 func isChecksumHeader(name string) bool {
