@@ -98,7 +98,7 @@ func (s *Server) copyObject(ctx context.Context, r *Request) (*Response, error) 
 		return nil, err
 	}
 	if src.object.Size > maxPutBytes {
-		return nil, s3err.Newf("InvalidRequest", "The specified copy source is larger than the maximum allowable size for a copy source: %d", int64(maxPutBytes))
+		return nil, sourceTooLarge()
 	}
 	headers, tags, err := r.copyDirectives(src, put)
 	if err != nil {
@@ -131,6 +131,10 @@ func (s *Server) copyObject(ctx context.Context, r *Request) (*Response, error) 
 		out.Checksums, out.ChecksumType = checksumsXML(put.Checksum, put.Etag), checksumType(put.Checksum.Composite)
 	}
 	return &Response{XML: out}, nil
+}
+
+func sourceTooLarge() error {
+	return s3err.Newf("InvalidRequest", "The specified copy source is larger than the maximum allowable size for a copy source: %d", int64(maxPutBytes))
 }
 
 // copyDirectives settles what of the source's headers and tags the copy keeps.

@@ -179,6 +179,9 @@ func (s *Server) uploadPartCopy(ctx context.Context, r *Request) (*Response, err
 func (r *Request) copyRange(size int64) (byteRange, error) {
 	v := r.Header.Get("X-Amz-Copy-Source-Range")
 	if v == "" {
+		if size > maxPutBytes {
+			return byteRange{}, sourceTooLarge()
+		}
 		return byteRange{0, size}, nil
 	}
 	spec, found := strings.CutPrefix(v, "bytes=")
@@ -191,6 +194,9 @@ func (r *Request) copyRange(size int64) (byteRange, error) {
 	}
 	if to >= size {
 		return byteRange{}, s3err.Newf("InvalidRange", "Range specified is not valid for source object of size: %d", size)
+	}
+	if to-from >= maxPutBytes {
+		return byteRange{}, sourceTooLarge()
 	}
 	return byteRange{from, to - from + 1}, nil
 }

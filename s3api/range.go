@@ -43,16 +43,18 @@ func partial(resp *Response, rng byteRange, size int64) {
 	resp.Header.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", rng.offset, rng.offset+rng.length-1, size))
 }
 
-// rangeIsStale judges If-Range: a range of another version is not wanted.
+// rangeIsStale judges If-Range: a range of another version is not wanted. Its date is
+// a name of the version and no earliest date, and a weak tag names none (RFC 9110,
+// section 13.1.5).
 func (r *Request) rangeIsStale(o *fsm.Object) bool {
 	v := r.Header.Get("If-Range")
 	if v == "" {
 		return false
 	}
 	if t, ok := httpTime(v); ok {
-		return o.Time/1e9 > t
+		return o.Time/1e9 != t
 	}
-	return !matchesTag(entityTags(v), o.Etag)
+	return strings.HasPrefix(v, "W/") || !matchesTag(entityTags(v), o.Etag)
 }
 
 // choosePart settles a partNumber read. An object that was not a multipart upload
@@ -63,21 +65,20 @@ func (r *Request) choosePart(o *fsm.Object, parts []*fsm.PartInfo, resp *Respons
 		return byteRange{}, s3err.Newf("InvalidArgument", "Part number must be an integer between 1 and 10000, inclusive").
 			With("ArgumentName", "partNumber").With("ArgumentValue", r.Query.Get("partNumber"))
 	}
-	if len(parts) == 0 && n == 1 {
-		if o.Size > 0 {
-			partial(resp, byteRange{0, int64(o.Size)}, int64(o.Size))
-		}
-		return byteRange{0, int64(o.Size)}, nil
+	if count := max(len(parts), 1); n > count {
+		return byteRange{}, s3err.New("InvalidPartNumber").With("PartNumberRequested", strconv.Itoa(n)).With("ActualPartCount", strconv.Itoa(count))
 	}
-	if n > len(parts) {
-		return byteRange{}, s3err.New("InvalidPartNumber").With("PartNumberRequested", strconv.Itoa(n)).With("ActualPartCount", strconv.Itoa(len(parts)))
+	rng := byteRange{length: int64(o.Size)}
+	if len(parts) > 0 {
+		rng.length = int64(parts[n-1].Size)
+		resp.Header.Set("X-Amz-Mp-Parts-Count", strconv.Itoa(len(parts)))
 	}
-	rng := byteRange{length: int64(parts[n-1].Size)}
-	for _, p := range parts[:n-1] {
+	for _, p := range parts[:min(n-1, len(parts))] {
 		rng.offset += int64(p.Size)
 	}
-	resp.Header.Set("X-Amz-Mp-Parts-Count", strconv.Itoa(len(parts)))
-	partial(resp, rng, int64(o.Size))
+	if rng.length > 0 { // no Content-Range can tell of no bytes
+		partial(resp, rng, int64(o.Size))
+	}
 	return rng, nil
 }
 
@@ -88,13 +89,13 @@ func parseRange(header string, size int64) (rng byteRange, ok, satisfiable bool)
 	if !found || strings.Contains(spec, ",") {
 		return rng, false, false
 	}
-	first, last, found := strings.Cut(strings.TrimSpace(spec), "-")
+	first, last, found := strings.Cut(spec, "-")
 	if !found {
 		return rng, false, false
 	}
 	if first == "" {
 		n, good := digits(last)
-		if !good {
+		if !good || n > 0 && size == 0 { // of an empty object Amazon passes over it
 			return rng, false, false
 		}
 		n = min(n, size)
