@@ -293,12 +293,11 @@ func (r *Request) assemble(u *fsm.Upload, doc *s3xml.CompleteMultipartUpload) (*
 	}
 	done := &event.UploadCompleted{Bucket: r.bucket.Bucket, Upload: u.Upload}
 	sum := &completion{upload: u}
-	last, segments := 0, 0
+	if err := checkOrder(u, doc.Parts); err != nil {
+		return nil, err
+	}
+	segments := 0
 	for i, p := range doc.Parts {
-		if p.PartNumber <= last {
-			return nil, s3err.New("InvalidPartOrder").With("UploadId", u.Upload.ID())
-		}
-		last = p.PartNumber
 		if p.PartNumber > maxPartNumber {
 			return nil, invalidPart(u, &p)
 		}
@@ -331,6 +330,21 @@ func (r *Request) assemble(u *fsm.Upload, doc *s3xml.CompleteMultipartUpload) (*
 	var err error
 	done.Etag, done.Checksum, err = sum.finish(r)
 	return done, err
+}
+
+// checkOrder judges the list of parts by itself.
+func checkOrder(u *fsm.Upload, parts []s3xml.CompletedPart) error {
+	last := 0
+	for _, p := range parts {
+		if p.PartNumber < 1 {
+			return s3err.InvalidArgument("PartNumber", itoa(p.PartNumber), "PartNumber must be >= 1")
+		}
+		if p.PartNumber <= last {
+			return s3err.New("InvalidPartOrder").With("UploadId", u.Upload.ID())
+		}
+		last = p.PartNumber
+	}
+	return nil
 }
 
 func invalidPart(u *fsm.Upload, p *s3xml.CompletedPart) error {

@@ -6,6 +6,7 @@ import (
 
 	"ironman/fsm"
 	"ironman/s3api/checksum"
+	"ironman/s3api/s3err"
 	"ironman/s3api/s3xml"
 	"ironman/wal/event"
 )
@@ -103,8 +104,12 @@ func (r *Request) uploadQuery() (fsm.UploadQuery, string, error) {
 			return q, "", err
 		}
 	}
-	if v, ok := event.ParseVersionID(r.Query.Get("upload-id-marker")); ok && q.After != "" {
-		q.AfterUpload = v // ignored without a key marker, as with Amazon
+	if marker := r.Query.Get("upload-id-marker"); marker != "" && q.After != "" { // ignored without a key marker, as with Amazon
+		v, ok := event.ParseVersionID(marker)
+		if !ok {
+			return q, "", s3err.InvalidArgument("upload-id-marker", marker, "Invalid uploadId marker")
+		}
+		q.AfterUpload = v
 	}
 	return q, encoding, nil
 }
