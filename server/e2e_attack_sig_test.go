@@ -295,21 +295,22 @@ func (v *victim) rawHeaders() {
 		r      *http.Request
 		body   string
 		change func(string) string
+		status int
 	}{
 		{"two Authorization headers", get, "", func(h string) string {
 			return strings.Replace(h, "\r\n\r\n", "\r\nAuthorization: "+get.Header.Get("Authorization")+"\r\n\r\n", 1)
-		}},
-		{"two Host headers", get, "", after("HTTP/1.1\r\n", "Host: other\r\n")},
-		{"no Host header", get, "", func(h string) string { return strings.Replace(h, "Host: "+get.Host+"\r\n", "", 1) }},
-		{"two x-amz-date headers", get, "", after("HTTP/1.1\r\n", "X-Amz-Date: 20200101T000000Z\r\n")},
-		{"a folded header that was signed otherwise", get, "", after("X-Amz-Date: ", "\r\n 2020")},
-		{"a bare CR", get, "", after("HTTP/1.1\r\n", "X-Other: a\rb\r\n")},
-		{"a space before the colon", get, "", after("HTTP/1.1\r\n", "X-Other : a\r\n")},
-		{"a NUL in a header", get, "", after("HTTP/1.1\r\n", "X-Other: a\x00b\r\n")},
-		{"two lengths", put, "x", after("HTTP/1.1\r\n", "Content-Length: 2\r\n")},
-		{"a negative length", put, "x", func(h string) string { return strings.Replace(h, "Content-Length: 1", "Content-Length: -1", 1) }},
-		{"an unknown transfer encoding", put, "x", after("HTTP/1.1\r\n", "Transfer-Encoding: gzip\r\n")},
-		{"a space in the path", get, "", func(h string) string { return strings.Replace(h, "/vault/secret", "/vault/sec ret", 1) }},
+		}, 400},
+		{"two Host headers", get, "", after("HTTP/1.1\r\n", "Host: other\r\n"), 400},
+		{"no Host header", get, "", func(h string) string { return strings.Replace(h, "Host: "+get.Host+"\r\n", "", 1) }, 400},
+		{"two x-amz-date headers", get, "", after("HTTP/1.1\r\n", "X-Amz-Date: 20200101T000000Z\r\n"), 400},
+		{"a folded header that was signed otherwise", get, "", after("X-Amz-Date: ", "\r\n 2020"), 403},
+		{"a bare CR", get, "", after("HTTP/1.1\r\n", "X-Other: a\rb\r\n"), 400},
+		{"a space before the colon", get, "", after("HTTP/1.1\r\n", "X-Other : a\r\n"), 400},
+		{"a NUL in a header", get, "", after("HTTP/1.1\r\n", "X-Other: a\x00b\r\n"), 400},
+		{"two lengths", put, "x", after("HTTP/1.1\r\n", "Content-Length: 2\r\n"), 400},
+		{"a negative length", put, "x", func(h string) string { return strings.Replace(h, "Content-Length: 1", "Content-Length: -1", 1) }, 400},
+		{"an unknown transfer encoding", put, "x", after("HTTP/1.1\r\n", "Transfer-Encoding: gzip\r\n"), 501},
+		{"a space in the path", get, "", func(h string) string { return strings.Replace(h, "/vault/secret", "/vault/sec ret", 1) }, 400},
 	} {
 		head := wire(tc.r, []byte(tc.body), tc.change)
 		a, err := v.raw(head)
@@ -317,8 +318,8 @@ func (v *victim) rawHeaders() {
 			v.Errorf("%s: %v", tc.name, err)
 			continue
 		}
-		if a.status < 400 || a.status > 501 || a.status == 500 {
-			v.Errorf("%s: %v", tc.name, a)
+		if a.status != tc.status {
+			v.Errorf("%s: want %d, got %v", tc.name, tc.status, a)
 		}
 		v.noLeak(tc.name, a)
 	}
@@ -362,10 +363,7 @@ func TestAttackPresigned(t *testing.T) {
 	for _, expires := range []string{"0", "-1", "604801", "soon", "", "1e3", "99999999999999999999"} {
 		r := v.presigned(v.root, "GET", "/vault/secret", time.Hour, time.Now())
 		r.URL.RawQuery = strings.Replace(r.URL.RawQuery, "X-Amz-Expires=3600", "X-Amz-Expires="+expires, 1)
-		a, err := v.root.send(r)
-		if err != nil || !(a.status == 400 && a.code() == query || a.status == 403 && expires == "0") {
-			t.Errorf("Expires=%s: %v %v", expires, a, err)
-		}
+		v.refuses("Expires="+expires, 400, query, r)
 	}
 	for _, missing := range []string{"X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders"} {
 		r := v.presigned(v.root, "GET", "/vault/secret", time.Hour, time.Now())
