@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"runtime"
 	"slices"
 	"strings"
@@ -82,17 +81,24 @@ func (f *follower) receive(index, term uint64, b []byte) (restarted bool, err er
 	return restarted, err
 }
 
-// expect checks where a follower stands after a start.
-func (f *follower) expect(applied, floor, last uint64) {
-	f.t.Helper()
+// stands checks where a follower stands after a start.
+func (f *follower) stands(applied, floor, last uint64) error {
 	if got := f.machine.AppliedIndex(); got != applied || strings.Join(f.machine.seen, " ") != seenOf(applied) {
-		f.t.Fatalf("the state stands at %d, not %d", got, applied)
+		return fmt.Errorf("the state stands at %d, not %d", got, applied)
 	}
 	if f.node.log.Floor() != floor || f.node.log.Last() != last {
-		f.t.Fatalf("the log holds %d to %d, not %d to %d", f.node.log.Floor()+1, f.node.log.Last(), floor+1, last)
+		return fmt.Errorf("the log holds %d to %d, not %d to %d", f.node.log.Floor()+1, f.node.log.Last(), floor+1, last)
 	}
 	if s := f.node.snapshots.newest(); s != nil && s.installing {
-		f.t.Fatal("the snapshot is still to be installed")
+		return errors.New("the snapshot is still to be installed")
+	}
+	return nil
+}
+
+func (f *follower) expect(applied, floor, last uint64) {
+	f.t.Helper()
+	if err := f.stands(applied, floor, last); err != nil {
+		f.t.Fatal(err)
 	}
 }
 
@@ -180,118 +186,6 @@ func TestInstall(t *testing.T) {
 			f.close()
 		})
 	}
-}
-
-// A power cut at every operation of an installation, from the first byte to the end
-// of the start that finishes it: the node always starts, at what it had or with the
-// snapshot, never with a part of either; once published it is the snapshot. It then
-// goes on to the same end.
-func TestInstallCrash(t *testing.T) {
-	b := sentSnapshot(t, 40, 3, 5000)
-	for _, c := range installations() {
-		if c.refused != "" {
-			continue
-		}
-		t.Run(c.name, func(t *testing.T) {
-			x := &crashes{t: t, stream: b, rng: rand.New(rand.NewPCG(3, 4)), every: 23, percents: []int{0, 100, 25, 75}}
-			if testing.Short() {
-				x.every, x.percents = 53, []int{0, 60}
-			}
-			disk := newPowerDisk()
-			f := begin(t, disk)
-			c.past(f)
-			if err := f.machine.Flush(); err != nil {
-				t.Fatal(err)
-			}
-			x.applied, x.floor, x.last = f.machine.AppliedIndex(), f.node.log.Floor(), f.node.log.Last()
-			f.node.snapshots.published = func(index, term uint64) {
-				f.node.logs.SetSnapshot(index, term)
-				x.published = true
-			}
-			x.watch(disk, func() {
-				if restarted, err := f.receive(40, 3, b); !restarted || err != nil {
-					t.Fatal(restarted, err)
-				}
-			})
-			after := disk.cut(0, nil)
-			f.close()
-			x.watch(after, func() { begin(t, after).close() })
-			if x.n < 50*len(x.percents) || x.nested < 20 {
-				t.Errorf("only %d crashes, %d in a recovery", x.n, x.nested)
-			}
-			t.Logf("%d crashes, %d in a recovery", x.n, x.nested)
-		})
-	}
-}
-
-// crashes cuts the power at every operation of what it watches.
-type crashes struct {
-	t                    testing.TB
-	stream               []byte
-	rng                  *rand.Rand
-	applied, floor, last uint64 // where the follower stood before
-	published            bool   // it must be the snapshot
-	n, nested, every     int
-	percents             []int
-}
-
-func (x *crashes) watch(disk *powerDisk, f func()) {
-	disk.mu.Lock()
-	disk.before = func(op string) error {
-		for _, percent := range x.percents {
-			x.n++
-			x.recover(fmt.Sprintf("%d %% before %s", percent, op), disk.cutLocked(percent, x.rng), x.n%x.every == 0)
-		}
-		return nil
-	}
-	disk.mu.Unlock()
-	f()
-	disk.mu.Lock()
-	disk.before = nil
-	disk.mu.Unlock()
-}
-
-// recover starts on what a crash left; nested, with a crash at each of its own steps.
-func (x *crashes) recover(what string, disk *powerDisk, nested bool) {
-	if nested {
-		again := disk.cut(100, nil)
-		again.before = func(op string) error {
-			x.nested++
-			x.recover(what+"; then before "+op, again.cutLocked([]int{0, 100, 50}[x.nested%3], x.rng), false)
-			return nil
-		}
-		f := begin(x.t, again)
-		again.mu.Lock()
-		again.before = nil
-		again.mu.Unlock()
-		f.close()
-	}
-	node, machine, err := start(x.t, disk)
-	if err != nil {
-		x.t.Fatalf("%s: %v", what, err)
-	}
-	f := &follower{t: x.t, fs: disk, node: node, machine: machine}
-	if n := node.snapshots.newestID(); n.Index != 40 {
-		if x.published {
-			x.t.Fatalf("%s: the newest snapshot is %v", what, n)
-		}
-		f.expect(x.applied, x.floor, x.last)
-		if restarted, err := f.receive(40, 3, x.stream); !restarted || err != nil {
-			x.t.Fatalf("%s: %v, %v", what, restarted, err)
-		}
-		after := disk.cut(0, nil)
-		f.close()
-		f = begin(x.t, after)
-		disk = after
-	}
-	if strings.Join(f.machine.seen, " ") != seenOf(40) || f.node.snapshots.newest().installing {
-		x.t.Fatalf("%s: the state stands at %d", what, f.machine.index)
-	}
-	if got := names(x.t, disk, "."); !slices.Equal(got, []string{"state", "wal"}) {
-		x.t.Fatalf("%s: found %v", what, got)
-	}
-	f.store(41, 42, 3)
-	f.close()
 }
 
 // F-R6: a snapshot that is damaged and needed stops the start, which changes nothing

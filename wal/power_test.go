@@ -134,6 +134,12 @@ func sortedNames[V any](m map[string]V) []string {
 	return names
 }
 
+func (d *powerDisk) listen(before func(op string) error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.before = before
+}
+
 func (d *powerDisk) tell(format string, args ...any) error {
 	if d.before == nil {
 		return nil
