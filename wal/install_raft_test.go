@@ -86,9 +86,9 @@ type wired struct {
 	change    func(*Options)
 }
 
-func openWired(t *testing.T, id string, change func(*Options)) *wired {
+func openWired(t *testing.T, change func(*Options)) *wired {
 	t.Helper()
-	w := &wired{t: t, id: id, disk: newPowerDisk(), change: change}
+	w := &wired{t: t, disk: newPowerDisk(), change: change}
 	w.open("")
 	w.address = raft.ServerAddress(w.layer.Addr().String())
 	t.Cleanup(func() { w.stop() })
@@ -101,6 +101,9 @@ func (w *wired) open(address string) {
 		w.t.Fatal(err)
 	}
 	w.layer = listenTCP(w.t, address)
+	if address == "" {
+		w.id = w.layer.Addr().String() // raft dials nodes by their ids
+	}
 	w.machine = openDirMachine(w.t, w.disk, "state")
 	restarted := make(chan string, 1)
 	w.restarted = restarted
@@ -191,7 +194,7 @@ func (w *wired) propose(from, to int) {
 // A follower that is too far behind for the log gets a snapshot, restarts once, and
 // follows from there: as a new node, and as one that was away.
 func TestFollowerCatchesUpBySnapshot(t *testing.T) {
-	leader := openWired(t, "node-1", func(o *Options) { o.Bootstrap = true; o.Election = 500 * time.Millisecond })
+	leader := openWired(t, func(o *Options) { o.Bootstrap = true; o.Election = 500 * time.Millisecond })
 	if err := leader.node.Barrier(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -205,8 +208,8 @@ func TestFollowerCatchesUpBySnapshot(t *testing.T) {
 	}
 	leader.propose(200, 220)
 
-	f := openWired(t, "node-2", func(o *Options) { o.Election = 500 * time.Millisecond })
-	if err := leader.node.raft.AddNonvoter("node-2", f.address, 0, 10*time.Second).Error(); err != nil {
+	f := openWired(t, func(o *Options) { o.Election = 500 * time.Millisecond })
+	if err := leader.node.raft.AddNonvoter(raft.ServerID(f.id), f.address, 0, 10*time.Second).Error(); err != nil {
 		t.Fatal(err)
 	}
 	f.awaitRestart()
@@ -231,7 +234,7 @@ func TestFollowerCatchesUpBySnapshot(t *testing.T) {
 	}
 
 	// It is as good as any other: a majority needs it.
-	if err := leader.node.raft.AddVoter("node-2", f.address, 0, 10*time.Second).Error(); err != nil {
+	if err := leader.node.raft.AddVoter(raft.ServerID(f.id), f.address, 0, 10*time.Second).Error(); err != nil {
 		t.Fatal(err)
 	}
 	leader.propose(400, 410)
@@ -340,7 +343,7 @@ func (w *wired) holds(first, last, applied uint64) {
 }
 
 func openFollower(t *testing.T) *wired {
-	return openWired(t, "node-2", func(o *Options) { o.Election = time.Minute })
+	return openWired(t, func(o *Options) { o.Election = time.Minute })
 }
 
 // F-R9: a late or repeated InstallSnapshot, by hand: it is refused, nothing is
@@ -454,7 +457,7 @@ func (e errReader) Read([]byte) (int, error) { return 0, e.err }
 
 // A snapshot of another cluster is not installed, whoever sends it.
 func TestForeignInstallSnapshot(t *testing.T) {
-	f := openWired(t, "node-2", func(o *Options) {
+	f := openWired(t, func(o *Options) {
 		o.Election = time.Minute
 		o.Identity = func() []byte { return []byte("another cluster") }
 	})
