@@ -367,14 +367,21 @@ func TestOwnStateContradicts(t *testing.T) {
 	f = newFiller(t, h, 0, 512, 600, since(512))
 	f.archiver = f.over(archived(t, f.fs, foreign, 256))
 	f.add(newPeer(t, h, 512))
-	ctx, cancel := context.WithCancel(t.Context())
+	const says = "does not join the first 256 sequences of this node's ledger"
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
 	f.pace.retry = time.Hour
-	time.AfterFunc(20*time.Millisecond, cancel)
+	go func() {
+		for ctx.Err() == nil && len(f.lines.with(says)) == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		cancel()
+	}()
 	if more, err := f.step(ctx); more || err != nil {
 		t.Errorf("another past: %v, %v", more, err)
 	}
 	f.untouched(256)
-	if len(f.lines.with("does not join the first 256 sequences of this node's ledger")) == 0 {
+	if len(f.lines.with(says)) == 0 {
 		t.Error("nothing says so")
 	}
 }

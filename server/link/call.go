@@ -94,7 +94,11 @@ func (s *session) call(ctx context.Context, deadline time.Time, m Method, size i
 	s.must(header{kind: frameCancel, id: id}, nil)
 	select {
 	case <-c.done: // after all
-		return c.result(s, at)
+		answer, err := c.result(s, at)
+		if errors.Is(err, ErrLost) { // the other side gave up because this one has
+			err = lost(s.peer.node, ctx.Err())
+		}
+		return answer, err
 	default:
 		return nil, lost(s.peer.node, ctx.Err())
 	}
