@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"ironman/server"
 )
@@ -122,4 +123,56 @@ func loadAndCut(t *testing.T, p *inProcess, disk *vfs.MemFS, keys []*versions, s
 	}
 	writers.Wait()
 	return left
+}
+
+// TestFirstStartIsCut cuts the power during the first start, which makes
+// everything there is, before every few operations of it: the next start goes on.
+func TestFirstStartIsCut(t *testing.T) {
+	t.Parallel()
+	mem := vfs.NewCrashableMem()
+	cuts := cutsOf(t, mem, func(fs vfs.FS) { openFirst(t, fs, "").close(t) })
+	step := 5
+	if testing.Short() {
+		step = 25
+	}
+	for i := 0; i < len(cuts); i += step {
+		p := openFirst(t, cuts[i].left, cuts[i].before)
+		c := p.client()
+		c.must(t, 200, "PUT", "/first", nil)
+		c.must(t, 200, "PUT", "/first/object", content(1, 100_000))
+		p.close(t)
+	}
+}
+
+func openFirst(t *testing.T, fs vfs.FS, after string) *inProcess {
+	t.Helper()
+	defer func() {
+		if t.Failed() {
+			t.Logf("the power was cut before %q", after)
+		}
+	}()
+	return openInProcess(t, fs, "/srv/data", func(o *server.Options) { o.SegmentBytes, o.PackBytes = 32<<10, 32<<10 })
+}
+
+// cut is what is left when the power is cut before an operation.
+type cut struct {
+	before string
+	left   *vfs.MemFS
+}
+
+// cutsOf are the cuts before every operation of a script that changes the disk.
+func cutsOf(t *testing.T, mem *vfs.MemFS, script func(vfs.FS)) (cuts []cut) {
+	var mu sync.Mutex
+	script(errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
+			mu.Lock()
+			defer mu.Unlock()
+			cuts = append(cuts, cut{fmt.Sprint(op.Kind, " ", op.Path), mem.CrashClone(vfs.CrashCloneCfg{})})
+		}
+		return nil
+	})))
+	if len(cuts) < 100 {
+		t.Fatalf("only %d operations", len(cuts))
+	}
+	return cuts
 }
