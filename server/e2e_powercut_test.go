@@ -154,20 +154,20 @@ func openFirst(t *testing.T, fs vfs.FS, after string) *inProcess {
 	return openInProcess(t, fs, "/srv/data", func(o *server.Options) { o.SegmentBytes, o.PackBytes = 32<<10, 32<<10 })
 }
 
-// cut is what is left when the power is cut before an operation.
-type cut struct {
+// powerCut is what is left when the power is cut before an operation.
+type powerCut struct {
 	before string
 	left   *vfs.MemFS
 }
 
 // cutsOf are the cuts before every operation of a script that changes the disk.
-func cutsOf(t *testing.T, mem *vfs.MemFS, script func(vfs.FS)) (cuts []cut) {
+func cutsOf(t *testing.T, mem *vfs.MemFS, script func(vfs.FS)) (cuts []powerCut) {
 	var mu sync.Mutex
 	script(errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
 			mu.Lock()
 			defer mu.Unlock()
-			cuts = append(cuts, cut{fmt.Sprint(op.Kind, " ", op.Path), mem.CrashClone(vfs.CrashCloneCfg{})})
+			cuts = append(cuts, powerCut{fmt.Sprint(op.Kind, " ", op.Path), mem.CrashClone(vfs.CrashCloneCfg{})})
 		}
 		return nil
 	})))

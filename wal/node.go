@@ -191,17 +191,9 @@ func (n *Node) startRaft(logs raft.LogStore, stable raft.StableStore) error {
 		return err
 	}
 	n.fence()
-	if o.Bootstrap {
-		has, err := raft.HasExistingState(logs, stable, n.snapshots)
-		if err != nil {
-			return fmt.Errorf("wal: %w", err)
-		}
-		if !has {
-			voter := raft.Server{ID: c.LocalID, Address: n.transport.LocalAddr()}
-			err = raft.BootstrapCluster(c, logs, stable, n.snapshots, n.transport, raft.Configuration{Servers: []raft.Server{voter}})
-			if err != nil {
-				return fmt.Errorf("wal: bootstrap: %w", err)
-			}
+	if o.Bootstrap && n.log.Last() == 0 && n.snapshots.newest() == nil {
+		if err := n.bootstrap(c, logs, stable); err != nil {
+			return fmt.Errorf("wal: bootstrap: %w", err)
 		}
 	}
 	if s := n.snapshots.newest(); s != nil {
@@ -214,6 +206,17 @@ func (n *Node) startRaft(logs raft.LogStore, stable raft.StableStore) error {
 	}
 	n.raft = r
 	return nil
+}
+
+// bootstrap makes this node the only voter. Raft writes the term before the entry: a
+// start that was cut short in between left a term and no entry, which raft takes for
+// a node that has begun. Nobody else can know of that term, so it is taken back.
+func (n *Node) bootstrap(c *raft.Config, logs raft.LogStore, stable raft.StableStore) error {
+	if err := stable.SetUint64([]byte("CurrentTerm"), 0); err != nil {
+		return err
+	}
+	voter := raft.Server{ID: c.LocalID, Address: n.transport.LocalAddr()}
+	return raft.BootstrapCluster(c, logs, stable, n.snapshots, n.transport, raft.Configuration{Servers: []raft.Server{voter}})
 }
 
 // raftConfig is raft's configuration. Not the defaults: a lease as long as the

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -358,4 +359,30 @@ func FuzzSnapshotMeta(f *testing.F) {
 			t.Errorf("%x does not round trip", b)
 		}
 	})
+}
+
+// TestBootstrapCutShort: raft had written its term, and the power went before the
+// first entry.
+func TestBootstrapCutShort(t *testing.T) {
+	fs := vfs.NewMem()
+	if err := fs.MkdirAll("wal", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s, err := openStable(fs, "wal/stable", func(err error) { t.Errorf("fatal: %v", err); runtime.Goexit() })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(s.SetUint64([]byte("CurrentTerm"), 1), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	m := openFake(t, fs, "state")
+	n := openTestNode(t, fs, m)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := n.Barrier(ctx); err != nil {
+		t.Error(err)
+	}
+	if err := n.Close(); err != nil {
+		t.Error(err)
+	}
 }

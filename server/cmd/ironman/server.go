@@ -18,6 +18,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/spf13/cobra"
 
+	"ironman/erasure"
 	"ironman/server"
 )
 
@@ -30,7 +31,7 @@ type serverFlags struct {
 	domains              []string
 	logLevel             string
 	history, grace, stop time.Duration
-	keysFile             string
+	keysFile, reserve    string
 	child                bool
 	link                 linkFlags
 	trial                trialFlags
@@ -70,6 +71,7 @@ of DIR without it is useless.`,
 	fl.StringSliceVar(&f.domains, "domains", nil, "domains under which buckets are addressed as hosts")
 	fl.DurationVar(&f.history, "history", server.DefaultHistoryRetention, "how long superseded and deleted objects are kept; fixed at first start")
 	fl.DurationVar(&f.grace, "release-grace", server.DefaultReleaseGrace, "how long bytes without references are kept for readers; fixed at first start")
+	fl.StringVar(&f.reserve, "reserve", "", "bytes that stay free under DIR and on each disk, such as 500MiB; 0: none (default 2GiB, or 5 % of the file system if that is less)")
 	fl.DurationVar(&f.stop, "stop-timeout", 30*time.Second, "how long requests may take to finish when the node stops")
 	fl.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	fl.StringVar(&f.keysFile, "keys-file", "", "JSON list of further accounts of the first start: access_key, secret_key, name, email; mode 0600")
@@ -149,6 +151,9 @@ func (f *serverFlags) options(log *slog.Logger) (server.Options, error) {
 	}
 	if err := f.trial.apply(&o); err != nil {
 		return o, err
+	}
+	if o.Reserve, err = erasure.ParseReserve(f.reserve); err != nil {
+		return o, fmt.Errorf("--reserve: %w", err)
 	}
 	if f.history < 0 || f.grace < 0 {
 		return o, errors.New("--history and --release-grace must not be negative")
