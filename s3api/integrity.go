@@ -1,6 +1,7 @@
 package s3api
 
 import (
+	"bytes"
 	"net/http"
 	"strconv"
 	"strings"
@@ -12,7 +13,12 @@ import (
 	"ironman/wal/event"
 )
 
-const noChecksum = event.ChecksumAlgorithm_CHECKSUM_ALGORITHM_NONE
+const (
+	noChecksum = event.ChecksumAlgorithm_CHECKSUM_ALGORITHM_NONE
+	// ownChecksum is what an object has whose client asked for none, as with Amazon.
+	// https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html
+	ownChecksum = event.ChecksumAlgorithm_CHECKSUM_ALGORITHM_CRC64NVME
+)
 
 func checksumType(composite bool) string {
 	if composite {
@@ -81,79 +87,120 @@ func (r *Request) checkPartAlgorithm(u *fsm.Upload) error {
 // completion gathers what the parts of an upload make together.
 type completion struct {
 	upload *fsm.Upload
+	claim  *checksum.Claim
 	tags   []string
 	parts  []checksum.Part
+	// unknown: a part has no checksum of the algorithm (it was copied by reference, or
+	// stored by an older release into an upload without one).
+	unknown bool
+}
+
+// algorithm is that of the object's checksum: the upload's, or the store's own.
+func (c *completion) algorithm() event.ChecksumAlgorithm {
+	if c.upload.ChecksumAlgorithm == noChecksum {
+		return ownChecksum
+	}
+	return c.upload.ChecksumAlgorithm
 }
 
 // add takes a part and compares the checksum that the client repeats.
 func (c *completion) add(p *fsm.Part, claimed *s3xml.CompletedPart) error {
 	c.tags = append(c.tags, p.Etag)
-	if c.upload.ChecksumAlgorithm == noChecksum {
+	if err := c.compare(p, claimed); err != nil {
+		return err
+	}
+	if p.Checksum.GetAlgorithm() != c.algorithm() {
+		if c.upload.ChecksumAlgorithm != noChecksum {
+			return invalidPart(c.upload, claimed)
+		}
+		c.unknown = true
+	}
+	c.parts = append(c.parts, checksum.Part{Value: p.Checksum.GetValue(), Size: p.Size})
+	return nil
+}
+
+// compare judges what the client says of a part's checksum. In an upload without an
+// algorithm parts may have been sent with any; those were compared then, and are not kept.
+func (c *completion) compare(p *fsm.Part, claimed *s3xml.CompletedPart) error {
+	a, text, ok := claimedChecksum(&claimed.Checksums)
+	value, parts, valid := checksum.ParseText(a, text)
+	name := strings.ToLower(checksum.Name(c.upload.ChecksumAlgorithm))
+	switch {
+	case !ok || a != noChecksum && (!valid || parts != 0):
+		return s3err.InvalidArgument("Checksum", text, "Invalid Base64 or multiple checksums present in request")
+	case c.upload.ChecksumAlgorithm == noChecksum:
 		return nil
-	}
-	if p.Checksum.GetAlgorithm() != c.upload.ChecksumAlgorithm {
-		return invalidPart(c.upload, claimed)
-	}
-	c.parts = append(c.parts, checksum.Part{Value: p.Checksum.Value, Size: p.Size})
-	given := claimedChecksum(claimed, c.upload.ChecksumAlgorithm)
-	if given != "" && given != checksum.Text(p.Checksum, 0) {
-		return invalidPart(c.upload, claimed)
-	}
-	if given == "" && c.upload.ChecksumComposite {
+	case a == noChecksum && c.upload.ChecksumComposite:
 		return s3err.Newf("InvalidRequest", "The upload was created using a %s checksum. The complete request must include the checksum for each part. It was missing for part %d in the request.",
-			strings.ToLower(checksum.Name(c.upload.ChecksumAlgorithm)), claimed.PartNumber)
+			name, claimed.PartNumber)
+	case a == noChecksum:
+		return nil
+	case a != c.upload.ChecksumAlgorithm:
+		return s3err.Newf("BadDigest", "The %s you specified for part %d did not match what we received.", strings.ToLower(checksum.Name(a)), claimed.PartNumber)
+	case !bytes.Equal(value, p.Checksum.GetValue()):
+		return invalidPart(c.upload, claimed)
 	}
 	return nil
 }
 
-func claimedChecksum(p *s3xml.CompletedPart, a event.ChecksumAlgorithm) string {
-	switch a {
-	case event.ChecksumAlgorithm_CHECKSUM_ALGORITHM_CRC32:
-		return p.ChecksumCRC32
-	case event.ChecksumAlgorithm_CHECKSUM_ALGORITHM_CRC32C:
-		return p.ChecksumCRC32C
-	case event.ChecksumAlgorithm_CHECKSUM_ALGORITHM_CRC64NVME:
-		return p.ChecksumCRC64NVME
-	case event.ChecksumAlgorithm_CHECKSUM_ALGORITHM_SHA1:
-		return p.ChecksumSHA1
+// claimedChecksum finds the one checksum that a document repeats; ok is false for
+// several. Those that the store does not compute are not looked at.
+func claimedChecksum(x *s3xml.Checksums) (a event.ChecksumAlgorithm, text string, ok bool) {
+	found := 0
+	for _, c := range [...]struct {
+		algorithm event.ChecksumAlgorithm
+		text      string
+	}{
+		{event.ChecksumAlgorithm_CHECKSUM_ALGORITHM_CRC32, x.ChecksumCRC32},
+		{event.ChecksumAlgorithm_CHECKSUM_ALGORITHM_CRC32C, x.ChecksumCRC32C},
+		{event.ChecksumAlgorithm_CHECKSUM_ALGORITHM_CRC64NVME, x.ChecksumCRC64NVME},
+		{event.ChecksumAlgorithm_CHECKSUM_ALGORITHM_SHA1, x.ChecksumSHA1},
+		{event.ChecksumAlgorithm_CHECKSUM_ALGORITHM_SHA256, x.ChecksumSHA256},
+	} {
+		if c.text != "" {
+			a, text = c.algorithm, c.text
+			found++
+		}
 	}
-	return p.ChecksumSHA256
+	return a, text, found <= 1
 }
 
 // finish makes the object's entity tag and checksum, and compares the latter with
 // what the client says it must be.
-func (c *completion) finish(r *Request) (string, *event.Checksum, error) {
+func (c *completion) finish() (string, *event.Checksum, error) {
 	etag, err := checksum.MultipartETag(c.tags)
-	if err != nil || c.upload.ChecksumAlgorithm == noChecksum {
-		return etag, nil, err
+	if err != nil {
+		return "", nil, err
 	}
-	a := c.upload.ChecksumAlgorithm
+	if err := c.claim.CheckType(c.upload.ChecksumComposite); err != nil {
+		return "", nil, err
+	}
+	if c.unknown {
+		return etag, nil, nil
+	}
 	var sum *event.Checksum
 	if c.upload.ChecksumComposite {
-		sum, err = checksum.Composite(a, c.parts)
+		sum, err = checksum.Composite(c.algorithm(), c.parts)
 	} else {
-		sum, err = checksum.FullObject(a, c.parts)
+		sum, err = checksum.FullObject(c.algorithm(), c.parts)
 	}
 	if err != nil {
 		return "", nil, err
 	}
-	given, text := r.completeChecksum[checksum.Header(a)], checksum.Text(sum, len(c.tags))
-	bare, _, _ := strings.Cut(text, "-") // some clients leave the number of parts away
-	if given != "" && given != text && given != bare {
-		return "", nil, s3err.Newf("BadDigest", "The %s you specified did not match the calculated checksum.", strings.ToLower(checksum.Name(a)))
+	if c.upload.ChecksumAlgorithm == noChecksum && !c.claim.Speaks(ownChecksum) {
+		return etag, sum, nil // Amazon passes over others here
 	}
-	return etag, sum, nil
+	return etag, sum, c.claim.Check(sum, len(c.tags))
 }
 
 // takeObjectChecksum takes the checksum headers of CompleteMultipartUpload off the
 // request: they speak of the object, not of the document in the body.
-func (r *Request) takeObjectChecksum() {
-	r.completeChecksum = make(map[string]string)
+func (r *Request) takeObjectChecksum() (*checksum.Claim, error) {
+	claim, err := checksum.ExpectObject(r.HTTP.Header)
 	for _, a := range event.ChecksumAlgorithm_value {
-		name := checksum.Header(event.ChecksumAlgorithm(a))
-		if v := r.HTTP.Header.Get(name); name != "" && v != "" {
-			r.completeChecksum[name] = v
+		if name := checksum.Header(event.ChecksumAlgorithm(a)); name != "" {
 			r.HTTP.Header.Del(name)
 		}
 	}
+	return claim, err
 }

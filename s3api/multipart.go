@@ -104,13 +104,21 @@ func (s *Server) uploadPart(ctx context.Context, r *Request) (*Response, error) 
 		return nil, err
 	}
 	r.closeView()
-	blobs, body, err := s.receive(ctx, r, u.ChecksumAlgorithm)
+	wanted := sums{algorithm: u.ChecksumAlgorithm}
+	if u.ChecksumAlgorithm == noChecksum {
+		wanted.also = ownChecksum
+	}
+	blobs, body, err := s.receive(ctx, r, wanted)
 	if err != nil {
 		return nil, err
 	}
+	kept := body.checksum
+	if wanted.also != noChecksum {
+		kept = body.also
+	}
 	d := event.NewDraft(nil, &event.Statement_PartPut{PartPut: &event.PartPut{
 		Bucket: r.bucket.Bucket, Upload: u.Upload, Number: number, Blobs: blobs,
-		Size: uint64(body.size), Etag: body.etag, Checksum: body.checksum,
+		Size: uint64(body.size), Etag: body.etag, Checksum: kept,
 	}}).AddText(event.ItemKind_ITEM_KIND_KEY, 0, r.Key)
 	if _, err := s.propose(ctx, r, d); err != nil {
 		s.abandon(blobs)
@@ -154,7 +162,9 @@ func (s *Server) uploadPartCopy(ctx context.Context, r *Request) (*Response, err
 		return nil, err
 	}
 	read := &received{size: rng.length, etag: copiedTag(src.object, rng)}
-	if u.ChecksumAlgorithm != noChecksum {
+	if u.ChecksumAlgorithm == noChecksum {
+		read.checksum = copiedChecksum(src.object, rng)
+	} else {
 		if read, err = s.digestRange(ctx, r, segments, rng, u.ChecksumAlgorithm); err != nil {
 			return nil, err
 		}
@@ -169,7 +179,7 @@ func (s *Server) uploadPartCopy(ctx context.Context, r *Request) (*Response, err
 		return nil, err
 	}
 	out := &s3xml.CopyPartResult{ETag: s3xml.ETag(read.etag), LastModified: s3xml.Time(o.Time)}
-	if read.checksum != nil {
+	if u.ChecksumAlgorithm != noChecksum {
 		out.Checksums = checksumsXML(read.checksum, read.etag)
 	}
 	return &Response{XML: out}, nil
@@ -212,12 +222,24 @@ func copiedTag(o *fsm.Object, rng byteRange) string {
 	return checksum.ETag(d.Sums().MD5)
 }
 
+// copiedChecksum is the store's own checksum of a range that is copied by reference:
+// that of the source for all of it, else none, for nobody reads the bytes.
+func copiedChecksum(o *fsm.Object, rng byteRange) *event.Checksum {
+	if rng.length == int64(o.Size) && o.Checksum.GetAlgorithm() == ownChecksum {
+		return o.Checksum
+	}
+	return nil
+}
+
 // completeMultipartUpload makes an object of parts.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html
 func (s *Server) completeMultipartUpload(ctx context.Context, r *Request) (*Response, error) {
-	r.takeObjectChecksum()
+	claim, err := r.takeObjectChecksum()
+	if err != nil {
+		return nil, err
+	}
 	var doc s3xml.CompleteMultipartUpload
-	err := r.decodeXML(s3xml.MaxCompleteBody, &doc)
+	err = r.decodeXML(s3xml.MaxCompleteBody, &doc)
 	if errors.Is(err, s3xml.ErrEmpty) {
 		err = s3err.New("MalformedXML")
 	}
@@ -239,7 +261,7 @@ func (s *Server) completeMultipartUpload(ctx context.Context, r *Request) (*Resp
 	if u == nil {
 		return s.completedBefore(r, id)
 	}
-	done, err := r.assemble(u, &doc)
+	done, err := r.assemble(u, &doc, claim)
 	if err != nil {
 		return nil, err
 	}
@@ -287,12 +309,12 @@ func (r *Request) completed(etag string, c *event.Checksum) *Response {
 }
 
 // assemble judges the parts that the client lists against those stored.
-func (r *Request) assemble(u *fsm.Upload, doc *s3xml.CompleteMultipartUpload) (*event.UploadCompleted, error) {
+func (r *Request) assemble(u *fsm.Upload, doc *s3xml.CompleteMultipartUpload, claim *checksum.Claim) (*event.UploadCompleted, error) {
 	if len(doc.Parts) == 0 {
 		return nil, s3err.New("MalformedXML")
 	}
 	done := &event.UploadCompleted{Bucket: r.bucket.Bucket, Upload: u.Upload}
-	sum := &completion{upload: u}
+	sum := &completion{upload: u, claim: claim}
 	if err := checkOrder(u, doc.Parts); err != nil {
 		return nil, err
 	}
@@ -328,7 +350,7 @@ func (r *Request) assemble(u *fsm.Upload, doc *s3xml.CompleteMultipartUpload) (*
 		return nil, s3err.Newf("InvalidRequest", "The provided 'x-amz-mp-object-size' header value %s does not match what was computed: %d", v, done.Size)
 	}
 	var err error
-	done.Etag, done.Checksum, err = sum.finish(r)
+	done.Etag, done.Checksum, err = sum.finish()
 	return done, err
 }
 

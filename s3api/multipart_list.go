@@ -42,7 +42,7 @@ func (s *Server) listParts(_ context.Context, r *Request) (*Response, error) {
 	}
 	for _, p := range parts {
 		x := s3xml.Part{PartNumber: int(p.Number), LastModified: s3xml.Time(p.Time), ETag: s3xml.ETag(p.Etag), Size: int64(p.Size)}
-		if p.Checksum != nil {
+		if p.Checksum != nil && u.ChecksumAlgorithm != noChecksum {
 			x.Checksums = checksumsXML(p.Checksum, p.Etag)
 		}
 		out.Parts = append(out.Parts, x)

@@ -62,11 +62,15 @@ func (s *Server) describeObject(r *Request) (*Response, byteRange, []*event.Segm
 	if err := r.overrideHeaders(h); err != nil {
 		return nil, none, nil, err
 	}
-	if r.Header.Get("X-Amz-Checksum-Mode") == "ENABLED" && resp.Status == 0 {
+	if r.wantsChecksum() && resp.Status == 0 && !r.Query.Has("partNumber") {
 		setChecksum(h, o.Checksum, o.Etag)
 	}
 	return resp, rng, segments, nil
 }
+
+// wantsChecksum: checksums are for those who ask. Of a range there is none; of a part
+// there is the part's.
+func (r *Request) wantsChecksum() bool { return r.Header.Get("X-Amz-Checksum-Mode") == "ENABLED" }
 
 // objectHeaders are what is stored beside the bytes.
 func objectHeaders(o *fsm.Object) http.Header {

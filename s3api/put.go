@@ -30,7 +30,7 @@ func (s *Server) putObject(ctx context.Context, r *Request) (*Response, error) {
 		return nil, err
 	}
 	r.closeView()
-	blobs, body, err := s.receive(ctx, r, noChecksum)
+	blobs, body, err := s.receive(ctx, r, sums{algorithm: ownChecksum})
 	if err != nil {
 		return nil, err
 	}

@@ -79,7 +79,7 @@ func decodeToken(token string) (string, error) {
 // readDocument reads a request's document to its end: the checks of signature and
 // checksum come last.
 func (r *Request) readDocument(limit int) ([]byte, error) {
-	body, err := r.openBody(noChecksum)
+	body, err := r.openBody(sums{})
 	if err != nil {
 		return nil, err
 	}

@@ -68,10 +68,14 @@ func (r *Request) choosePart(o *fsm.Object, parts []*fsm.PartInfo, resp *Respons
 	if count := max(len(parts), 1); n > count {
 		return byteRange{}, s3err.New("InvalidPartNumber").With("PartNumberRequested", strconv.Itoa(n)).With("ActualPartCount", strconv.Itoa(count))
 	}
-	rng := byteRange{length: int64(o.Size)}
+	rng, sum := byteRange{length: int64(o.Size)}, o.Checksum
 	if len(parts) > 0 {
-		rng.length = int64(parts[n-1].Size)
+		rng.length, sum = int64(parts[n-1].Size), parts[n-1].Checksum
 		resp.Header.Set("X-Amz-Mp-Parts-Count", strconv.Itoa(len(parts)))
+	}
+	if r.wantsChecksum() && sum != nil {
+		setPartChecksum(resp.Header, sum)
+		resp.Header.Set("X-Amz-Checksum-Type", checksumType(o.Checksum.GetComposite()))
 	}
 	for _, p := range parts[:min(n-1, len(parts))] {
 		rng.offset += int64(p.Size)

@@ -16,7 +16,8 @@ import (
 type received struct {
 	size     int64
 	etag     string
-	checksum *event.Checksum // nil: the client asked for none
+	checksum *event.Checksum // nil: none was wanted
+	also     *event.Checksum // a second one; nil: none was wanted
 }
 
 // requestBody is a request's body on its way to the store: decoded and its
@@ -33,21 +34,26 @@ type requestBody struct {
 	err    error // stays
 }
 
-// openBody begins to read the request's body. algorithm is the checksum that is
-// wanted where the client sends none.
-func (r *Request) openBody(algorithm event.ChecksumAlgorithm) (*requestBody, error) {
+// sums says which checksums of a body are wanted.
+type sums struct {
+	// algorithm is wanted where the client sends none; also is, whatever it sends.
+	algorithm, also event.ChecksumAlgorithm
+}
+
+// openBody begins to read the request's body.
+func (r *Request) openBody(wanted sums) (*requestBody, error) {
 	expect, err := checksum.Expect(r.HTTP.Header, r.identity.TrailerName())
 	if err != nil {
 		return nil, err
 	}
-	if expect.Algorithm != event.ChecksumAlgorithm_CHECKSUM_ALGORITHM_NONE {
-		algorithm = expect.Algorithm
+	if expect.Algorithm != noChecksum {
+		wanted.algorithm = expect.Algorithm
 	}
 	source, err := r.identity.Body(r.HTTP)
 	if err != nil {
 		return nil, err
 	}
-	want := checksum.Want{Algorithm: algorithm, Size: r.identity.DecodedLength}
+	want := checksum.Want{Algorithm: wanted.algorithm, Also: wanted.also, Size: r.identity.DecodedLength}
 	if sum, ok := r.identity.PayloadHash(); ok {
 		want.Payload = &sum // the signature's own check computes it
 	}
@@ -90,12 +96,12 @@ func (b *requestBody) cause(err error) error {
 func (b *requestBody) received(size int64) *received { return receivedOf(b.sums, size) }
 
 func receivedOf(s checksum.Sums, size int64) *received {
-	return &received{size: size, etag: checksum.ETag(s.MD5), checksum: s.Checksum}
+	return &received{size: size, etag: checksum.ETag(s.MD5), checksum: s.Checksum, also: s.Also}
 }
 
 // receive makes the request's body durable. What it returns is verified: lengths,
 // signatures, digests, trailers. Nothing is visible yet.
-func (s *Server) receive(ctx context.Context, r *Request, algorithm event.ChecksumAlgorithm) ([]*event.Blob, *received, error) {
+func (s *Server) receive(ctx context.Context, r *Request, wanted sums) ([]*event.Blob, *received, error) {
 	size := r.identity.DecodedLength // -1: a chunked transfer that does not say
 	if size == 0 && r.HTTP.ContentLength == 0 && len(r.HTTP.Header["Content-Length"]) == 0 {
 		return nil, nil, s3err.New("MissingContentLength") // nothing is not the same as not said
@@ -103,7 +109,7 @@ func (s *Server) receive(ctx context.Context, r *Request, algorithm event.Checks
 	if size > maxPutBytes {
 		return nil, nil, s3err.EntityTooLarge(size, maxPutBytes)
 	}
-	body, err := r.openBody(algorithm)
+	body, err := r.openBody(wanted)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -48,8 +48,6 @@ type Request struct {
 	responseHeader http.Header
 	errorHeader    http.Header // sent with an error only
 	received       int64       // bytes of body taken
-	// completeChecksum holds the object checksums of CompleteMultipartUpload by header.
-	completeChecksum map[string]string
 }
 
 // Operation is Amazon's name of what is asked for; "" before it is known.

@@ -162,6 +162,48 @@ func (a *awsRun) checkOpen(key string, id *string, parts [][]byte) {
 	a.same("parts", n, len(parts))
 }
 
+// unchecked writes as a client does that sends no checksums, and reads as one that
+// compares them: what the store computed by itself is what Amazon's SDK computes.
+func (a *awsRun) unchecked() {
+	plain := s3.New(a.s3.Options(), func(o *s3.Options) {
+		o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
+	})
+	key := aws.String("unchecked")
+	for _, size := range []int{0, 1, 100_000} {
+		b := content(uint64(size), size)
+		put, err := plain.PutObject(a.ctx, &s3.PutObjectInput{Bucket: a.bucket, Key: key, Body: bytes.NewReader(b)})
+		a.ok(err)
+		got, out := a.get(*key, func(in *s3.GetObjectInput) { in.ChecksumMode = types.ChecksumModeEnabled })
+		a.sameBytes("unchecked", got, b)
+		a.same("checksum", aws.ToString(out.ChecksumCRC64NVME), base64CRC64(b))
+		a.same("checksum of the PUT", aws.ToString(put.ChecksumCRC64NVME), base64CRC64(b))
+		a.same("type", out.ChecksumType, types.ChecksumTypeFullObject)
+	}
+	parts := [][]byte{content(21, 5<<20), content(22, 100)}
+	created, err := plain.CreateMultipartUpload(a.ctx, &s3.CreateMultipartUploadInput{Bucket: a.bucket, Key: key})
+	a.ok(err)
+	var done []types.CompletedPart
+	for i, c := range []*s3.Client{plain, a.s3} { // the second one sends CRC32
+		n := int32(i + 1)
+		out, err := c.UploadPart(a.ctx, &s3.UploadPartInput{Bucket: a.bucket, Key: key, UploadId: created.UploadId, PartNumber: &n, Body: bytes.NewReader(parts[i])})
+		a.ok(err)
+		done = append(done, types.CompletedPart{PartNumber: &n, ETag: out.ETag, ChecksumCRC32: out.ChecksumCRC32})
+	}
+	out, err := plain.CompleteMultipartUpload(a.ctx, &s3.CompleteMultipartUploadInput{Bucket: a.bucket, Key: key, UploadId: created.UploadId,
+		MultipartUpload: &types.CompletedMultipartUpload{Parts: done}})
+	a.ok(err)
+	whole := slices.Concat(parts...)
+	a.same("checksum of the completion", aws.ToString(out.ChecksumCRC64NVME), base64CRC64(whole))
+	got, read := a.get(*key, func(in *s3.GetObjectInput) { in.ChecksumMode = types.ChecksumModeEnabled })
+	a.sameBytes("unchecked parts", got, whole)
+	a.same("checksum of parts", aws.ToString(read.ChecksumCRC64NVME), base64CRC64(whole))
+	got, read = a.get(*key, func(in *s3.GetObjectInput) {
+		in.ChecksumMode, in.PartNumber = types.ChecksumModeEnabled, aws.Int32(2)
+	})
+	a.sameBytes("one part", got, parts[1])
+	a.same("checksum of one part", aws.ToString(read.ChecksumCRC64NVME), base64CRC64(parts[1]))
+}
+
 func (a *awsRun) multipartErrors(parts [][]byte) {
 	id, done := a.upload("multipart/wrong", "", parts...)
 	swapped := []types.CompletedPart{done[1], done[0]}

@@ -76,6 +76,7 @@ func TestReaderSums(t *testing.T) {
 		data := bytes.Repeat([]byte("The quick brown fox. "), n/21+1)[:n]
 		w := Want{
 			Algorithm: rapid.SampledFrom(append(all, none)).Draw(t, "algorithm"),
+			Also:      rapid.SampledFrom(append(all, none)).Draw(t, "also"),
 			SHA256:    rapid.Bool().Draw(t, "sha256"),
 			Size:      rapid.SampledFrom([]int64{-1, 0, int64(n)}).Draw(t, "size"),
 		}
@@ -115,6 +116,9 @@ func checkSums(t *rapid.T, s Sums, w Want, data []byte) {
 	}
 	if w.Algorithm == none != (s.Checksum == nil) || s.Checksum != nil && !bytes.Equal(s.Checksum.Value, direct(w.Algorithm, data)) {
 		t.Fatalf("%v %v", w.Algorithm, s.Checksum)
+	}
+	if w.Also == none != (s.Also == nil) || s.Also != nil && (s.Also.Algorithm != w.Also || !bytes.Equal(s.Also.Value, direct(w.Also, data))) {
+		t.Fatalf("also %v %v", w.Also, s.Also)
 	}
 	if want := (digest.Sum{}); !w.SHA256 && s.SHA256 != want || w.SHA256 && s.SHA256 != digest.SHA256(data) {
 		t.Fatalf("SHA-256 %x", s.SHA256)

@@ -11,6 +11,8 @@ import (
 type Want struct {
 	// Algorithm is the checksum to compute, or NONE.
 	Algorithm event.ChecksumAlgorithm
+	// Also is a second one, or NONE.
+	Also event.ChecksumAlgorithm
 	// SHA256 asks for the SHA-256 of the bytes, whatever Algorithm is.
 	SHA256 bool
 	// Payload is the SHA-256 that the source of the bytes itself guarantees (a signed
@@ -26,8 +28,8 @@ type Sums struct {
 	Size   int64 // bytes
 	MD5    [16]byte
 	SHA256 digest.Sum // zero unless it was wanted
-	// Checksum is of the wanted algorithm; nil: none was.
-	Checksum *event.Checksum
+	// Checksum is of the wanted algorithm, Also of the second one; nil: none was.
+	Checksum, Also *event.Checksum
 }
 
 // parallelMin is the least number of bytes worth a goroutine: below it MD5 takes less
@@ -38,9 +40,9 @@ const parallelMin = 64 << 10
 type Digests struct {
 	want Want
 	md5  hash.Hash
-	// sum and sha are computed where the bytes pass by; nil: not wanted, or known.
-	sum, sha hash.Hash
-	size     int64
+	// sum, also and sha are computed where the bytes pass by; nil: not wanted, or known.
+	sum, also, sha hash.Hash
+	size           int64
 	// last is the hashing that was begun last; md5 belongs to it until it is done.
 	last Ticket
 }
@@ -50,6 +52,9 @@ func New(w Want) *Digests {
 	d := &Digests{want: w, md5: digest.NewMD5()}
 	if w.Payload == nil || w.Algorithm != sha256 {
 		d.sum = newHash(w.Algorithm)
+	}
+	if w.Also != w.Algorithm {
+		d.also = newHash(w.Also)
 	}
 	if w.SHA256 && w.Payload == nil && w.Algorithm != sha256 {
 		d.sha = digest.NewSHA256()
@@ -99,6 +104,9 @@ func (d *Digests) pass(p []byte) {
 	if d.sum != nil {
 		d.sum.Write(p)
 	}
+	if d.also != nil {
+		d.also.Write(p)
+	}
 	if d.sha != nil {
 		d.sha.Write(p)
 	}
@@ -134,6 +142,12 @@ func (d *Digests) Sums() Sums {
 		} else {
 			s.Checksum.Value = append([]byte(nil), d.want.Payload[:]...)
 		}
+	}
+	switch {
+	case d.also != nil:
+		s.Also = &event.Checksum{Algorithm: d.want.Also, Value: d.also.Sum(nil)}
+	case d.want.Also != none:
+		s.Also = s.Checksum
 	}
 	switch {
 	case !d.want.SHA256:

@@ -1,6 +1,7 @@
 // Package checksum computes and checks the integrity of object bodies: the MD5 that
 // is the entity tag, the one checksum a client may ask for (CRC32, CRC32C, CRC64NVME,
-// SHA-1, SHA-256), and what those of parts become when an upload is completed.
+// SHA-1, SHA-256) and a second one that the store wants for itself, and what those of
+// parts become when an upload is completed.
 //
 // It knows headers, trailers and bytes. It knows no signatures, no HTTP status and no
 // storage; that a body was read whole is its source's promise.

@@ -67,6 +67,22 @@ func contentMD5(h http.Header) ([]byte, error) {
 
 // header reads the one x-amz-checksum-* header that holds a value.
 func (e *Expectation) header(h http.Header) error {
+	a, text, err := claimed(h)
+	if err != nil || a == none {
+		return err
+	}
+	var ok bool
+	if e.value, ok = decode(a, text); !ok {
+		return errValue(a)
+	}
+	e.Algorithm = a
+	return nil
+}
+
+// claimed finds the one x-amz-checksum-* header that holds a value. What is complained
+// about does not depend on the order of the map.
+func claimed(h http.Header) (a event.ChecksumAlgorithm, text string, err error) {
+	found := 0
 	for key, values := range h {
 		if len(key) <= len(checksumPrefix) || !strings.EqualFold(key[:len(checksumPrefix)], checksumPrefix) {
 			continue
@@ -75,24 +91,22 @@ func (e *Expectation) header(h http.Header) error {
 		case "X-Amz-Checksum-Algorithm", "X-Amz-Checksum-Type", "X-Amz-Checksum-Mode":
 			continue
 		}
-		a, err := ParseAlgorithm(key[len(checksumPrefix):])
-		if err != nil {
-			return invalid("The algorithm type you specified in x-amz-checksum- header is invalid.")
+		known, failed := ParseAlgorithm(key[len(checksumPrefix):])
+		if failed != nil {
+			return none, "", invalid("The algorithm type you specified in x-amz-checksum- header is invalid.")
 		}
-		if e.Algorithm != none || len(values) != 1 {
-			return errMultiple()
+		if found += len(values); found > 1 {
+			err = errMultiple()
 		}
-		e.Algorithm = a
-		var ok bool
-		if e.value, ok = decode(a, values[0]); !ok {
-			// Which of several headers is complained about must not depend on the map's order.
-			e.value = nil
+		if len(values) == 1 {
+			a, text = known, values[0]
 		}
 	}
-	if e.Algorithm != none && e.value == nil {
-		return invalid("Value for " + strings.ToLower(Header(e.Algorithm)) + " header is invalid.")
-	}
-	return nil
+	return a, text, err
+}
+
+func errValue(a event.ChecksumAlgorithm) *Error {
+	return invalid("Value for " + strings.ToLower(Header(a)) + " header is invalid.")
 }
 
 // sdkAlgorithm judges x-amz-sdk-checksum-algorithm, which repeats what must be there.
@@ -154,8 +168,8 @@ func (e *Expectation) Check(s Sums, trailer http.Header) error {
 func ExpectUpload(h http.Header) (a event.ChecksumAlgorithm, composite bool, err error) {
 	algorithm, kind := h["X-Amz-Checksum-Algorithm"], strings.ToUpper(strings.Join(h["X-Amz-Checksum-Type"], ","))
 	_, typed := h["X-Amz-Checksum-Type"]
-	if typed && kind != "COMPOSITE" && kind != "FULL_OBJECT" {
-		return none, false, invalid("Value for x-amz-checksum-type header is invalid.")
+	if typed && kind != compositeType && kind != fullObjectType {
+		return none, false, errType()
 	}
 	if len(algorithm) == 0 {
 		if typed {
@@ -166,11 +180,19 @@ func ExpectUpload(h http.Header) (a event.ChecksumAlgorithm, composite bool, err
 	if a, err = ParseAlgorithm(strings.Join(algorithm, ",")); err != nil {
 		return none, false, err
 	}
-	composite = kind == "COMPOSITE" || !typed && a != crc64nvme
+	composite = kind == compositeType || !typed && a != crc64nvme
 	if composite && a == crc64nvme || !composite && !isCRC(a) {
 		return none, false, invalid("The " + kind + " checksum type cannot be used with the " + strings.ToLower(Name(a)) + " checksum algorithm.")
 	}
 	return a, composite, nil
 }
+
+// The values of x-amz-checksum-type.
+const (
+	compositeType  = "COMPOSITE"
+	fullObjectType = "FULL_OBJECT"
+)
+
+func errType() *Error { return invalid("Value for x-amz-checksum-type header is invalid.") }
 
 func isCRC(a event.ChecksumAlgorithm) bool { return a == crc32 || a == crc32c || a == crc64nvme }

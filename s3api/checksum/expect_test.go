@@ -178,3 +178,58 @@ func FuzzExpect(f *testing.F) {
 		}
 	})
 }
+
+// What a completion says of the object is compared, whichever way it is said.
+func TestExpectObject(t *testing.T) {
+	full := &event.Checksum{Algorithm: crc32, Value: []byte{1, 2, 3, 4}}
+	composite := &event.Checksum{Algorithm: sha256, Value: make([]byte, 32), Composite: true}
+	zeros := "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+	for _, c := range []struct {
+		name    string
+		headers []string
+		sum     *event.Checksum
+		code    string
+	}{
+		{"nothing", nil, full, ""},
+		{"right", []string{"x-amz-checksum-crc32", "AQIDBA=="}, full, ""},
+		{"right, with its type", []string{"x-amz-checksum-crc32", "AQIDBA==", "x-amz-checksum-type", "full_object"}, full, ""},
+		{"right, composite", []string{"x-amz-checksum-sha256", zeros + "-3"}, composite, ""},
+		{"right, composite, without the number", []string{"x-amz-checksum-sha256", zeros}, composite, ""},
+		{"wrong", []string{"x-amz-checksum-crc32", "AQIDBQ=="}, full, CodeBadDigest},
+		{"wrong number of parts", []string{"x-amz-checksum-sha256", zeros + "-2"}, composite, CodeBadDigest},
+		{"a number of parts of a full object", []string{"x-amz-checksum-crc32", "AQIDBA==-3"}, full, CodeBadDigest},
+		{"another algorithm", []string{"x-amz-checksum-crc32c", "AQIDBA=="}, full, CodeBadDigest},
+		{"no checksum", []string{"x-amz-checksum-crc32", "AQIDBA=="}, nil, CodeBadDigest},
+		{"malformed", []string{"x-amz-checksum-crc32", "bad"}, full, CodeInvalidRequest},
+		{"malformed number", []string{"x-amz-checksum-sha256", zeros + "-x"}, composite, CodeInvalidRequest},
+		{"number twice", []string{"x-amz-checksum-sha256", zeros + "-3-3"}, composite, CodeInvalidRequest},
+		{"two", []string{"x-amz-checksum-crc32", "AQIDBA==", "x-amz-checksum-sha256", zeros}, full, CodeInvalidRequest},
+		{"the same twice", []string{"x-amz-checksum-crc32", "AQIDBA==", "x-amz-checksum-crc32", "AQIDBA=="}, full, CodeInvalidRequest},
+		{"unknown", []string{"x-amz-checksum-rot13", "x"}, full, CodeInvalidRequest},
+		{"unknown type", []string{"x-amz-checksum-type", "half"}, full, CodeInvalidRequest},
+		{"another type", []string{"x-amz-checksum-type", "COMPOSITE"}, full, CodeInvalidRequest},
+		{"another type, composite", []string{"x-amz-checksum-type", "FULL_OBJECT"}, composite, CodeInvalidRequest},
+	} {
+		h := http.Header{}
+		for i := 0; i < len(c.headers); i += 2 {
+			h.Add(c.headers[i], c.headers[i+1])
+		}
+		claim, err := ExpectObject(h)
+		if err == nil {
+			err = claim.CheckType(c.sum.GetComposite())
+		}
+		if err == nil {
+			err = claim.Check(c.sum, 3)
+		}
+		if c.code == "" {
+			if err != nil {
+				t.Errorf("%s: %v", c.name, err)
+			}
+			continue
+		}
+		var refusal *Error
+		if !errors.As(err, &refusal) || refusal.Code != c.code {
+			t.Errorf("%s: want %s, got %v", c.name, c.code, err)
+		}
+	}
+}
