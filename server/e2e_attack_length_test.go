@@ -88,6 +88,28 @@ func TestAttackForgottenTrailers(t *testing.T) {
 	v.unharmed()
 }
 
+// TestAttackChunksWithoutLength: B7. The framing of a body is never its content, also
+// where nobody signed it.
+func TestAttackChunksWithoutLength(t *testing.T) {
+	v := newVictim(t)
+	v.drop(header("X-Amz-Acl", "public-read-write"))
+	nobody := *v.root
+	nobody.cred = sig.Credential{}
+	framed := []byte("5\r\nhello\r\n0\r\n\r\n")
+	nobody.refused(t, 411, "MissingContentLength", "PUT", "/drop/key", framed, header("Content-Encoding", "aws-chunked"))
+	nobody.must(t, 200, "PUT", "/drop/key", framed, header("Content-Encoding", "aws-chunked"), header("X-Amz-Decoded-Content-Length", "5"))
+	if a := v.alice.must(t, 200, "GET", "/drop", nil); !bytes.Contains(a.body, []byte("<Size>5</Size>")) {
+		t.Errorf("%s", a.body)
+	}
+	r := v.root.request(context.Background(), "PUT", "/drop/key", nil)
+	r.Header.Set("Content-Encoding", "aws-chunked")
+	if err := sig.SignV2(r, v.root.cred, "", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	v.refuses("version 2", 411, "MissingContentLength", sendFramed(r, framed))
+	v.unharmed()
+}
+
 // TestAttackUnsignedTrailerRoutes: B5 on every writing route that takes a body.
 func TestAttackUnsignedTrailerRoutes(t *testing.T) {
 	v := newVictim(t)

@@ -80,8 +80,9 @@ func (id *Identity) setPayload(h http.Header) error {
 		return err
 	}
 	if !ok {
-		// SDKs that do not sign send aws-chunked bodies without x-amz-content-sha256.
-		if len(h[headerDecodedLength]) > 0 && hasChunkedEncoding(h) {
+		// SDKs that do not sign send aws-chunked bodies without x-amz-content-sha256. One
+		// that does not say its length is refused: its framing is not the object's.
+		if hasChunkedEncoding(h) {
 			id.Payload = PayloadStreamUnsignedTrailer
 		}
 		return nil
