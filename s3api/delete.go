@@ -16,7 +16,7 @@ func (s *Server) deleteObjects(ctx context.Context, r *Request) (*Response, erro
 		return nil, err
 	}
 	var doc s3xml.Delete
-	if err := r.decodeXML(s3xml.MaxBody, &doc); err != nil {
+	if err := r.decodeXML(s3xml.MaxDeleteBody, &doc); err != nil {
 		return nil, err
 	}
 	if len(doc.Objects) == 0 {

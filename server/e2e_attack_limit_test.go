@@ -75,6 +75,26 @@ func (v *victim) documents(id string, part []byte) {
 	}
 }
 
+// TestDeleteLimit: a thousand of the longest keys fit, however they must be written.
+func TestDeleteLimit(t *testing.T) {
+	v := newVictim(t)
+	c := v.root
+	var doc strings.Builder
+	doc.WriteString("<Delete><Quiet>true</Quiet>")
+	for i := range 1000 {
+		key := fmt.Sprintf("%04d%s", i, strings.Repeat(`"`, 1020))
+		if i%100 == 0 {
+			c.must(t, 200, "PUT", "/vault/"+escape(key), []byte("x"))
+		}
+		doc.WriteString("<Object><Key>" + strings.ReplaceAll(key, `"`, "&quot;") + "</Key></Object>")
+	}
+	doc.WriteString("</Delete>")
+	if a := c.must(t, 200, "POST", "/vault?delete", []byte(doc.String())); bytes.Contains(a.body, []byte("<Error>")) {
+		t.Errorf("%v", a)
+	}
+	v.unharmed()
+}
+
 // TestStoredLimits: the limits of what is stored beside the bytes, on each route that
 // stores.
 func TestStoredLimits(t *testing.T) {

@@ -205,9 +205,9 @@ func TestAttackXML(t *testing.T) {
 		v.badXML(name, "PUT", "/vault/secret?acl", doc)
 		v.badXML(name, "PUT", "/a-new-bucket", doc)
 	}
-	large := "<Delete>" + strings.Repeat(" ", 3<<20) + "</Delete>"
-	v.badXML("3 MiB", "POST", "/vault?delete", large, header("Content-Md5", contentMD5([]byte(large))))
-	v.badXML("3 MiB", "PUT", "/vault?acl", large)
+	large := "<Delete>" + strings.Repeat(" ", 9<<20) + "</Delete>"
+	v.badXML("9 MiB", "POST", "/vault?delete", large, header("Content-Md5", contentMD5([]byte(large))))
+	v.badXML("1 MiB and a byte", "PUT", "/vault?acl", large[:1<<20+1])
 	v.root.refused(t, 400, "InvalidRequest", "POST", "/vault?delete", []byte("<Delete><Object><Key>secret</Key></Object></Delete>"),
 		header("X-Amz-Content-Sha256", sig.UnsignedPayload))
 	v.root.must(t, 204, "DELETE", "/vault/parts?uploadId="+id, nil)

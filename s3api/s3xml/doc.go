@@ -31,8 +31,11 @@ const (
 
 // Limits of request bodies, in bytes, for Decode.
 const (
-	// MaxBody is enough for every request document but one.
+	// MaxBody is enough for every request document but two.
 	MaxBody = 1 << 20
+	// MaxDeleteBody bounds DeleteObjects: 1,000 keys of 1,024 bytes, each of which may
+	// be a reference of six, with version ids and conditions.
+	MaxDeleteBody = 8 << 20
 	// MaxCompleteBody bounds CompleteMultipartUpload: 10,000 parts, each with an
 	// entity tag and every kind of checksum a client may repeat.
 	MaxCompleteBody = 8 << 20
