@@ -69,7 +69,14 @@ func (n *Node) answer(ctx context.Context, from string, r request) ([]byte, erro
 	return nil, fmt.Errorf("request of kind %d: %w", r.kind, event.ErrNewer)
 }
 
-// untilClose is ctx, which also ends when Close begins.
+// bound is ctx, which also ends when patience or the node does.
+func (n *Node) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	stop := context.AfterFunc(n.live, cancel)
+	return ctx, func() { stop(); cancel() }
+}
+
+// untilClose is ctx, which also ends when the node does.
 func (n *Node) untilClose(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(n.live, cancel)

@@ -31,7 +31,7 @@ func (n *Node) Barrier(ctx context.Context) error {
 	if n.barrierAlone() {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := n.bound(ctx)
 	defer cancel()
 	for {
 		changed := n.changed.wait()
@@ -185,15 +185,22 @@ func (n *Node) confirm(ctx context.Context) (point, error) {
 const noTerm = ^uint64(0)
 
 func (n *Node) termOf(ctx context.Context, id string) uint64 {
-	b, err := n.ask(ctx, id, kindStatus, nil)
-	if err != nil {
-		return noTerm
-	}
-	s, err := decodeStatus(b)
+	s, err := n.statusOf(ctx, id)
 	if err != nil {
 		return noTerm
 	}
 	return s.term
+}
+
+// statusOf asks a node for its status, and soon gives up.
+func (n *Node) statusOf(ctx context.Context, id string) (nodeStatus, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*n.opts.Election)
+	defer cancel()
+	b, err := n.ask(ctx, id, kindStatus, nil)
+	if err != nil {
+		return nodeStatus{}, err
+	}
+	return decodeStatus(b)
 }
 
 // askPoint is one round of asking: it asks the leader for the point of all reads

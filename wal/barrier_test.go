@@ -126,6 +126,49 @@ func TestConfirmation(t *testing.T) {
 	}
 }
 
+// TestAskersWord: the word of a follower that asks counts, if it has a vote and no
+// newer term.
+func TestAskersWord(t *testing.T) {
+	const election = 3 * time.Second
+	c := newCluster(t, 3, func(m *member, o *Options) { o.Election = election })
+	one := c.leader()
+	four := c.add("node-4")
+	four.start()
+	if err := one.raft.AddNonvoter("node-4", "node-4", 0, 0).Error(); err != nil {
+		t.Fatal(err)
+	}
+	c.wire.cut("node-1", "node-2", "node-3") // it can ask nobody
+	term := one.raft.CurrentTerm()
+	for _, a := range []struct {
+		from string
+		term uint64
+		want bool
+	}{
+		{"node-2", term, true}, {"node-3", term - 1, true}, {"node-2", term + 1, false},
+		{"node-4", term, false}, {"node-1", term, false}, {"", 0, false},
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), election/20)
+		if _, err := one.readPoint(ctx, a.from, a.term); (err == nil) != a.want {
+			t.Errorf("a read of %q in term %d, where the leader's is %d: %v", a.from, a.term, term, err)
+		}
+		cancel()
+	}
+}
+
+// TestOldLeadership: what was settled in an older term says nothing about this one.
+func TestOldLeadership(t *testing.T) {
+	c := newCluster(t, 1, nil)
+	one := c.leader()
+	l := *one.leads.Load()
+	l.term--
+	one.leads.Store(&l)
+	ctx, cancel := context.WithTimeout(t.Context(), testElection/6)
+	defer cancel()
+	if err := one.Barrier(ctx); one.Leads() || !errors.Is(err, ErrNoLeader) {
+		t.Errorf("leads %t, barrier %v", one.Leads(), err)
+	}
+}
+
 // unaware has the leader commit request i in such a way that a follower holds it and
 // does not know yet that it is committed. Then nothing that raft sends reaches the
 // follower any more.

@@ -31,6 +31,11 @@ func TestCloseHandsOver(t *testing.T) {
 // in a cluster that is healthy or not, ends soon, ends all of them, and leaves
 // nothing behind (the cluster looks).
 func TestCloseUnderLoad(t *testing.T) {
+	// Close does not wait that long for proposals to end by themselves.
+	slow := func(m *tracedMachine) {
+		m.slow.hold()
+		time.AfterFunc(drainLimit+4*testElection, m.slow.release)
+	}
 	for name, harm := range map[string]func(c *cluster){
 		"healthy": func(*cluster) {},
 		"leader cut off": func(c *cluster) {
@@ -42,12 +47,10 @@ func TestCloseUnderLoad(t *testing.T) {
 				c.wire.way(id, "node-1").requests.hold()
 			}
 		},
-		"state machine slow": func(c *cluster) {
-			one := c.nodes[0]
-			one.machine.slow.hold()
-			time.AfterFunc(2*testElection, one.machine.slow.release)
-		},
-		"clock bad": func(c *cluster) { c.nodes[0].badTime.Store(bad("no")) },
+		"leader slow":               func(c *cluster) { slow(c.nodes[0].machine) },
+		"follower hears no answers": func(c *cluster) { c.wire.way("node-2", "node-1").answers.hold() },
+		"follower slow":             func(c *cluster) { slow(c.nodes[1].machine) },
+		"clock bad":                 func(c *cluster) { c.nodes[0].badTime.Store(bad("no")) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t, 3, nil)
@@ -74,7 +77,7 @@ func TestCloseUnderLoad(t *testing.T) {
 			time.Sleep(50 * time.Millisecond)
 			harm(c)
 			time.Sleep(50 * time.Millisecond)
-			for _, m := range c.nodes {
+			for _, m := range []*member{c.nodes[1], c.nodes[0], c.nodes[2]} {
 				began := time.Now()
 				m.stop()
 				if d := time.Since(began); d > 10*time.Second {

@@ -27,7 +27,7 @@ func (n *Node) Propose(ctx context.Context, proposal []byte) (Applied, error) {
 		return Applied{}, err
 	}
 	defer t.done()
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := n.bound(ctx)
 	defer cancel()
 	for {
 		if err := ctx.Err(); err != nil {
@@ -67,7 +67,9 @@ func (n *Node) proposeOnce(ctx context.Context, t *ticket, proposal []byte) (App
 // forward hands a proposal to the leader, and waits until what it says was applied
 // there is applied here.
 func (n *Node) forward(ctx context.Context, leader string, proposal []byte) (Applied, error) {
-	b, err := n.ask(ctx, leader, kindPropose, proposal)
+	reign, end := n.under(ctx, leader)
+	defer end()
+	b, err := n.ask(reign, leader, kindPropose, proposal)
 	if err != nil {
 		return Applied{}, err
 	}
@@ -92,7 +94,7 @@ func (n *Node) answerProposal(ctx context.Context, proposal []byte) ([]byte, err
 		return nil, err
 	}
 	defer t.done()
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := n.bound(ctx)
 	defer cancel()
 	s, err := n.stamp(ctx, t, proposal)
 	if err != nil {

@@ -94,6 +94,35 @@ func TestLostAnswer(t *testing.T) {
 	}
 }
 
+// TestSilentNetwork: a proposal on its way to a leader of which nothing is heard any
+// more is given up when another leads, so that its proposer can settle it.
+func TestSilentNetwork(t *testing.T) {
+	c := newCluster(t, 3, nil)
+	two := c.nodes[1]
+	two.mustPropose(1)
+	for _, id := range []string{"node-2", "node-3"} {
+		for _, w := range []*way{c.wire.way("node-1", id), c.wire.way(id, "node-1")} {
+			w.requests.hold()
+			w.answers.hold()
+		}
+	}
+	began := time.Now()
+	if err := two.propose(2); !errors.Is(err, ErrUnknown) {
+		t.Errorf("a proposal that is lost in the network: %v", err)
+	}
+	if d := time.Since(began); d > patience/2 {
+		t.Errorf("it was given up after %v", d)
+	}
+	if id, known := two.Leader(); !known || id == "node-1" {
+		t.Errorf("it was given up while %q led", id)
+	}
+	two.mustPropose(3)
+	c.wire.heal()
+	if c.agree(); two.count(2) > 1 || two.count(3) != 1 {
+		t.Errorf("applied %d and %d times", two.count(2), two.count(3))
+	}
+}
+
 // TestUndelivered: a proposal that never reached the leader is surely not done; if
 // the way opens in time, it is done once.
 func TestUndelivered(t *testing.T) {

@@ -38,6 +38,31 @@ func (n *Node) Leader() (id string, known bool) {
 	return string(leader), leader != ""
 }
 
+// reign is the time in which this node takes one node for the leader.
+type reign struct {
+	leader string
+	over   context.Context // ends when it takes another for it
+	end    context.CancelFunc
+}
+
+func newReign(leader string) *reign {
+	r := &reign{leader: leader}
+	r.over, r.end = context.WithCancel(context.Background())
+	return r
+}
+
+// under is ctx, which also ends when another than leader is known to lead. An answer
+// of the old one may never come, where the network is silent.
+func (n *Node) under(ctx context.Context, leader string) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	r := n.reign.Load()
+	if r.leader != leader {
+		return ctx, cancel // it is new, and watchLeader has not seen it
+	}
+	stop := context.AfterFunc(r.over, cancel)
+	return ctx, func() { stop(); cancel() }
+}
+
 // watchLeader wakes who waits for a leader.
 func (n *Node) watchLeader(ctx context.Context) {
 	seen := make(chan raft.Observation, 16)
@@ -55,6 +80,11 @@ func (n *Node) watchLeader(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-seen:
+			leader, known := n.Leader()
+			if r := n.reign.Load(); known && r.leader != leader {
+				n.reign.Store(newReign(leader))
+				r.end()
+			}
 			n.changed.notify()
 		}
 	}

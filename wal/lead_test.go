@@ -282,6 +282,22 @@ func TestBadClock(t *testing.T) {
 	}
 }
 
+// TestSilentTakesNoHandover: a node with a bad clock, made to lead by one that is
+// closed, would only end the leader's term.
+func TestSilentTakesNoHandover(t *testing.T) {
+	c := newCluster(t, 3, nil)
+	one, two := c.leader(), c.nodes[1]
+	term := one.raft.CurrentTerm()
+	two.badTime.Store(bad("no"))
+	c.until("it is silent", func() bool { return two.transport.silence() != nil })
+	if err := one.raft.LeadershipTransferToServer("node-2", "node-2").Error(); err == nil {
+		t.Error("it took the handover")
+	}
+	if two.raft.CurrentTerm() != term || !one.Leads() {
+		t.Errorf("term %d, after %d", two.raft.CurrentTerm(), term)
+	}
+}
+
 // TestBadClockAlone: nobody else can lead, so that it is refused at once.
 func TestBadClockAlone(t *testing.T) {
 	c := newCluster(t, 1, nil)

@@ -100,6 +100,8 @@ func (n *Node) changeMembers(ctx context.Context, kind byte, id string) error {
 	if !validID(id) {
 		return fmt.Errorf("%w: %q is no name of a node", ErrRefused, id)
 	}
+	ctx, cancel := n.untilClose(ctx)
+	defer cancel()
 	for {
 		changed := n.changed.wait()
 		err := n.changeOnce(ctx, kind, id)
@@ -240,10 +242,8 @@ func (n *Node) waitFor(ctx context.Context, id string, index uint64) error {
 		if !n.Leads() {
 			return fmt.Errorf("%w: leadership was lost while %s caught up", ErrNotDone, id)
 		}
-		if b, err := n.ask(ctx, id, kindStatus, nil); err == nil {
-			if s, err := decodeStatus(b); err == nil && s.applied >= index {
-				return nil
-			}
+		if s, err := n.statusOf(ctx, id); err == nil && s.applied >= index {
+			return nil
 		}
 		if find(n.configuration(), id) == nil {
 			return fmt.Errorf("%w: %s was removed before it had caught up", ErrRefused, id)

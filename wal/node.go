@@ -73,6 +73,7 @@ type Node struct {
 
 	leads   atomic.Pointer[leadership] // of the newest term that was settled; see leadership
 	changed *signal                    // this node's leadership, or the leader that it knows
+	reign   atomic.Pointer[reign]      // of the last leader that it knew
 
 	inflight   *inflight
 	confirming rounds // of confirm
@@ -116,6 +117,7 @@ func newNode(o Options) *Node {
 		opts: o, changed: newSignal(), inflight: newInflight(), hints: newHints(),
 		changing: make(chan struct{}, 1), closing: make(chan struct{}),
 	}
+	n.reign.Store(newReign(""))
 	n.live, n.stop = context.WithCancel(context.Background())
 	n.confirming = rounds{run: n.confirm, begin: n.done.Go, live: n.live}
 	n.asking = rounds{run: n.askPoint, begin: n.done.Go, live: n.live}
