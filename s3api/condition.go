@@ -28,6 +28,10 @@ func entityTags(value string) []string {
 	return tags
 }
 
+// tagList is a header that lists entity tags. It may come in several lines, which are
+// one list; to look at the first alone would drop conditions.
+func tagList(h http.Header, name string) string { return strings.Join(h.Values(name), ",") }
+
 // wantedTags are the entity tags of an If-Match on a write. A header that names
 // none (an empty tag) matches nothing; it must not become no condition at all.
 func wantedTags(value string) []string {
@@ -71,14 +75,14 @@ func preconditionFailed(condition string) error {
 // judge calls fail with the name of the first condition that does not hold.
 func judge(h http.Header, prefix string, o *fsm.Object, fail func(string) error) error {
 	modified := o.Time / int64(time.Second)
-	if v := h.Get(prefix + "If-Match"); v != "" {
+	if v := tagList(h, prefix+"If-Match"); v != "" {
 		if !matchesTag(entityTags(v), o.Etag) {
 			return fail("If-Match")
 		}
 	} else if t, ok := httpTime(h.Get(prefix + "If-Unmodified-Since")); ok && modified > t {
 		return fail("If-Unmodified-Since")
 	}
-	if v := h.Get(prefix + "If-None-Match"); v != "" {
+	if v := tagList(h, prefix+"If-None-Match"); v != "" {
 		if matchesTag(entityTags(v), o.Etag) {
 			return fail("If-None-Match")
 		}
@@ -108,7 +112,7 @@ func notModifiedHeaders(o *fsm.Object) http.Header {
 // writeCondition reads the conditions of a PUT, copy or completion. Apply decides
 // them, in log order. https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
 func (r *Request) writeCondition() (*event.Condition, error) {
-	match, none := r.Header.Get("If-Match"), r.Header.Get("If-None-Match")
+	match, none := tagList(r.Header, "If-Match"), tagList(r.Header, "If-None-Match")
 	if match == "" && none == "" {
 		return nil, nil
 	}
@@ -127,7 +131,7 @@ func (r *Request) writeCondition() (*event.Condition, error) {
 func (r *Request) deleteCondition() (*event.Condition, error) {
 	h := r.Header
 	c, any := &event.Condition{}, false
-	if v := h.Get("If-Match"); v != "" {
+	if v := tagList(h, "If-Match"); v != "" {
 		c.IfMatch, any = wantedTags(v), true
 	}
 	if v := h.Get("X-Amz-If-Match-Size"); v != "" {

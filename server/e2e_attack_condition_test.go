@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net/http"
+	"strings"
 	"testing"
+	"time"
 )
 
 // TestAttackConditions: a condition on an entity tag tells of the object, so it takes
@@ -41,6 +44,67 @@ func TestAttackConditions(t *testing.T) {
 	v.alice.must(t, 200, "PUT", "/drop/hers", []byte("hers again"), header("If-Match", etag([]byte("hers"))))
 	v.alice.must(t, 200, "PUT", "/drop/first", []byte("x"), header("If-None-Match", "*"))
 	v.alice.refused(t, 412, "PreconditionFailed", "PUT", "/drop/key", []byte("x"), header("If-None-Match", "*"))
+	v.unharmed()
+}
+
+// TestConditionModel: the conditions of reads and copies in the order of RFC 9110,
+// section 13.2.2, each that is there, right or wrong, with each other.
+func TestConditionModel(t *testing.T) {
+	v := newVictim(t)
+	a := v.root.must(t, 200, "GET", "/vault/secret", nil)
+	tag := a.header.Get("Etag")
+	modified, err := http.ParseTime(a.header.Get("Last-Modified"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, at := modified.Add(-time.Second).Format(http.TimeFormat), modified.Format(http.TimeFormat)
+	tags := []string{"", tag, strings.Trim(tag, `"`), `"0"`, "*", `"0", ` + tag, `"0", "1"`, "W/" + tag}
+	matches := func(s string) bool { return s == "*" || strings.Contains(s, strings.Trim(tag, `"`)) }
+	for _, match := range tags {
+		for _, none := range tags {
+			for _, since := range []string{"", before, at, "yesterday"} {
+				for _, unmodified := range []string{"", before, at, "yesterday"} {
+					var set, copied []string
+					for name, value := range map[string]string{"If-Match": match, "If-None-Match": none, "If-Modified-Since": since, "If-Unmodified-Since": unmodified} {
+						if value != "" {
+							set, copied = append(set, name, value), append(copied, "X-Amz-Copy-Source-"+name, value)
+						}
+					}
+					want := 200
+					switch {
+					case match != "" && !matches(match), match == "" && unmodified == before:
+						want = 412
+					case none != "" && matches(none), none == "" && since == at:
+						want = 304
+					}
+					what := fmt.Sprint(set)
+					for _, method := range []string{"GET", "HEAD"} {
+						a, err := v.root.try(method, "/vault/secret", nil, route{headers: set}.change()...)
+						if err != nil || a.status != want || want == 304 && (a.header.Get("Etag") != tag || len(a.body) > 0) {
+							t.Errorf("%s %s: want %d, got %v %v", method, what, want, a, err)
+						}
+					}
+					if want == 304 {
+						want = 412 // a copy knows no other refusal
+					}
+					copied = append(copied, "X-Amz-Copy-Source", "/vault/secret")
+					if a, err := v.root.try("PUT", "/public/copy", []byte{}, route{headers: copied}.change()...); err != nil || a.status != want {
+						t.Errorf("copy %s: want %d, got %v %v", what, want, a, err)
+					}
+				}
+			}
+		}
+	}
+	// Several lines are one list.
+	several := func(r *http.Request) { r.Header["If-None-Match"] = []string{`"0"`, tag} }
+	if a, err := v.root.try("GET", "/vault/secret", nil, several); err != nil || a.status != 304 {
+		t.Errorf("two lines of If-None-Match: %v %v", a, err)
+	}
+	several = func(r *http.Request) { r.Header["If-Match"] = []string{`"0"`, `"1"`} }
+	v.root.refused(t, 412, "PreconditionFailed", "DELETE", "/vault/secret", nil, several)
+	several = func(r *http.Request) { r.Header["If-None-Match"] = []string{`"0"`, "*"} }
+	v.root.refused(t, 412, "PreconditionFailed", "PUT", "/vault/secret", []byte("x"), several)
+	v.root.must(t, 204, "DELETE", "/public/copy", nil)
 	v.unharmed()
 }
 
