@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strings"
 
 	"ironman/fsm"
 	"ironman/s3api/access"
@@ -127,9 +126,6 @@ func (r *Request) expectOwner(b *fsm.Bucket, header string) error {
 	want := r.Header.Get(header)
 	if want == "" {
 		return nil
-	}
-	if len(want) != 12 || strings.Trim(want, "0123456789") != "" {
-		return s3err.New("InvalidBucketOwnerAWSAccountID")
 	}
 	a, err := r.view.Account(b.Owner)
 	if err != nil {
