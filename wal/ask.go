@@ -93,6 +93,9 @@ func (n *Node) pause(ctx context.Context, changed <-chan struct{}) error {
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
+		if n.live.Err() != nil { // it may have ended because the node did: see untilClose
+			return ErrClosed
+		}
 		return ctx.Err()
 	case <-n.closing:
 		return ErrClosed

@@ -110,9 +110,18 @@ func TestHeadAndSender(t *testing.T) {
 // Errors keep their code and, shortened, their text.
 func TestErrorsTravel(t *testing.T) {
 	both(t, func(t *testing.T, r *rig) {
-		a, _ := r.pair()
+		a := r.start(1, 1, nil)
+		r.start(2, 1, func(o *Options) {
+			o.Calls[20] = func(context.Context, uint32, []byte) ([]byte, error) {
+				return nil, fmt.Errorf("late: %w", context.DeadlineExceeded)
+			}
+		})
+		// A function that ran out of time does not know what it has done.
+		_, err := a.Call(t.Context(), 2, 20)
+		wantError(t, err, ErrLost, "late")
+		wantCode(t, err, CodeCancelled)
 		code := binary.BigEndian.AppendUint16(nil, uint16(testCode))
-		_, err := a.Call(t.Context(), 2, mFail, code, []byte("no disk"))
+		_, err = a.Call(t.Context(), 2, mFail, code, []byte("no disk"))
 		if e := wantCode(t, err, testCode); e.Node != 2 || e.Text != "node 1 asked: no disk" || err.Error() != "node 2: node 1 asked: no disk" {
 			t.Fatalf("%+v", e)
 		}

@@ -264,6 +264,11 @@ func TestSilentStrangers(t *testing.T) {
 			conns = append(conns, c)
 		}
 		r.reaches(b, 1)
+		a.mu.Lock()
+		if n := len(a.strangers); n > maxStrangers {
+			t.Errorf("%d strangers", n)
+		}
+		a.mu.Unlock()
 		for _, c := range conns {
 			c.SetDeadline(time.Now().Add(20 * time.Second))
 			if _, err := c.Read(make([]byte, 1)); err == nil || isTimeout(err) {
