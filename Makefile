@@ -7,7 +7,7 @@ TESTFLAGS ?=
 NODES ?= 3
 DISKS ?= 2
 
-.PHONY: help build run cluster clients test check race lint fmt generate wasip1 fuzz golden bench clean
+.PHONY: help build run cluster clients test check race lint fmt generate wasip1 fuzz golden bench clean sim sim-build sim-long
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,19 @@ lint: ## gofmt, go vet, staticcheck
 
 wasip1: ## the server for the system that the simulator runs
 	./sim/build.sh ./server
+
+SEED ?= 1
+SEEDS ?= 20
+MINUTES ?= 1
+SIMFLAGS ?=
+sim-build: build ## what `ironman sim` runs: the server in its simulated world, bin/sim.wasm
+	./sim/build.sh -o bin/sim.wasm ./sim/guest
+
+sim: sim-build ## SEEDS (20) simulated clusters from SEED (1) on, MINUTES (1) of faults each
+	./bin/ironman sim --seed $(SEED) --seeds $(SEEDS) --minutes $(MINUTES) $(SIMFLAGS)
+
+sim-long: ## 200 seeds
+	$(MAKE) sim SEEDS=200
 
 generate: ## code of the protobuf schemas (needs protoc)
 	$(GO) build -o .build/protoc-gen-go google.golang.org/protobuf/cmd/protoc-gen-go

@@ -234,6 +234,18 @@ func (v *View) Blob(id *event.BlobID) (*event.Blob, error) {
 	return r.GetBlob(), err
 }
 
+// Blobs calls f for every blob that events name, in the order of their ids, until it
+// returns an error.
+func (v *View) Blobs(f func(*event.Blob) error) error {
+	return v.scan(key(tableBlob), key(tableBlob+1), func(k, value []byte) (bool, error) {
+		r, _, err := decodeRow[BlobRow](bytes.Clone(k), bytes.Clone(value))
+		if err != nil {
+			return false, err
+		}
+		return true, f(r.GetBlob())
+	})
+}
+
 // Body returns an object's bytes as ranges of blobs, in order, and the parts it
 // was completed of (nil if it was not a multipart upload).
 func (v *View) Body(o *Object) ([]*event.Segment, []*PartInfo, error) {

@@ -344,3 +344,19 @@ func TestCloseOfHangingDisk(t *testing.T) {
 	<-put
 	p.closed = true
 }
+
+// TestCloseTwice: a node that is closed by several at once is closed once.
+func TestCloseTwice(t *testing.T) {
+	p := openInProcess(t, vfs.NewMem(), "/twice")
+	p.client().must(t, 200, "PUT", "/twice", nil)
+	var wait sync.WaitGroup
+	for range 3 {
+		wait.Go(func() {
+			if err := p.node.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wait.Wait()
+	p.close(t)
+}

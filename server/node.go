@@ -46,6 +46,10 @@ type Node struct {
 	servers []*http.Server
 	stop    context.CancelFunc
 	done    sync.WaitGroup
+	closing sync.Once
+	closed  chan struct{} // closed once everything is; closeErr is what it came to
+	// closeErr is written before closed is closed.
+	closeErr error
 }
 
 // Open starts a node: joins a cluster or makes one on a first start, recovers the
@@ -56,7 +60,7 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 		return nil, err
 	}
 	run, cancel := context.WithCancel(context.Background())
-	n := &Node{opts: o, stop: cancel}
+	n := &Node{opts: o, stop: cancel, closed: make(chan struct{})}
 	n.opts.FS = syncCounter{o.FS, &n.syncs}
 	if err := n.open(ctx, run); err != nil {
 		return nil, errors.Join(err, n.Close(context.Background()))
@@ -311,18 +315,22 @@ const closeGrace = 5 * time.Second
 
 // Close finishes requests (until ctx ends) and closes everything. What was
 // acknowledged is durable without it. Where a disk hangs it does not wait for it for
-// ever: it fails, and what hangs stays.
+// ever: it fails, and what hangs stays. A further call waits for the first.
 func (n *Node) Close(ctx context.Context) error {
-	closed := make(chan error, 1)
-	go func() { closed <- n.close(ctx) }()
+	n.closing.Do(func() {
+		go func() {
+			n.closeErr = n.close(ctx)
+			close(n.closed)
+		}()
+	})
 	select {
-	case err := <-closed:
-		return err
+	case <-n.closed:
+		return n.closeErr
 	case <-ctx.Done():
 	}
 	select {
-	case err := <-closed:
-		return err
+	case <-n.closed:
+		return n.closeErr
 	case <-time.After(closeGrace):
 		return errors.New("server: not everything could be closed in time: a disk may hang")
 	}

@@ -15,5 +15,7 @@ cp sim/wasip1/rawalloc_wasm.go.txt .build/pebble/internal/rawalloc/rawalloc_wasm
 cp sim/wasip1/default_wasip1.go.txt .build/pebble/vfs/default_wasip1.go
 cp go.mod .build/sim.mod
 cp go.sum .build/sim.sum
-go mod edit -replace "github.com/cockroachdb/pebble/v2=$PWD/.build/pebble" .build/sim.mod
-CGO_ENABLED=0 GOOS=wasip1 GOARCH=wasm go build -modfile=.build/sim.mod "$@"
+# Nothing of this machine may be in the module, or the same seed would be another
+# history elsewhere: no path (the replacement is relative to the project), no commit.
+go mod edit -replace github.com/cockroachdb/pebble/v2=./.build/pebble .build/sim.mod
+CGO_ENABLED=0 GOOS=wasip1 GOARCH=wasm go build -modfile=.build/sim.mod -trimpath -buildvcs=false "$@"

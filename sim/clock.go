@@ -1,0 +1,36 @@
+package sim
+
+import (
+	"time"
+
+	"github.com/tetratelabs/wazero/sys"
+)
+
+// epoch is the wall clock at virtual time zero, in Unix nanoseconds: the same in
+// every run.
+const epoch = 1_800_000_000_000_000_000
+
+// clock is the only time that the simulated world knows. The guest's runtime asks to
+// sleep when no goroutine can run: that is when time passes, at once. Reading the
+// clock costs a nanosecond and yielding a microsecond, so that whoever spins until
+// some time comes to an end. Not safe for concurrent use: a guest is one thread.
+type clock struct{ now int64 } // nanoseconds since the start
+
+func (c *clock) nanotime() int64 {
+	c.now++
+	return c.now
+}
+
+func (c *clock) walltime() (sec int64, nsec int32) {
+	t := epoch + c.now
+	return t / 1e9, int32(t % 1e9)
+}
+
+func (c *clock) nanosleep(ns int64) { c.now += ns }
+
+func (c *clock) yield() { c.now += 1000 }
+
+func (c *clock) elapsed() time.Duration { return time.Duration(c.now) }
+
+// resolution is that of both clocks, in nanoseconds.
+const resolution = sys.ClockResolution(1)

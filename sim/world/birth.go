@@ -1,0 +1,46 @@
+package world
+
+import (
+	"context"
+	"time"
+)
+
+// birthLimit is how long a cluster may take until all its nodes serve, without faults.
+const birthLimit = 60 * time.Second
+
+// birth starts the nodes one after the other, and makes the bucket.
+func (w *World) birth(ctx context.Context) bool {
+	c := w.newClient(0)
+	for i, n := range w.nodes {
+		n.start()
+		if !w.until(birthLimit, func() bool { return n.serving() != nil && c.listsBuckets(ctx, i+1) }) {
+			w.violated("I12", "node %d does not serve %v after its first start", i+1, birthLimit)
+			return false
+		}
+		if i == 0 {
+			a := c.send(ctx, 1, ask{method: "PUT", path: "/" + bucket})
+			if a.err != nil || a.status != 200 {
+				w.violated("I12", "CreateBucket: %d %v %.200q", a.status, a.err, a.body)
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// until asks again and again, and reports whether it became true within limit.
+func (w *World) until(limit time.Duration, is func() bool) bool {
+	end := time.Now().Add(limit)
+	for !is() {
+		if time.Now().After(end) {
+			return false
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return true
+}
+
+func (c *client) listsBuckets(ctx context.Context, node int) bool {
+	a := c.send(ctx, node, ask{method: "GET", path: "/"})
+	return a.err == nil && a.status == 200
+}

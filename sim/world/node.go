@@ -1,0 +1,352 @@
+package world
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"runtime"
+	"sync"
+	"time"
+
+	"ironman/s3api/sig"
+	"ironman/server"
+	"ironman/sim/disk"
+)
+
+// A node is a machine of the cluster: disks, a place in the network, a clock, and
+// the process that runs there, if one does.
+type node struct {
+	w *World
+	n int // from 1
+
+	mu   sync.Mutex
+	disk *disk.Disk
+	// offset of its clock.
+	offset time.Duration
+	// process that runs; nil: none.
+	process *process
+	starts  int
+	// down keeps its supervisor from starting it again.
+	down bool
+	// excuses are faults because of which its process may end by itself, or not start.
+	excuses []string
+}
+
+// A process is one run of the server, from its start to its end. Whatever goes on in
+// it behind its end has no effect on anything: its disk is a copy, its connections
+// are gone.
+type process struct {
+	node   *node
+	number int // which start of the node this is
+	cancel context.CancelFunc
+
+	mu     sync.Mutex
+	server *server.Node // nil: not open yet
+	ended  bool
+	fatal  bool          // it ended in the middle of something, whose locks it holds for ever
+	opened chan struct{} // closed when server.Open has returned
+	gone   chan struct{} // closed when nothing of it runs any more
+}
+
+const (
+	portS3    = 9000
+	portLink  = 9100
+	portAdmin = 9200
+)
+
+func nodeHost(n int) string         { return fmt.Sprintf("n%d", n) }
+func clientHost(n int) string       { return fmt.Sprintf("c%d", n) }
+func address(node, port int) string { return fmt.Sprintf("n%d:%d", node, port) }
+
+const (
+	volumeNode = "/node"
+	rootKey    = "simulated-root"
+	rootSecret = "a-secret-of-the-simulated-root"
+	joinSecret = "a-secret-that-lets-nodes-join"
+)
+
+func volumeDisk(n int) string { return fmt.Sprintf("/disk%d", n) }
+
+func (w *World) newNode(n int) *node {
+	config := disk.Config{Volumes: []disk.Mount{{Path: volumeNode, Capacity: nodeCapacity}}}
+	for i := range disksPerNode {
+		config.Volumes = append(config.Volumes, disk.Mount{Path: volumeDisk(i + 1), Capacity: diskCapacity})
+	}
+	if w.cfg.Latency {
+		config.Latency = disk.Usual()
+	}
+	nd := &node{w: w, n: n, disk: disk.New(w.rng("disk", n), config)}
+	nd.watch(nd.disk)
+	return nd
+}
+
+// watch writes what happens to a disk into the trace.
+func (n *node) watch(d *disk.Disk) {
+	host := nodeHost(n.n)
+	d.Watch(disk.Hooks{Observe: func(op disk.Op) {
+		n.w.trace.add("disk", host, op.String(), op.Mark, op.Err != nil)
+	}})
+}
+
+// now is the node's clock.
+func (n *node) now() time.Time {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.w.wall().Add(n.offset)
+}
+
+// start begins a process with what is on the node's disks.
+func (n *node) start() {
+	n.mu.Lock()
+	if n.process != nil || n.down {
+		n.mu.Unlock()
+		return
+	}
+	n.starts++
+	ctx, cancel := context.WithCancel(context.Background())
+	p := &process{node: n, number: n.starts, cancel: cancel, opened: make(chan struct{}), gone: make(chan struct{})}
+	n.process = p
+	d := n.disk
+	n.mu.Unlock()
+	n.w.moment(n.n, "start", "")
+	o, err := n.options(d, p)
+	if err != nil {
+		panic(err) // the world's own: a port that is taken
+	}
+	go p.open(ctx, o)
+}
+
+func (n *node) options(d *disk.Disk, p *process) (server.Options, error) {
+	host := n.w.net.Host(nodeHost(n.n))
+	s3, err1 := host.Listen(portS3)
+	link, err2 := host.Listen(portLink)
+	admin, err3 := host.Listen(portAdmin)
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return server.Options{}, err
+	}
+	o := server.Options{
+		FS: d, Dir: volumeNode + "/dir", S3: []net.Listener{s3}, Admin: admin,
+		Link: link, LinkAddress: address(n.n, portLink), Dial: host.Dial, LinkPlain: !n.w.cfg.TLS,
+		JoinSecret:    sig.NewSecret(joinSecret),
+		RootAccessKey: rootKey, RootSecretKey: rootSecret,
+		HistoryRetention: n.w.retention, ReleaseGrace: n.w.grace,
+		Now: n.now, Fatal: p.die, Restart: p.restart, Logger: n.logger(),
+		SegmentBytes: 256 << 10, SnapshotEntries: n.w.snapshotEntries, PackBytes: packBytes,
+	}
+	if n.n > 1 {
+		o.Join = address(1, portLink)
+	}
+	for i := range disksPerNode {
+		o.Disks = append(o.Disks, volumeDisk(i+1)+"/shards")
+	}
+	return o, nil
+}
+
+// open runs until the server is open, and excuses or reports it if it cannot be.
+func (p *process) open(ctx context.Context, o server.Options) {
+	returned := false
+	defer func() {
+		close(p.opened)
+		if !returned {
+			close(p.gone) // what opened it died of Fatal; what it began is left as it is
+		}
+	}()
+	s, err := server.Open(ctx, o)
+	returned = true
+	p.mu.Lock()
+	p.server = s
+	ended := p.ended
+	p.mu.Unlock()
+	switch {
+	case ended && err == nil:
+		go p.unwind(s)
+		return
+	case err == nil:
+		p.node.w.moment(p.node.n, "serves", "")
+		return
+	}
+	close(p.gone)
+	if !ended {
+		p.node.ended(p, "it does not start", err)
+	}
+}
+
+// die is the process's Fatal: it ends here and now.
+func (p *process) die(err error) {
+	p.mu.Lock()
+	p.fatal = true
+	p.mu.Unlock()
+	p.node.ended(p, "it ends itself", err)
+	runtime.Goexit()
+}
+
+// restart is the process's Restart.
+func (p *process) restart(reason string) {
+	p.mu.Lock()
+	p.fatal = true
+	p.mu.Unlock()
+	p.node.ended(p, "restart", errors.New(reason))
+	runtime.Goexit()
+}
+
+// ended is called when a process ends by itself: its supervisor starts it again.
+func (n *node) ended(p *process, how string, err error) {
+	if !n.end(p, false, n.diskAfterKill) {
+		return
+	}
+	n.w.moment(n.n, how, err.Error())
+	if how != "restart" && !n.excused() {
+		n.w.violated("I12", "node %d: %s: %v", n.n, how, err)
+	}
+	n.w.after(time.Duration(200+n.w.draw("supervisor", 800))*time.Millisecond, n.start)
+}
+
+func (n *node) excused() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return len(n.excuses) > 0
+}
+
+func (n *node) excuse(fault string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.excuses = append(n.excuses, fault)
+}
+
+func (n *node) diskAfterKill(d *disk.Disk) *disk.Disk { return d.Kill() }
+
+// kill ends the process at once: what it has written is there, as after kill -9, or
+// with power only what is durable and, of the rest, what chance leaves.
+func (n *node) kill(power bool, rng *rand.Rand) bool {
+	n.mu.Lock()
+	p := n.process
+	n.mu.Unlock()
+	after := n.diskAfterKill
+	if power {
+		loss := chooseLoss(rng)
+		after = func(d *disk.Disk) *disk.Disk { return d.Cut(rng, loss) }
+	}
+	if p == nil {
+		if power { // the machine is off, whatever runs on it
+			n.mu.Lock()
+			n.disk = after(n.disk)
+			n.watch(n.disk)
+			n.mu.Unlock()
+		}
+		return false
+	}
+	return n.end(p, power, after)
+}
+
+func chooseLoss(rng *rand.Rand) disk.Loss {
+	switch rng.IntN(4) {
+	case 0:
+		return disk.Keep(0)
+	case 1:
+		return disk.Keep(rng.IntN(101))
+	}
+	return disk.Loss{Blocks: rng.Float64(), Sizes: rng.Float64(), Entries: rng.Float64(), Torn: rng.Float64() / 2, Garbage: rng.Float64() / 4}
+}
+
+// end makes an end of a process; false if it had ended already.
+func (n *node) end(p *process, power bool, after func(*disk.Disk) *disk.Disk) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.process != p {
+		return false
+	}
+	p.mu.Lock()
+	p.ended = true
+	s := p.server
+	p.mu.Unlock()
+	n.process = nil
+	if power {
+		n.w.net.PowerOff(nodeHost(n.n))
+	} else {
+		n.w.net.Kill(nodeHost(n.n))
+	}
+	old := n.disk
+	n.disk = after(old)
+	old.Detach()
+	n.watch(n.disk)
+	p.cancel()
+	if s != nil {
+		go p.unwind(s)
+	}
+	return true
+}
+
+// unwind closes what an ended process still has open, so that nothing of it stays.
+func (p *process) unwind(s *server.Node) {
+	defer close(p.gone)
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	_ = s.Close(ctx) // it has no disk and no network: its errors say nothing
+}
+
+// shut ends the process in order, as SIGTERM does.
+func (n *node) shut() error {
+	n.mu.Lock()
+	p := n.process
+	n.mu.Unlock()
+	if p == nil {
+		return nil
+	}
+	<-p.opened
+	p.mu.Lock()
+	s, ended := p.server, p.ended
+	p.mu.Unlock()
+	if s == nil || ended {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	err := s.Close(ctx)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.process != p {
+		return nil // it was killed meanwhile
+	}
+	n.process = nil
+	p.mu.Lock()
+	p.ended = true
+	p.mu.Unlock()
+	close(p.gone)
+	n.w.net.Kill(nodeHost(n.n))
+	old := n.disk
+	n.disk = old.Kill()
+	old.Detach()
+	n.watch(n.disk)
+	return err
+}
+
+// serving is the open server; nil if there is none.
+func (n *node) serving() *server.Node {
+	n.mu.Lock()
+	p := n.process
+	n.mu.Unlock()
+	if p == nil {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.server
+}
+
+func (n *node) logger() *slog.Logger {
+	var out io.Writer = io.Discard
+	if n.w.log != nil {
+		out = n.w.log
+	}
+	h := slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelInfo, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey {
+			return slog.String("at", time.Duration(n.w.now()).String())
+		}
+		return a
+	}})
+	return slog.New(h).With("on", n.n)
+}

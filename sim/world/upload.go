@@ -1,0 +1,100 @@
+package world
+
+import (
+	"context"
+	stdbase64 "encoding/base64"
+	"encoding/hex"
+	"encoding/xml"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"ironman/sim/history"
+	"ironman/wal/digest"
+)
+
+func base64(b []byte) string { return stdbase64.StdEncoding.EncodeToString(b) }
+
+// An upload goes through its operations one at a time, so that faults come between.
+type upload struct {
+	key, id string
+	value   string // of its only part, and so of the object
+	part    string // entity tag of the part; empty: not uploaded yet
+}
+
+// upload takes one of the client's uploads a step further, or begins one.
+func (c *client) upload(ctx context.Context) {
+	if len(c.uploads) < maxOpen && c.rng.IntN(2) == 0 || len(c.uploads) == 0 {
+		c.beginUpload(ctx)
+		return
+	}
+	i := c.rng.IntN(len(c.uploads))
+	u := &c.uploads[i]
+	switch {
+	case c.rng.IntN(12) == 0:
+		c.abort(ctx, u)
+		c.uploads = append(c.uploads[:i], c.uploads[i+1:]...)
+	case u.part == "" || c.rng.IntN(8) == 0:
+		c.uploadPart(ctx, u)
+	case c.complete(ctx, u):
+		c.uploads = append(c.uploads[:i], c.uploads[i+1:]...)
+	}
+}
+
+func (c *client) beginUpload(ctx context.Context) {
+	key := c.hotKey()
+	a := c.send(ctx, c.node(), ask{method: "POST", path: path(key), query: "uploads="})
+	c.refuseOdd(a, "CreateMultipartUpload", 200)
+	var result struct{ UploadId string }
+	if a.err != nil || a.status != 200 {
+		return
+	}
+	if err := xml.Unmarshal(a.body, &result); err != nil || result.UploadId == "" {
+		c.w.violated("I2", "CreateMultipartUpload: %v: %.200q", err, a.body)
+		return
+	}
+	c.uploads = append(c.uploads, upload{key: key, id: result.UploadId})
+}
+
+// uploadPart uploads the part anew; each body is another value.
+func (c *client) uploadPart(ctx context.Context, u *upload) {
+	v := c.value()
+	a := c.send(ctx, c.node(), ask{method: "PUT", path: path(u.key), query: "partNumber=1&uploadId=" + u.id, body: body(v), hangUp: c.hangUp()})
+	c.refuseOdd(a, "UploadPart", 200, 404)
+	u.part = "" // what the part is now, if the answer is missing, is not known
+	if a.err == nil && a.status == 200 {
+		u.part, u.value = tag(a.header), v
+	}
+}
+
+// complete reports whether the upload is over.
+func (c *client) complete(ctx context.Context, u *upload) (over bool) {
+	whole, err := hex.DecodeString(u.part)
+	if err != nil {
+		c.w.violated("I4", "the entity tag %q of a part", u.part)
+		return true
+	}
+	h := digest.NewMD5()
+	h.Write(whole)
+	c.w.history.name(fmt.Sprintf("%x-1", h.Sum(nil)), u.value)
+	node := c.node()
+	doc := []byte("<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>" + u.part + "</ETag></Part></CompleteMultipartUpload>")
+	a := c.send(ctx, node, ask{method: "POST", path: path(u.key), query: "uploadId=" + u.id, body: doc, header: http.Header{"Content-Type": {"application/xml"}}})
+	// 404: an earlier completion without an answer was done, and its trace is gone. 400:
+	// an upload of the part without an answer came behind.
+	c.refuseOdd(a, "CompleteMultipartUpload", 200, 404, 400)
+	o := history.Op{Kind: history.Put, How: "complete", Key: u.key, Value: u.value}
+	switch {
+	case a.err == nil && (a.status == 404 || a.status == 400):
+		return true
+	case a.err == nil && a.status == 200 && !strings.Contains(string(a.body), "<CompleteMultipartUploadResult"):
+		o.Status = 500
+	}
+	c.record(node, a, o)
+	return true // with an open outcome too: a second completion would be the same change
+}
+
+func (c *client) abort(ctx context.Context, u *upload) {
+	a := c.send(ctx, c.node(), ask{method: "DELETE", path: path(u.key), query: "uploadId=" + u.id})
+	c.refuseOdd(a, "AbortMultipartUpload", 204, 404)
+}

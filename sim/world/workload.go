@@ -1,0 +1,323 @@
+package world
+
+import (
+	"context"
+	"encoding/xml"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"ironman/sim/history"
+	"ironman/wal/digest"
+)
+
+const (
+	bucket   = "world"
+	hotKeys  = 5
+	maxOpen  = 3 // uploads of one client
+	pageSize = 7 // keys of a page of a listing, so that there are several
+)
+
+// run makes requests until ctx ends; the one under way comes to its end.
+func (c *client) run(ctx context.Context) {
+	type step struct {
+		weight int
+		do     func(context.Context)
+	}
+	steps := []step{
+		{22, c.put}, {10, c.putNew}, {8, c.create}, {8, c.replace}, {24, c.get}, {5, c.head}, {9, c.remove},
+		{4, c.list}, {6, c.upload}, {3, c.removeSeveral}, {4, c.copy},
+	}
+	total := 0
+	for _, s := range steps {
+		total += s.weight
+	}
+	for ctx.Err() == nil {
+		pick := c.rng.IntN(total)
+		for _, s := range steps {
+			if pick -= s.weight; pick < 0 {
+				s.do(context.WithoutCancel(ctx))
+				break
+			}
+		}
+		pause(ctx, time.Duration(c.rng.ExpFloat64()*float64(c.w.cfg.Think)))
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+func (c *client) node() int      { return 1 + c.rng.IntN(len(c.w.nodes)) }
+func (c *client) hotKey() string { return fmt.Sprintf("hot/%d", c.rng.IntN(hotKeys)) }
+
+func path(key string) string { return "/" + bucket + "/" + key }
+
+// size of a body: mostly of those that are stored as copies, some that are coded.
+func (c *client) size() int {
+	switch n := c.rng.IntN(100); {
+	case n < 3:
+		return 0x10000 + c.rng.IntN(0x60000)
+	case n < 15:
+		return 30_000 + c.rng.IntN(20_000)
+	}
+	return 64 + c.rng.IntN(3000)
+}
+
+func (c *client) value() string {
+	c.number++
+	v := newValue(c.n, c.number, c.size())
+	c.w.history.name(entityTag(v), v)
+	return v
+}
+
+// hangUp is now and then a client that goes away in the middle (F-H1).
+func (c *client) hangUp() time.Duration {
+	if !c.w.on("H1") || c.rng.IntN(40) != 0 {
+		return 0
+	}
+	c.w.fired("H1", "a client hangs up")
+	return time.Duration(1 + c.rng.IntN(int(20*time.Millisecond)))
+}
+
+func (c *client) write(ctx context.Context, kind, key string, header http.Header, match string) {
+	v, node := c.value(), c.node()
+	a := c.send(ctx, node, ask{method: "PUT", path: path(key), header: header, body: body(v), hangUp: c.hangUp()})
+	c.refuseOdd(a, "PUT "+key, 200, 412, 404)
+	c.record(node, a, history.Op{Kind: kind, Key: key, Value: v, Match: match})
+	if a.err == nil && a.status == 200 {
+		c.checkTag(a, v)
+		c.seen[key] = reading{v, tag(a.header)}
+	}
+}
+
+func tag(h http.Header) string { return strings.Trim(h.Get("Etag"), `"`) }
+
+func (c *client) checkTag(a answer, value string) {
+	if got, ok := c.w.history.valueOf(tag(a.header)); !ok || got != value {
+		c.w.violated("I4", "%s is said to have the entity tag %s, which is of %q", value, tag(a.header), got)
+	}
+}
+
+func (c *client) put(ctx context.Context) { c.write(ctx, history.Put, c.hotKey(), nil, "") }
+
+// putNew writes a key that nobody writes again: what is acknowledged stays.
+func (c *client) putNew(ctx context.Context) {
+	key := fmt.Sprintf("once/%d/%d", c.n, len(c.once)+1)
+	c.once = append(c.once, key)
+	c.write(ctx, history.Put, key, nil, "")
+}
+
+func (c *client) create(ctx context.Context) {
+	c.write(ctx, history.Create, c.hotKey(), http.Header{"If-None-Match": {"*"}}, "")
+}
+
+func (c *client) replace(ctx context.Context) {
+	key := c.hotKey()
+	seen, ok := c.seen[key]
+	if !ok || seen.value == "" {
+		c.get(ctx)
+		return
+	}
+	c.write(ctx, history.Replace, key, http.Header{"If-Match": {`"` + seen.tag + `"`}}, seen.value)
+}
+
+// someKey is a hot one, or one that was written once.
+func (c *client) someKey() string {
+	if len(c.once) > 0 && c.rng.IntN(4) == 0 {
+		return c.once[c.rng.IntN(len(c.once))]
+	}
+	return c.hotKey()
+}
+
+func (c *client) get(ctx context.Context) { c.read(ctx, c.node(), c.someKey()) }
+
+// read gets a key's body. It reports whether there was an answer that counts.
+func (c *client) read(ctx context.Context, node int, key string) bool {
+	a := c.send(ctx, node, ask{method: "GET", path: path(key)})
+	c.refuseOdd(a, "GET "+key, 200, 404)
+	o := history.Op{Kind: history.Get, Key: key}
+	if a.err == nil && a.status == 200 {
+		v, err := valueOf(a.body)
+		if err != nil {
+			c.w.violated("I4", "GET %s through node %d at %v: %v", key, node, time.Duration(a.call), err)
+			return true
+		}
+		if got, _ := c.w.history.valueOf(tag(a.header)); got != v {
+			c.w.violated("I4", "GET %s: the body of %s with the entity tag of %q", key, v, got)
+		}
+		o.Read = v
+		c.seen[key] = reading{v, tag(a.header)}
+	} else if a.err == nil && a.status == 404 {
+		c.seen[key] = reading{}
+	}
+	c.record(node, a, o)
+	return a.err == nil && a.status < 500
+}
+
+func (c *client) head(ctx context.Context) {
+	key, node := c.someKey(), c.node()
+	a := c.send(ctx, node, ask{method: "HEAD", path: path(key)})
+	c.refuseOdd(a, "HEAD "+key, 200, 404)
+	o := history.Op{Kind: history.Get, How: "head", Key: key}
+	if a.err == nil && a.status == 200 {
+		v, ok := c.w.history.valueOf(tag(a.header))
+		if !ok {
+			c.w.violated("I4", "HEAD %s: the entity tag %s is of nothing", key, tag(a.header))
+			return
+		}
+		o.Read = v
+	}
+	c.record(node, a, o)
+}
+
+func (c *client) remove(ctx context.Context) {
+	key, node := c.hotKey(), c.node()
+	a := c.send(ctx, node, ask{method: "DELETE", path: path(key), hangUp: c.hangUp()})
+	c.refuseOdd(a, "DELETE "+key, 204)
+	c.record(node, a, history.Op{Kind: history.Delete, Key: key})
+}
+
+// removeSeveral deletes two keys in one request.
+func (c *client) removeSeveral(ctx context.Context) {
+	keys, node := []string{"hot/0", "hot/1"}, c.node()
+	doc := []byte("<Delete><Quiet>true</Quiet><Object><Key>hot/0</Key></Object><Object><Key>hot/1</Key></Object></Delete>")
+	h := digest.NewMD5()
+	h.Write(doc)
+	a := c.send(ctx, node, ask{method: "POST", path: "/" + bucket, query: "delete=", body: doc, header: http.Header{"Content-Md5": {base64(h.Sum(nil))}}})
+	c.refuseOdd(a, "DeleteObjects", 200)
+	var result struct {
+		Error []struct{ Key, Code string }
+	}
+	if a.err == nil && a.status == 200 {
+		if err := xml.Unmarshal(a.body, &result); err != nil {
+			c.w.violated("I4", "DeleteObjects: %v: %.200q", err, a.body)
+		}
+	}
+	for _, key := range keys {
+		o := history.Op{Kind: history.Delete, How: "several", Key: key}
+		for _, e := range result.Error {
+			if e.Key == key {
+				o.Status = 500 // its outcome is open
+			}
+		}
+		c.record(node, a, o)
+	}
+}
+
+// copy copies a body that never changes to a hot key.
+func (c *client) copy(ctx context.Context) {
+	var from string
+	for range 5 {
+		if k := c.someKey(); strings.HasPrefix(k, "once/") && c.seen[k].value != "" {
+			from = k
+		}
+	}
+	if from == "" {
+		c.get(ctx)
+		return
+	}
+	key, node := c.hotKey(), c.node()
+	a := c.send(ctx, node, ask{method: "PUT", path: path(key), header: http.Header{"X-Amz-Copy-Source": {path(from)}}})
+	c.refuseOdd(a, "CopyObject "+key, 200)
+	o := history.Op{Kind: history.Put, How: "copy", Key: key, Value: c.seen[from].value}
+	if a.err == nil && a.status == 200 && !strings.Contains(string(a.body), "<CopyObjectResult") {
+		o.Status = 500 // an error in a document that began as a success
+	}
+	c.record(node, a, o)
+}
+
+// list reads all pages of a listing. Each line, and each key that is not there, is a
+// read of that key; pages are taken to be of different moments.
+func (c *client) list(ctx context.Context) {
+	node := c.node()
+	token, from := "", ""
+	for {
+		q := url.Values{"list-type": {"2"}, "prefix": {"hot/"}, "max-keys": {fmt.Sprint(pageSize)}}
+		if token != "" {
+			q.Set("continuation-token", token)
+		}
+		a := c.send(ctx, node, ask{method: "GET", path: "/" + bucket, query: q.Encode()})
+		c.refuseOdd(a, "ListObjectsV2", 200)
+		if a.err != nil || a.status != 200 {
+			return
+		}
+		page, err := parseListing(a.body)
+		if err != nil {
+			c.w.violated("I3", "ListObjectsV2: %v: %.200q", err, a.body)
+			return
+		}
+		last := c.recordPage(node, a, page, from)
+		if !page.IsTruncated {
+			return
+		}
+		token, from = page.NextContinuationToken, last
+	}
+}
+
+type listing struct {
+	IsTruncated           bool
+	NextContinuationToken string
+	Contents              []struct {
+		Key, ETag string
+		Size      int
+	}
+}
+
+func parseListing(b []byte) (*listing, error) {
+	l := new(listing)
+	return l, xml.Unmarshal(b, l)
+}
+
+// recordPage records a page that begins behind the key from, and returns its last key.
+func (c *client) recordPage(node int, a answer, page *listing, from string) (last string) {
+	last = from
+	there := make(map[string]string)
+	for _, line := range page.Contents {
+		if line.Key <= last {
+			c.w.violated("I3", "a listing shows %q behind %q", line.Key, last)
+		}
+		last = line.Key
+		v, ok := c.w.history.valueOf(strings.Trim(line.ETag, `"`))
+		if !ok || sizeOf(v) != line.Size {
+			c.w.violated("I3", "a listing shows %q with %d bytes and the entity tag %s, which is of %q", line.Key, line.Size, line.ETag, v)
+			continue
+		}
+		there[line.Key] = v
+	}
+	for i := range hotKeys {
+		key := fmt.Sprintf("hot/%d", i)
+		if key <= from || page.IsTruncated && key > last {
+			continue
+		}
+		o := history.Op{Kind: history.Get, How: "list", Key: key, Read: there[key], Status: 200}
+		c.record(node, a, o)
+	}
+	return last
+}
+
+// refuseOdd reports an answer that a request of this kind never gets. Any may fail
+// with 5xx, and wait for a conflict to pass; a node whose clock has jumped refuses
+// what it takes for old, until it knows that it is the one that is wrong.
+func (c *client) refuseOdd(a answer, what string, expected ...int) {
+	if a.err != nil || a.status >= 500 || a.status == http.StatusConflict {
+		return
+	}
+	skewed := strings.Contains(string(a.body), "<Code>RequestTimeTooSkewed<") || len(a.body) == 0 // HEAD
+	if a.status == http.StatusForbidden && skewed && c.w.clocksJump() {
+		return
+	}
+	for _, s := range expected {
+		if a.status == s && !strings.Contains(string(a.body), "<Code>NoSuchBucket<") {
+			return
+		}
+	}
+	c.w.violated("I2", "%s was answered %d: %.300q", what, a.status, a.body)
+}

@@ -1,0 +1,321 @@
+package world
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"ironman/s3api/sig"
+	"ironman/server"
+	"ironman/sim/history"
+	"ironman/sim/network"
+	"ironman/wal/digest"
+)
+
+const (
+	nodeCount    = 3
+	disksPerNode = 2
+	nodeCapacity = 1 << 30
+	diskCapacity = 256 << 20
+	packBytes    = 512 << 10
+)
+
+// Outlets are what the world tells while it runs. Either may be nil.
+type Outlets struct {
+	Progress func(Progress)
+	Trace    func(line []byte)
+	Log      io.Writer
+}
+
+// World is one run.
+type World struct {
+	cfg   Config
+	out   Outlets
+	begin time.Time
+	trace *trace
+	log   io.Writer // of the nodes; nil: nobody reads it
+	net   *network.Network
+	nodes []*node
+	cred  sig.Credential
+
+	retention, grace time.Duration
+	snapshotEntries  uint64
+
+	history *log
+	planned []Action
+	agreed  *server.Status // what all nodes came to, before they were shut; nil: they did not
+
+	mu         sync.Mutex
+	draws      map[string]*rand.Rand
+	violations []Violation
+	moments    []Moment
+	fires      []Fired
+	answered   int
+	jumped     time.Time // when a clock was last set wrong
+	phase      string
+	tasks      sync.WaitGroup // that after started
+	halted     bool           // no more of them
+}
+
+// Run runs the world to its end.
+func Run(cfg Config, out Outlets) *Report {
+	w := newWorld(cfg, out)
+	w.run()
+	return w.report()
+}
+
+func newWorld(cfg Config, out Outlets) *World {
+	w := &World{
+		cfg: cfg, out: out, begin: time.Now(), log: out.Log, draws: make(map[string]*rand.Rand),
+		cred:    sig.Credential{AccessKey: rootKey, Secret: sig.NewSecret(rootSecret)},
+		history: &log{known: make(map[string]bool), values: make(map[string]string)},
+	}
+	emit := out.Trace
+	if !cfg.Trace {
+		emit = nil
+	}
+	w.trace = newTrace(func() time.Duration { return time.Duration(w.now()) }, emit)
+	shape := w.rng("shape", 0)
+	w.retention = time.Duration(shape.IntN(8)) * time.Second
+	w.grace = time.Duration(2+shape.IntN(8)) * time.Second
+	w.snapshotEntries = uint64(60 + shape.IntN(400))
+	w.net = network.New(network.Options{Rng: w.rng("network", 0), Timeout: 15 * time.Second, Observe: func(e network.Event) {
+		w.trace.add("net", e.Kind.String(), e.From, e.To, e.Conn, e.Bytes, e.Sum)
+	}})
+	for n := range nodeCount {
+		w.nodes = append(w.nodes, w.newNode(n+1))
+	}
+	return w
+}
+
+// now is virtual time since the beginning, in nanoseconds; wall the true wall clock.
+func (w *World) now() int64      { return int64(time.Since(w.begin)) }
+func (w *World) wall() time.Time { return time.Now() }
+
+// rng is a source of randomness of its own, by a name and a number.
+func (w *World) rng(name string, n int) *rand.Rand {
+	return rand.New(rand.NewChaCha8(digest.SHA256(fmt.Appendf(nil, "%d/%s/%d", w.cfg.Seed, name, n))))
+}
+
+// draw draws from a shared source, by its name.
+func (w *World) draw(name string, n int) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	r := w.draws[name]
+	if r == nil {
+		r = w.rng(name, -1)
+		w.draws[name] = r
+	}
+	return r.IntN(n)
+}
+
+// on tells whether a kind of fault is to be injected.
+func (w *World) on(fault string) bool {
+	if w.cfg.Faults == nil {
+		return true
+	}
+	for _, f := range w.cfg.Faults {
+		if f == fault {
+			return true
+		}
+	}
+	return false
+}
+
+// after calls f later, in a goroutine of its own.
+func (w *World) after(d time.Duration, f func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.halted {
+		return
+	}
+	w.tasks.Go(func() {
+		time.Sleep(d)
+		f()
+	})
+}
+
+// halt waits for what after started; nothing new is started.
+func (w *World) halt() {
+	w.mu.Lock()
+	w.halted = true
+	w.mu.Unlock()
+	w.tasks.Wait()
+}
+
+func (w *World) violated(checker, format string, args ...any) {
+	v := Violation{Checker: checker, At: time.Duration(w.now()), Text: fmt.Sprintf(format, args...)}
+	w.trace.add("violated", checker)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.violations) < 100 {
+		w.violations = append(w.violations, v)
+	}
+	if w.log != nil {
+		fmt.Fprintf(w.log, "%v VIOLATION %s: %s\n", v.At, v.Checker, v.Text)
+	}
+}
+
+func (w *World) moment(node int, kind, text string) { w.lasting(node, kind, text, 0) }
+
+func (w *World) lasting(node int, kind, text string, lasts time.Duration) {
+	at := time.Duration(w.now())
+	w.trace.add("moment", node, kind)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.moments = append(w.moments, Moment{At: at, Node: node, Kind: kind, Text: text, Lasts: lasts})
+	if w.log != nil {
+		fmt.Fprintf(w.log, "%v MOMENT node %d: %s %s\n", at, node, kind, text)
+	}
+}
+
+// fired counts a fault that happened.
+func (w *World) fired(id, name string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i := range w.fires {
+		if w.fires[i].ID == id && w.fires[i].Name == name {
+			w.fires[i].Count++
+			return
+		}
+	}
+	w.fires = append(w.fires, Fired{ID: id, Name: name, Count: 1})
+}
+
+func (w *World) count(answered bool) {
+	if !answered {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.answered++
+}
+
+func (w *World) enter(phase string) {
+	w.moment(0, "phase", phase)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.phase = phase
+}
+
+// run is the whole of it: a cluster is made, lives through its faults under load,
+// heals, and is checked.
+func (w *World) run() {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	if w.cfg.Until > 0 {
+		w.runUntil(ctx)
+		return
+	}
+	w.live(ctx)
+}
+
+// runUntil goes to a moment, and no further.
+func (w *World) runUntil(ctx context.Context) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		w.live(ctx)
+	}()
+	select {
+	case <-done:
+	case <-time.After(w.cfg.Until):
+	}
+}
+
+func (w *World) live(ctx context.Context) {
+	base := runtime.NumGoroutine()
+	progress, stop := context.WithCancel(ctx)
+	defer stop()
+	go w.tell(progress)
+	w.enter("birth")
+	if !w.birth(ctx) {
+		return
+	}
+	w.enter("safety")
+	load, unload := context.WithCancel(ctx)
+	var clients sync.WaitGroup
+	for n := range w.cfg.Clients {
+		clients.Go(func() { w.newClient(n + 1).run(load) })
+	}
+	w.nemesis(ctx)
+	w.enter("liveness")
+	healthy := w.heal(ctx)
+	unload()
+	clients.Wait()
+	if healthy {
+		w.enter("reads")
+		w.readAll(ctx)
+		w.agree(ctx)
+	}
+	w.enter("end")
+	w.halt()
+	w.shutAll(base)
+	w.checkDisks()
+}
+
+// tell reports progress, each virtual second.
+func (w *World) tell(ctx context.Context) {
+	if w.out.Progress == nil {
+		return
+	}
+	t := time.NewTicker(time.Second)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		w.mu.Lock()
+		p := Progress{At: time.Duration(w.now()), Answered: w.answered, Phase: w.phase}
+		for _, f := range w.fires {
+			p.Fired += f.Count
+		}
+		w.mu.Unlock()
+		w.out.Progress(p)
+	}
+}
+
+func (w *World) report() *Report {
+	hash, traced := w.trace.hash()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	r := &Report{
+		Hash: hash, Traced: traced, At: time.Duration(w.now()), Answered: w.answered,
+		Fired: w.allFired(), Plan: w.planned, Violations: w.violations, Moments: w.moments,
+	}
+	w.history.mu.Lock()
+	defer w.history.mu.Unlock()
+	r.History, r.Open = append([]history.Op(nil), w.history.ops...), w.history.open
+	return r
+}
+
+// allFired adds what the disks and the network count.
+func (w *World) allFired() []Fired {
+	all := append([]Fired(nil), w.fires...)
+	add := func(id, name string, n int) {
+		id = strings.TrimPrefix(id, "F-")
+		for i := range all {
+			if all[i].ID == id && all[i].Name == name {
+				all[i].Count += n
+				return
+			}
+		}
+		all = append(all, Fired{ID: id, Name: name, Count: n})
+	}
+	for _, n := range w.nodes {
+		for _, c := range n.disk.Fired() {
+			add(c.ID, c.Name, int(c.N))
+		}
+	}
+	for _, f := range w.net.Faults() {
+		add(f.ID, f.Name, int(f.Count))
+	}
+	return all
+}
