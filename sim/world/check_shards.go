@@ -40,7 +40,7 @@ func (w *World) verifyShards() (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, v.Close()) }()
-	store, closeAll, err := openShards(v, disks)
+	store, closeAll, err := w.openShards(v, disks)
 	if err != nil {
 		return err
 	}
@@ -67,7 +67,7 @@ func (w *World) verifyShards() (err error) {
 
 // openShards opens all disks of the cluster, those of each node as its own, and
 // returns the store of the first node, which reads the others' through theirs.
-func openShards(v *fsm.View, disks []*disk.Disk) (first *erasure.Store, closeAll func() error, err error) {
+func (w *World) openShards(v *fsm.View, disks []*disk.Disk) (first *erasure.Store, closeAll func() error, err error) {
 	c, err := v.Cluster()
 	if err != nil {
 		return nil, nil, err
@@ -110,6 +110,7 @@ func openShards(v *fsm.View, disks []*disk.Disk) (first *erasure.Store, closeAll
 			d.Volume(volumeDisk(int(r.Slot) + 1)).Heal()
 			o.Disks = append(o.Disks, erasure.DiskConfig{
 				FS: d, Dir: volumeDisk(int(r.Slot)+1) + "/shards", Slot: r.Slot, Number: r.Number, ID: [16]byte(r.DiskId),
+				Optional: w.mayBeDamaged(int(r.Node)), // its identity may be, too
 			})
 		}
 		if stores[i], err = erasure.OpenStore(o); err != nil {

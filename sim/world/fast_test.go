@@ -105,7 +105,7 @@ func runSeed(t *testing.T, seed uint64) *Report {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := exec.CommandContext(t.Context(), exe, "-test.run=^TestFast$", "-test.timeout=10m")
+	c := exec.CommandContext(t.Context(), exe, "-test.run=^TestFast$", "-test.timeout=40s")
 	c.Env = append(os.Environ(), seedEnv+"="+strconv.FormatUint(seed, 10))
 	c.Stderr = os.Stderr
 	began := time.Now()
