@@ -3,6 +3,8 @@ package disk
 import (
 	"io/fs"
 	"path"
+	"slices"
+	"strings"
 	"syscall"
 )
 
@@ -31,18 +33,27 @@ func walk(at string, n *node, visit func(found)) {
 	}
 }
 
-// Files returns the files below a path, sorted, without those of volumes mounted
-// there. Nobody is told, and no fault strikes.
+// Files returns the files below a path, sorted, those of volumes mounted there among
+// them. Nobody is told, and no fault strikes.
 func (d *Disk) Files(below string) (list []FileSize) {
 	below = clean(below)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	v := d.volumeOf(below)
-	n, err := v.tree.find(v.rel(below))
-	if err != nil {
-		return nil
+	top := d.volumeOf(below)
+	add := func(f found) { list = append(list, FileSize{f.path, f.node.content.size}) }
+	if n, err := top.tree.find(top.rel(below)); err == nil {
+		walk(below, n, func(f found) {
+			if d.volumeOf(f.path) == top { // no volume is mounted over it
+				add(f)
+			}
+		})
 	}
-	walk(below, n, func(f found) { list = append(list, FileSize{f.path, f.node.content.size}) })
+	for _, v := range d.volumes {
+		if v != top && !v.unmounted && (below == "/" || strings.HasPrefix(v.path, below+"/")) {
+			v.walk(add)
+		}
+	}
+	slices.SortFunc(list, func(a, b FileSize) int { return strings.Compare(a.Path, b.Path) })
 	return list
 }
 
