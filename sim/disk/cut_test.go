@@ -233,3 +233,19 @@ func TestSyncUnderWay(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// Directories that nobody syncs do not keep all their changes for ever: the oldest
+// become durable, in their order.
+func TestPendingIsBounded(t *testing.T) {
+	d := New(nil, Config{})
+	for i := range 3 * maxPending {
+		put(t, d, fmt.Sprintf("%05d", i), "")
+	}
+	if n := len(d.volumes[0].tree.pending); n > maxPending {
+		t.Errorf("%d changes are pending", n)
+	}
+	left := d.Cut(nil, Keep(0)).Files("/")
+	if n := len(left); n < 2*maxPending || n > 3*maxPending-maxPending/2 || left[n-1].Path != fmt.Sprintf("/%05d", n-1) {
+		t.Errorf("%d files are left", n)
+	}
+}

@@ -43,7 +43,8 @@ type Mount struct {
 	Capacity uint64
 }
 
-// New returns an empty disk. All its chances are drawn from rng; nil is a fixed seed.
+// New returns an empty disk. All its chances are drawn from rng, which is
+// its own from now on; nil is a fixed seed.
 func New(rng *rand.Rand, c Config) *Disk {
 	if rng == nil {
 		rng = rand.New(rand.NewPCG(1, 1))

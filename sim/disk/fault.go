@@ -116,7 +116,7 @@ type Rule struct {
 	Match func(Op) bool
 	// Times is how often it strikes at most; 0: always.
 	Times  int
-	Factor float64       // of Slow
+	Factor float64       // of Slow; without latency there is nothing to multiply
 	For    time.Duration // of Stall
 
 	struck int
