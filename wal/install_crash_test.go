@@ -69,7 +69,7 @@ func (x *crashes) watch(disk *powerDisk, f func()) {
 	disk.listen(func(op string) error {
 		for _, percent := range x.percents {
 			x.n++
-			x.visit(fmt.Sprintf("%d %% before %s", percent, op), disk.cutLocked(percent, x.rng), x.n%x.every == 0)
+			x.visit(fmt.Sprintf("%d %% before %s", percent, op), disk.cut(percent, x.rng), x.n%x.every == 0)
 		}
 		return nil
 	})
@@ -99,7 +99,7 @@ func (x *crashes) recover(what string, disk *powerDisk, nested bool) error {
 		again := disk.cut(100, nil)
 		again.listen(func(op string) error {
 			x.nested++
-			x.visit(what+"; then before "+op, again.cutLocked([]int{0, 100, 50}[x.nested%3], x.rng), false)
+			x.visit(what+"; then before "+op, again.cut([]int{0, 100, 50}[x.nested%3], x.rng), false)
 			return nil
 		})
 		n, _, err := start(x.t, again)

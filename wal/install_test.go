@@ -162,8 +162,8 @@ func TestInstall(t *testing.T) {
 			f.close()
 			f = begin(t, after)
 			f.expect(40, c.floor, c.last)
-			_, _, lock := after.find("state/LOCK")
-			if _, _, other := after.find(f.node.snapshots.path(f.node.snapshots.newest().meta, stateName, "LOCK")); lock != nil && lock == other {
+			lock := f.node.snapshots.path(f.node.snapshots.newest().meta, stateName, "LOCK")
+			if after.Same("state/LOCK", lock) {
 				t.Error("the state shares its lock with the snapshot")
 			}
 			// The leader sends it again, for it has had no answer. Raft may then empty the log.

@@ -87,17 +87,17 @@ func TestSnapshotCrash(t *testing.T) {
 			t.Fatalf("%s: the state stands at %d, the snapshot at %d", what, found.machine.index, newest)
 		}
 	}
-	disk.before = func(op string) error {
+	disk.listen(func(op string) error {
 		for _, percent := range []int{0, 100, 30, 70} {
-			check(fmt.Sprintf("%d %% before %s", percent, op), disk.cutLocked(percent, rng))
+			check(fmt.Sprintf("%d %% before %s", percent, op), disk.cut(percent, rng))
 		}
 		return nil
-	}
+	})
 	for _, index := range []uint64{3, 7, 8} {
 		r.mustTake(index, 1)
 		published = index
 	}
-	disk.before = nil
+	disk.listen(nil)
 	check("the end", disk.cut(0, nil))
 	if n < 200 {
 		t.Errorf("only %d crashes", n)
@@ -178,7 +178,7 @@ func refusals() []refusal {
 		{"the state stands elsewhere", func(r *snapshotRig) {
 			r.store.verify = func(string) (uint64, error) { return 39, nil }
 		}, 40, 3, "stands at entry 39"},
-		{"no room", func(r *snapshotRig) { r.fs.(*powerDisk).free = diskReserve + 1000 }, 40, 3, "do not fit"},
+		{"no room", func(r *snapshotRig) { r.fs.(*powerDisk).leave(diskReserve + 1000) }, 40, 3, "do not fit"},
 	}
 }
 
@@ -246,15 +246,15 @@ func TestReceiveFailures(t *testing.T) {
 		r := newSnapshotRig(t, disk)
 		r.mustTake(5, 1)
 		n, failed := 0, ""
-		disk.before = func(op string) error {
+		disk.listen(func(op string) error {
 			if n++; n == k {
 				failed = op
 				return eio
 			}
 			return nil
-		}
+		})
 		_, err := r.receive(40, 3, b, whole)
-		disk.before = nil
+		disk.listen(nil)
 		switch {
 		case failed == "":
 			if err != nil || k < 20 {
@@ -262,7 +262,7 @@ func TestReceiveFailures(t *testing.T) {
 			}
 			return
 		case r.fatal != nil:
-			if failed != "sync wal/snapshots" {
+			if failed != "syncdir /wal/snapshots" {
 				t.Fatalf("%s failed: %v", failed, r.fatal)
 			}
 		case err == nil:
@@ -381,13 +381,13 @@ func TestSnapshotWithoutNameIsFatal(t *testing.T) {
 	disk := newPowerDisk()
 	r := newSnapshotRig(t, disk)
 	renamed := false
-	disk.before = func(op string) error {
-		renamed = renamed || strings.HasPrefix(op, "rename wal/snapshots/tmp-")
-		if renamed && op == "sync wal/snapshots" {
+	disk.listen(func(op string) error {
+		renamed = renamed || strings.HasPrefix(op, "rename /wal/snapshots/tmp-")
+		if renamed && op == "syncdir /wal/snapshots" {
 			return errors.New("input/output error")
 		}
 		return nil
-	}
+	})
 	if err := r.take(5, 1); err == nil || r.fatal == nil {
 		t.Errorf("%v, %v", err, r.fatal)
 	}
