@@ -155,7 +155,13 @@ func (d *dialling) connect() (*end, error) {
 		return nil, nil
 	}
 	e := n.join(d, l)
-	l.backlog = append(l.backlog, e.peer)
+	now := n.now()
+	at := n.arrival(d.path, now, 0)
+	if at == never { // an endless loss takes the first segment, too
+		at = now
+	}
+	e.out.last = at
+	l.backlog = append(l.backlog, incoming{e.peer, at})
 	l.gate.wake()
 	n.tellOf(Opened, e, 0)
 	return e, nil

@@ -2,6 +2,7 @@ package network
 
 import (
 	"net"
+	"time"
 )
 
 // listener is an open port.
@@ -11,9 +12,15 @@ type listener struct {
 	addr addr
 
 	// Under the lock of the network:
-	backlog []*end
+	backlog []incoming
 	gate    gate
 	closed  bool
+}
+
+// incoming is a connection that was not accepted yet.
+type incoming struct {
+	end *end
+	at  time.Duration // when the last segment of its handshake arrives
 }
 
 // Accept waits for a connection.
@@ -23,16 +30,21 @@ func (l *listener) Accept() (net.Conn, error) {
 	defer n.mu.Unlock()
 	defer l.gate.wake()
 	for {
+		now, next := n.now(), never
+		if len(l.backlog) > 0 && !l.host.paused {
+			next = l.backlog[0].at
+		}
 		switch {
 		case l.closed:
 			return nil, &net.OpError{Op: "accept", Net: "tcp", Addr: l.addr, Err: net.ErrClosed}
-		case len(l.backlog) > 0 && !l.host.paused:
-			e := l.backlog[0]
+		case next <= now:
+			e := l.backlog[0].end
+			l.backlog[0] = incoming{}
 			l.backlog = l.backlog[1:]
 			n.tellOf(Accepted, e.peer, 0)
 			return conn{e}, nil
 		}
-		n.wait(&l.gate, 0, never)
+		n.wait(&l.gate, now, next)
 	}
 }
 
@@ -50,9 +62,9 @@ func (l *listener) Close() error {
 	waiting := l.backlog
 	l.end()
 	now := n.now()
-	for _, e := range waiting {
-		e.settle(now)
-		e.kill(now, false)
+	for _, x := range waiting {
+		x.end.settle(now)
+		x.end.kill(now, false)
 	}
 	return nil
 }

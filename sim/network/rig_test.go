@@ -145,3 +145,7 @@ func acceptAll(l net.Listener) {
 		c.Close()
 	}
 }
+
+func timeout(d time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), d)
+}
