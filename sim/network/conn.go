@@ -107,6 +107,7 @@ func (c conn) Write(p []byte) (int, error) {
 		}
 		room := n.o.Window - e.out.size
 		if room <= 0 {
+			e.out.probe(now)
 			n.wait(&e.wr, now, min(e.resetAt, e.expiry(), e.writeBy))
 			continue
 		}

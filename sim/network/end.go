@@ -168,8 +168,11 @@ func (e *end) sendReset(now time.Duration) {
 	}
 }
 
-// kill is the death of its process. What was not accepted or read is reset.
+// kill is the death of its process. What that had closed is the machine's affair.
 func (e *end) kill(now time.Duration, clean bool) {
+	if e.hungUp {
+		return
+	}
 	e.closed = true
 	e.wake()
 	if clean {

@@ -50,7 +50,32 @@ func (f *flow) dropped() fault {
 	return noFault
 }
 
-func (f *flow) stall(now time.Duration) { f.stuck = min(f.stuck, now) }
+// stall begins the patience of src, if it has not begun.
+func (f *flow) stall(now time.Duration) {
+	if now < f.stuck {
+		f.stuck = now
+		f.src.wake() // whoever waits does so without that end in mind
+	}
+}
+
+// probe asks for room in a full window, when nothing else is on its way that would
+// tell src that there will never be any.
+func (f *flow) probe(now time.Duration) {
+	if f.stuck != never || f.src.resetAt != never {
+		return
+	}
+	why := f.dropped()
+	if why == noFault {
+		why = f.back().dropped()
+	}
+	switch {
+	case why != noFault:
+		f.net.struck(why)
+		f.stall(now)
+	case f.dst.deaf():
+		f.unheard(now)
+	}
+}
 
 // send takes bytes from src, or their end.
 func (f *flow) send(now time.Duration, b []byte, fin bool) {
@@ -201,6 +226,8 @@ func (f *flow) lose(now time.Duration, why fault) {
 	if back := f.back(); back.flying(now) < len(back.q) {
 		back.stall(now) // for want of the acknowledgement
 	}
+	f.src.wr.wake() // a full window is probed
+	f.dst.wr.wake()
 }
 
 // resume goes on after a heal: src sends again what was not acknowledged when its

@@ -69,7 +69,6 @@ func (n *Network) blackhole(a, b string, one bool) int {
 		for _, e := range l.ends() {
 			e.out.holed = true
 			e.out.lose(now, faultBlackhole)
-			e.wake()
 		}
 	}
 	return len(list)

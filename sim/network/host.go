@@ -151,28 +151,29 @@ func (n *Network) end(name string, kind Kind, why fault) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	now := n.now()
+	links := n.walk(now)
 	m := n.machine(name)
-	m.off = m.off || kind == PoweredOff
-	h := m.host
-	if h == nil {
+	if m.host == nil && (m.off || kind == Killed) {
 		return
 	}
-	links := n.walk(now)
 	n.tell(Event{Kind: kind, From: name})
-	m.host, h.dead = nil, true
-	close(h.done)
-	for _, port := range h.ports {
-		h.listeners[port].end()
+	m.off = kind == PoweredOff
+	if h := m.host; h != nil {
+		m.host, h.dead = nil, true
+		close(h.done)
+		for _, port := range h.ports {
+			h.listeners[port].end()
+		}
 	}
 	for _, l := range links {
 		for _, e := range l.ends() {
-			if e.host != h {
-				continue
-			}
-			n.struck(why)
-			if kind == PoweredOff {
+			switch {
+			case e.host.machine != m:
+			case kind == PoweredOff: // also what is left of a process before
+				n.struck(why)
 				e.vanish(now)
-			} else {
+			case !e.hungUp:
+				n.struck(why)
 				e.kill(now, n.chance(n.o.CleanDeath))
 			}
 		}

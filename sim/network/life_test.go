@@ -277,3 +277,29 @@ func TestRefuseAndExhaust(t *testing.T) {
 		}
 	})
 }
+
+// What a process closed before its death is delivered by its machine, unless that
+// loses its power.
+func TestClosedBeforeDeath(t *testing.T) {
+	for _, kill := range []bool{true, false} {
+		bubble(t, network.Options{}, func(t *testing.T, n *network.Network) {
+			a, b := connect(t, n, "a", "b")
+			n.Block("a", "b")
+			say(t, b, "testament")
+			b.Close()
+			n.Kill("b")
+			if !kill {
+				n.PowerOff("b")
+			}
+			n.Heal()
+			if !kill {
+				silent(t, a, time.Hour)
+				return
+			}
+			got, err := io.ReadAll(a)
+			if string(got) != "testament" || err != nil {
+				t.Fatalf("read %q and %v", got, err)
+			}
+		})
+	}
+}

@@ -316,3 +316,54 @@ func TestLoss(t *testing.T) {
 		silent(t, b, time.Hour)
 	})
 }
+
+// Who waits already when the patience begins is told when it ends.
+func TestWaitingReaderTimesOut(t *testing.T) {
+	bubble(t, network.Options{Timeout: 20 * time.Second}, func(t *testing.T, n *network.Network) {
+		a, _ := connect(t, n, "a", "b")
+		n.Block("a", "b")
+		time.AfterFunc(time.Minute, func() { a.Write([]byte("x")) })
+		start := time.Now()
+		failsRead(t, a, syscall.ETIMEDOUT)
+		if took := time.Since(start); took != 80*time.Second {
+			t.Fatalf("told after %v", took)
+		}
+	})
+}
+
+// A writer with a full window hears of what befalls the other side, although it
+// has nothing under way.
+func TestFullWindow(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		harm func(n *network.Network)
+		want error
+	}{
+		{"blocked", func(n *network.Network) { n.BlockOneWay("b", "a") }, syscall.ETIMEDOUT},
+		{"no power", func(n *network.Network) { n.PowerOff("b") }, syscall.ETIMEDOUT},
+		{"blackhole", func(n *network.Network) { n.Blackhole("a", "b") }, syscall.ETIMEDOUT},
+		{"killed", func(n *network.Network) { n.Kill("b") }, syscall.ECONNRESET},
+		{"killed behind a block", func(n *network.Network) {
+			n.Block("a", "b")
+			n.Kill("b")
+			n.Heal()
+		}, syscall.ECONNRESET},
+	} {
+		for _, waits := range []bool{true, false} {
+			bubble(t, network.Options{Window: 4}, func(t *testing.T, n *network.Network) {
+				a, _ := connect(t, n, "a", "b")
+				say(t, a, "full")
+				time.Sleep(time.Second)
+				if waits {
+					time.AfterFunc(time.Second, func() { c.harm(n) })
+				} else {
+					c.harm(n)
+				}
+				within(t, a, time.Hour)
+				if k, err := a.Write([]byte("x")); k != 0 || !errors.Is(err, c.want) {
+					t.Errorf("%s, waiting %v: %v", c.name, waits, err)
+				}
+			})
+		}
+	}
+}

@@ -15,8 +15,8 @@ type Path struct {
 	// Corrupt is the chance that one bit of a segment is flipped: only for
 	// protocols that notice.
 	Corrupt float64
-	// Split is the chance that a Write travels as two segments, cut anywhere, so
-	// that the other side reads it in pieces.
+	// Split is the chance that a segment is cut in two anywhere, so that the other
+	// side reads a Write in pieces.
 	Split float64
 }
 
