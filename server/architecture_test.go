@@ -27,6 +27,7 @@ var floors = map[string]int{
 	"ironman/s3api":              3,
 	"ironman/server/link":        4,
 	"ironman/server":             4,
+	"ironman/sim/network":        0,
 	"ironman/sim":                4,
 	"ironman/bench":              4,
 	"ironman/server/cmd/ironman": 5,
