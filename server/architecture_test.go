@@ -28,6 +28,9 @@ var floors = map[string]int{
 	"ironman/server/link":        4,
 	"ironman/server":             4,
 	"ironman/sim/network":        0,
+	"ironman/sim/history":        0,
+	"ironman/sim/world":          4,
+	"ironman/sim/guest":          5,
 	"ironman/sim":                4,
 	"ironman/bench":              4,
 	"ironman/server/cmd/ironman": 5,
@@ -49,7 +52,10 @@ var owners = map[string][]string{
 	"hash/crc32":                                     {"ironman/wal/digest"},
 	"github.com/spf13/cobra":                         {"ironman/server/cmd/ironman", "ironman/bench"},
 	"github.com/prometheus/client_golang/prometheus": {"ironman/server"},
-	"os": {"ironman/server/cmd/ironman", "ironman/bench"},
+	"github.com/tetratelabs/wazero":                  {"ironman/sim"},
+	"github.com/anishathalye/porcupine":              {"ironman/sim/history"},
+	"github.com/schollz/progressbar/v3":              {"ironman/server/cmd/ironman"},
+	"os":                                             {"ironman/server/cmd/ironman", "ironman/bench", "ironman/sim/guest"},
 }
 
 // forbidden pairs: siblings that must not know each other.

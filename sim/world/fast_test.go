@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime/pprof"
 	"strconv"
 	"strings"
 	"testing"
@@ -82,6 +83,15 @@ func TestFast(t *testing.T) {
 }
 
 func runBubble(t *testing.T, seed uint64) {
+	if name := os.Getenv("IRONMAN_SIM_PROFILE"); name != "" {
+		f, err := os.Create(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := pprof.StartCPUProfile(f); err != nil {
+			t.Fatal(err)
+		}
+	}
 	synctest.Test(t, func(*testing.T) {
 		out := Outlets{}
 		c := fastConfig(seed)
@@ -94,9 +104,8 @@ func runBubble(t *testing.T, seed uint64) {
 			panic(err)
 		}
 		fmt.Printf("REPORT %s\n", b)
-		if os.Getenv("IRONMAN_SIM_PROFILE") == "" {
-			os.Exit(0)
-		}
+		pprof.StopCPUProfile()
+		os.Exit(0)
 	})
 }
 
@@ -105,7 +114,7 @@ func runSeed(t *testing.T, seed uint64) *Report {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := exec.CommandContext(t.Context(), exe, "-test.run=^TestFast$", "-test.timeout=40s")
+	c := exec.CommandContext(t.Context(), exe, "-test.run=^TestFast$", "-test.timeout=5m")
 	c.Env = append(os.Environ(), seedEnv+"="+strconv.FormatUint(seed, 10))
 	c.Stderr = os.Stderr
 	began := time.Now()
