@@ -133,6 +133,45 @@ func TestSyncErrorIsForGood(t *testing.T) {
 	}
 }
 
+// A fault that found nothing to strike has not struck.
+func TestFaultWaitsForItsChance(t *testing.T) {
+	d, a, _ := faulty(t)
+	d.Volume("/disk1").Faults(Rule{Fault: BitRot, P: 1, Times: 1})
+	if n, err := a.ReadAt(make([]byte, 10), 5*4096); n != 0 || err != io.EOF || counts(d)["bit rot"] != 0 {
+		t.Error(n, err)
+	}
+	if _, err := a.ReadAt(make([]byte, 10), 0); err != nil || counts(d)["bit rot"] != 1 {
+		t.Error("it does not strike any more", err)
+	}
+}
+
+// What happens while an operation waits counts: a sync is of what was before it, and
+// an incarnation that ends has no faults.
+func TestWhileItWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, a, _ := faulty(t)
+		v := d.Volume("/disk1")
+		put(t, d, "/disk1/before", "")
+		v.Faults(Rule{Fault: Stall, P: 1, For: time.Hour, Match: func(o Op) bool { return o.Kind == SyncDir || o.Path == "/disk1/a" }}, Rule{Fault: WriteError, P: 1, Match: func(o Op) bool { return o.Path == "/disk1/a" }})
+		done := make(chan error)
+		go func() { done <- syncDir(d, "/disk1") }()
+		synctest.Wait()
+		put(t, d, "/disk1/while", "")
+		if err := <-done; err != nil || listing(d.Cut(nil, Keep(0))) != "/disk1/a /disk1/b /disk1/before" {
+			t.Error(listing(d.Cut(nil, Keep(0))), err)
+		}
+		go func() {
+			_, err := a.Write([]byte("x"))
+			done <- err
+		}()
+		synctest.Wait()
+		d.Detach()
+		if err := <-done; err != nil || counts(d)["write error"] != 0 {
+			t.Error(err)
+		}
+	})
+}
+
 func TestReadFaults(t *testing.T) {
 	diff := func(p []byte) (n int) {
 		for _, c := range p {
@@ -183,6 +222,14 @@ func TestDamage(t *testing.T) {
 	}
 	if read(t, d.Cut(nil, Keep(0)), "/disk1/a")[102] == 'a' {
 		t.Error("what is durable is whole")
+	}
+	// Also where a sync was lost.
+	v.Faults(Rule{Fault: LostSync, P: 1, Times: 1})
+	if err := a.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := v.Damage("/disk1/a", 2000, Bit); err != nil || read(t, d.Cut(nil, Keep(0)), "/disk1/a")[2000] == 'a' {
+		t.Error("what is durable is whole", err)
 	}
 	if _, err := v.Damage("/disk1/a", 5*4096, Bit); !errors.Is(err, syscall.EINVAL) {
 		t.Error(err)
