@@ -13,6 +13,7 @@ var floors = map[string]int{
 	"ironman/wal/digest":         0,
 	"ironman/wal/event":          0,
 	"ironman/wal/merkle":         0,
+	"ironman/sim/sabotage":       0,
 	"ironman/wal/segment":        1,
 	"ironman/wal/ledger":         1,
 	"ironman/wal":                1,
@@ -29,6 +30,7 @@ var floors = map[string]int{
 	"ironman/sim":                4,
 	"ironman/bench":              4,
 	"ironman/server/cmd/ironman": 5,
+	"ironman/sim/sabotage/run":   5,
 }
 
 // owners of third-party libraries: nobody else may import them. Tests are free.
@@ -47,7 +49,7 @@ var owners = map[string][]string{
 	"hash/crc32":                                     {"ironman/wal/digest"},
 	"github.com/spf13/cobra":                         {"ironman/server/cmd/ironman", "ironman/bench"},
 	"github.com/prometheus/client_golang/prometheus": {"ironman/server"},
-	"os": {"ironman/server/cmd/ironman", "ironman/bench"},
+	"os": {"ironman/server/cmd/ironman", "ironman/bench", "ironman/sim/sabotage", "ironman/sim/sabotage/run"},
 }
 
 // forbidden pairs: siblings that must not know each other.

@@ -3,6 +3,8 @@ package segment
 import (
 	"fmt"
 	"slices"
+
+	"ironman/sim/sabotage"
 )
 
 // TruncatePrefix makes first the first index. It may be one above the last entry:
@@ -161,8 +163,10 @@ func (l *Log) publish(m *manifest, added *file) {
 	if err := m.validate(); err != nil {
 		l.fail(err)
 	}
-	if err := l.slots.Write(m.encode()); err != nil {
-		l.fail(err)
+	if cut := added != nil && added.base <= l.tail(); !cut || !sabotage.On(sabotage.X13) {
+		if err := l.slots.Write(m.encode()); err != nil {
+			l.fail(err)
+		}
 	}
 	if l.failed.Load() {
 		l.fail(ErrFailed)
