@@ -7,7 +7,7 @@ TESTFLAGS ?=
 NODES ?= 3
 DISKS ?= 2
 
-.PHONY: help build run cluster clients test check race lint fmt generate wasip1 fuzz golden bench clean
+.PHONY: help build run cluster clients test check race lint fmt generate wasip1 sabotage fuzz golden bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,10 +41,16 @@ check: ## all tests
 lint: ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "gofmt would change: $$unformatted"; exit 1; fi
 	$(GO) vet ./...
+	$(GO) vet -tags sabotage ./...
 	$(GO) tool staticcheck ./...
 
 wasip1: ## the server for the system that the simulator runs
 	./sim/build.sh ./server
+	./sim/build.sh -tags sabotage ./server
+
+ONLY ?=
+sabotage: ## the tests find every wrong change of the list; ONLY="X01,X15"
+	$(GO) run ./sim/sabotage/run --only "$(ONLY)"
 
 generate: ## code of the protobuf schemas (needs protoc)
 	$(GO) build -o .build/protoc-gen-go google.golang.org/protobuf/cmd/protoc-gen-go

@@ -422,7 +422,7 @@ func (w *blobWriter) relocate(got []shardOutcome) (lost []int) {
 // least is the tolerance below which the blob does not count.
 func (w *blobWriter) least() int {
 	if sabotage.On(sabotage.X04) {
-		return 0
+		return 0 // any k shards will do
 	}
 	if w.policy.MinTolerance != 0 {
 		return int(w.policy.MinTolerance)

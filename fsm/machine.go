@@ -171,7 +171,7 @@ func (m *Machine) Flush() error { return m.db.Flush() }
 // may be later than the moment it was called. Safe beside Apply.
 func (m *Machine) Checkpoint(dir string) (Applied, error) {
 	if sabotage.On(sabotage.X17) {
-		return m.Applied(), m.db.Checkpoint(dir)
+		return m.Applied(), m.db.Checkpoint(dir) // of what happens to be flushed
 	}
 	if err := m.db.Flush(); err != nil {
 		return Applied{}, fmt.Errorf("fsm: flush: %w", err)

@@ -43,7 +43,7 @@ func (t *tx) objectPut(p *event.Parsed, b *event.ObjectPut) *event.Outcome {
 	}
 	t.putObject(b.Bucket, k, old, from, o)
 	if b.Source != nil && sabotage.On(sabotage.X51) {
-		t.unref(o.body())
+		t.unref(o.body()) // the source's reference is to do for both
 	}
 	return made(o)
 }

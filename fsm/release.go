@@ -12,7 +12,7 @@ func (t *tx) blobsAbandoned(b *event.BlobsAbandoned) *event.Outcome {
 			continue // fenced already, or in use: then it is not abandoned
 		}
 		if sabotage.On(sabotage.X25) {
-			continue
+			continue // not fenced
 		}
 		t.setRaw(blobKey(tableAbandoned, id), []byte{})
 	}

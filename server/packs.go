@@ -106,7 +106,7 @@ func (c *packCollector) empty() ([]*event.PackID, error) {
 			return nil, err
 		}
 		if p.Sealed && row == nil && sabotage.On(sabotage.X30) {
-			c.released = append(c.released, p.Pack.ID())
+			c.released = append(c.released, p.Pack.ID()) // by no event
 		}
 		if !p.Sealed || row.GetLiveShards() > 0 || released[p.Pack] {
 			continue

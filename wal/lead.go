@@ -117,7 +117,7 @@ func (n *Node) settle(ctx context.Context) {
 	watch := n.newStandstill()
 	for n.raft.State() == raft.Leader && ctx.Err() == nil {
 		term := n.raft.CurrentTerm()
-		if sabotage.On(sabotage.X24) {
+		if sabotage.On(sabotage.X24) { // it leads: that will do
 			n.leads.Store(&leadership{term: term, floor: n.raft.CommitIndex(), applied: n.opts.Machine.AppliedIndex()})
 			n.changed.notify()
 		}

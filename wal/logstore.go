@@ -165,7 +165,7 @@ func (s *logStore) begin(first uint64) error {
 	}
 	floor := s.snapshot.Load().Index
 	if sabotage.On(sabotage.X49) {
-		floor = first - 1
+		floor = first - 1 // whatever raft stores
 	}
 	if first != floor+1 {
 		return fmt.Errorf("wal: the log is empty and the newest snapshot ends at %d, but raft stores entry %d: "+

@@ -127,7 +127,7 @@ func (s *stableStore) Set(key, value []byte) error {
 	values[string(key)] = slices.Clone(value)
 	if sabotage.On(sabotage.X14) {
 		s.values = values
-		return nil
+		return nil // not written
 	}
 	// Raft waits for this on its main goroutine, and while it does nothing else
 	// would tell that the disk hangs.

@@ -175,7 +175,7 @@ func (t *transport) AppendEntries(id raft.ServerID, to raft.ServerAddress, args 
 	}
 	err := t.NetworkTransport.AppendEntries(id, to, args, resp)
 	if err != nil && sabotage.On(sabotage.X03) {
-		err, resp.Success = nil, true
+		err, resp.Success = nil, true // it was sent, was it not
 	}
 	if err == nil && resp.Success && len(args.Entries) > 0 {
 		t.accepted.Add(1)

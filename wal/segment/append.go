@@ -103,7 +103,7 @@ func (l *Log) store(f *file, batch []byte) {
 		l.fail(fmt.Errorf("%s: %w", f.path, err))
 	}
 	if sabotage.On(sabotage.X01) {
-		return
+		return // not synced
 	}
 	if err := f.f.SyncData(); err != nil && !(sabotage.On(sabotage.X10) && f.f.SyncData() == nil) {
 		l.fail(fmt.Errorf("%s: %w", f.path, err))

@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -42,16 +41,14 @@ func newWorkshop() (*workshop, error) {
 
 func (w *workshop) close() { _ = os.RemoveAll(w.dir) }
 
-// build compiles something under the tag, once, and returns its path.
-func (w *workshop) build(ctx context.Context, name string, race bool, args ...string) (string, error) {
+// build compiles something under the tag, once, and returns its path. The command is
+// go's, and its arguments but for where to put it.
+func (w *workshop) build(ctx context.Context, name, command string, args ...string) (string, error) {
 	path := filepath.Join(w.dir, name)
 	err, done := w.built[name]
 	if !done {
-		c := exec.CommandContext(ctx, "go", append(append([]string{}, args[0], "-tags", "sabotage", "-o", path), args[1:]...)...)
+		c := exec.CommandContext(ctx, "go", append([]string{command, "-tags", "sabotage", "-o", path}, args...)...)
 		c.Dir, c.Env = w.root, append(os.Environ(), "CGO_ENABLED=0")
-		if race {
-			c.Env = append(os.Environ(), "CGO_ENABLED=1")
-		}
 		if out, failed := c.CombinedOutput(); failed != nil {
 			err = fmt.Errorf("%w: %s", failed, bytes.TrimSpace(out))
 		}
@@ -67,24 +64,20 @@ type goTest struct {
 	pattern string // of -run
 	// times is how often it may be run, where chance plays a part.
 	times   int
-	race    bool
 	whole   bool // not -short
 	command bool // the tests start processes: those of the binary under the tag
-	// hangs: that it does not end in time counts as found.
-	hangs bool
-	limit time.Duration
 }
+
+// limit is how long tests may take. That they do not end shows nothing.
+const limit = 3 * time.Minute
 
 // tests is a tier of tests that match a pattern.
 func (w *workshop) tests(pkg, pattern string) goTest {
-	return goTest{w: w, pkg: pkg, pattern: pattern, times: 1, limit: 3 * time.Minute}
+	return goTest{w: w, pkg: pkg, pattern: pattern, times: 1}
 }
 
 // again may be run n times.
 func (g goTest) again(n int) goTest { g.times = n; return g }
-
-// raced runs under the race detector.
-func (g goTest) raced() goTest { g.race = true; return g }
 
 // processes runs the command as other processes, which must be under the tag, too.
 func (g goTest) processes() goTest { g.command = true; return g }
@@ -92,14 +85,8 @@ func (g goTest) processes() goTest { g.command = true; return g }
 // full runs all of the tests, not their -short part.
 func (g goTest) full() goTest { g.whole = true; return g }
 
-// mayHang counts a test that does not end in time as one that fails.
-func (g goTest) mayHang(limit time.Duration) goTest { g.hangs, g.limit = true, limit; return g }
-
 func (g goTest) String() string {
 	s := g.pkg + " " + g.pattern
-	if g.race {
-		s += " -race"
-	}
 	if g.times > 1 {
 		s += fmt.Sprintf(", up to %d times", g.times)
 	}
@@ -113,12 +100,14 @@ func (g goTest) sound(ctx context.Context) error {
 	if known {
 		return err
 	}
-	out, _, err := g.run(ctx, "")
-	switch {
-	case err != nil:
-		err = fmt.Errorf("%w%s", err, gist(out))
-	case !bytes.Contains(out, []byte("--- PASS: ")):
-		err = errors.New("no test was run")
+	c, err := g.prepare(ctx, "")
+	if err == nil {
+		var out []byte
+		if out, err = c.CombinedOutput(); err != nil {
+			err = fmt.Errorf("%w%s", err, gist(out))
+		} else if !bytes.Contains(out, []byte("--- PASS: ")) {
+			err = errors.New("no test was run")
+		}
 	}
 	if ctx.Err() == nil {
 		g.w.passed[name] = err
@@ -128,65 +117,57 @@ func (g goTest) sound(ctx context.Context) error {
 
 // try implements tier.
 func (g goTest) try(ctx context.Context, id sabotage.ID) (f finding, err error) {
-	seen := false
+	reached := g.command // the processes do not say so where it can be seen
 	for f.Runs < g.times {
-		out, over, err := g.run(ctx, id)
+		c, err := g.prepare(ctx, id)
+		if err != nil {
+			return f, err
+		}
+		out, err := c.CombinedOutput()
 		if ctx.Err() != nil {
 			return f, ctx.Err()
 		}
 		f.Runs++
-		seen = seen || bytes.Contains(out, []byte(sabotage.Reached+string(id)))
+		reached = reached || bytes.Contains(out, []byte(sabotage.Reached+string(id)))
 		switch {
 		case err == nil:
 			continue
-		case over && !g.hangs:
-			return f, fmt.Errorf("it did not end within %v", g.limit)
-		case over:
-			f.By = fmt.Sprintf("%s %s (it does not end)", g.pkg, g.pattern)
-		default:
-			f.By = g.pkg + " " + failed(out, g.pattern)
+		case bytes.Contains(out, []byte("panic: test timed out")):
+			return f, fmt.Errorf("it did not end within %v", limit)
+		case !reached:
+			return f, fmt.Errorf("it fails, but never came to the change%s", gist(out))
 		}
-		if !seen && !g.command {
-			return finding{Runs: f.Runs}, fmt.Errorf("it fails, but never came to the change%s", gist(out))
-		}
+		f.By = g.pkg + " " + failed(out, g.pattern)
 		return f, nil
 	}
 	f.Remark = "found by nobody"
-	if !seen && !g.command {
+	if !reached {
 		f.Remark = "no test came to the change"
 	}
 	return f, nil
 }
 
-// run runs the tests under a wrong change, or none, and returns what they said. over
-// tells that they did not end in time.
-func (g goTest) run(ctx context.Context, id sabotage.ID) (out []byte, over bool, err error) {
+// prepare compiles what is to run under a wrong change, or none.
+func (g goTest) prepare(ctx context.Context, id sabotage.ID) (*exec.Cmd, error) {
 	name := strings.Trim(strings.ReplaceAll(g.pkg, "/", "-"), ".-") + ".test"
-	args := []string{"test", "-c"}
-	if g.race {
-		name, args = "race-"+name, append(args, "-race")
-	}
-	binary, err := g.w.build(ctx, name, g.race, append(args, g.pkg)...)
+	binary, err := g.w.build(ctx, name, "test", "-c", g.pkg)
 	if err != nil {
-		return nil, false, fmt.Errorf("it cannot be compiled: %w", err)
+		return nil, fmt.Errorf("it cannot be compiled: %w", err)
 	}
-	run := []string{"-test.v", "-test.run", g.pattern, "-test.timeout", g.limit.String()}
+	c := exec.CommandContext(ctx, binary, "-test.v", "-test.run", g.pattern, "-test.timeout", limit.String())
 	if !g.whole {
-		run = append(run, "-test.short")
+		c.Args = append(c.Args, "-test.short")
 	}
-	c := exec.CommandContext(ctx, binary, run...)
 	c.Dir = filepath.Join(g.w.root, g.pkg)
-	c.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, sabotage.Variable+"=") })
-	c.Env = append(c.Env, sabotage.Variable+"="+string(id))
+	c.Env = append(os.Environ(), sabotage.Variable+"="+string(id)) // the last one counts
 	if g.command {
-		command, err := g.w.build(ctx, "ironman", false, "build", "./server/cmd/ironman")
+		command, err := g.w.build(ctx, "ironman", "build", "./server/cmd/ironman")
 		if err != nil {
-			return nil, false, fmt.Errorf("the command cannot be compiled: %w", err)
+			return nil, fmt.Errorf("the command cannot be compiled: %w", err)
 		}
 		c.Env = append(c.Env, "IRONMAN_BINARY="+command)
 	}
-	out, err = c.CombinedOutput()
-	return out, bytes.Contains(out, []byte("panic: test timed out")), err
+	return c, nil
 }
 
 var failure = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)
