@@ -55,7 +55,7 @@ func plan(w *workshop) map[sabotage.ID][]tier {
 		sabotage.X45: {w.tests(erasure, "^(TestReserve|TestLowDisks)$")},
 		sabotage.X46: {w.tests(erasure, "^TestWriteBudget$")},
 		sabotage.X47: {w.tests(server, "^TestRefusesToStart$/^log_and_state_are_gone$").processes()},
-		sabotage.X48: {w.tests(fsm, "^TestTranscripts$/^nodes$"), w.tests(erasure, "^TestOpenSetBack$")},
+		sabotage.X48: {w.tests(fsm, "^TestTranscripts$/^blobs$"), w.tests(erasure, "^TestOpenSetBack$")},
 		sabotage.X49: {w.tests(wal, "^TestFirstEntry$")},
 		sabotage.X50: {w.tests(segment, "^TestArchivedFilesGo$")},
 		sabotage.X51: {w.tests(fsm, "^TestTranscripts$/^copies$")},
