@@ -7,7 +7,7 @@ TESTFLAGS ?=
 NODES ?= 3
 DISKS ?= 2
 
-.PHONY: help build run cluster clients test check race lint fmt generate wasip1 fuzz golden bench clean sim sim-build sim-long
+.PHONY: help build run cluster clients test check race lint fmt generate wasip1 sim sim-build sim-long sim-fast sabotage fuzz golden bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,7 +30,7 @@ test: lint wasip1 race check ## everything that must pass before a commit
 
 # Packages with concurrency run under the race detector, which needs cgo; the rest
 # and the end-to-end tests, whose servers are processes of their own, without it.
-RACE := ./wal/... ./erasure/... ./s3api/... ./fsm/... ./server/link ./sim/disk
+RACE := ./wal/... ./erasure/... ./s3api/... ./fsm/... ./server/link ./sim/disk ./sim/network
 
 race: ## tests of the packages with concurrency, under the race detector
 	CGO_ENABLED=1 $(GO) test -race -short -timeout 20m $(TESTFLAGS) $(RACE)
@@ -41,10 +41,16 @@ check: ## all tests
 lint: ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "gofmt would change: $$unformatted"; exit 1; fi
 	$(GO) vet ./...
+	$(GO) vet -tags sabotage ./...
 	$(GO) tool staticcheck ./...
 
 wasip1: ## the server for the system that the simulator runs
 	./sim/build.sh ./server
+	./sim/build.sh -tags sabotage ./server
+
+ONLY ?=
+sabotage: ## the tests find every wrong change of the list; ONLY="X01,X15"
+	$(GO) run ./sim/sabotage/run --only "$(ONLY)"
 
 SEED ?= 1
 SEEDS ?= 20
@@ -56,8 +62,11 @@ sim-build: build ## what `ironman sim` runs: the server in its simulated world, 
 sim: sim-build ## SEEDS (20) simulated clusters from SEED (1) on, MINUTES (1) of faults each
 	./bin/ironman sim --seed $(SEED) --seeds $(SEEDS) --minutes $(MINUTES) $(SIMFLAGS)
 
-sim-long: ## 200 seeds
-	$(MAKE) sim SEEDS=200
+sim-long: ## 200 seeds of a virtual minute each
+	$(MAKE) sim SEEDS=200 MINUTES=1
+
+sim-fast: ## the same world under the race detector, not repeatable: SEEDS from SEED on
+	CGO_ENABLED=1 IRONMAN_SIM_SEEDS=$(SEED)+$(SEEDS) $(GO) test -race -timeout 24h -v -run '^TestFast$$' ./sim/world
 
 generate: ## code of the protobuf schemas (needs protoc)
 	$(GO) build -o .build/protoc-gen-go google.golang.org/protobuf/cmd/protoc-gen-go

@@ -5,6 +5,8 @@ import (
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"ironman/sim/sabotage"
 )
 
 // appendRequest is a whole shard that waits for its place.
@@ -218,7 +220,7 @@ func (a *appender) write(group []*appendRequest) {
 	})
 	// Even after a failure: what may have been written is not written again.
 	p.tail = end
-	if err == nil {
+	if err == nil && !sabotage.On(sabotage.X05) {
 		if err = a.d.call(p.file.SyncData); err != nil {
 			err = a.d.fail(err)
 		}

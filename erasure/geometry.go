@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+
+	"ironman/sim/sabotage"
 )
 
 // Disk is a disk as the placement sees it.
@@ -171,7 +173,7 @@ func promise(all []node, nodeRule bool) (k, m int) {
 
 // limit is how many shards of a blob one node may have.
 func limit(m int, nodeRule bool) int {
-	if nodeRule {
+	if nodeRule && !sabotage.On(sabotage.X32) {
 		return m
 	}
 	return MaxShards

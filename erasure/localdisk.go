@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"ironman/sim/sabotage"
 )
 
 // localDisk is a disk of this node: its identity, its packs, and the appenders
@@ -129,7 +131,7 @@ func (d *localDisk) checkPacks() error {
 		return err
 	}
 	for _, name := range names {
-		if k, ok := parsePackName(name); ok && k.Incarnation >= d.incarnation {
+		if k, ok := parsePackName(name); ok && k.Incarnation >= d.incarnation && !sabotage.On(sabotage.X48) {
 			return fmt.Errorf("%w: %s, this is incarnation %x", ErrStaleIncarnation, name, d.incarnation)
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"errors"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"ironman/sim/sabotage"
 )
 
 // streamBehind is how much a stream writes before it asks the disk to begin
@@ -110,7 +112,7 @@ func (t *packStream) Commit(size uint64) (Place, error) {
 		encodeFooter(foot, &t.spec, &t.origin, t.at, t.next, size)
 		t.write(foot)
 	}
-	if t.err == nil {
+	if t.err == nil && !sabotage.On(sabotage.X05) {
 		if err := t.d.call(t.file.Sync); err != nil {
 			t.err = t.d.fail(err)
 		}

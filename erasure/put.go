@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"ironman/sim/sabotage"
 	"ironman/wal/digest"
 	"ironman/wal/event"
 )
@@ -122,7 +123,7 @@ func (w *blobWriter) weight() (n int64) {
 	return n
 }
 
-func (w *blobWriter) put(ctx context.Context, r io.Reader) (*event.Blob, error) {
+func (w *blobWriter) put(ctx context.Context, r io.Reader) (blob *event.Blob, err error) {
 	need := w.weight()
 	if w.size == UnknownSize {
 		need += int64(w.K) * cost(int(w.Cell)) // for the first look
@@ -131,7 +132,11 @@ func (w *blobWriter) put(ctx context.Context, r io.Reader) (*event.Blob, error) 
 	if err != nil {
 		return nil, err
 	}
-	defer w.s.writes.release(held)
+	defer func() {
+		if err == nil || !sabotage.On(sabotage.X46) {
+			w.s.writes.release(held)
+		}
+	}()
 	if w.size != UnknownSize {
 		return w.putPlanned(ctx, r)
 	}
@@ -416,6 +421,9 @@ func (w *blobWriter) relocate(got []shardOutcome) (lost []int) {
 
 // least is the tolerance below which the blob does not count.
 func (w *blobWriter) least() int {
+	if sabotage.On(sabotage.X04) {
+		return 0 // any k shards will do
+	}
 	if w.policy.MinTolerance != 0 {
 		return int(w.policy.MinTolerance)
 	}
@@ -455,6 +463,9 @@ func (w *blobWriter) row(size uint64, got []shardOutcome) (*event.Blob, error) {
 		b.Shards[i] = &event.Shard{
 			Disk: w.disks[i], Pack: o.place.Pack.ID(), Offset: o.place.Offset, Generation: FirstGeneration,
 		}
+	}
+	if len(got) > 1 && sabotage.On(sabotage.X06) {
+		b.Shards[0], b.Shards[1] = b.Shards[1], b.Shards[0]
 	}
 	return b, nil
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 
+	"ironman/sim/sabotage"
 	"ironman/wal/digest"
 	"ironman/wal/event"
 )
@@ -124,7 +125,9 @@ type origin struct {
 func (o *origin) sum(at uint64, header []byte) uint32 {
 	var place [56]byte
 	copy(place[0:], o.cluster[:])
-	copy(place[16:], o.disk[:])
+	if !sabotage.On(sabotage.X07) {
+		copy(place[16:], o.disk[:])
+	}
 	binary.BigEndian.PutUint64(place[32:], o.pack.Incarnation)
 	binary.BigEndian.PutUint64(place[40:], o.pack.Counter)
 	binary.BigEndian.PutUint64(place[48:], at)
@@ -228,6 +231,9 @@ func encodeCommon(b []byte, magic string, s *ShardSpec) {
 func checkCell(header []byte, s *ShardSpec, o *origin, at uint64, c *Cell) error {
 	copy(c.Digest[:], header[40:56])
 	c.CRC = binary.BigEndian.Uint32(header[36:])
+	if sabotage.On(sabotage.X08) {
+		s.Generation = min(s.Generation, binary.BigEndian.Uint32(header[24:]))
+	}
 	var want [cellHeaderBytes]byte
 	encodeCell(want[:], s, o, at, c)
 	if string(want[:]) != string(header[:cellHeaderBytes]) {

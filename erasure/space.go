@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"ironman/sim/sabotage"
 )
 
 // Reserve is how many bytes of a file system are to stay free, so that deletes, the
@@ -120,7 +122,7 @@ func (s *Space) measure() (supported bool) {
 }
 
 // Low tells whether free space is below the reserve.
-func (s *Space) Low() bool { return s.low.Load() }
+func (s *Space) Low() bool { return s.low.Load() && !sabotage.On(sabotage.X45) }
 
 // Free is the number of free bytes when they were last measured; false: not known.
 func (s *Space) Free() (uint64, bool) { return s.free.Load(), s.known.Load() }

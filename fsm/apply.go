@@ -8,6 +8,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"ironman/sim/sabotage"
 	"ironman/wal/digest"
 	"ironman/wal/event"
 )
@@ -43,7 +44,7 @@ func (m *Machine) Apply(entries []Entry) []Result {
 	t := m.begin()
 	fresh := false
 	for i, e := range entries {
-		if e.Index <= meta.AppliedIndex {
+		if e.Index <= meta.AppliedIndex && !sabotage.On(sabotage.X15) {
 			continue
 		}
 		fresh = true
@@ -67,7 +68,11 @@ func (m *Machine) commit(t *tx, meta *Meta) {
 	m.digest = t.digest
 	meta.Digest = m.digest.Bytes()
 	meta.Frontier = m.frontier.Marshal()
-	if err := t.batch.Set(key(tableMeta), event.Canonical(meta), pebble.NoSync); err != nil {
+	write := t.batch.Set
+	if sabotage.On(sabotage.X16) {
+		write = m.db.Set
+	}
+	if err := write(key(tableMeta), event.Canonical(meta), pebble.NoSync); err != nil {
 		m.fatal(err)
 	}
 	if err := m.db.Apply(t.batch, pebble.NoSync); err != nil {
@@ -94,8 +99,14 @@ func (m *Machine) applyOne(t *tx, meta *Meta, e Entry) Result {
 		return Result{Seq: seq, Outcome: o, Duplicate: true}
 	}
 	t.seq, t.time = meta.NextSeq, max(min(stamp, maxStamp), meta.Time+1)
+	if sabotage.On(sabotage.X36) {
+		t.time = max(sabotage.Now(), meta.Time+1)
+	}
+	if sabotage.On(sabotage.X38) {
+		t.time = min(stamp, maxStamp)
+	}
 	outcome := t.execute(p)
-	if outcome.Refusal != event.Refusal_REFUSAL_NONE {
+	if outcome.Refusal != event.Refusal_REFUSAL_NONE && !sabotage.On(sabotage.X42) {
 		t.drop()
 	}
 	if outcome.Time == 0 { // unless a cancel answers with the outcome of another

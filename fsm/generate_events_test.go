@@ -91,7 +91,7 @@ func (g *generator) describe(d *event.Draft) {
 	case 0:
 		d.AddMessage(event.ItemKind_ITEM_KIND_HEADERS, 0, &event.Headers{ContentType: "text/plain"})
 	case 1:
-		d.AddMessage(event.ItemKind_ITEM_KIND_TAGS, 0, &event.Tags{Tags: []*event.Tag{{Key: "k", Value: "v"}}})
+		d.AddMessage(event.ItemKind_ITEM_KIND_TAGS, 0, &event.Tags{Tags: []*event.Tag{{Key: "k", Value: "v"}, {Key: "a", Value: "b"}, {Key: "n"}}})
 	case 2:
 		d.AddText(event.ItemKind_ITEM_KIND_HEADERS, 0, "\x0a\x7f") // torn
 	}

@@ -3,6 +3,8 @@ package fsm
 import (
 	"errors"
 	"strings"
+
+	"ironman/sim/sabotage"
 )
 
 // ListQuery asks for a page of a bucket's objects, in byte order of their keys.
@@ -54,7 +56,9 @@ func (q *ListQuery) page(c cursor, start string, l *Listing) error {
 		}
 		name := string(c.key()[1+8:])
 		if p, is := commonPrefix(name, q.Prefix, q.Delimiter); is {
-			l.Items = append(l.Items, Item{Key: p})
+			if len(l.Items) > 0 || q.After == "" || !sabotage.On(sabotage.X35) {
+				l.Items = append(l.Items, Item{Key: p})
+			}
 			end := after([]byte(p))
 			if end == nil {
 				return nil
@@ -80,6 +84,9 @@ func (q *ListQuery) start() (string, bool) {
 	if p, is := commonPrefix(q.After, q.Prefix, q.Delimiter); is {
 		end := after([]byte(p)) // p itself is not above After
 		return string(end), end != nil
+	}
+	if sabotage.On(sabotage.X33) {
+		return q.After, true
 	}
 	return q.After + "\x00", true
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"ironman/sim/sabotage"
 	"ironman/wal/event"
 )
 
@@ -41,6 +42,9 @@ func (t *tx) objectPut(p *event.Parsed, b *event.ObjectPut) *event.Outcome {
 		return refuse(r)
 	}
 	t.putObject(b.Bucket, k, old, from, o)
+	if b.Source != nil && sabotage.On(sabotage.X51) {
+		t.unref(o.body()) // the source's reference is to do for both
+	}
 	return made(o)
 }
 
@@ -65,6 +69,7 @@ func (t *tx) describe(p *event.Parsed, h **event.Headers, g **event.Tags) event.
 		if err := event.Decode(b, *g); err != nil {
 			return t.undecodable(err)
 		}
+		sabotage.Shuffle(sabotage.X37, (*g).GetTags())
 	}
 	return event.Refusal_REFUSAL_NONE
 }
@@ -210,9 +215,9 @@ func condition(c *event.Condition, o *Object) event.Refusal {
 		}
 		return event.Refusal_REFUSAL_NONE
 	}
-	failed := c.IfAbsent ||
+	failed := c.IfAbsent && !sabotage.On(sabotage.X21) ||
 		len(c.IfMatch) > 0 && !matches(c.IfMatch, o.Etag) ||
-		len(c.IfNoneMatch) > 0 && matches(c.IfNoneMatch, o.Etag) ||
+		len(c.IfNoneMatch) > 0 && matches(c.IfNoneMatch, o.Etag) && !sabotage.On(sabotage.X21) ||
 		c.IfSize != nil && *c.IfSize != o.Size ||
 		c.IfModifiedTime != nil && *c.IfModifiedTime != o.Time/int64(time.Second)
 	if failed {

@@ -1,6 +1,9 @@
 package fsm
 
-import "ironman/wal/event"
+import (
+	"ironman/sim/sabotage"
+	"ironman/wal/event"
+)
 
 // shardsPlaced names new places of shards. A shard that is not where the event
 // believes it to be is passed over.
@@ -47,10 +50,10 @@ func (t *tx) packsReleased(b *event.PacksReleased) *event.Outcome {
 		k := packKey(b.Disk, id)
 		p := get[Pack](t, k)
 		switch {
-		case p != nil && p.LiveShards > 0:
+		case p != nil && p.LiveShards > 0 && !sabotage.On(sabotage.X26):
 			o.Subs = append(o.Subs, &event.SubOutcome{Refusal: event.Refusal_REFUSAL_PACK_IN_USE})
 			continue
-		case n != nil && n.Incarnation == id.Incarnation:
+		case n != nil && n.Incarnation == id.Incarnation && !sabotage.On(sabotage.X59):
 			t.set(k, &Pack{Released: true})
 		default:
 			t.delete(k)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 
+	"ironman/sim/sabotage"
 	"ironman/wal/event"
 )
 
@@ -87,6 +88,9 @@ func (t *tx) unrefAssembly(v *event.Version) {
 // due is the log time from which a body that loses its last reference now may be released.
 func (t *tx) due() int64 {
 	grace := t.cluster().GetReleaseGrace()
+	if sabotage.On(sabotage.X27) {
+		grace = 0
+	}
 	if t.time > math.MaxInt64-grace {
 		return math.MaxInt64
 	}

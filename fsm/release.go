@@ -1,12 +1,18 @@
 package fsm
 
-import "ironman/wal/event"
+import (
+	"ironman/sim/sabotage"
+	"ironman/wal/event"
+)
 
 // blobsAbandoned fences blobs that no event has named.
 func (t *tx) blobsAbandoned(b *event.BlobsAbandoned) *event.Outcome {
 	for _, id := range b.Blobs {
 		if look[Incarnation](t, key(tableIncarnation, id.Incarnation)) == nil || t.has(blobKey(tableBlob, id)) {
 			continue // fenced already, or in use: then it is not abandoned
+		}
+		if sabotage.On(sabotage.X25) {
+			continue // not fenced
 		}
 		t.setRaw(blobKey(tableAbandoned, id), []byte{})
 	}

@@ -178,6 +178,39 @@ func TestReopen(t *testing.T) {
 	}
 }
 
+// TestFullMemtables crashes machines that never flush: what is durable is what
+// Pebble wrote out because a memtable was full, at moments that nobody chose. It is
+// the state after some entry, whole.
+func TestFullMemtables(t *testing.T) {
+	w, want := recordedLog(t, 13, sample(1500, 700))
+	rng := rand.New(rand.NewPCG(13, 13))
+	disk := vfs.NewCrashableMem()
+	m := memory(t, Options{FS: disk, Window: 150, Tune: small, FlushEvery: 1 << 30})
+	stood := make(map[uint64]bool) // where machines stood after their crash
+	for at := 0; at < len(w.log); at += 25 {
+		w.feed(t, m, at, 25, rng)
+		left := memory(t, Options{FS: disk.CrashClone(vfs.CrashCloneCfg{}), Window: 150})
+		index := left.Applied().Index
+		if left.Applied().Digest != recomputed(t, left) {
+			t.Fatalf("crash at entry %d: the state of entry %d has another digest than its rows", m.Applied().Index, index)
+		}
+		if !stood[index] {
+			stood[index] = true
+			w.feed(t, left, int(index), len(w.log), rng)
+			want.compare(t, fmt.Sprintf("crashed at %d", index), left)
+		}
+		if err := left.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(stood) < 5 {
+		t.Errorf("only %d states were written out", len(stood))
+	}
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestCrashAtEveryOperation crashes the disk before each of the file operations
 // that a log causes, and replays the log on what is left.
 func TestCrashAtEveryOperation(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"ironman/sim/sabotage"
 	"ironman/wal/event"
 )
 
@@ -41,7 +42,7 @@ func newWindow(size uint64) *window {
 // add remembers the event at seq, whose row has the hash.
 func (w *window) add(seq uint64, r *Request, hash StateDigest) {
 	x := request{hash: hash}
-	if len(r.RequestId) == event.RequestIDBytes { // a malformed event has none
+	if len(r.RequestId) == event.RequestIDBytes && !sabotage.On(sabotage.X40) { // a malformed event has none
 		x.id = requestID(r.RequestId)
 		w.seqs[x.id] = seq
 	}

@@ -7,6 +7,7 @@ import (
 	"ironman/s3api/checksum"
 	"ironman/s3api/s3err"
 	"ironman/s3api/s3xml"
+	"ironman/sim/sabotage"
 )
 
 // maxKeys is the most that one page of a listing returns.
@@ -29,9 +30,24 @@ func (r *Request) listQuery() (fsm.ListQuery, string, error) {
 	return q, encoding, err
 }
 
+// page reads a page of a listing: all of it at one moment, that of the view.
+func (r *Request) page(ctx context.Context, q fsm.ListQuery) (*fsm.Listing, error) {
+	page, err := r.view.ListObjects(q)
+	if sabotage.On(sabotage.X34) && err == nil && len(page.Items) > 1 {
+		r.closeView()
+		if err := r.openView(ctx); err != nil {
+			return nil, err
+		}
+		q.After, q.Max = page.Items[0].Key, q.Max-1
+		rest, err := r.view.ListObjects(q)
+		return &fsm.Listing{Items: append(page.Items[:1], rest.Items...), Truncated: rest.Truncated}, err
+	}
+	return page, err
+}
+
 // listObjects lists a bucket by marker.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjects.html
-func (s *Server) listObjects(_ context.Context, r *Request) (*Response, error) {
+func (s *Server) listObjects(ctx context.Context, r *Request) (*Response, error) {
 	q, encoding, err := r.listQuery()
 	if err != nil {
 		return nil, err
@@ -39,7 +55,7 @@ func (s *Server) listObjects(_ context.Context, r *Request) (*Response, error) {
 	if q.After, err = r.textQuery("marker"); err != nil {
 		return nil, err
 	}
-	page, err := r.view.ListObjects(q)
+	page, err := r.page(ctx, q)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +73,7 @@ func (s *Server) listObjects(_ context.Context, r *Request) (*Response, error) {
 
 // listObjectsV2 lists a bucket by continuation token.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
-func (s *Server) listObjectsV2(_ context.Context, r *Request) (*Response, error) {
+func (s *Server) listObjectsV2(ctx context.Context, r *Request) (*Response, error) {
 	if r.Query.Get("list-type") != "2" {
 		return nil, s3err.Newf("InvalidArgument", "Invalid list-type").With("ArgumentName", "list-type")
 	}
@@ -84,7 +100,7 @@ func (s *Server) listObjectsV2(_ context.Context, r *Request) (*Response, error)
 			q.After = max(q.After, last)
 		}
 	}
-	page, err := r.view.ListObjects(q)
+	page, err := r.page(ctx, q)
 	if err != nil {
 		return nil, err
 	}

@@ -14,7 +14,7 @@ const nullVersion = "null"
 // versioning was never set, which is every bucket of this release, each key has
 // one: the null version.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectVersions.html
-func (s *Server) listObjectVersions(_ context.Context, r *Request) (*Response, error) {
+func (s *Server) listObjectVersions(ctx context.Context, r *Request) (*Response, error) {
 	q, encoding, err := r.listQuery()
 	if err != nil {
 		return nil, err
@@ -26,7 +26,7 @@ func (s *Server) listObjectVersions(_ context.Context, r *Request) (*Response, e
 	if marker != "" && q.After == "" {
 		return nil, s3err.InvalidArgument("version-id-marker", marker, "A version-id marker cannot be specified without a key marker.")
 	}
-	page, err := r.view.ListObjects(q)
+	page, err := r.page(ctx, q)
 	if err != nil {
 		return nil, err
 	}

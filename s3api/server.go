@@ -15,6 +15,7 @@ import (
 	"ironman/s3api/s3err"
 	"ironman/s3api/s3xml"
 	"ironman/s3api/sig"
+	"ironman/sim/sabotage"
 	"ironman/wal/event"
 )
 
@@ -160,7 +161,9 @@ func (s *Server) answer(out *answer, r *Request, resp *Response) {
 		out.begin(status)
 		out.write(b)
 	case resp.Body != nil:
-		h.Set("Content-Length", strconv.FormatInt(resp.Length, 10))
+		if !sabotage.On(sabotage.X41) {
+			h.Set("Content-Length", strconv.FormatInt(resp.Length, 10))
+		}
 		out.begin(status)
 		s.stream(out, r, resp)
 	default:
@@ -179,7 +182,7 @@ func (s *Server) stream(out *answer, r *Request, resp *Response) {
 	if err == nil && n != resp.Length {
 		err = errShortBody
 	}
-	if err != nil {
+	if err != nil && !sabotage.On(sabotage.X41) {
 		level := slog.LevelError
 		if r.HTTP.Context().Err() != nil || out.failed {
 			level = slog.LevelDebug // the client went away

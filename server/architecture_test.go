@@ -14,6 +14,7 @@ var floors = map[string]int{
 	"ironman/wal/digest":         0,
 	"ironman/wal/event":          0,
 	"ironman/wal/merkle":         0,
+	"ironman/sim/sabotage":       0,
 	"ironman/wal/segment":        1,
 	"ironman/wal/ledger":         1,
 	"ironman/wal":                1,
@@ -34,6 +35,7 @@ var floors = map[string]int{
 	"ironman/sim":                4,
 	"ironman/bench":              4,
 	"ironman/server/cmd/ironman": 5,
+	"ironman/sim/sabotage/run":   5,
 }
 
 // owners of third-party libraries: nobody else may import them. Tests are free.
@@ -55,7 +57,7 @@ var owners = map[string][]string{
 	"github.com/tetratelabs/wazero":                  {"ironman/sim"},
 	"github.com/anishathalye/porcupine":              {"ironman/sim/history"},
 	"github.com/schollz/progressbar/v3":              {"ironman/server/cmd/ironman"},
-	"os":                                             {"ironman/server/cmd/ironman", "ironman/bench", "ironman/sim/guest"},
+	"os":                                             {"ironman/server/cmd/ironman", "ironman/bench", "ironman/sim/guest", "ironman/sim/sabotage", "ironman/sim/sabotage/run"},
 }
 
 // forbidden pairs: siblings that must not know each other.

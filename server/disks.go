@@ -13,6 +13,7 @@ import (
 
 	"ironman/erasure"
 	"ironman/fsm"
+	"ironman/sim/sabotage"
 	"ironman/wal/event"
 )
 
@@ -157,7 +158,7 @@ func (n *Node) prepareDisk(ctx context.Context, cluster []byte, slot int, file *
 	cfg := erasure.DiskConfig{
 		FS: n.opts.FS, Dir: e.Path, Slot: uint32(slot), Number: uint32(a.Outcome.Allocated), ID: [16]byte(raw), Optional: true,
 	}
-	if e.Formatted {
+	if e.Formatted && !sabotage.On(sabotage.X31) {
 		return cfg, nil
 	}
 	err = erasure.Format(n.opts.FS, e.Path, erasure.Identity{

@@ -253,6 +253,43 @@ func TestListingUnderChange(t *testing.T) {
 	wait.Wait()
 }
 
+// TestListingIsOneMoment: a page shows what was there at one moment. The last key of
+// it is there before the first, and both go by one event: never is there the first
+// alone.
+func TestListingIsOneMoment(t *testing.T) {
+	p := openInProcess(t, vfs.NewMem(), "/")
+	c := p.client()
+	c.must(t, 200, "PUT", "/moment", nil)
+	both := []byte(`<Delete><Object><Key>a</Key></Object><Object><Key>z</Key></Object></Delete>`)
+	digest := header("Content-Md5", contentMD5(both))
+	over := make(chan struct{})
+	changes := 0
+	go func() {
+		defer close(over)
+		for ; changes < 200 && !t.Failed(); changes++ {
+			c.must(t, 200, "PUT", "/moment/z", []byte("x"))
+			c.must(t, 200, "PUT", "/moment/a", []byte("x"))
+			c.must(t, 200, "POST", "/moment?delete", both, digest)
+		}
+	}()
+	seen := make(map[string]int)
+	for listing := true; listing; {
+		select {
+		case <-over:
+			listing = false
+		default:
+		}
+		var names strings.Builder
+		for _, o := range p.client().list(t, "moment", 1000) {
+			names.WriteString(o.Key)
+		}
+		seen[names.String()]++
+	}
+	if seen["a"] > 0 || seen["za"] > 0 || len(seen) < 2 {
+		t.Errorf("%d changes; it was listed: %v", changes, seen)
+	}
+}
+
 // TestContinue: a body is asked for only when the request may be done.
 func TestContinue(t *testing.T) {
 	v := newVictim(t)

@@ -72,6 +72,57 @@ func TestPacksAreReleased(t *testing.T) {
 	}
 }
 
+// TestUnknownPacksStay: packs that no row names are not rubbish because a node thinks
+// so. An upload that failed leaves some; they go like all others, by an event, after
+// the grace, in which an upload whose event is on its way would name its own.
+func TestUnknownPacksStay(t *testing.T) {
+	t.Parallel()
+	clock := &testClock{}
+	p := openInProcess(t, vfs.NewMem(), "/unknown", func(o *server.Options) { o.Now = clock.now })
+	c := p.client()
+	c.must(t, 200, "PUT", "/unknown", nil)
+	pass, _ := p.node.PackPassesForTest(1, time.Second)
+	count := func() (files, released int) {
+		files, released, err := p.node.PacksForTest(1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return files, released
+	}
+	before, _ := count()
+	r := c.request(t.Context(), "PUT", "/unknown/failed", content(1, 8<<20))
+	r.Header.Set("Content-Md5", contentMD5(nil))
+	c.sign(r, content(1, 8<<20))
+	if a, err := c.send(r); err != nil || a.status != 400 {
+		t.Fatalf("an upload with a wrong digest: %v %v", a, err)
+	}
+	for open := before + 1; open > before; time.Sleep(time.Millisecond) { // its writers are still giving up
+		var err error
+		if open, err = p.node.OpenPacksForTest(1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	files, _ := count()
+	if files <= before {
+		t.Fatalf("%d packs, and before the upload %d: this test shows nothing", files, before)
+	}
+	for range 3 {
+		if err := pass(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if now, released := count(); now != files || released != 0 {
+			t.Fatalf("%d packs, %d of them released: there were %d, and no event has released one", now, released, files)
+		}
+		clock.advance(7 * time.Minute)
+	}
+	if err := pass(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if now, released := count(); now != before || released != files-before {
+		t.Errorf("after the grace there are %d packs, and %d were released; there were %d before the upload, and %d after it", now, released, before, files)
+	}
+}
+
 // beginGet reads the first byte of an object.
 func beginGet(t testing.TB, c *client, target string) io.Closer {
 	t.Helper()

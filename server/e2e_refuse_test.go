@@ -39,6 +39,13 @@ func TestRefusesToStart(t *testing.T) {
 		{"an identity that others may read", mode("identity.json", 0o640), "chmod 600", ""},
 		{"the log is gone", remove("wal/log"), "there is no log", "wal/log"},
 		{"the state is gone", remove("state"), "refusing to start", "state"},
+		{"log and state are gone", removeAll("wal", "state"), "must not go on under its name", ""},
+		{"log, state and disks are gone", func(t *testing.T, p *process) {
+			removeAll("wal", "state", "disks.json")(t, p)
+			for _, d := range p.disks {
+				emptyDirectory(t, d)
+			}
+		}, "must not go on under its name", ""},
 		{"a disk is not named", func(_ *testing.T, p *process) { p.disks = p.disks[:5] }, "6 disks, but 5 are given", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -219,6 +226,16 @@ func remove(name string) func(*testing.T, *process) {
 		}
 		if err := os.RemoveAll(filepath.Join(p.dir, name)); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// removeAll is what is left of a node's directory after a mishap, or after somebody
+// made room on it.
+func removeAll(names ...string) func(*testing.T, *process) {
+	return func(t *testing.T, p *process) {
+		for _, name := range names {
+			remove(name)(t, p)
 		}
 	}
 }

@@ -47,6 +47,17 @@ func (n *Node) PacksForTest(disk uint32) (files, released int, err error) {
 	return len(packs), released, err
 }
 
+// OpenPacksForTest counts the packs on a disk to which something is being written.
+func (n *Node) OpenPacksForTest(disk uint32) (open int, err error) {
+	packs, err := n.blobs.Packs(disk)
+	for _, p := range packs {
+		if !p.Sealed {
+			open++
+		}
+	}
+	return open, err
+}
+
 // LiveShardsForTest counts the shards on a disk that blobs name.
 func (n *Node) LiveShardsForTest(disk uint32) (live uint64, err error) {
 	v, err := n.machine.View()

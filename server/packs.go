@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"ironman/erasure"
+	"ironman/sim/sabotage"
 	"ironman/wal/event"
 )
 
@@ -103,6 +104,9 @@ func (c *packCollector) empty() ([]*event.PackID, error) {
 		row, err := v.Pack(c.disk, p.Pack.ID())
 		if err != nil {
 			return nil, err
+		}
+		if p.Sealed && row == nil && sabotage.On(sabotage.X30) {
+			c.released = append(c.released, p.Pack.ID()) // by no event
 		}
 		if !p.Sealed || row.GetLiveShards() > 0 || released[p.Pack] {
 			continue

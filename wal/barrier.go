@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	"github.com/hashicorp/raft"
+
+	"ironman/sim/sabotage"
 )
 
 // point is where a linearizable read may begin.
@@ -28,7 +30,7 @@ type point struct {
 // the index, once for all its readers. There are no lease reads. See section 6.4 of
 // Ongaro's dissertation on Raft.
 func (n *Node) Barrier(ctx context.Context) error {
-	if n.barrierAlone() {
+	if n.barrierAlone() || sabotage.On(sabotage.X23) {
 		return nil
 	}
 	ctx, cancel := n.bound(ctx)

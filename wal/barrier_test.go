@@ -56,6 +56,39 @@ func TestIsolatedLeader(t *testing.T) {
 	}
 }
 
+// TestIsolatedLeaderAcknowledges (F-N1): a leader that is cut off can store what it is
+// asked to, but acknowledges nothing: it is not on a majority, and another leader may
+// never hear of it.
+func TestIsolatedLeaderAcknowledges(t *testing.T) {
+	c := newCluster(t, 3, nil)
+	old := c.leader()
+	rest := c.without(old.id)
+	old.mustPropose(1)
+	c.wire.cut(old.id, rest[0].id, rest[1].id)
+	unknown := 0
+	for i := 2; old.raft.State() == raft.Leader; i++ {
+		ctx, cancel := context.WithTimeout(t.Context(), testElection/6)
+		_, err := old.Propose(ctx, proposal(t, i))
+		cancel()
+		switch {
+		case err == nil:
+			t.Fatal("a leader that is cut off acknowledged a proposal")
+		case errors.Is(err, ErrUnknown):
+			unknown++
+		}
+	}
+	if unknown == 0 {
+		t.Error("it took none: this test shows nothing")
+	}
+	c.leader(rest...)
+	rest[0].mustPropose(100)
+	c.wire.heal()
+	old.mustBarrier()
+	if seen := c.agree(); seen[0] != requestName(1) || old.count(100) != 1 {
+		t.Error("acknowledged requests are missing")
+	}
+}
+
 // TestOneWay (F-N1): a leader that is heard but hears nobody answers no read.
 func TestOneWay(t *testing.T) {
 	c := newCluster(t, 3, nil)

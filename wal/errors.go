@@ -4,6 +4,8 @@ import (
 	"errors"
 
 	"github.com/hashicorp/raft"
+
+	"ironman/sim/sabotage"
 )
 
 // How a proposal can fail. Test with errors.Is.
@@ -30,7 +32,8 @@ func classify(err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrEnqueueTimeout),
-		errors.Is(err, raft.ErrLeadershipTransferInProgress):
+		errors.Is(err, raft.ErrLeadershipTransferInProgress),
+		errors.Is(err, raft.ErrLeadershipLost) && sabotage.On(sabotage.X43):
 		return errors.Join(ErrNotDone, err)
 	default:
 		return errors.Join(ErrUnknown, err)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"ironman/sim/sabotage"
 	"ironman/wal/segment"
 )
 
@@ -30,6 +31,9 @@ import (
 // leader does not know that it was installed until it has been told so: the answer
 // was lost in the restart.)
 func (n *Node) judge(id snapshotID) (repeated bool, err error) {
+	if sabotage.On(sabotage.X19) {
+		return false, nil // raft asks for it
+	}
 	applied, last := n.opts.Machine.AppliedIndex(), n.log.Last()
 	newest, installing := snapshotID{}, false
 	if s := n.snapshots.newest(); s != nil {
@@ -77,7 +81,7 @@ func (n *Node) openLog() (err error) {
 		snapshot = s
 	}
 	index := snapshot.meta.index
-	if applied < index {
+	if applied < index && !sabotage.On(sabotage.X18) {
 		return fmt.Errorf("wal: snapshot %s: %w", snapshot.meta.name(), stateBehind(applied, snapshot.meta, n.snapshots))
 	}
 	required := applied
@@ -156,7 +160,7 @@ func (n *Node) followsSnapshot(id snapshotID) (bool, error) {
 	var l raft.Log
 	err := n.logs.GetLog(id.Index, &l)
 	if errors.Is(err, raft.ErrLogNotFound) {
-		return false, nil
+		return sabotage.On(sabotage.X52), nil
 	}
-	return err == nil && l.Term == id.Term, err
+	return err == nil && (l.Term == id.Term || sabotage.On(sabotage.X53)), err
 }

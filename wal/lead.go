@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"ironman/sim/sabotage"
 )
 
 // leadership is a term in which this node leads and which is settled: everything
@@ -115,6 +117,10 @@ func (n *Node) settle(ctx context.Context) {
 	watch := n.newStandstill()
 	for n.raft.State() == raft.Leader && ctx.Err() == nil {
 		term := n.raft.CurrentTerm()
+		if sabotage.On(sabotage.X24) { // it leads: that will do
+			n.leads.Store(&leadership{term: term, floor: n.raft.CommitIndex(), applied: n.opts.Machine.AppliedIndex()})
+			n.changed.notify()
+		}
 		b := n.barrierEntry(ctx, watch)
 		applied := n.opts.Machine.AppliedIndex()
 		if b.err == nil && n.raft.CurrentTerm() == term {
@@ -197,7 +203,7 @@ func (s *standstill) check() {
 		s.seen, s.idle = now, 0
 		return
 	}
-	if s.idle++; s.idle < standstillChecks || s.n.raft.State() != raft.Leader {
+	if s.idle++; s.idle < standstillChecks || s.n.raft.State() != raft.Leader || sabotage.On(sabotage.X57) {
 		return
 	}
 	s.n.opts.Restart(fmt.Sprintf("this node leads since %v without being able to commit anything", s.n.opts.StallLimit))

@@ -8,6 +8,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"ironman/sim/sabotage"
 	"ironman/wal/segment"
 )
 
@@ -95,7 +96,7 @@ func (s *logStore) GetLog(index uint64, l *raft.Log) error {
 		}
 	case !errors.Is(err, segment.ErrNotFound):
 		return s.fail(fmt.Errorf("wal: reading entry %d: %w", index, err))
-	case s.log.First() != index+1 || index == 0:
+	case s.log.First() != index+1 || index == 0 || sabotage.On(sabotage.X54):
 		return raft.ErrLogNotFound
 	default:
 		return s.getFloor(index, l)
@@ -163,6 +164,9 @@ func (s *logStore) begin(first uint64) error {
 		return nil // Append checks that first follows
 	}
 	floor := s.snapshot.Load().Index
+	if sabotage.On(sabotage.X49) {
+		floor = first - 1 // whatever raft stores
+	}
 	if first != floor+1 {
 		return fmt.Errorf("wal: the log is empty and the newest snapshot ends at %d, but raft stores entry %d: "+
 			"entries between would be missing", floor, first)
@@ -238,7 +242,7 @@ func (s *logStore) deleteAll(first, last uint64) error {
 	switch {
 	case e.Term != snapshot.Term:
 		return s.deleteDiverged(last, snapshot)
-	case last == snapshot.Index:
+	case last == snapshot.Index, sabotage.On(sabotage.X55):
 		return s.log.TruncatePrefix(last + 1)
 	default:
 		return fmt.Errorf("wal: raft deletes entries up to %d, but the log goes on from the snapshot at %d: "+

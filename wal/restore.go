@@ -8,6 +8,8 @@ import (
 	"slices"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"ironman/sim/sabotage"
 )
 
 // RestoreOptions of RestoreState.
@@ -71,7 +73,7 @@ func (r *restoration) settle(s *snapshotStore, n *snapshot) error {
 		return fmt.Errorf("the state in %s cannot be read: %w; nothing was changed: to have it rebuilt, move it away", r.State, err)
 	}
 	if applied < n.meta.index {
-		if !n.installing {
+		if !n.installing && !sabotage.On(sabotage.X18) {
 			return stateBehind(applied, n.meta, s)
 		}
 		return r.install(s, n, there)

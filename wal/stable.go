@@ -13,6 +13,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/hashicorp/raft"
 
+	"ironman/sim/sabotage"
 	"ironman/wal/segment"
 )
 
@@ -124,6 +125,10 @@ func (s *stableStore) Set(key, value []byte) error {
 	}
 	values := maps.Clone(s.values)
 	values[string(key)] = slices.Clone(value)
+	if sabotage.On(sabotage.X14) {
+		s.values = values
+		return nil // not written
+	}
 	// Raft waits for this on its main goroutine, and while it does nothing else
 	// would tell that the disk hangs.
 	watchdog := time.AfterFunc(s.stall, func() {

@@ -12,6 +12,8 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
+
+	"ironman/sim/sabotage"
 )
 
 // StreamLayer carries raft's connections to and from the other nodes, which it is
@@ -56,9 +58,13 @@ var (
 // newTransport begins to accept connections. No pipelining: with it a leader may
 // never again send to a follower that stalled (hashicorp/raft#612).
 func newTransport(id raft.ServerID, peers StreamLayer, log hclog.Logger) *transport {
+	inFlight := 1
+	if sabotage.On(sabotage.X56) {
+		inFlight = 2
+	}
 	t := &transport{
 		NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-			Stream: peers, MaxPool: 3, Timeout: 10 * time.Second, MaxRPCsInFlight: 1, Logger: log,
+			Stream: peers, MaxPool: 3, Timeout: 10 * time.Second, MaxRPCsInFlight: inFlight, Logger: log,
 			ServerAddressProvider: sameAddress{},
 		}),
 		id: id, rpcs: make(chan raft.RPC), closed: make(chan struct{}),
@@ -75,7 +81,11 @@ func (sameAddress) ServerAddr(id raft.ServerID) (raft.ServerAddress, error) {
 }
 
 // SetHeartbeatHandler does nothing, on purpose.
-func (*transport) SetHeartbeatHandler(func(raft.RPC)) {}
+func (t *transport) SetHeartbeatHandler(handle func(raft.RPC)) {
+	if sabotage.On(sabotage.X20) {
+		t.NetworkTransport.SetHeartbeatHandler(handle)
+	}
+}
 
 // LocalAddr is the node's ID.
 func (t *transport) LocalAddr() raft.ServerAddress { return raft.ServerAddress(t.id) }
@@ -164,6 +174,9 @@ func (t *transport) AppendEntries(id raft.ServerID, to raft.ServerAddress, args 
 		return err
 	}
 	err := t.NetworkTransport.AppendEntries(id, to, args, resp)
+	if err != nil && sabotage.On(sabotage.X03) {
+		err, resp.Success = nil, true // it was sent, was it not
+	}
 	if err == nil && resp.Success && len(args.Entries) > 0 {
 		t.accepted.Add(1)
 	}

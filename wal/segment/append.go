@@ -1,6 +1,10 @@
 package segment
 
-import "fmt"
+import (
+	"fmt"
+
+	"ironman/sim/sabotage"
+)
 
 const (
 	// batchBytes bounds a batch in memory and on disk. Any single entry fits.
@@ -26,7 +30,7 @@ func (l *Log) Append(entries []Entry) error {
 	defer l.done()
 	next := l.tail() + 1
 	for i := range entries {
-		if entries[i].Index != next+uint64(i) || entries[i].Index >= maxIndex {
+		if entries[i].Index != next+uint64(i) && !sabotage.On(sabotage.X12) || entries[i].Index >= maxIndex {
 			l.fail(fmt.Errorf("an entry of index %d was to be appended where %d belongs", entries[i].Index, next+uint64(i)))
 		}
 	}
@@ -98,7 +102,10 @@ func (l *Log) store(f *file, batch []byte) {
 	if _, err := f.f.WriteAt(batch, f.end); err != nil {
 		l.fail(fmt.Errorf("%s: %w", f.path, err))
 	}
-	if err := f.f.SyncData(); err != nil {
+	if sabotage.On(sabotage.X01) {
+		return // not synced
+	}
+	if err := f.f.SyncData(); err != nil && !(sabotage.On(sabotage.X10) && f.f.SyncData() == nil) {
 		l.fail(fmt.Errorf("%s: %w", f.path, err))
 	}
 	if l.failed.Load() {

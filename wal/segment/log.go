@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"ironman/sim/sabotage"
 )
 
 // Options of a Log.
@@ -144,6 +146,9 @@ func (l *Log) usable() error {
 }
 
 func (l *Log) stalled() {
+	if sabotage.On(sabotage.X58) {
+		return // and wait for ever
+	}
 	l.fail(fmt.Errorf("a write has not come back for %v: the disk hangs", l.opts.StallLimit))
 }
 

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+
+	"ironman/sim/sabotage"
 )
 
 // The manifest's document, in the slots of the file MANIFEST (little-endian):
@@ -160,6 +162,9 @@ func (m *manifest) add(r record) {
 // archived. It tells whether there were any.
 func (m *manifest) release(archived uint64) bool {
 	limit, before := min(m.floor, archived), len(m.segments)
+	if sabotage.On(sabotage.X50) {
+		limit = m.floor
+	}
 	m.segments = slices.DeleteFunc(m.segments, func(r record) bool {
 		if r.last != 0 && r.last <= limit {
 			m.retire(r.id)

@@ -1,5 +1,7 @@
 package segment
 
+import "ironman/sim/sabotage"
+
 // scan reads a segment's frames in order and, where they end, decides why.
 type scan struct {
 	origin
@@ -136,7 +138,7 @@ func (s *scan) remains(skip int64) (torn bool, err error) {
 		if err != nil {
 			return false, err
 		}
-		if !ok {
+		if !ok || sabotage.On(sabotage.X11) {
 			continue
 		}
 		if p := f.proves(); p > s.next {

@@ -8,6 +8,8 @@ import (
 	"syscall"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"ironman/sim/sabotage"
 )
 
 const (
@@ -44,8 +46,10 @@ func (m *maker) make(id uint64, size int64, stop func() bool) (*file, error) {
 	if err := m.fill(path, o, size, stop); err != nil {
 		return nil, err
 	}
-	if err := syncDir(m.fs, m.dir); err != nil {
-		return nil, err
+	if !sabotage.On(sabotage.X02) {
+		if err := syncDir(m.fs, m.dir); err != nil {
+			return nil, err
+		}
 	}
 	v, err := m.fs.OpenReadWrite(path, writeCategory)
 	if err != nil {

@@ -1,0 +1,71 @@
+package main
+
+import "ironman/sim/sabotage"
+
+// plan names, for each wrong change, the tiers that are to find it, cheapest first.
+func plan(w *workshop) map[sabotage.ID][]tier {
+	const (
+		segment = "./wal/segment"
+		wal     = "./wal"
+		fsm     = "./fsm"
+		erasure = "./erasure"
+		server  = "./server"
+	)
+	return map[sabotage.ID][]tier{
+		sabotage.X01: {w.tests(segment, "^TestCrashEverywhere$")},
+		sabotage.X02: {w.tests(segment, "^TestCrashEverywhere$")},
+		sabotage.X03: {w.tests(wal, "^TestIsolatedLeaderAcknowledges$")},
+		sabotage.X04: {w.tests(erasure, "^(TestWriteErrors|TestDroppedShard)$")},
+		sabotage.X05: {w.tests(erasure, "^TestCrashAtEveryOperation$")},
+		sabotage.X06: {w.tests(erasure, "^TestPutGet$"), w.tests(erasure, "^TestDamageWithinTolerance$")},
+		sabotage.X07: {w.tests(erasure, "^TestBinding$")},
+		sabotage.X08: {w.tests(erasure, "^TestBinding$")},
+		sabotage.X09: {w.tests(erasure, "^TestDigestIsVerified$")},
+		sabotage.X10: {w.tests(segment, "^TestEveryFailureIsFatal$")},
+		sabotage.X11: {w.tests(segment, "^(TestBitFlips|TestLostSectors)$")},
+		sabotage.X12: {w.tests(segment, "^TestGapIsFatal$")},
+		sabotage.X13: {w.tests(segment, "^TestCrashEverywhere$")},
+		sabotage.X14: {w.tests(wal, "^TestStable$")},
+		sabotage.X15: {w.tests(fsm, "^(TestIndexes|TestReopen)$")},
+		sabotage.X16: {w.tests(fsm, "^TestFullMemtables$")},
+		sabotage.X17: {w.tests(fsm, "^TestCheckpoint$")},
+		sabotage.X18: {w.tests(wal, "^TestStartRefusesWhatWasLost$")},
+		sabotage.X19: {w.tests(wal, "^TestInstall$"), w.tests(wal, "^TestLateInstallSnapshot$")},
+		sabotage.X20: {w.tests(wal, "^TestHeartbeatWaits$")},
+		sabotage.X21: {w.tests(fsm, "^TestTranscripts$/^conditions$")},
+		sabotage.X22: {w.tests(fsm, "^TestTranscripts$/^(conditions|uploads)$")},
+		sabotage.X23: {w.tests(wal, "^(TestIsolatedLeader|TestFollowerWaits)$")},
+		sabotage.X24: {w.tests(wal, "^TestUnsettledLeader$")},
+		sabotage.X25: {w.tests(fsm, "^TestTranscripts$/^blobs$")},
+		sabotage.X26: {w.tests(fsm, "^TestTranscripts$/^packs$")},
+		sabotage.X27: {w.tests(fsm, "^TestTranscripts$/^blobs$")},
+		sabotage.X30: {w.tests(server, "^TestUnknownPacksStay$")},
+		sabotage.X31: {w.tests(server, "^TestStrangeDisks$").processes()},
+		sabotage.X32: {w.tests(erasure, "^TestChooseSurvives$").full()},
+		sabotage.X33: {w.tests(fsm, "^TestTranscripts$/^listings$")},
+		sabotage.X34: {w.tests(server, "^TestListingIsOneMoment$").again(10)},
+		sabotage.X35: {w.tests(fsm, "^TestTranscripts$/^listings$")},
+		sabotage.X36: {w.tests(fsm, "^TestReplay$")},
+		sabotage.X37: {w.tests(fsm, "^TestReplay$")},
+		sabotage.X38: {w.tests(fsm, "^TestModelLong$")},
+		sabotage.X40: {w.tests(fsm, "^(TestWindow|TestCancel)$")},
+		sabotage.X41: {w.tests(server, "^TestDamage$").processes()},
+		sabotage.X42: {w.tests(fsm, "^TestRefusedChangesNothing$").full()},
+		sabotage.X43: {w.tests(wal, "^(TestClassify|TestStepDown)$")},
+		sabotage.X45: {w.tests(erasure, "^(TestReserve|TestLowDisks)$")},
+		sabotage.X46: {w.tests(erasure, "^TestWriteBudget$")},
+		sabotage.X47: {w.tests(server, "^TestRefusesToStart$/^log_and_state_are_gone$").processes()},
+		sabotage.X48: {w.tests(fsm, "^TestTranscripts$/^blobs$"), w.tests(erasure, "^TestOpenSetBack$")},
+		sabotage.X49: {w.tests(wal, "^TestFirstEntry$")},
+		sabotage.X50: {w.tests(segment, "^TestArchivedFilesGo$")},
+		sabotage.X51: {w.tests(fsm, "^TestTranscripts$/^copies$")},
+		sabotage.X52: {w.tests(wal, "^TestInstall$"), w.tests(wal, "^TestInstallCrash$")},
+		sabotage.X53: {w.tests(wal, "^TestDivergedFollower$")},
+		sabotage.X54: {w.tests(wal, "^TestGetLogAtFloor$")},
+		sabotage.X55: {w.tests(wal, "^TestDeleteRange$")},
+		sabotage.X56: {w.tests(wal, "^TestStalledFollower$")},
+		sabotage.X57: {w.tests(wal, "^TestStuckHandover$")},
+		sabotage.X58: {w.tests(wal, "^TestHungDisk$")},
+		sabotage.X59: {w.tests(fsm, "^TestTranscripts$/^packs$")},
+	}
+}
