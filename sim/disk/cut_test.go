@@ -125,7 +125,9 @@ func TestCutIsReproducible(t *testing.T) {
 	for i := range 20 {
 		rng := seeded(4)
 		d := New(rng, Config{Volumes: []Mount{{Path: "/n"}, {Path: "/n/deep"}, {Path: "/m"}}, Latency: Latency{}})
-		d.Volume("/n").Faults(Rule{Fault: LostWrite, P: 0.1}, Rule{Fault: MisdirectedFile, P: 0.1}, Rule{Fault: SyncError, P: 0.3})
+		for _, v := range d.Volumes() {
+			v.Faults(Rule{Fault: LostWrite, P: 0.1}, Rule{Fault: MisdirectedFile, P: 0.1}, Rule{Fault: SyncError, P: 0.5})
+		}
 		for k := range 60 {
 			dir := []string{"/n", "/m", "/n/deep", "/"}[k%4]
 			name := fmt.Sprintf("%s/%d", dir, k)

@@ -2,6 +2,7 @@ package disk
 
 import (
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -48,6 +49,13 @@ func (d *Disk) Volume(at string) *Volume {
 		}
 	}
 	return nil
+}
+
+// Volumes returns all of them, in the order of their paths.
+func (d *Disk) Volumes() []*Volume {
+	list := slices.Clone(d.volumes)
+	slices.SortFunc(list, func(a, b *Volume) int { return strings.Compare(a.path, b.path) })
+	return list
 }
 
 // Path is where it is mounted.

@@ -19,6 +19,9 @@ func TestVolumeStates(t *testing.T) {
 	if d.Volume("/disk3") != nil || v.Path() != "/disk1" || d.Volume("disk2").Path() != "/disk2" {
 		t.Error("the volumes are others")
 	}
+	if all := d.Volumes(); len(all) != 3 || all[0].Path() != "/" || all[1] != v {
+		t.Error("the volumes are in another order")
+	}
 	if got, err := d.List("/"); err != nil || !slices.Equal(got, []string{"disk1", "disk2", "x"}) {
 		t.Error(got, err)
 	}
