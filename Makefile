@@ -30,7 +30,7 @@ test: lint wasip1 race check ## everything that must pass before a commit
 
 # Packages with concurrency run under the race detector, which needs cgo; the rest
 # and the end-to-end tests, whose servers are processes of their own, without it.
-RACE := ./wal/... ./erasure/... ./s3api/... ./fsm/... ./server/link
+RACE := ./wal/... ./erasure/... ./s3api/... ./fsm/... ./server/link ./sim/network
 
 race: ## tests of the packages with concurrency, under the race detector
 	CGO_ENABLED=1 $(GO) test -race -short -timeout 20m $(TESTFLAGS) $(RACE)
