@@ -36,7 +36,6 @@ func TestBytesForTheClosed(t *testing.T) {
 		say(t, a, "too late")
 		n.Isolate("b") // with the reset under way
 		time.Sleep(10 * time.Second)
-		say(t, a, "nothing has come")
 		n.Rejoin("b")
 		time.Sleep(10 * time.Second)
 		failsWrite(t, a, syscall.EPIPE)
@@ -55,5 +54,33 @@ func TestGivenUpUnseen(t *testing.T) {
 		say(t, b, "hello?")
 		failsRead(t, b, syscall.ECONNRESET)
 		failsRead(t, a, syscall.ETIMEDOUT)
+	})
+}
+
+// A clog holds a reset back as well, and lets it go.
+func TestClogHoldsReset(t *testing.T) {
+	bubble(t, network.Options{}, func(t *testing.T, n *network.Network) {
+		a, _ := connect(t, n, "a", "b")
+		n.Kill("b")
+		n.ClogHost("b", 1<<60) // with the reset under way
+		silent(t, a, time.Hour)
+		n.Unclog("b")
+		within(t, a, time.Second)
+		failsRead(t, a, syscall.ECONNRESET)
+	})
+}
+
+// A block that begins while the first segment of a connection is under way.
+func TestBlockMeetsDial(t *testing.T) {
+	bubble(t, network.Options{}, func(t *testing.T, n *network.Network) {
+		l, err := n.Host("b").Listen(80)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		time.AfterFunc(time.Millisecond/2, func() { n.BlockOneWay("b", "a") })
+		if dials(t, n, "a", "b") {
+			t.Fatal("it came through")
+		}
 	})
 }
