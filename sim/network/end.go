@@ -87,9 +87,6 @@ func (e *end) die(at time.Duration, err syscall.Errno) {
 	if e.ended && err == syscall.ECONNRESET {
 		e.err = syscall.EPIPE // as Linux has it: the other side had said goodbye
 	}
-	if in := e.in(); in.flying(at) < len(in.q) && !e.peer.gone {
-		in.unheard(at)
-	}
 	e.in().truncate(at)
 	e.out.dropHeld()
 	e.wake()
@@ -162,17 +159,10 @@ func (e *end) sendReset(now time.Duration) {
 		e.peer.resetAt = min(e.peer.resetAt, at)
 		e.peer.wake()
 	}
-	// What is still coming for it is answered too, which matters if this reset is lost.
-	if in := e.in(); in.flying(now) < len(in.q) && e.peer.resetAt == never {
-		in.unheard(now)
-	}
 }
 
-// kill is the death of its process. What that had closed is the machine's affair.
+// kill is the death of its process, which had not closed it.
 func (e *end) kill(now time.Duration, clean bool) {
-	if e.hungUp {
-		return
-	}
 	e.closed = true
 	e.wake()
 	if clean {

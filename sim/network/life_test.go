@@ -208,6 +208,7 @@ func TestReset(t *testing.T) {
 		if got := n.Reset("a", ""); got != 2 {
 			t.Fatalf("%d were reset", got)
 		}
+		time.Sleep(time.Second)
 		expect(t, a, "read") // it had arrived
 		failsRead(t, a, syscall.ECONNRESET)
 		failsWrite(t, b, syscall.ECONNRESET)
