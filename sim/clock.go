@@ -30,7 +30,5 @@ func (c *clock) nanosleep(ns int64) { c.now += ns }
 
 func (c *clock) yield() { c.now += 1000 }
 
-func (c *clock) elapsed() time.Duration { return time.Duration(c.now) }
-
 // resolution is that of both clocks, in nanoseconds.
 const resolution = sys.ClockResolution(1)

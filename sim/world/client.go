@@ -47,7 +47,7 @@ func (w *World) newClient(n int) *client {
 			DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
 				return host.Dial(ctx, address)
 			},
-			MaxIdleConnsPerHost: 1, DisableCompression: true, IdleConnTimeout: 30 * time.Second,
+			MaxIdleConnsPerHost: racers, DisableCompression: true, IdleConnTimeout: 30 * time.Second,
 		},
 	}
 }
@@ -122,8 +122,11 @@ func (c *client) exchange(ctx context.Context, node int, q ask) (int, http.Heade
 
 // record adds a request to one key to the history. status is that of its part, where
 // the answer speaks of several keys.
-func (c *client) record(node int, a answer, o history.Op) {
-	o.Client, o.Node, o.Call, o.Return = c.n, node, a.call, a.back
+func (c *client) record(node int, a answer, o history.Op) { c.recordAs(c.n, node, a, o) }
+
+// recordAs is record for one of several requests that the client makes at once.
+func (c *client) recordAs(as, node int, a answer, o history.Op) {
+	o.Client, o.Node, o.Call, o.Return = as, node, a.call, a.back
 	if o.Status == 0 {
 		o.Status = a.status
 	}
@@ -141,12 +144,12 @@ func (c *client) record(node int, a answer, o history.Op) {
 
 // log of requests, in the order of their returns. Safe for concurrent use.
 type log struct {
-	mu             sync.Mutex
-	ops            []history.Op
-	keys           []string // in the order of their first request
-	known          map[string]bool
-	values         map[string]string // by entity tag
-	answered, open int
+	mu     sync.Mutex
+	ops    []history.Op
+	keys   []string // in the order of their first request
+	known  map[string]bool
+	values map[string]string // by entity tag
+	open   int
 }
 
 func (l *log) add(o history.Op) {

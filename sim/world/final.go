@@ -3,7 +3,6 @@ package world
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"slices"
 	"time"
 
@@ -110,19 +109,36 @@ func where(all []*server.Status) string {
 	return s
 }
 
-// leakLimit is how long an ended process may take to be gone.
-const leakLimit = 60 * time.Second
+// leakLimit is how long an ended process may take to be gone: longer than anything
+// in it waits for.
+const leakLimit = 2 * time.Minute
 
-// shutAll ends all nodes in order; then nothing of any process may be left (I14).
-func (w *World) shutAll(base int) {
+// shutAll ends all nodes in order; then nothing of any process may be left (I14), but
+// of those that ended in the middle of something, whose locks nobody can free.
+func (w *World) shutAll() {
 	for _, n := range w.nodes {
 		if err := n.shut(); err != nil && !n.excused() {
 			w.violated("I14", "node %d does not close: %v", n.n, err)
 		}
 	}
-	_ = base
-	_ = runtime.NumGoroutine
-	_ = leakLimit
+	w.mu.Lock()
+	all := slices.Clone(w.processes)
+	w.mu.Unlock()
+	end := time.After(leakLimit)
+	for _, p := range all {
+		p.mu.Lock()
+		fatal := p.fatal
+		p.mu.Unlock()
+		if fatal {
+			continue
+		}
+		select {
+		case <-p.gone:
+		case <-end:
+			w.violated("I14", "start %d of node %d has ended and is not gone after %v", p.number, p.node.n, leakLimit)
+			return
+		}
+	}
 }
 
 func putOf(key, value string) history.Op {

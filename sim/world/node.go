@@ -112,6 +112,9 @@ func (n *node) start() {
 	n.process = p
 	d := n.disk
 	n.mu.Unlock()
+	n.w.mu.Lock()
+	n.w.processes = append(n.w.processes, p)
+	n.w.mu.Unlock()
 	n.w.moment(n.n, "start", "")
 	o, err := n.options(d, p)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"ironman/sim/history"
@@ -28,7 +29,7 @@ func (c *client) run(ctx context.Context) {
 	}
 	steps := []step{
 		{22, c.put}, {10, c.putNew}, {8, c.create}, {8, c.replace}, {24, c.get}, {5, c.head}, {9, c.remove},
-		{4, c.list}, {6, c.upload}, {3, c.removeSeveral}, {4, c.copy},
+		{4, c.list}, {6, c.upload}, {3, c.removeSeveral}, {4, c.copy}, {3, c.race},
 	}
 	total := 0
 	for _, s := range steps {
@@ -127,6 +128,35 @@ func (c *client) replace(ctx context.Context) {
 		return
 	}
 	c.write(ctx, history.Replace, key, http.Header{"If-Match": {`"` + seen.tag + `"`}}, seen.value)
+}
+
+// racers are those that make conditional requests at one moment.
+const racers = 3
+
+// race lets several create, or replace, one key at once, through all nodes: at most
+// one may win.
+func (c *client) race(ctx context.Context) {
+	key := c.hotKey()
+	kind, header := history.Create, http.Header{"If-None-Match": {"*"}}
+	if seen := c.seen[key]; seen.value != "" && c.rng.IntN(2) == 0 {
+		kind, header = history.Replace, http.Header{"If-Match": {`"` + seen.tag + `"`}}
+	}
+	match := c.seen[key].value
+	if kind == history.Create {
+		match = ""
+		c.remove(ctx) // of some hot key: now and then of this one
+	}
+	var all sync.WaitGroup
+	for i := range racers {
+		v, node := c.value(), 1+(c.n+i)%len(c.w.nodes)
+		all.Go(func() {
+			a := c.send(ctx, node, ask{method: "PUT", path: path(key), header: header.Clone(), body: body(v)})
+			c.refuseOdd(a, "PUT "+key, 200, 412, 404)
+			c.recordAs(100*c.n+i, node, a, history.Op{Kind: kind, How: "race", Key: key, Value: v, Match: match})
+		})
+	}
+	all.Wait()
+	delete(c.seen, key)
 }
 
 // someKey is a hot one, or one that was written once.

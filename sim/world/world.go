@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -56,7 +55,8 @@ type World struct {
 	moments    []Moment
 	fires      []Fired
 	answered   int
-	jumped     time.Time // when a clock was last set wrong
+	processes  []*process // all that ever ran
+	jumped     time.Time  // when a clock was last set wrong
 	phase      string
 	tasks      sync.WaitGroup // that after started
 	halted     bool           // no more of them
@@ -229,7 +229,6 @@ func (w *World) runUntil(ctx context.Context) {
 }
 
 func (w *World) live(ctx context.Context) {
-	base := runtime.NumGoroutine()
 	progress, stop := context.WithCancel(ctx)
 	defer stop()
 	go w.tell(progress)
@@ -255,7 +254,7 @@ func (w *World) live(ctx context.Context) {
 	}
 	w.enter("end")
 	w.halt()
-	w.shutAll(base)
+	w.shutAll()
 	w.checkDisks()
 }
 

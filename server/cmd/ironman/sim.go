@@ -38,7 +38,6 @@ type simFlags struct {
 	html    string
 	shrink  bool
 	keep    bool
-	verbose bool
 }
 
 func simCommand() *cobra.Command {
