@@ -1,8 +1,6 @@
 package sim
 
 import (
-	"time"
-
 	"github.com/tetratelabs/wazero/sys"
 )
 
