@@ -166,6 +166,7 @@ func (w *World) checkDisks() {
 		return // that was found already
 	}
 	for _, n := range w.nodes {
+		w.feed(n.n, n.disk)
 		w.checkReplay(n)
 	}
 	w.checkShards()

@@ -116,6 +116,7 @@ func (n *node) start() {
 	n.w.processes = append(n.w.processes, p)
 	n.w.mu.Unlock()
 	n.w.moment(n.n, "start", "")
+	n.w.feed(n.n, d)
 	o, err := n.options(d, p)
 	if err != nil {
 		panic(err) // the world's own: a port that is taken
@@ -351,5 +352,5 @@ func (n *node) logger() *slog.Logger {
 		}
 		return a
 	}})
-	return slog.New(h).With("on", n.n)
+	return slog.New(listener{h, n}).With("on", n.n)
 }

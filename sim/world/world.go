@@ -46,6 +46,7 @@ type World struct {
 	snapshotEntries  uint64
 
 	history *log
+	ghosts  *ghosts
 	planned []Action
 	agreed  *server.Status // what all nodes came to, before they were shut; nil: they did not
 
@@ -73,6 +74,7 @@ func newWorld(cfg Config, out Outlets) *World {
 	w := &World{
 		cfg: cfg, out: out, begin: time.Now(), log: out.Log, draws: make(map[string]*rand.Rand),
 		cred:    sig.Credential{AccessKey: rootKey, Secret: sig.NewSecret(rootSecret)},
+		ghosts:  newGhosts(),
 		history: &log{known: make(map[string]bool), values: make(map[string]string)},
 	}
 	emit := out.Trace

@@ -1,0 +1,118 @@
+package world
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"ironman/fsm"
+	"ironman/sim/disk"
+	"ironman/wal/digest"
+	"ironman/wal/segment"
+)
+
+// ghosts remember, over the whole run and over all nodes, what Raft has promised (C5):
+// a term has one leader, and an index that any state has applied holds the same entry
+// everywhere and for ever. Safe for concurrent use.
+type ghosts struct {
+	mu      sync.Mutex
+	leaders map[uint64]int
+	entries map[uint64]ghost
+}
+
+type ghost struct {
+	term uint64
+	hash digest.Sum
+	node int // where it was seen first
+}
+
+func newGhosts() *ghosts {
+	return &ghosts{leaders: make(map[uint64]int), entries: make(map[uint64]ghost)}
+}
+
+// leads hears that a node won an election.
+func (w *World) leads(node int, term uint64) {
+	w.moment(node, "leads", fmt.Sprintf("term %d", term))
+	w.ghosts.mu.Lock()
+	other, ok := w.ghosts.leaders[term]
+	w.ghosts.leaders[term] = node
+	w.ghosts.mu.Unlock()
+	if ok && other != node {
+		w.violated("C5", "nodes %d and %d both won term %d", other, node, term)
+	}
+}
+
+// feed compares what a disk's log holds, as far as the state beside it has applied
+// it, with what was seen before.
+func (w *World) feed(node int, d *disk.Disk) {
+	if err := w.compareLog(node, d); err != nil && !w.node(node).excused() {
+		w.violated("C5", "the log of node %d: %v", node, err)
+	}
+}
+
+func (w *World) compareLog(node int, from *disk.Disk) (err error) {
+	d := from.Kill()
+	d.Detach()
+	const dir = volumeNode + "/dir/wal/log"
+	if names, err := d.List(dir); err != nil || len(names) == 0 {
+		return nil // it was never opened
+	}
+	applied, err := fsm.ReadApplied(d, volumeNode+"/dir/state")
+	if err != nil {
+		return err
+	}
+	log, err := segment.Open(segment.Options{FS: d, Dir: dir, Fatal: func(err error) { panic(err) }})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, log.Close()) }()
+	first := log.First()
+	for i := first; i > 0 && i <= log.Last() && i <= applied.Index; i++ {
+		e, err := log.Entry(i)
+		if err != nil {
+			return err
+		}
+		g := ghost{term: e.Term, hash: digest.SHA256([]byte{byte(e.Type)}, e.Data), node: node}
+		w.ghosts.mu.Lock()
+		was, ok := w.ghosts.entries[i]
+		if !ok {
+			w.ghosts.entries[i] = g
+		}
+		w.ghosts.mu.Unlock()
+		if ok && (was.term != g.term || was.hash != g.hash) {
+			return fmt.Errorf("entry %d has term %d and another content than on node %d, where it had term %d", i, g.term, was.node, was.term)
+		}
+	}
+	return nil
+}
+
+// listener is a logger's handler that hears of elections.
+type listener struct {
+	slog.Handler
+	node *node
+}
+
+// Enabled lets everything in: elections are details to the node.
+func (l listener) Enabled(context.Context, slog.Level) bool { return true }
+
+func (l listener) Handle(ctx context.Context, r slog.Record) error {
+	if r.Message == "raft: election won" {
+		r.Attrs(func(a slog.Attr) bool {
+			if a.Key == "term" {
+				l.node.w.leads(l.node.n, a.Value.Resolve().Uint64())
+			}
+			return true
+		})
+	}
+	if !l.Handler.Enabled(ctx, r.Level) {
+		return nil
+	}
+	return l.Handler.Handle(ctx, r)
+}
+
+func (l listener) WithAttrs(a []slog.Attr) slog.Handler {
+	return listener{l.Handler.WithAttrs(a), l.node}
+}
+func (l listener) WithGroup(g string) slog.Handler { return listener{l.Handler.WithGroup(g), l.node} }
