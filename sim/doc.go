@@ -53,4 +53,7 @@
 //
 //	seed 10, 30 s: closing a node that is being closed closed Pebble twice, a panic
 //	    (server.TestCloseTwice)
+//	TestFast, seed 28: a node that was away for 20 s served only 20 s after its return:
+//	    Raft pauses up to 10 s between tries to send it entries, before and after the
+//	    snapshot (wal.TestReturn). It takes a second now.
 package sim

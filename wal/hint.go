@@ -58,7 +58,9 @@ func (n *Node) followHints(ctx context.Context) {
 		var again <-chan time.Time
 		if n.raft.CommitIndex() < h.index && n.raft.CurrentTerm() <= h.term && tries < hintTries {
 			tries++
-			h.deliver(ctx, n.transport)
+			if n.raft.LastIndex() >= h.index { // raft complains of what it does not have
+				h.deliver(ctx, n.transport)
+			}
 			again = time.After(min(time.Millisecond<<min(tries, 5), 32*time.Millisecond))
 			if n.raft.CommitIndex() >= h.index {
 				continue

@@ -30,6 +30,8 @@ type StreamLayer = raft.StreamLayer
 //   - A silent one sends nothing. A leader that is silent loses its leadership
 //     within a lease, and a node that is silent wins no election.
 //   - deliver hands raft a request as if another node had sent it.
+//   - Entries wait until a node that could not be reached answers heartbeats again:
+//     see ways.
 type transport struct {
 	*raft.NetworkTransport
 	id raft.ServerID
@@ -43,6 +45,8 @@ type transport struct {
 	// the snapshots under way to one.
 	accepted   atomic.Uint64
 	installing atomic.Int64
+
+	ways ways
 
 	closing sync.Once
 	closed  chan struct{}
@@ -173,7 +177,14 @@ func (t *transport) AppendEntries(id raft.ServerID, to raft.ServerAddress, args 
 	if err := t.silence(); err != nil {
 		return err
 	}
+	heartbeat := isHeartbeat(args)
+	if !heartbeat {
+		if err := t.ways.wait(id, args.Term, t.closed); err != nil {
+			return err
+		}
+	}
 	err := t.NetworkTransport.AppendEntries(id, to, args, resp)
+	t.ways.note(id, err, heartbeat)
 	if err != nil && sabotage.On(sabotage.X03) {
 		err, resp.Success = nil, true // it was sent, was it not
 	}
@@ -206,7 +217,9 @@ func (t *transport) InstallSnapshot(id raft.ServerID, to raft.ServerAddress, arg
 	}
 	t.installing.Add(1)
 	defer t.installing.Add(-1)
-	return t.NetworkTransport.InstallSnapshot(id, to, args, resp, data)
+	err := t.NetworkTransport.InstallSnapshot(id, to, args, resp, data)
+	t.ways.note(id, err, false)
+	return err
 }
 
 // TimeoutNow hands leadership to another node.

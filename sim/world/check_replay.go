@@ -36,6 +36,12 @@ func (w *World) replay(d *disk.Disk, node int) (err error) {
 	if err != nil {
 		return fmt.Errorf("the ledger, behind %d events: %w", archived, err)
 	}
+	if w.node(node).installed() {
+		// Its log has a hole where the snapshot came, and the ledger fills it bundle by
+		// bundle: of the last one the node may hold only a part.
+		w.trace.add("replayed", node, archived)
+		return nil
+	}
 	if err := w.replayLog(d, m); err != nil {
 		return fmt.Errorf("the log: %w", err)
 	}

@@ -23,8 +23,9 @@ type Config struct {
 	// Clients make requests, each with pauses of Think on average.
 	Clients int           `json:"clients"`
 	Think   time.Duration `json:"think"`
-	// Latency gives disks their delays. Not for a synctest bubble, where a mutex that
-	// is held while its holder sleeps keeps time from passing.
+	// Latency gives disks their delays, and faults that are delays (D10). Not for a
+	// synctest bubble, where time does not pass while anybody waits for a mutex, whose
+	// holder may wait for a disk.
 	Latency bool `json:"latency"`
 	// TLS lets nodes speak TLS to each other; without, they speak plain text.
 	TLS bool `json:"tls,omitempty"`

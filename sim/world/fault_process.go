@@ -15,7 +15,7 @@ func processFaults() []fault {
 			begin: func(w *World, a *Action, rng *rand.Rand) func() { return w.killNodes(a, false, rng, 1, 2, 3) }},
 		{id: "P2", name: "power cut of all nodes", weight: 3, lasts: [2]time.Duration{50 * ms, time.Second}, where: everywhere,
 			begin: func(w *World, a *Action, rng *rand.Rand) func() { return w.killNodes(a, true, rng, 1, 2, 3) }},
-		{id: "P2", name: "a node is away for long", weight: 3, lasts: [2]time.Duration{8 * time.Second, 20 * time.Second}, where: aNode,
+		{id: "P2", name: "a node is away for long", weight: 3, lasts: [2]time.Duration{8 * time.Second, 25 * time.Second}, where: aNode,
 			begin: func(w *World, a *Action, rng *rand.Rand) func() { return w.killNodes(a, true, rng, a.Node) }},
 		{id: "P3", name: "power cut during recovery", weight: 5, lasts: [2]time.Duration{time.Second, 3 * time.Second}, where: aNode,
 			begin: (*World).cutRecovery},

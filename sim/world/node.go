@@ -30,6 +30,7 @@ type node struct {
 	// process that runs; nil: none.
 	process *process
 	starts  int
+	installs int // of snapshots of others
 	// down keeps its supervisor from starting it again.
 	down bool
 	// excuses are faults because of which its process may end by itself, or not start.
@@ -193,6 +194,10 @@ func (p *process) restart(reason string) {
 	p.mu.Lock()
 	p.fatal = true
 	p.mu.Unlock()
+	p.node.w.fired("R2", "a snapshot is installed")
+	p.node.mu.Lock()
+	p.node.installs++
+	p.node.mu.Unlock()
 	p.node.ended(p, "restart", errors.New(reason))
 	runtime.Goexit()
 }
@@ -213,6 +218,13 @@ func (n *node) excused() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return len(n.excuses) > 0
+}
+
+// installed tells whether its state ever came by a snapshot.
+func (n *node) installed() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.installs > 0
 }
 
 func (n *node) excuse(fault string) {

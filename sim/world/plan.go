@@ -59,7 +59,7 @@ func (w *World) plan() []Action {
 	var kinds []fault
 	total := 0
 	for _, f := range faults() {
-		if w.on(f.id) {
+		if w.on(f.id) && (w.cfg.Latency || f.id != "D10") {
 			kinds = append(kinds, f)
 			total += f.weight
 		}

@@ -85,7 +85,11 @@ func newWorld(cfg Config, out Outlets) *World {
 	shape := w.rng("shape", 0)
 	w.retention = time.Duration(shape.IntN(8)) * time.Second
 	w.grace = time.Duration(2+shape.IntN(8)) * time.Second
-	w.snapshotEntries = uint64(60 + shape.IntN(400))
+	// Mostly so few that whoever was away for some seconds is sent a snapshot.
+	w.snapshotEntries = uint64(12 + shape.IntN(30))
+	if shape.IntN(3) == 0 {
+		w.snapshotEntries = uint64(100 + shape.IntN(400))
+	}
 	w.net = network.New(network.Options{Rng: w.rng("network", 0), Timeout: 15 * time.Second, Observe: func(e network.Event) {
 		w.trace.add("net", e.Kind.String(), e.From, e.To, e.Conn, e.Bytes, e.Sum)
 	}})
@@ -234,6 +238,7 @@ func (w *World) live(ctx context.Context) {
 	progress, stop := context.WithCancel(ctx)
 	defer stop()
 	go w.tell(progress)
+	w.moment(0, "shape", fmt.Sprintf("history %v, grace %v, a snapshot every %d entries", w.retention, w.grace, w.snapshotEntries))
 	w.enter("birth")
 	if !w.birth(ctx) {
 		return
