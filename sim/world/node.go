@@ -28,8 +28,8 @@ type node struct {
 	// offset of its clock.
 	offset time.Duration
 	// process that runs; nil: none.
-	process *process
-	starts  int
+	process  *process
+	starts   int
 	installs int // of snapshots of others
 	// down keeps its supervisor from starting it again.
 	down bool
