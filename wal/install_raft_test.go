@@ -393,6 +393,9 @@ func TestLateInstallSnapshot(t *testing.T) {
 	late(14)
 	f.holds(31, 33, 32)
 	f.restart()
+	if !h.append(30, 1, 33, 32) { // its answer was lost: the leader does not know what it has
+		t.Fatal("entry 31 does not follow the snapshot any more")
+	}
 	if !h.append(33, 1, 34, 34) {
 		t.Fatal("entry 34 does not follow")
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -123,6 +124,72 @@ func TestStalledFollower(t *testing.T) {
 	time.Sleep(2 * testElection)
 	disk.release()
 	c.until("the follower has all", func() bool { return len(c.nodes[2].machine.requests()) == 50 })
+}
+
+// TestRefusedEntries: the leader goes on sending to a follower that refused some
+// entries, while others were on their way to it. With pipelining it may stay stuck,
+// between who sends, who reads answers, and who has gone (hashicorp/raft#612).
+func TestRefusedEntries(t *testing.T) {
+	c := newCluster(t, 1, nil)
+	one := c.leader()
+	f := &moodyFollower{NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		Stream: c.wire.listen("node-2"), MaxPool: 1, Timeout: 10 * time.Second, Logger: raftLogger(one.opts.Log),
+	})}
+	ctx, stop := context.WithCancel(t.Context())
+	defer f.Close()
+	defer stop()
+	go f.answer(ctx)
+	if err := one.raft.AddNonvoter("node-2", "node-2", 0, 0).Error(); err != nil {
+		t.Fatal(err)
+	}
+	const enough = 8
+	for i := 0; f.refused.Load() < enough && i < 3000; i++ {
+		one.mustPropose(i)
+	}
+	for end := time.Now().Add(10 * time.Second); f.last.Load() != one.raft.LastIndex(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(end) {
+			one.down.Store(true) // what is stuck cannot be closed
+			c.ended.Store(true)
+			t.Fatalf("it refused %d times, and has %d of %d entries: nothing comes any more", f.refused.Load(), f.last.Load(), one.raft.LastIndex())
+		}
+	}
+	if f.refused.Load() < enough {
+		t.Errorf("it refused %d times: this test shows nothing", f.refused.Load())
+	}
+}
+
+// moodyFollower refuses each fourth request with entries that it gets.
+type moodyFollower struct {
+	*raft.NetworkTransport
+	last, refused atomic.Uint64
+}
+
+func (f *moodyFollower) answer(ctx context.Context) {
+	for n := 1; ; {
+		var rpc raft.RPC
+		select {
+		case rpc = <-f.Consumer():
+		case <-ctx.Done():
+			return
+		}
+		req, ok := rpc.Command.(*raft.AppendEntriesRequest)
+		if !ok {
+			rpc.Respond(nil, errors.New("it takes entries only"))
+			continue
+		}
+		resp := &raft.AppendEntriesResponse{Term: req.Term, LastLog: f.last.Load(), Success: true}
+		if len(req.Entries) > 0 {
+			time.Sleep(time.Millisecond) // so that the next one is sent meanwhile
+			n++
+			if req.PrevLogEntry > f.last.Load() || n%4 == 0 {
+				resp.Success = false
+				f.refused.Add(1)
+			} else {
+				f.last.Store(max(f.last.Load(), req.PrevLogEntry+uint64(len(req.Entries))))
+			}
+		}
+		rpc.Respond(resp, nil)
+	}
 }
 
 // TestStuckHandover (F-R5): a handover of leadership that hangs leaves its mark, and
