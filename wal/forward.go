@@ -29,17 +29,19 @@ func (n *Node) Propose(ctx context.Context, proposal []byte) (Applied, error) {
 	defer t.done()
 	ctx, cancel := n.bound(ctx)
 	defer cancel()
+	why := ErrNotDone // of the last try, which was not done
 	for {
 		if err := ctx.Err(); err != nil {
-			return Applied{}, errors.Join(ErrNotDone, err)
+			return Applied{}, errors.Join(why, err)
 		}
 		changed := n.changed.wait()
 		a, err := n.proposeOnce(ctx, t, proposal)
 		if !again(err) {
 			return a, err
 		}
+		why = err
 		if e := n.pause(ctx, changed); e != nil {
-			return Applied{}, errors.Join(err, e) // err is ErrNotDone
+			return Applied{}, errors.Join(why, e)
 		}
 	}
 }
