@@ -179,7 +179,7 @@ func (t *transport) AppendEntries(id raft.ServerID, to raft.ServerAddress, args 
 	}
 	heartbeat := isHeartbeat(args)
 	if !heartbeat {
-		if err := t.ways.wait(id, args.Term, t.closed); err != nil {
+		if err := t.ways.wait(id, args, t.closed); err != nil {
 			return err
 		}
 	}

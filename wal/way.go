@@ -14,7 +14,9 @@ import (
 // seconds, and nothing cuts such a wait short: a node that comes back stands idle for
 // as long, and again after it has installed a snapshot. So raft is told of one
 // failure, and its next try waits here until a heartbeat, whose tries are never more
-// than half an election timeout apart, has been answered. Safe for concurrent use.
+// than half an election timeout apart, has been answered. That try fails, too, for its
+// entries are of another time, and were not kept; the next one follows at once. Safe
+// for concurrent use.
 type ways struct {
 	mu sync.Mutex
 	// lost nodes, with what is closed when a heartbeat is answered.
@@ -34,7 +36,10 @@ func (w *ways) watch(leads func(term uint64, id raft.ServerID) bool) {
 // look is how often one who waits looks whether that still makes sense.
 const look = 200 * time.Millisecond
 
-var errNotLeading = errors.New("wal: this node does not lead any more")
+var (
+	errNotLeading = errors.New("wal: this node does not lead any more")
+	errFound      = errors.New("wal: it can be reached again")
+)
 
 // isHeartbeat: heartbeats say nothing of the log.
 func isHeartbeat(a *raft.AppendEntriesRequest) bool {
@@ -58,24 +63,26 @@ func (w *ways) note(id raft.ServerID, err error, heartbeat bool) {
 	}
 }
 
-// wait returns when the way to a node is not lost.
-func (w *ways) wait(id raft.ServerID, term uint64, closed <-chan struct{}) error {
+// wait returns at once if the way to a node is not lost. Otherwise it waits until it
+// is found, or nobody needs it any more, and returns an error.
+func (w *ways) wait(id raft.ServerID, a *raft.AppendEntriesRequest, closed <-chan struct{}) error {
 	w.mu.Lock()
 	found, leads := w.lost[id], w.leads
 	w.mu.Unlock()
 	if found == nil || leads == nil {
 		return nil
 	}
+	a.Entries = nil // up to hundreds of MiB
 	tick := time.NewTicker(look)
 	defer tick.Stop()
 	for {
 		select {
 		case <-found:
-			return nil
+			return fmt.Errorf("%s: %w", id, errFound)
 		case <-closed:
 			return ErrClosed
 		case <-tick.C:
-			if !leads(term, id) {
+			if !leads(a.Term, id) {
 				return fmt.Errorf("%s was not reached: %w", id, errNotLeading)
 			}
 		}
