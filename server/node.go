@@ -212,7 +212,7 @@ func (n *Node) openLog() error {
 	n.streams = wal.NewStreams(raftID(n.identity.Node), n.dialRaft)
 	log, err := wal.Open(wal.Options{
 		FS: o.FS, Dir: o.FS.PathJoin(o.Dir, "wal"), ID: raftID(n.identity.Node),
-		Machine: machine{n.machine}, Peers: n.streams, Ask: n.askLog, Restart: o.Restart, MayLead: n.mayLead, VerifyState: n.verifyState, Identity: n.clusterName,
+		Machine: machine{n.machine}, Peers: n.streams, Ask: n.askLog, Others: n.otherIDs, Restart: o.Restart, MayLead: n.mayLead, VerifyState: n.verifyState, Identity: n.clusterName,
 		Now: o.Now, Fatal: o.Fatal, Log: o.Logger, Bootstrap: n.identity.founder() && n.identity.Cluster == "",
 		SegmentBytes: o.SegmentBytes, SnapshotEntries: o.SnapshotEntries, Election: o.Election,
 	})

@@ -86,7 +86,7 @@ func (s *scan) hole(last uint64) error {
 		return err
 	}
 	h := Hole{
-		File: s.path, Offset: s.pos, Length: at - s.pos, First: s.next, Before: s.term, id: s.id, place: s.place,
+		File: s.path, Offset: s.pos, Length: at - s.pos, First: s.next, id: s.id, place: s.place,
 	}
 	switch {
 	case f == nil:
@@ -125,7 +125,7 @@ func (s *scan) nextFrame() (*frame, int64, error) {
 // jump goes on behind a hole.
 func (s *scan) jump(h *Hole) {
 	s.spans = append(s.spans, make([]span, h.Last-h.First+1)...)
-	s.pos, s.next, s.place, s.term = h.end(), h.Last+1, h.follows, 0
+	s.pos, s.next, s.place = h.end(), h.Last+1, h.follows
 	s.batch = s.next - uint64(h.follows)
 }
 
@@ -208,8 +208,8 @@ func (f *framed) likeness(h *Hole, was []byte) (n int) {
 	return n
 }
 
-// fits checks that entries are those of a hole as far as its neighbours tell.
-func (h *Hole) fits(entries []Entry) error {
+// Fits checks that entries are those of a hole as far as its neighbours tell.
+func (h *Hole) Fits(entries []Entry) error {
 	if uint64(len(entries)) != h.Last-h.First+1 {
 		return fmt.Errorf("%d entries for the %d of a hole", len(entries), h.Last-h.First+1)
 	}
@@ -228,4 +228,3 @@ func (h *Hole) fits(entries []Entry) error {
 	}
 	return nil
 }
-

@@ -68,6 +68,11 @@ func (l *Log) gather(holes []Hole) (need []Hole, frames [][]framed, err error) {
 		}
 	}
 	for i := range need {
+		if err := need[i].surround(l.whole); err != nil {
+			return need, nil, err
+		}
+	}
+	for i := range need {
 		if l.opts.Mend == nil {
 			return need, nil, errors.New("nobody is there to ask")
 		}
@@ -87,13 +92,18 @@ func (l *Log) gather(holes []Hole) (need []Hole, frames [][]framed, err error) {
 // whole reads an entry that is not in a hole, while the log opens.
 func (l *Log) whole(index uint64) (Entry, error) {
 	f, s, ok := l.find(index)
-	if !ok {
+	switch {
+	case f == nil:
 		return Entry{}, ErrNotFound
+	case !ok:
+		return Entry{}, fmt.Errorf("%w: entry %d", ErrCorrupt, index)
 	}
 	return f.read(index, s)
 }
 
-// surround notes the terms of a hole's neighbours.
+// surround notes the terms of a hole's neighbours. The error is that of a neighbour
+// which is damaged, too, in the next file: then nothing tells where the hole ends, and
+// it must not be taken for the end of the log.
 func (h *Hole) surround(whole func(index uint64) (Entry, error)) error {
 	var errs []error
 	term := func(index uint64) uint64 {
@@ -119,7 +129,7 @@ func (l *Log) fileOf(id uint64) *file {
 
 // fit lays the entries out in their hole.
 func (l *Log) fit(f *file, h *Hole, entries []Entry) ([]framed, error) {
-	if err := h.fits(entries); err != nil {
+	if err := h.Fits(entries); err != nil {
 		return nil, err
 	}
 	was := make([]byte, h.Length)
@@ -200,53 +210,50 @@ func (l *Log) Mend(h *Hole, entries []Entry) error {
 // n bytes are read, and its error ends the scrub. Damage that is no hole, because
 // its extent cannot be told, is in the error, which names all of it.
 func (l *Log) Scrub(pace func(n int) error) (holes []Hole, err error) {
-	files, err := l.sealedFiles()
-	if err != nil {
-		return nil, err
-	}
 	var damage []error
-	for i := range files {
-		f := &files[i]
-		if err == nil {
-			s := newScan(f.file)
-			s.w.pace = pace
-			var some []Hole
-			some, err = s.through(func() error { return s.sealed(f.last) })
-			holes = append(holes, some...)
+	for id := uint64(0); ; {
+		f, last, err := l.nextSealed(id)
+		if err != nil {
+			return nil, err
 		}
-		if errors.Is(err, ErrCorrupt) {
-			damage, err = append(damage, err), nil
+		if f == nil {
+			break
 		}
+		id = f.id
+		s := newScan(f)
+		s.w.pace = pace
+		some, err := s.through(func() error { return s.sealed(last) })
+		holes = append(holes, some...)
 		err = errors.Join(err, f.release())
+		if err != nil && !errors.Is(err, ErrCorrupt) {
+			return nil, fmt.Errorf("%s: %w", f.path, err)
+		}
+		damage = append(damage, err)
 	}
-	if err != nil {
-		return nil, err
-	}
-	for i := range holes {
-		damage = append(damage, holes[i].surround(l.ArchiveEntry))
+	found := holes
+	holes = nil
+	for _, h := range found {
+		err := h.surround(l.ArchiveEntry)
+		if damage = append(damage, err); err == nil {
+			holes = append(holes, h)
+		}
 	}
 	return holes, errors.Join(damage...)
 }
 
-// sealedFile is a sealed segment, and its end when it was looked at.
-type sealedFile struct {
-	*file
-	last uint64
-}
-
-// sealedFiles are the sealed segments, each to be released.
-func (l *Log) sealedFiles() ([]sealedFile, error) {
+// nextSealed is the first sealed segment behind that with an id, to be released, and
+// the index of its last entry; nil: there is none.
+func (l *Log) nextSealed(id uint64) (*file, uint64, error) {
 	l.state.RLock()
 	defer l.state.RUnlock()
 	if err := l.usable(); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	var files []sealedFile
 	for _, f := range l.segments {
-		if f.sealed {
+		if f.id > id && f.sealed {
 			f.refs.Add(1)
-			files = append(files, sealedFile{f, f.last()})
+			return f, f.last(), nil
 		}
 	}
-	return files, nil
+	return nil, 0, nil
 }

@@ -110,6 +110,28 @@ func TestMendSeveral(t *testing.T) {
 	}
 }
 
+// TestMendBorder: damage on both sides of a file's border is not mended: nothing whole
+// stands behind the first half, and it is not the end of the log.
+func TestMendBorder(t *testing.T) {
+	base, all := build(t)
+	at := places(t, base)
+	for _, i := range []int{6, 7} {
+		base[at[i].name][at[i].offset+70] ^= 1
+	}
+	if at[6].name == at[7].name {
+		t.Fatal("no border")
+	}
+	mem := base.mount(t)
+	o, k := roomy(t, mem), truth{contents: all}
+	o.Mend = k.mend
+	if _, err := Open(o); !errors.Is(err, ErrCorrupt) || len(k.asked) > 0 {
+		t.Errorf("%v, asked for %+v", err, k.asked)
+	}
+	if !capture(t, mem).equal(base) {
+		t.Error("the disk was changed")
+	}
+}
+
 // TestMendLies: entries that cannot be what stood there change nothing.
 func TestMendLies(t *testing.T) {
 	base, all := build(t)

@@ -121,11 +121,6 @@ func (l *Log) loadAll() (last *scan, end ending, holes []Hole, err error) {
 		}
 		holes = append(holes, some...)
 	}
-	for i := range holes {
-		if err := holes[i].surround(l.whole); err != nil {
-			return nil, ending{}, nil, err
-		}
-	}
 	return last, end, holes, nil
 }
 

@@ -13,9 +13,7 @@ type scan struct {
 	// belongs to the same batch, batch the first index of that batch.
 	next, batch uint64
 	place       uint32
-	// term is that of the last good frame; 0: there was none, or a hole.
-	term  uint64
-	spans []span
+	spans       []span
 }
 
 func newScan(f *file) *scan {
@@ -60,7 +58,7 @@ func (s *scan) step() (bool, error) {
 			s.batch = f.index
 		}
 		s.spans = append(s.spans, span{offset: uint32(pos), length: uint32(n)})
-		s.pos, s.next, s.place, s.term = pos+align8(int64(n)), s.next+1, f.place+1, f.term
+		s.pos, s.next, s.place = pos+align8(int64(n)), s.next+1, f.place+1
 		return true, nil
 	}
 	return false, nil
