@@ -41,7 +41,9 @@ func rot(t testing.TB, path string, block int64) {
 }
 
 // mended counts how often a node said that it wrote entries again.
-func (p *process) mended() int { return strings.Count(p.log.String(), "damaged entries were written again") }
+func (p *process) mended() int {
+	return strings.Count(p.log.String(), "damaged entries were written again")
+}
 
 // TestClusterLogDamage (T-17, F-D6): bits of a node's sealed log files flip while it is
 // down. It takes the entries from the others, which its own ledger proves, says so,
