@@ -150,6 +150,16 @@ func TestEntryIsForMembers(t *testing.T) {
 	if _, err := c.nodes[1].askEntry(ctx, "node-1", lead.raft.LastIndex()+1); !errors.Is(err, ErrNotDone) {
 		t.Errorf("an entry that is not there: %v", err)
 	}
+	c.wire.cut(lead.id, c.others(lead.id)...)
+	undecided := make(chan error, 1)
+	go func() { undecided <- lead.propose(2000) }()
+	c.until("the leader has an entry that is not committed", func() bool { return lead.raft.LastIndex() > lead.raft.CommitIndex() })
+	if _, err := lead.answerEntry(lead.raft.LastIndex()); !errors.Is(err, ErrNotDone) {
+		t.Errorf("an entry that is not committed: %v", err)
+	}
+	c.wire.heal()
+	<-undecided // however it ends
+	lead = c.leader()
 	if err := lead.RemoveMember(ctx, "node-2"); err != nil {
 		t.Fatal(err)
 	}

@@ -107,6 +107,7 @@ func TestMender(t *testing.T) {
 		{"not applied, one of three differs", 32, 32, 30, 0, false, []lie{honest, honest, of(32, otherData(t))}, "different entries"},
 		{"the last of a term, of one node", 20, 21, 40, 0, false, []lie{honest, silent}, "takes a second node"},
 		{"the first of a term, of one node", 21, 21, 40, 0, false, []lie{honest, silent}, "takes a second node"},
+		{"an archived first of a term, of one node", 21, 21, 40, 36, false, []lie{honest, silent}, "takes a second node"},
 		{"the first of a term, of two", 21, 21, 40, 0, false, []lie{honest, honest}, ""},
 		{"the first of a term, two terms", 21, 21, 40, 0, false, []lie{honest, of(21, otherTerm(5))}, "different entries"},
 		{"a log that has parted", 5, 5, 40, 0, false, []lie{of(6, otherTerm(2)), of(6, otherData(t))}, "parted"},
