@@ -51,6 +51,9 @@ func (m *mender) mend(ctx context.Context, h *segment.Hole, whole reader) ([]seg
 			m.log.Warn("log: damaged entries were had from another node, and are certain", "damaged", h.String(), "from", c.from, "leaf", c.proven)
 			return c.entries, nil
 		}
+		if errors.Is(err, errNobody) {
+			return nil, err
+		}
 		wait := time.NewTimer(m.retry)
 		select {
 		case <-ctx.Done():
@@ -73,11 +76,13 @@ func witnessOf(h *segment.Hole, whole reader) (segment.Entry, error) {
 	return segment.Entry{}, errors.New("no whole entry stands beside it, so that nothing shows whose log is the same")
 }
 
+var errNobody = errors.New("there is no other node to ask")
+
 // round asks every other node once.
 func (m *mender) round(ctx context.Context, h *segment.Hole, witness segment.Entry, whole reader) (*claim, error) {
 	others := m.others()
 	if len(others) == 0 {
-		return nil, errors.New("there is no other node to ask")
+		return nil, errNobody
 	}
 	var claims []*claim
 	var why []string

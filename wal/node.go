@@ -31,7 +31,7 @@ type Options struct {
 	// that the request was surely not delivered. It ends with ctx.
 	Ask func(ctx context.Context, id string, request []byte) ([]byte, error)
 	// Others names the other nodes, as far as is known before the log is open: they
-	// are asked for what is damaged in it. nil: nobody is.
+	// are asked for what is damaged in it, until it names none any more. nil: none.
 	Others func() []string
 	// MendPatience is how long a start goes on asking them; 30 s if 0.
 	MendPatience time.Duration
