@@ -47,9 +47,12 @@ func newMetrics(n *Node) *metrics {
 	})
 	gauge("ironman_log_live_bytes", "Bytes of log files that Raft still needs.", func() float64 { live, _ := n.log.Bytes(); return float64(live) })
 	gauge("ironman_log_retained_bytes", "Bytes of all log files.", func() float64 { _, all := n.log.Bytes(); return float64(all) })
-	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
-		Name: "ironman_fsyncs_total", Help: "Syncs of files and directories, of log, state, ledger and disks.",
-	}, func() float64 { return float64(n.syncs.Load()) }))
+	counter := func(name, help string, f func() uint64) {
+		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, func() float64 { return float64(f()) }))
+	}
+	counter("ironman_fsyncs_total", "Syncs of files and directories, of log, state, ledger and disks.", n.syncs.Load)
+	counter("ironman_log_damaged_total", "Entries of the log that were found damaged, at each look.", func() uint64 { found, _ := n.log.Damaged(); return found })
+	counter("ironman_log_mended_total", "Damaged entries of the log that were written again.", func() uint64 { _, mended := n.log.Damaged(); return mended })
 	gauge("ironman_disks_failed", "Disks of this node that take no writes.", n.failedDisks)
 	m.free("node", "", n.space.Free)
 	return m

@@ -82,7 +82,7 @@ func (n *Node) open(ctx, run context.Context) error {
 	if err := n.openKnownLink(); err != nil {
 		return err
 	}
-	if err := n.openLog(); err != nil {
+	if err := n.openLog(ctx); err != nil {
 		return err
 	}
 	if n.opts.Link != nil {
@@ -206,13 +206,21 @@ func (n *Node) openKnownLink() error {
 	return n.openLink(id)
 }
 
-func (n *Node) openLog() error {
+// openLog opens the log. Only while it mends damage does it wait for others, no
+// longer than ctx lasts.
+func (n *Node) openLog(ctx context.Context) error {
 	o := &n.opts
+	others := func() []string {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return n.otherIDs()
+	}
 	n.metrics = newMetrics(n)
 	n.streams = wal.NewStreams(raftID(n.identity.Node), n.dialRaft)
 	log, err := wal.Open(wal.Options{
 		FS: o.FS, Dir: o.FS.PathJoin(o.Dir, "wal"), ID: raftID(n.identity.Node),
-		Machine: machine{n.machine}, Peers: n.streams, Ask: n.askLog, Restart: o.Restart, MayLead: n.mayLead, VerifyState: n.verifyState, Identity: n.clusterName,
+		Machine: machine{n.machine}, Peers: n.streams, Ask: n.askLog, Others: others, Restart: o.Restart, MayLead: n.mayLead, VerifyState: n.verifyState, Identity: n.clusterName,
 		Now: o.Now, Fatal: o.Fatal, Log: o.Logger, Bootstrap: n.identity.founder() && n.identity.Cluster == "",
 		SegmentBytes: o.SegmentBytes, SnapshotEntries: o.SnapshotEntries, Election: o.Election,
 	})

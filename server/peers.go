@@ -229,6 +229,14 @@ func (n *Node) others() []member {
 	return out
 }
 
+// otherIDs are the names of the others in the Raft group, in which they may not be yet.
+func (n *Node) otherIDs() (ids []string) {
+	for _, m := range n.others() {
+		ids = append(ids, raftID(m.Node))
+	}
+	return ids
+}
+
 // liveFor is how long a node that says nothing still counts as living: it is pinged
 // every second, and new shards that wait for it hold up their writers.
 const liveFor = 2500 * time.Millisecond

@@ -65,6 +65,8 @@ func (n *Node) answer(ctx context.Context, from string, r request) ([]byte, erro
 		return nil, n.changeHere(ctx, r.kind, string(r.body))
 	case kindRecords:
 		return n.answerRecords(r.body)
+	case kindEntry:
+		return n.answerEntry(binary.BigEndian.Uint64(r.body))
 	}
 	return nil, fmt.Errorf("request of kind %d: %w", r.kind, event.ErrNewer)
 }

@@ -133,6 +133,13 @@ func (c *cluster) close() {
 // start opens the node on what its disk holds.
 func (m *member) start() {
 	m.c.t.Helper()
+	if err := m.tryStart(); err != nil {
+		m.c.t.Fatalf("%s: %v", m.id, err)
+	}
+}
+
+func (m *member) tryStart() error {
+	m.c.t.Helper()
 	if m.disk == nil {
 		m.disk = m.fs
 	}
@@ -155,11 +162,12 @@ func (m *member) start() {
 	}
 	n, err := Open(o)
 	if err != nil {
-		m.c.t.Fatalf("%s: %v", m.id, err)
+		return errors.Join(err, o.Peers.Close())
 	}
 	m.Node = n
 	m.down.Store(false)
 	m.c.wire.set(m.id, n)
+	return nil
 }
 
 // end is the end of the node's process, as far as that can be: the goroutine that

@@ -91,13 +91,20 @@ func (n *Node) openLog() (err error) {
 	case applied <= snapshot.meta.applied: // more than the index, maybe: the log need not follow
 		required = index
 	}
+	spare := uint64(0)
+	if !snapshot.installing {
+		if spare, err = n.spare(index); err != nil {
+			return fmt.Errorf("wal: %w", err)
+		}
+	}
 	n.log, err = segment.Open(segment.Options{
 		FS: o.FS, Dir: o.FS.PathJoin(o.Dir, "log"), SegmentBytes: o.SegmentBytes, Fatal: o.Fatal,
-		StallLimit: o.StallLimit, Required: required,
+		StallLimit: o.StallLimit, Required: required, Mend: n.mendAtStart, Spare: spare,
 	})
 	if err != nil {
 		return fmt.Errorf("wal: %w", err)
 	}
+	n.countMended(n.log.Recovery())
 	if floor := n.log.Floor(); floor > index {
 		return fmt.Errorf("wal: the log begins at entry %d, but the newest snapshot ends at %d: refusing to start", floor+1, index)
 	}

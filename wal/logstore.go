@@ -208,6 +208,14 @@ func (s *logStore) deletePrefix(max uint64) error {
 	return s.log.TruncatePrefix(max + 1)
 }
 
+// forget truncates the front of the log up to an index that a snapshot holds, as raft
+// does when it compacts.
+func (s *logStore) forget(index uint64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fail(s.deletePrefix(index))
+}
+
 // deleteSuffix: only what was neither applied nor snapshotted may go.
 func (s *logStore) deleteSuffix(min uint64) error {
 	if applied, snapshot := s.applied(), s.snapshot.Load(); min <= max(applied, snapshot.Index) {

@@ -26,6 +26,7 @@ import (
 //	add       the member's ID              none
 //	remove    the member's ID              none
 //	records   see backfill_format.go       see there
+//	entry     index 8                      see mend_format.go
 //
 // A point is applied 8, term 8, index 8. The body of any other answer is a text
 // that says why, for people.
@@ -35,7 +36,7 @@ const (
 	pointBytes     = 3 * 8
 
 	maxRequestBody = event.MaxProposalBytes
-	maxAnswerBody  = pointBytes + 9 + event.MaxProposalBytes
+	maxAnswerBody  = event.MaxProposalBytes + 64 // an entry, which is more than an outcome
 	maxIDBytes     = 64
 	maxTextBytes   = 1024
 )
@@ -48,6 +49,7 @@ const (
 	kindAdd                     // make the node a member, as the leader
 	kindRemove                  // make the node a member no more, as the leader
 	kindRecords                 // give records of your ledger
+	kindEntry                   // give a committed entry of your log
 	kindEnd
 )
 
@@ -85,7 +87,7 @@ func decodeRequest(b []byte) (request, error) {
 	switch kind {
 	case kindPropose:
 		ok = len(body) > 0 && len(body) <= maxRequestBody
-	case kindPoint:
+	case kindPoint, kindEntry:
 		ok = len(body) == 8
 	case kindStatus:
 		ok = len(body) == 0

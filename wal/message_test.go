@@ -24,6 +24,7 @@ func TestMessageGolden(t *testing.T) {
 		"add":     {request{kindAdd, []byte("node-4")}.encode(), "01046e6f64652d34"},
 		"remove":  {request{kindRemove, []byte("node-4")}.encode(), "01056e6f64652d34"},
 		"records": {request{kindRecords, []byte("request")}.encode(), "0106" + hex.EncodeToString([]byte("request"))},
+		"entry":   {request{kindEntry, []byte{0, 0, 0, 0, 0, 0, 0, 9}}.encode(), "0107" + "0000000000000009"},
 		"done":    {answerOf(appendPoint(nil, at), nil).encode(), "0100" + "0000000000000007" + "0000000000000003" + "0000000000000009"},
 		"stamped": {
 			stamped{at: at, applied: Applied{Seq: 2, Duplicate: true, Outcome: &event.Outcome{Time: 1}}}.encode(),
@@ -51,12 +52,13 @@ func TestMessageErrors(t *testing.T) {
 		want error
 	}{
 		{"", event.ErrMalformed}, {"\x01", event.ErrMalformed}, {"\x00\x01x", event.ErrMalformed},
-		{"\x02\x01x", event.ErrNewer}, {"\x01\x07", event.ErrNewer}, {"\x01\xff", event.ErrNewer},
+		{"\x02\x01x", event.ErrNewer}, {"\x01\x08", event.ErrNewer}, {"\x01\xff", event.ErrNewer},
 		{"\x01\x00", event.ErrMalformed}, {"\x01\x01", event.ErrMalformed},
 		{"\x01\x01" + strings.Repeat("p", maxRequestBody), nil}, {"\x01\x01" + strings.Repeat("p", maxRequestBody+1), event.ErrMalformed},
 		{"\x01\x02" + "1234567", event.ErrMalformed}, {"\x01\x02" + "12345678", nil}, {"\x01\x02" + "123456789", event.ErrMalformed},
 		{"\x01\x03", nil}, {"\x01\x03x", event.ErrMalformed},
 		{"\x01\x04" + id, nil}, {"\x01\x04" + id + "n", event.ErrMalformed}, {"\x01\x04", event.ErrMalformed},
+		{"\x01\x07" + "1234567", event.ErrMalformed}, {"\x01\x07" + "12345678", nil}, {"\x01\x07" + "123456789", event.ErrMalformed},
 		{"\x01\x06", event.ErrMalformed}, {"\x01\x06r", nil}, {"\x01\x06" + id + "n", event.ErrMalformed},
 		{"\x01\x05node 1", event.ErrMalformed}, {"\x01\x05n\xf8", event.ErrMalformed}, {"\x01\x05n\n", event.ErrMalformed},
 	} {
@@ -120,6 +122,7 @@ func FuzzMessage(f *testing.F) {
 	f.Add(request{kindPoint, make([]byte, 8)}.encode())
 	f.Add(request{kind: kindStatus}.encode())
 	f.Add(request{kindAdd, []byte("node-4")}.encode())
+	f.Add(request{kindEntry, make([]byte, 8)}.encode())
 	f.Add(answerOf(stamped{applied: Applied{Outcome: &event.Outcome{Time: 1}}}.encode(), nil).encode())
 	f.Add(answerOf(appendPoint(nil, point{applied: 1}), nil).encode())
 	f.Add(answerOf(nil, ErrOverloaded).encode())

@@ -30,6 +30,15 @@ type Options struct {
 	// Ask has the node called id Answer a request. An error that is ErrNotDone says
 	// that the request was surely not delivered. It ends with ctx.
 	Ask func(ctx context.Context, id string, request []byte) ([]byte, error)
+	// Others names the other nodes, as far as is known before the log is open: they
+	// are asked for what is damaged in it, until it names none any more. nil: none.
+	Others func() []string
+	// MendPatience is how long a start goes on asking them; 30 s if 0.
+	MendPatience time.Duration
+	// ScrubEvery is how often the log's sealed files are read for damage, ScrubBytes
+	// how much of them a second; once a day, and 4 MiB, if 0.
+	ScrubEvery time.Duration
+	ScrubBytes int
 	// Now stamps entries.
 	Now func() time.Time
 	// MayLead tells why this node's clock must not be trusted: then the node neither
@@ -87,6 +96,8 @@ type Node struct {
 	closing chan struct{}   // closed when Close begins
 	closed  sync.Once
 
+	damaged, mended atomic.Uint64 // entries of the log, since the node started; see Damaged
+
 	archiver    atomic.Pointer[archiver] // nil until OpenLedger
 	ledgerPeers ledgerPeers              // whom its back-fill asks
 	stop        context.CancelFunc
@@ -105,7 +116,7 @@ func Open(o Options) (*Node, error) {
 		return nil, errors.Join(err, n.closeStores())
 	}
 	for _, run := range []func(context.Context){
-		n.watchLeader, n.watchLeadership, n.watchFence, n.followHints, n.electAlone, n.takeSnapshots,
+		n.watchLeader, n.watchLeadership, n.watchFence, n.followHints, n.electAlone, n.takeSnapshots, n.scrubLog,
 	} {
 		n.done.Go(func() { run(n.live) })
 	}
@@ -144,6 +155,18 @@ func (o *Options) complete() error {
 		o.Ask = func(context.Context, string, []byte) ([]byte, error) {
 			return nil, fmt.Errorf("%w: this node has no peers", ErrNotDone)
 		}
+	}
+	if o.Others == nil {
+		o.Others = func() []string { return nil }
+	}
+	if o.MendPatience == 0 {
+		o.MendPatience = 30 * time.Second
+	}
+	if o.ScrubEvery == 0 {
+		o.ScrubEvery = 24 * time.Hour
+	}
+	if o.ScrubBytes == 0 {
+		o.ScrubBytes = 4 << 20
 	}
 	if o.MayLead == nil {
 		o.MayLead = func() error { return nil }

@@ -28,6 +28,7 @@ type fakeMachine struct {
 	seen    []string // request ids in order
 	leaves  []Leaf
 	edge    merkle.Frontier // of the leaves since it was opened
+	time    int64           // of the last leaf
 	changed chan struct{}
 }
 
@@ -61,10 +62,11 @@ func (m *fakeMachine) Apply(in []Committed) []Applied {
 		if c.Data == nil {
 			continue
 		}
-		_, proposal, err := event.ParseEntry(c.Data)
+		stamp, proposal, err := event.ParseEntry(c.Data)
 		if err != nil {
 			panic(err)
 		}
+		m.time = max(m.time+1, stamp)
 		p, err := event.Parse(proposal)
 		if err != nil {
 			panic(err)
@@ -83,7 +85,7 @@ func (m *fakeMachine) Apply(in []Committed) []Applied {
 func (m *fakeMachine) leaf(seq, index uint64, p *event.Parsed, o *event.Outcome) Leaf {
 	statement, items := event.StatementHash(p.StatementBytes), p.ItemsHash()
 	return Leaf{Seq: seq, Index: index, Envelope: event.Canonical(&event.Envelope{
-		Seq: seq, Time: o.Time, Kind: p.Statement.Kind(), RequestId: p.Statement.Header.RequestId,
+		Seq: seq, Time: m.time, Kind: p.Statement.Kind(), RequestId: p.Statement.Header.RequestId,
 		Outcome: event.Canonical(o), StatementHash: statement[:], ItemsHash: items[:], StateDigest: make([]byte, 32),
 	})}
 }

@@ -13,6 +13,16 @@ import (
 
 // Envelope reads the envelope of a sequence. Beyond Size: ErrNotArchived.
 func (a *Archive) Envelope(seq uint64) ([]byte, error) {
+	entries, err := a.Envelopes(seq)
+	if err != nil {
+		return nil, err
+	}
+	return entries[0], nil
+}
+
+// Envelopes reads the envelopes from a sequence to the end of its bundle. Beyond
+// Size: ErrNotArchived.
+func (a *Archive) Envelopes(seq uint64) ([][]byte, error) {
 	if size := a.Size(); seq >= size {
 		return nil, fmt.Errorf("%w: sequence %d of %d", ErrNotArchived, seq, size)
 	}
@@ -21,7 +31,7 @@ func (a *Archive) Envelope(seq uint64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return entries[i], nil
+	return entries[i:], nil
 }
 
 // Payload reads the payload of a sequence. Beyond Size: ErrNotArchived.

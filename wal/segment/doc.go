@@ -14,10 +14,12 @@
 //     lists it. Segment ids only rise and are never used twice.
 //   - A 4 KiB block that holds acknowledged bytes is never written again: every
 //     batch begins at a fresh block, so a torn write cannot reach what was
-//     acknowledged before it.
+//     acknowledged before it. Mending is the one exception (mend.go).
 //   - Recovery never shortens what was acknowledged. Whatever it cannot explain as
 //     the one batch that was in flight is ErrCorrupt, and then nothing on disk has
-//     been changed.
+//     been changed. Holes in what was acknowledged are filled only with entries that
+//     its caller vouches for, in the places where they stood.
+//   - Every read of an entry verifies its frame, also below the floor.
 //   - Recovery trusts the page cache of an earlier process with nothing: entries
 //     that are not known to have been synced are written anew before they count.
 //

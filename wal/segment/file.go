@@ -26,7 +26,8 @@ type file struct {
 	path string
 	size int64
 	base uint64
-	// spans[i] is the frame of entry base+i.
+	// spans[i] is the frame of entry base+i; of length 0 where it was damaged and
+	// nobody needs it.
 	spans  []span
 	sealed bool
 	// end is where the next batch begins; only the appender uses it.

@@ -51,6 +51,7 @@ const MaxEntryBytes = 16 << 20
 const (
 	frameHeader = 64
 	saltAt      = 8
+	placeAt     = 56
 	kindEntry   = 1
 	kindMark    = 2
 )
@@ -89,7 +90,7 @@ func (o origin) appendFrame(b []byte, place uint32, e *Entry) []byte {
 	binary.LittleEndian.PutUint64(f[40:], uint64(e.AppendedAt.Unix()))
 	binary.LittleEndian.PutUint32(f[48:], uint32(e.AppendedAt.Nanosecond()))
 	binary.LittleEndian.PutUint32(f[52:], uint32(len(e.Extensions)))
-	binary.LittleEndian.PutUint32(f[56:], place)
+	binary.LittleEndian.PutUint32(f[placeAt:], place)
 	f[60], f[61] = kindEntry, e.Type
 	o.sign(f, e.Index)
 	pad := align8(int64(len(f))) - int64(len(f))
@@ -135,7 +136,7 @@ func (o origin) parse(b []byte) (frame, bool) {
 		kind: b[60], typ: b[61],
 		index: binary.LittleEndian.Uint64(b[24:]),
 		term:  binary.LittleEndian.Uint64(b[32:]),
-		place: binary.LittleEndian.Uint32(b[56:]),
+		place: binary.LittleEndian.Uint32(b[placeAt:]),
 		ext:   int(binary.LittleEndian.Uint32(b[52:])),
 		body:  b[frameHeader:],
 	}

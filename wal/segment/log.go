@@ -32,6 +32,14 @@ type Options struct {
 	// applied to the state machine. A log that ends before it has lost entries: Open
 	// refuses it, unless it is empty and its floor is at or above Required.
 	Required uint64
+	// Mend is asked for the entries of a hole; whole reads the others, of the log or
+	// below its floor. What it returns is believed, as far as the hole's neighbours
+	// and extent do not contradict. nil, or an error: Open returns the *Damage.
+	Mend func(h *Hole, whole func(index uint64) (Entry, error)) ([]Entry, error)
+	// Spare is an index: nobody needs the entries up to it any more, because a
+	// snapshot and the archive hold them. Holes there are left, and the log begins
+	// behind them.
+	Spare uint64
 	// Rand makes the salt of segments; crypto/rand if nil. Used by one goroutine at
 	// a time.
 	Rand io.Reader
@@ -69,6 +77,9 @@ type Recovery struct {
 	// Rewritten is the number of entries that may not have been synced when the last
 	// process ended, and were therefore written anew.
 	Rewritten int
+	// Mended is the number of entries in holes that were written again, Left that of
+	// those in holes that nobody needs.
+	Mended, Left int
 	// SlotHealed: one of the manifest's two slots was damaged.
 	SlotHealed bool
 }
@@ -236,14 +247,16 @@ func (l *Log) read(index uint64, archive bool) (Entry, error) {
 	return e, errors.Join(err, f.release())
 }
 
-// find returns where the frame of an entry stands; state must be held.
+// find returns where the frame of an entry stands, unless that is a hole; state must
+// be held.
 func (l *Log) find(index uint64) (*file, span, bool) {
 	i := sort.Search(len(l.segments), func(i int) bool { return l.segments[i].base > index }) - 1
 	if i < 0 || index > l.segments[i].last() {
 		return nil, span{}, false
 	}
 	f := l.segments[i]
-	return f, f.spans[index-f.base], true
+	s := f.spans[index-f.base]
+	return f, s, s.length > 0
 }
 
 // Close ends the background work and closes the files. What was acknowledged is

@@ -89,16 +89,17 @@ func (l *Log) recover(names []string) error {
 	if l.manifest, err = decodeManifest(document); err != nil {
 		return corrupt("the manifest: %s", plain(err))
 	}
-	l.floor = l.manifest.floor
-	var last *scan
-	var end ending
-	for _, r := range l.manifest.segments {
-		if last, end, err = l.load(r); err != nil {
-			return err
-		}
+	last, end, holes, err := l.loadAll()
+	if err != nil {
+		return err
 	}
 	if err := l.checkReach(); err != nil {
 		return err
+	}
+	if len(holes) > 0 {
+		if last, end, err = l.mendAll(holes); err != nil {
+			return err
+		}
 	}
 	l.removeStrays(names)
 	l.doomed = slices.Clone(l.manifest.retired)
@@ -109,25 +110,41 @@ func (l *Log) recover(names []string) error {
 	return l.resume(last, end)
 }
 
+// loadAll opens the listed segments and reads where their entries are, and are not.
+// The scan is that of the last one.
+func (l *Log) loadAll() (last *scan, end ending, holes []Hole, err error) {
+	l.floor = l.manifest.floor
+	for _, r := range l.manifest.segments {
+		var some []Hole
+		if last, end, some, err = l.load(r); err != nil {
+			return nil, ending{}, nil, err
+		}
+		holes = append(holes, some...)
+	}
+	return last, end, holes, nil
+}
+
 // load opens a listed segment and reads where its entries are.
-func (l *Log) load(r record) (*scan, ending, error) {
+func (l *Log) load(r record) (*scan, ending, []Hole, error) {
 	f, err := openFile(l.opts.FS, l.path(fileName(r.id)), r)
 	if err != nil {
-		return nil, ending{}, err
+		return nil, ending{}, nil, err
 	}
 	l.segments = append(l.segments, f)
 	s := newScan(f)
 	var end ending
-	if f.sealed {
-		err = s.sealed(r.last)
-	} else {
+	holes, err := s.through(func() (err error) {
+		if f.sealed {
+			return s.sealed(r.last)
+		}
 		end, err = s.open()
-	}
+		return err
+	})
 	if err != nil && !errors.Is(err, ErrCorrupt) {
 		err = fmt.Errorf("%s: %w", f.path, err)
 	}
 	f.spans, f.end = s.spans, blockUp(s.pos)
-	return s, end, err
+	return s, end, holes, err
 }
 
 // checkReach verifies that the log reaches as far as it is known to have.

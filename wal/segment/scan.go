@@ -64,7 +64,8 @@ func (s *scan) step() (bool, error) {
 	return false, nil
 }
 
-// sealed reads the entries up to last, all of which must be there.
+// sealed reads the entries up to last, all of which must be there. After a *Damage it
+// may go on behind the hole (through).
 func (s *scan) sealed(last uint64) error {
 	for s.next <= last {
 		ok, err := s.step()
@@ -72,8 +73,7 @@ func (s *scan) sealed(last uint64) error {
 			return err
 		}
 		if !ok {
-			return corrupt("%s: the frame of entry %d, expected at offset %d, is damaged; the segment is sealed at entry %d",
-				s.path, s.next, s.pos, last)
+			return s.hole(last)
 		}
 	}
 	return nil
@@ -87,7 +87,8 @@ type ending struct {
 	torn bool
 }
 
-// open reads entries as far as they go and examines all that follows them.
+// open reads entries as far as they go and examines all that follows them. After a
+// *Damage it may go on behind the hole (through).
 //
 // The rule: damage is a torn write only if no whole frame behind it proves that
 // one of the entries that cannot be read was acknowledged. What was in flight at a
@@ -142,8 +143,7 @@ func (s *scan) remains(skip int64) (torn bool, err error) {
 			continue
 		}
 		if p := f.proves(); p > s.next {
-			return false, corrupt("%s: entry %d, expected at offset %d, cannot be read, but the frame at offset %d "+
-				"proves that entries up to %d were acknowledged", s.path, s.next, s.pos, at, p-1)
+			return false, s.hole(0)
 		}
 		if f.kind == kindMark || f.index <= s.next {
 			return false, corrupt("%s: a frame of entry %d stands at offset %d, where entry %d or a later one belongs",

@@ -17,6 +17,8 @@ type window struct {
 	size  int64
 	start int64 // offset of buf in the file
 	buf   []byte
+	// pace is asked before n bytes are read; its error ends the scan. nil: none.
+	pace func(n int) error
 }
 
 // at returns n bytes at off, fewer only at the file's end. Valid until the next call.
@@ -33,6 +35,11 @@ func (w *window) at(off int64, n int) ([]byte, error) {
 
 func (w *window) load(off int64, n int) error {
 	n = int(min(int64(n), w.size-off))
+	if w.pace != nil {
+		if err := w.pace(n); err != nil {
+			return err
+		}
+	}
 	if cap(w.buf) < n {
 		w.buf = make([]byte, n)
 	}
