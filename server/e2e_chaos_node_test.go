@@ -39,6 +39,7 @@ type chaosProcess struct {
 	began     time.Time
 	log       int // where its log begins in that of the node
 	failpoint string
+	met       bool // the failpoint ended it
 	clock     time.Duration
 	ending    bool          // somebody ends it
 	done      chan struct{} // closed when it has ended
@@ -91,10 +92,11 @@ func (n *chaosNode) watch(r *chaosProcess, exited chan error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.run = nil
-	close(r.done)
 	said := n.p.log.from(r.log)
+	r.met = r.failpoint != "" && strings.Contains(said, "failpoint "+r.failpoint+": killed in ")
+	close(r.done)
 	switch {
-	case r.failpoint != "" && strings.Contains(said, "failpoint "+r.failpoint+": killed in "):
+	case r.met:
 		name, _, _ := strings.Cut(r.failpoint, ":")
 		n.c.fired("P1", "killed inside a write of "+name)
 		n.c.moment("node %d: its failpoint %s was met", n.n+1, r.failpoint)
@@ -165,7 +167,7 @@ func (n *chaosNode) stop() bool {
 		<-r.done
 		return true
 	}
-	if code := r.cmd.ProcessState.ExitCode(); served && code != 0 && !n.excused() {
+	if code := r.cmd.ProcessState.ExitCode(); served && code != 0 && !r.met && !n.excused() {
 		n.c.violated("I14", "node %d ended with %v after SIGTERM", n.n+1, r.cmd.ProcessState)
 	}
 	return served
