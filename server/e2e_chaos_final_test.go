@@ -12,6 +12,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"ironman/server"
+	"ironman/sim/load"
 	"ironman/sim/offline"
 )
 
@@ -58,7 +59,7 @@ func (n *chaosNode) ails() string {
 		return "its failpoint was not met yet"
 	case r.clock != 0:
 		return "its clock is wrong"
-	case n.p.binary != "":
+	case r.old:
 		return "it is of the older release"
 	}
 	a, err := n.c.askAdmin(n.n, "GET", "/-/metrics")
@@ -91,11 +92,7 @@ func (c *chaos) readAll() {
 	c.moment("%d keys are read", len(keys))
 }
 
-type chaosReader interface {
-	Read(ctx context.Context, node int, key string) bool
-}
-
-func (c *chaos) readKey(client chaosReader, node int, key string) {
+func (c *chaos) readKey(client *load.Client, node int, key string) {
 	limit := time.Now().Add(10 * time.Second)
 	for !client.Read(context.Background(), node, key) {
 		if time.Now().After(limit) {

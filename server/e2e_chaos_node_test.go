@@ -40,7 +40,9 @@ type chaosProcess struct {
 	log       int // where its log begins in that of the node
 	failpoint string
 	met       bool // the failpoint ended it
+	killed    bool // somebody kills it, whoever else ends it in order
 	clock     time.Duration
+	old       bool          // it is of the older release
 	ending    bool          // somebody ends it
 	done      chan struct{} // closed when it has ended
 }
@@ -61,7 +63,13 @@ func (n *chaosNode) start() {
 		flags = append(flags, "--clock-offset", n.clock.String())
 	}
 	n.next = ""
-	n.chooseBinary(&flags)
+	n.p.binary = ""
+	if r.old = n.chooseOld(); r.old {
+		n.p.binary = n.c.spec.old
+		if !n.c.oldMarks {
+			flags = flags[1:]
+		}
+	}
 	n.starts++
 	if err := n.p.launch(flags...); err != nil {
 		n.c.violated("I12", "node %d cannot be launched: %v", n.n+1, err)
@@ -72,17 +80,15 @@ func (n *chaosNode) start() {
 	go n.watch(r, n.p.exited)
 }
 
-// chooseBinary lets a start be one of the older release, if there is one (P7). The last
+// chooseOld lets a start be one of the older release, if there is one (P7). The last
 // node stays with it until everything heals: so no event is made that the older release
 // cannot read.
-func (n *chaosNode) chooseBinary(flags *[]string) {
-	n.p.binary = ""
+func (n *chaosNode) chooseOld() bool {
 	if n.c.spec.old == "" || n.c.healing.Load() || n.n < 2 && n.rng.IntN(2) == 0 {
-		return
+		return false
 	}
-	n.p.binary = n.c.spec.old
-	*flags = slices.DeleteFunc(*flags, func(f string) bool { return f == "--disk-marks" && !n.c.oldMarks })
 	n.c.fired("P7", "a start with the older release")
+	return true
 }
 
 // watch waits for the end of a process, judges it, and starts the next one.
@@ -136,12 +142,22 @@ func (n *chaosNode) current(end bool) *chaosProcess {
 	return n.run
 }
 
+// mustEndCleanly tells whether nothing excuses another end of a process after SIGTERM.
+func (n *chaosNode) mustEndCleanly(r *chaosProcess) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return !r.killed && !r.met && len(n.excuses) == 0
+}
+
 // kill ends the process by SIGKILL, and tells whether one ran.
 func (n *chaosNode) kill() bool {
 	r := n.current(true)
 	if r == nil {
 		return false
 	}
+	n.mu.Lock()
+	r.killed = true
+	n.mu.Unlock()
 	_ = r.cmd.Process.Kill() // it may have ended
 	<-r.done
 	return true
@@ -167,7 +183,7 @@ func (n *chaosNode) stop() bool {
 		<-r.done
 		return true
 	}
-	if code := r.cmd.ProcessState.ExitCode(); served && code != 0 && !r.met && !n.excused() {
+	if code := r.cmd.ProcessState.ExitCode(); served && code != 0 && n.mustEndCleanly(r) {
 		n.c.violated("I14", "node %d ended with %v after SIGTERM", n.n+1, r.cmd.ProcessState)
 	}
 	return served
@@ -184,12 +200,6 @@ func (n *chaosNode) bounce() {
 func (n *chaosNode) serving() bool {
 	_, err := os.Stat(n.p.readyFile())
 	return err == nil && n.current(false) != nil
-}
-
-func (n *chaosNode) excused() bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return len(n.excuses) > 0
 }
 
 func (n *chaosNode) excuse(fault string) {
