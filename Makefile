@@ -7,7 +7,7 @@ TESTFLAGS ?=
 NODES ?= 3
 DISKS ?= 2
 
-.PHONY: help build run cluster clients test check race lint fmt generate wasip1 sim sim-build sim-long sim-fast sabotage fuzz golden bench clean
+.PHONY: help build run cluster clients test check race lint fmt generate wasip1 sim sim-build sim-long sim-fast chaos sabotage fuzz golden bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,7 +54,7 @@ sabotage: ## the tests find every wrong change of the list; ONLY="X01,X15"
 
 SEED ?= 1
 SEEDS ?= 20
-MINUTES ?= 1
+sim sim-build: MINUTES ?= 1
 SIMFLAGS ?=
 sim-build: build ## what `ironman sim` runs: the server in its simulated world, bin/sim.wasm
 	./sim/build.sh -o bin/sim.wasm ./sim/guest
@@ -67,6 +67,12 @@ sim-long: ## 200 seeds of a virtual minute each
 
 sim-fast: ## the same world under the race detector, not repeatable: SEEDS from SEED on
 	CGO_ENABLED=1 IRONMAN_SIM_SEEDS=$(SEED)+$(SEEDS) $(GO) test -race -timeout 24h -v -run '^TestFast$$' ./sim/world
+
+FAULTS ?=
+chaos: MINUTES ?= 2
+chaos: build ## three processes, MINUTES (2) of random faults under load; SEED sets the schedule; FAULTS="P2,N1" only these
+	IRONMAN_CHAOS=$(MINUTES) IRONMAN_CHAOS_SEED=$(SEED) IRONMAN_CHAOS_FAULTS=$(FAULTS) IRONMAN_BINARY=$$PWD/bin/ironman \
+	  $(GO) test -timeout 24h -count 1 -v -run '^TestChaos$$' ./server
 
 generate: ## code of the protobuf schemas (needs protoc)
 	$(GO) build -o .build/protoc-gen-go google.golang.org/protobuf/cmd/protoc-gen-go

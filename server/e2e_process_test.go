@@ -79,11 +79,13 @@ type process struct {
 	dir   string // of the node
 	disks []string
 	flags []string
-	env   []string
-	cwd   string
-	tls   *testCertificate
-	s3    string // address of the S3 listener; of any port if empty
-	keys  []server.KeySpec
+	// binary is another one than that of this tree, unless it is empty.
+	binary string
+	env    []string
+	cwd    string
+	tls    *testCertificate
+	s3     string // address of the S3 listener; of any port if empty
+	keys   []server.KeySpec
 
 	cmd       *exec.Cmd
 	exited    chan error // holds how the process ended, once
@@ -122,7 +124,18 @@ func (p *process) start(extra ...string) {
 }
 
 func (p *process) tryStart(extra ...string) error {
-	ready := filepath.Join(filepath.Dir(p.dir), "ready.json")
+	if err := p.launch(extra...); err != nil {
+		return err
+	}
+	return p.awaitReady(p.readyFile())
+}
+
+// readyFile is there once the process serves.
+func (p *process) readyFile() string { return filepath.Join(filepath.Dir(p.dir), "ready.json") }
+
+// launch starts the process, and does not wait for anything.
+func (p *process) launch(extra ...string) error {
+	ready := p.readyFile()
 	if err := os.Remove(ready); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
@@ -134,7 +147,7 @@ func (p *process) tryStart(extra ...string) error {
 	if len(p.keys) > 0 {
 		args = append(args, "--keys-file", p.writeKeys())
 	}
-	cmd := exec.Command(program(p.t), append(append(args, p.flags...), extra...)...)
+	cmd := exec.Command(cmp.Or(p.binary, program(p.t)), append(append(args, p.flags...), extra...)...)
 	cmd.Stdout, cmd.Stderr = p.log, p.log
 	cmd.Env, cmd.Dir = append(os.Environ(), p.env...), p.cwd
 	if err := cmd.Start(); err != nil {
@@ -143,7 +156,7 @@ func (p *process) tryStart(extra ...string) error {
 	exited := make(chan error, 1)
 	go func() { exited <- cmd.Wait() }()
 	p.cmd, p.exited = cmd, exited
-	return p.awaitReady(ready)
+	return nil
 }
 
 // awaitReady waits for the ready file or the end of the process.
@@ -313,6 +326,19 @@ func (l *logBuffer) String() string {
 func (l *logBuffer) tail(n int) string {
 	s := l.String()
 	return s[max(0, len(s)-n):]
+}
+
+func (l *logBuffer) size() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Len()
+}
+
+// from is what was printed from a place on.
+func (l *logBuffer) from(at int) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return string(l.b.Bytes()[at:])
 }
 
 // testCertificate is a self-signed certificate of 127.0.0.1.

@@ -13,14 +13,13 @@ func (w *World) birth(ctx context.Context) bool {
 	c := w.newClient(0)
 	for i, n := range w.nodes {
 		n.start()
-		if !w.until(birthLimit, func() bool { return n.serving() != nil && c.listsBuckets(ctx, i+1) }) {
+		if !w.until(birthLimit, func() bool { return n.serving() != nil && c.Serves(ctx, i+1) }) {
 			w.violated("I12", "node %d does not serve %v after its first start", i+1, birthLimit)
 			return false
 		}
 		if i == 0 {
-			a := c.send(ctx, 1, ask{method: "PUT", path: "/" + bucket})
-			if a.err != nil || a.status != 200 {
-				w.violated("I12", "CreateBucket: %d %v %.200q", a.status, a.err, a.body)
+			if err := c.MakeBucket(ctx, 1); err != nil {
+				w.violated("I12", "%v", err)
 				return false
 			}
 		}
@@ -38,9 +37,4 @@ func (w *World) until(limit time.Duration, is func() bool) bool {
 		time.Sleep(100 * time.Millisecond)
 	}
 	return true
-}
-
-func (c *client) listsBuckets(ctx context.Context, node int) bool {
-	a := c.send(ctx, node, ask{method: "GET", path: "/"})
-	return a.err == nil && a.status == 200
 }

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"ironman/server"
-	"ironman/sim/history"
 )
 
 // healLimit is how long a healed cluster may take until it serves through every node
@@ -26,18 +25,12 @@ func (w *World) heal(ctx context.Context) bool {
 	}
 	c := w.newClient(-1)
 	for _, n := range w.nodes {
-		written := 0
+		key := fmt.Sprintf("healed/%d", n.n)
 		ok := w.until(healLimit, func() bool {
 			if n.serving() == nil {
 				return false
 			}
-			v := newValue(-1, n.n*1000+written, 100)
-			written++
-			w.history.name(entityTag(v), v)
-			key := fmt.Sprintf("healed/%d", n.n)
-			a := c.send(ctx, n.n, ask{method: "PUT", path: path(key), body: body(v)})
-			c.record(n.n, a, putOf(key, v))
-			return a.err == nil && a.status == 200 && c.read(ctx, n.n, key)
+			return c.Write(ctx, n.n, key) && c.Read(ctx, n.n, key)
 		})
 		if !ok {
 			w.violated("I12", "node %d does not serve %v after everything has healed (its process: %s)", n.n, healLimit, n.stands())
@@ -50,17 +43,13 @@ func (w *World) heal(ctx context.Context) bool {
 // readAll reads every key that anybody ever wrote, through each node in turn.
 func (w *World) readAll(ctx context.Context) {
 	c := w.newClient(-2)
-	w.history.mu.Lock()
-	keys := slices.Clone(w.history.keys)
-	w.history.mu.Unlock()
-	slices.Sort(keys)
-	for i, key := range keys {
+	for i, key := range w.load.History.Keys() {
 		n := 1 + i%len(w.nodes)
-		if !w.until(5*time.Second, func() bool { return c.read(ctx, n, key) }) {
+		if !w.until(5*time.Second, func() bool { return c.Read(ctx, n, key) }) {
 			w.violated("I1", "%s cannot be read through node %d, though everything has healed", key, n)
 		}
 	}
-	c.list(ctx)
+	c.List(ctx, epoch)
 }
 
 // agree waits until all nodes have applied the same number of events, and compares
@@ -141,10 +130,6 @@ func (w *World) shutAll() {
 	}
 }
 
-func putOf(key, value string) history.Op {
-	return history.Op{Kind: history.Put, Key: key, Value: value}
-}
-
 // stands says in a few words where the node's process is.
 func (n *node) stands() string {
 	n.mu.Lock()
@@ -158,16 +143,4 @@ func (n *node) stands() string {
 		return "starting"
 	}
 	return "open"
-}
-
-// checkDisks is what is checked where no process runs any more.
-func (w *World) checkDisks() {
-	if w.agreed == nil {
-		return // that was found already
-	}
-	for _, n := range w.nodes {
-		w.feed(n.n, n.disk)
-		w.checkReplay(n)
-	}
-	w.checkShards()
 }

@@ -71,3 +71,12 @@ func (w *World) healAll() {
 		n.mu.Unlock()
 	}
 }
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}

@@ -11,7 +11,7 @@ import (
 
 	"ironman/s3api/sig"
 	"ironman/server"
-	"ironman/sim/history"
+	"ironman/sim/load"
 	"ironman/sim/network"
 	"ironman/wal/digest"
 )
@@ -40,12 +40,11 @@ type World struct {
 	log   io.Writer // of the nodes; nil: nobody reads it
 	net   *network.Network
 	nodes []*node
-	cred  sig.Credential
 
 	retention, grace time.Duration
 	snapshotEntries  uint64
 
-	history *log
+	load    *load.Cluster
 	ghosts  *ghosts
 	planned []Action
 	agreed  *server.Status // what all nodes came to, before they were shut; nil: they did not
@@ -73,9 +72,7 @@ func Run(cfg Config, out Outlets) *Report {
 func newWorld(cfg Config, out Outlets) *World {
 	w := &World{
 		cfg: cfg, out: out, begin: time.Now(), log: out.Log, draws: make(map[string]*rand.Rand),
-		cred:    sig.Credential{AccessKey: rootKey, Secret: sig.NewSecret(rootSecret)},
-		ghosts:  newGhosts(),
-		history: &log{known: make(map[string]bool), values: make(map[string]string)},
+		ghosts: newGhosts(),
 	}
 	emit := out.Trace
 	if !cfg.Trace {
@@ -93,10 +90,30 @@ func newWorld(cfg Config, out Outlets) *World {
 	w.net = network.New(network.Options{Rng: w.rng("network", 0), Timeout: 15 * time.Second, Observe: func(e network.Event) {
 		w.trace.add("net", e.Kind.String(), e.From, e.To, e.Conn, e.Bytes, e.Sum)
 	}})
+	w.load = w.clients()
 	for n := range nodeCount {
 		w.nodes = append(w.nodes, w.newNode(n+1))
 	}
 	return w
+}
+
+// epoch is that of all hot keys: a run is short enough for one.
+const epoch = 0
+
+// clients are what clients know of the world.
+func (w *World) clients() *load.Cluster {
+	return &load.Cluster{
+		Nodes: nodeCount, Address: func(node int) string { return address(node, portS3) },
+		Credential: sig.Credential{AccessKey: rootKey, Secret: sig.NewSecret(rootSecret)},
+		Think:      w.cfg.Think, Now: w.now, Wall: w.wall, Epoch: func() int { return epoch },
+		HangUps: w.on("H1"), Fired: w.fired, ClocksJump: w.clocksJump,
+		History: load.NewLog(), Violated: w.violated, Answered: w.count, Trace: w.trace.add,
+	}
+}
+
+// newClient is a client on a host of its own.
+func (w *World) newClient(n int) *load.Client {
+	return w.load.Client(n, w.rng("client", n), w.net.Host(clientHost(n)).Dial)
 }
 
 // now is virtual time since the beginning, in nanoseconds; wall the true wall clock.
@@ -244,10 +261,10 @@ func (w *World) live(ctx context.Context) {
 		return
 	}
 	w.enter("safety")
-	load, unload := context.WithCancel(ctx)
+	working, unload := context.WithCancel(ctx)
 	var clients sync.WaitGroup
 	for n := range w.cfg.Clients {
-		clients.Go(func() { w.newClient(n + 1).run(load) })
+		clients.Go(func() { w.newClient(n + 1).Run(working) })
 	}
 	w.nemesis(ctx)
 	w.enter("liveness")
@@ -296,9 +313,7 @@ func (w *World) report() *Report {
 		Hash: hash, Traced: traced, At: time.Duration(w.now()), Answered: w.answered,
 		Fired: w.allFired(), Plan: w.planned, Violations: w.violations, Moments: w.moments,
 	}
-	w.history.mu.Lock()
-	defer w.history.mu.Unlock()
-	r.History, r.Open = append([]history.Op(nil), w.history.ops...), w.history.open
+	r.History, r.Open = w.load.History.All()
 	return r
 }
 

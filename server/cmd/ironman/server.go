@@ -149,9 +149,6 @@ func (f *serverFlags) options(log *slog.Logger) (server.Options, error) {
 			return o, err
 		}
 	}
-	if err := f.trial.apply(&o); err != nil {
-		return o, err
-	}
 	if o.Reserve, err = erasure.ParseReserve(f.reserve); err != nil {
 		return o, fmt.Errorf("--reserve: %w", err)
 	}
@@ -167,6 +164,9 @@ func (f *serverFlags) options(log *slog.Logger) (server.Options, error) {
 	}
 	if len(o.Disks) == 0 {
 		o.Disks = []string{filepath.Join(dir, "disk1")}
+	}
+	if err := f.trial.apply(&o); err != nil {
+		return o, err
 	}
 	if o.TLS, err = f.tls(); err != nil {
 		return o, err

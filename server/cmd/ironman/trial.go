@@ -25,6 +25,7 @@ type trialFlags struct {
 	failpoint       string
 	clockOffset     time.Duration
 	linkSource      string
+	diskMarks       bool
 	point           *failpoint
 }
 
@@ -36,13 +37,17 @@ func (f *trialFlags) add(c *cobra.Command) {
 	fl.StringVar(&f.failpoint, "failpoint", "", "NAME:N kills the process inside its N-th write, once it serves, to files of that name: log, pack, snapshot, ledger, state; NAME:N:start counts from the start")
 	fl.DurationVar(&f.clockOffset, "clock-offset", 0, "how far the node's clock is to be ahead of the machine's")
 	fl.StringVar(&f.linkSource, "link-source", "", "address from which other nodes' links are dialed, so that a proxy can tell who does")
-	for _, name := range []string{"clock-offset", "link-source", "log-segment-bytes", "snapshot-entries", "pack-bytes", "failpoint"} {
+	fl.BoolVar(&f.diskMarks, "disk-marks", false, "let files beside DIR and the disks' directories make those fail: DIR.readonly, DIR.full, DIR.sick")
+	for _, name := range []string{"clock-offset", "disk-marks", "link-source", "log-segment-bytes", "snapshot-entries", "pack-bytes", "failpoint"} {
 		_ = fl.MarkHidden(name)
 	}
 }
 
 func (f *trialFlags) apply(o *server.Options) error {
 	o.SegmentBytes, o.SnapshotEntries, o.PackBytes = f.segmentBytes, f.snapshotEntries, f.packBytes
+	if f.diskMarks {
+		o.FS = &markFS{FS: o.FS, dirs: append([]string{o.Dir}, o.Disks...)}
+	}
 	if f.clockOffset != 0 {
 		o.Now = func() time.Time { return time.Now().Add(f.clockOffset) }
 	}

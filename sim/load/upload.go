@@ -1,4 +1,4 @@
-package world
+package load
 
 import (
 	"context"
@@ -23,7 +23,7 @@ type upload struct {
 }
 
 // upload takes one of the client's uploads a step further, or begins one.
-func (c *client) upload(ctx context.Context) {
+func (c *Client) upload(ctx context.Context) {
 	if len(c.uploads) < maxOpen && c.rng.IntN(2) == 0 || len(c.uploads) == 0 {
 		c.beginUpload(ctx)
 		return
@@ -41,7 +41,7 @@ func (c *client) upload(ctx context.Context) {
 	}
 }
 
-func (c *client) beginUpload(ctx context.Context) {
+func (c *Client) beginUpload(ctx context.Context) {
 	key := c.hotKey()
 	a := c.send(ctx, c.node(), ask{method: "POST", path: path(key), query: "uploads="})
 	c.refuseOdd(a, "CreateMultipartUpload", 200)
@@ -50,14 +50,14 @@ func (c *client) beginUpload(ctx context.Context) {
 		return
 	}
 	if err := xml.Unmarshal(a.body, &result); err != nil || result.UploadId == "" {
-		c.w.violated("I2", "CreateMultipartUpload: %v: %.200q", err, a.body)
+		c.of.Violated("I2", "CreateMultipartUpload: %v: %.200q", err, a.body)
 		return
 	}
 	c.uploads = append(c.uploads, upload{key: key, id: result.UploadId})
 }
 
 // uploadPart uploads the part anew; each body is another value.
-func (c *client) uploadPart(ctx context.Context, u *upload) {
+func (c *Client) uploadPart(ctx context.Context, u *upload) {
 	v := c.value()
 	a := c.send(ctx, c.node(), ask{method: "PUT", path: path(u.key), query: "partNumber=1&uploadId=" + u.id, body: body(v), hangUp: c.hangUp()})
 	c.refuseOdd(a, "UploadPart", 200, 404)
@@ -68,15 +68,15 @@ func (c *client) uploadPart(ctx context.Context, u *upload) {
 }
 
 // complete reports whether the upload is over.
-func (c *client) complete(ctx context.Context, u *upload) (over bool) {
+func (c *Client) complete(ctx context.Context, u *upload) (over bool) {
 	whole, err := hex.DecodeString(u.part)
 	if err != nil {
-		c.w.violated("I4", "the entity tag %q of a part", u.part)
+		c.of.Violated("I4", "the entity tag %q of a part", u.part)
 		return true
 	}
 	h := digest.NewMD5()
 	h.Write(whole)
-	c.w.history.name(fmt.Sprintf("%x-1", h.Sum(nil)), u.value)
+	c.of.History.name(fmt.Sprintf("%x-1", h.Sum(nil)), u.value)
 	node := c.node()
 	doc := []byte("<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>" + u.part + "</ETag></Part></CompleteMultipartUpload>")
 	a := c.send(ctx, node, ask{method: "POST", path: path(u.key), query: "uploadId=" + u.id, body: doc, header: http.Header{"Content-Type": {"application/xml"}}})
@@ -94,7 +94,7 @@ func (c *client) complete(ctx context.Context, u *upload) (over bool) {
 	return true // with an open outcome too: a second completion would be the same change
 }
 
-func (c *client) abort(ctx context.Context, u *upload) {
+func (c *Client) abort(ctx context.Context, u *upload) {
 	a := c.send(ctx, c.node(), ask{method: "DELETE", path: path(u.key), query: "uploadId=" + u.id})
 	c.refuseOdd(a, "AbortMultipartUpload", 204, 404)
 }

@@ -1,4 +1,4 @@
-package world
+package load
 
 import (
 	"bytes"
@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"sync"
 	"time"
 
 	"ironman/s3api/sig"
@@ -18,10 +17,10 @@ import (
 	"ironman/wal/digest"
 )
 
-// A client is one that the store is for: it signs requests, sends them to a node of
-// its choice, and remembers what it was answered.
-type client struct {
-	w      *World
+// A Client is one that the store is for: it signs requests, sends them to a node of
+// its choice, and remembers what it was answered. One goroutine may use it.
+type Client struct {
+	of     *Cluster
 	n      int // from 1
 	rng    *rand.Rand
 	http   *http.Transport
@@ -39,18 +38,21 @@ type reading struct{ value, tag string }
 // requestLimit is how long a client waits for an answer.
 const requestLimit = 6 * time.Second
 
-func (w *World) newClient(n int) *client {
-	host := w.net.Host(clientHost(n))
-	return &client{
-		w: w, n: n, rng: w.rng("client", n), seen: make(map[string]reading),
+// Client is client n: no two have the same number. It connects by dial.
+func (l *Cluster) Client(n int, rng *rand.Rand, dial func(ctx context.Context, address string) (net.Conn, error)) *Client {
+	return &Client{
+		of: l, n: n, rng: rng, seen: make(map[string]reading),
 		http: &http.Transport{
 			DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
-				return host.Dial(ctx, address)
+				return dial(ctx, address)
 			},
 			MaxIdleConnsPerHost: racers, DisableCompression: true, IdleConnTimeout: 30 * time.Second,
 		},
 	}
 }
+
+// Close closes its connections.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // ask is a request to be made.
 type ask struct {
@@ -73,30 +75,30 @@ type answer struct {
 }
 
 // send asks one node, once.
-func (c *client) send(ctx context.Context, node int, q ask) answer {
+func (c *Client) send(ctx context.Context, node int, q ask) answer {
 	limit := requestLimit
 	if q.hangUp > 0 {
 		limit = q.hangUp
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	a := answer{call: c.w.now()}
-	c.w.trace.add("ask", c.n, node, q.method, q.path, q.query, len(q.body))
+	a := answer{call: c.of.Now()}
+	c.of.Trace("ask", c.n, node, q.method, q.path, q.query, len(q.body))
 	a.status, a.header, a.body, a.err = c.exchange(ctx, node, q)
-	a.back = c.w.now()
+	a.back = c.of.Now()
 	if a.err != nil {
 		var op *net.OpError
 		a.unsent = errors.Is(a.err, errNotConnected) || errors.As(a.err, &op) && op.Op == "dial"
 	}
-	c.w.trace.add("answer", c.n, node, a.status, len(a.body), a.err != nil)
-	c.w.count(a.err == nil && a.status < 500)
+	c.of.Trace("answer", c.n, node, a.status, len(a.body), a.err != nil)
+	c.of.Answered(a.err == nil && a.status < 500)
 	return a
 }
 
-var errNotConnected = errors.New("world: not connected")
+var errNotConnected = errors.New("load: not connected")
 
-func (c *client) exchange(ctx context.Context, node int, q ask) (int, http.Header, []byte, error) {
-	host := address(node, portS3)
+func (c *Client) exchange(ctx context.Context, node int, q ask) (int, http.Header, []byte, error) {
+	host := c.of.Address(node)
 	r := (&http.Request{
 		Method: q.method, Host: host, URL: &url.URL{Scheme: "http", Host: host, Path: q.path, RawQuery: q.query},
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: make(http.Header),
@@ -108,7 +110,7 @@ func (c *client) exchange(ctx context.Context, node int, q ask) (int, http.Heade
 		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(q.body)), int64(len(q.body))
 	}
 	sum := digest.SHA256(q.body)
-	if err := sig.SignV4(r, c.w.cred, "us-east-1", hex.EncodeToString(sum[:]), c.w.wall()); err != nil {
+	if err := sig.SignV4(r, c.of.Credential, "us-east-1", hex.EncodeToString(sum[:]), c.of.Wall()); err != nil {
 		return 0, nil, nil, errors.Join(errNotConnected, err)
 	}
 	resp, err := c.http.RoundTrip(r)
@@ -122,10 +124,10 @@ func (c *client) exchange(ctx context.Context, node int, q ask) (int, http.Heade
 
 // record adds a request to one key to the history. status is that of its part, where
 // the answer speaks of several keys.
-func (c *client) record(node int, a answer, o history.Op) { c.recordAs(c.n, node, a, o) }
+func (c *Client) record(node int, a answer, o history.Op) { c.recordAs(c.n, node, a, o) }
 
 // recordAs is record for one of several requests that the client makes at once.
-func (c *client) recordAs(as, node int, a answer, o history.Op) {
+func (c *Client) recordAs(as, node int, a answer, o history.Op) {
 	o.Client, o.Node, o.Call, o.Return = as, node, a.call, a.back
 	if o.Status == 0 {
 		o.Status = a.status
@@ -139,42 +141,5 @@ func (c *client) recordAs(as, node int, a answer, o history.Op) {
 		}
 		o.Return, o.Status = history.Never, 0
 	}
-	c.w.history.add(o)
-}
-
-// log of requests, in the order of their returns. Safe for concurrent use.
-type log struct {
-	mu     sync.Mutex
-	ops    []history.Op
-	keys   []string // in the order of their first request
-	known  map[string]bool
-	values map[string]string // by entity tag
-	open   int
-}
-
-func (l *log) add(o history.Op) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !l.known[o.Key] {
-		l.known[o.Key] = true
-		l.keys = append(l.keys, o.Key)
-	}
-	if o.Open() {
-		l.open++
-	}
-	l.ops = append(l.ops, o)
-}
-
-// name makes a value known by its entity tag, before it can be read.
-func (l *log) name(tag, value string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.values[tag] = value
-}
-
-func (l *log) valueOf(tag string) (string, bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	v, ok := l.values[tag]
-	return v, ok
+	c.of.History.add(o)
 }

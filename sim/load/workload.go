@@ -1,4 +1,4 @@
-package world
+package load
 
 import (
 	"context"
@@ -16,13 +16,13 @@ import (
 
 const (
 	bucket   = "world"
-	hotKeys  = 5
+	hotKeys  = 5 // of an epoch
 	maxOpen  = 3 // uploads of one client
 	pageSize = 7 // keys of a page of a listing, so that there are several
 )
 
-// run makes requests until ctx ends; the one under way comes to its end.
-func (c *client) run(ctx context.Context) {
+// Run makes requests until ctx ends; the one under way comes to its end.
+func (c *Client) Run(ctx context.Context) {
 	type step struct {
 		weight int
 		do     func(context.Context)
@@ -43,7 +43,7 @@ func (c *client) run(ctx context.Context) {
 				break
 			}
 		}
-		pause(ctx, time.Duration(c.rng.ExpFloat64()*float64(c.w.cfg.Think)))
+		pause(ctx, time.Duration(c.rng.ExpFloat64()*float64(c.of.Think)))
 	}
 }
 
@@ -56,13 +56,16 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-func (c *client) node() int      { return 1 + c.rng.IntN(len(c.w.nodes)) }
-func (c *client) hotKey() string { return fmt.Sprintf("hot/%d", c.rng.IntN(hotKeys)) }
+func (c *Client) node() int      { return 1 + c.rng.IntN(c.of.Nodes) }
+func (c *Client) hotKey() string { return hotKey(c.of.Epoch(), c.rng.IntN(hotKeys)) }
+
+func hotKey(epoch, i int) string { return fmt.Sprintf("%s%d", hotPrefix(epoch), i) }
+func hotPrefix(epoch int) string { return fmt.Sprintf("hot/%d/", epoch) }
 
 func path(key string) string { return "/" + bucket + "/" + key }
 
 // size of a body: mostly of those that are stored as copies, some that are coded.
-func (c *client) size() int {
+func (c *Client) size() int {
 	switch n := c.rng.IntN(100); {
 	case n < 3:
 		return 0x10000 + c.rng.IntN(0x60000)
@@ -72,23 +75,23 @@ func (c *client) size() int {
 	return 64 + c.rng.IntN(3000)
 }
 
-func (c *client) value() string {
+func (c *Client) value() string {
 	c.number++
 	v := newValue(c.n, c.number, c.size())
-	c.w.history.name(entityTag(v), v)
+	c.of.History.name(entityTag(v), v)
 	return v
 }
 
 // hangUp is now and then a client that goes away in the middle (F-H1).
-func (c *client) hangUp() time.Duration {
-	if !c.w.on("H1") || c.rng.IntN(40) != 0 {
+func (c *Client) hangUp() time.Duration {
+	if !c.of.HangUps || c.rng.IntN(40) != 0 {
 		return 0
 	}
-	c.w.fired("H1", "a client hangs up")
+	c.of.Fired("H1", "a client hangs up")
 	return time.Duration(1 + c.rng.IntN(int(20*time.Millisecond)))
 }
 
-func (c *client) write(ctx context.Context, kind, key string, header http.Header, match string) {
+func (c *Client) write(ctx context.Context, kind, key string, header http.Header, match string) {
 	v, node := c.value(), c.node()
 	a := c.send(ctx, node, ask{method: "PUT", path: path(key), header: header, body: body(v), hangUp: c.hangUp()})
 	c.refuseOdd(a, "PUT "+key, 200, 412, 404)
@@ -101,26 +104,26 @@ func (c *client) write(ctx context.Context, kind, key string, header http.Header
 
 func tag(h http.Header) string { return strings.Trim(h.Get("Etag"), `"`) }
 
-func (c *client) checkTag(a answer, value string) {
-	if got, ok := c.w.history.valueOf(tag(a.header)); !ok || got != value {
-		c.w.violated("I4", "%s is said to have the entity tag %s, which is of %q", value, tag(a.header), got)
+func (c *Client) checkTag(a answer, value string) {
+	if got, ok := c.of.History.valueOf(tag(a.header)); !ok || got != value {
+		c.of.Violated("I4", "%s is said to have the entity tag %s, which is of %q", value, tag(a.header), got)
 	}
 }
 
-func (c *client) put(ctx context.Context) { c.write(ctx, history.Put, c.hotKey(), nil, "") }
+func (c *Client) put(ctx context.Context) { c.write(ctx, history.Put, c.hotKey(), nil, "") }
 
 // putNew writes a key that nobody writes again: what is acknowledged stays.
-func (c *client) putNew(ctx context.Context) {
+func (c *Client) putNew(ctx context.Context) {
 	key := fmt.Sprintf("once/%d/%d", c.n, len(c.once)+1)
 	c.once = append(c.once, key)
 	c.write(ctx, history.Put, key, nil, "")
 }
 
-func (c *client) create(ctx context.Context) {
+func (c *Client) create(ctx context.Context) {
 	c.write(ctx, history.Create, c.hotKey(), http.Header{"If-None-Match": {"*"}}, "")
 }
 
-func (c *client) replace(ctx context.Context) {
+func (c *Client) replace(ctx context.Context) {
 	key := c.hotKey()
 	seen, ok := c.seen[key]
 	if !ok || seen.value == "" {
@@ -135,7 +138,7 @@ const racers = 3
 
 // race lets several create, or replace, one key at once, through all nodes: at most
 // one may win.
-func (c *client) race(ctx context.Context) {
+func (c *Client) race(ctx context.Context) {
 	key := c.hotKey()
 	kind, header := history.Create, http.Header{"If-None-Match": {"*"}}
 	if seen := c.seen[key]; seen.value != "" && c.rng.IntN(2) == 0 {
@@ -148,7 +151,7 @@ func (c *client) race(ctx context.Context) {
 	}
 	var all sync.WaitGroup
 	for i := range racers {
-		v, node := c.value(), 1+(c.n+i)%len(c.w.nodes)
+		v, node := c.value(), 1+(c.n+i)%c.of.Nodes
 		all.Go(func() {
 			a := c.send(ctx, node, ask{method: "PUT", path: path(key), header: header.Clone(), body: body(v)})
 			c.refuseOdd(a, "PUT "+key, 200, 412, 404)
@@ -160,28 +163,28 @@ func (c *client) race(ctx context.Context) {
 }
 
 // someKey is a hot one, or one that was written once.
-func (c *client) someKey() string {
+func (c *Client) someKey() string {
 	if len(c.once) > 0 && c.rng.IntN(4) == 0 {
 		return c.once[c.rng.IntN(len(c.once))]
 	}
 	return c.hotKey()
 }
 
-func (c *client) get(ctx context.Context) { c.read(ctx, c.node(), c.someKey()) }
+func (c *Client) get(ctx context.Context) { c.Read(ctx, c.node(), c.someKey()) }
 
-// read gets a key's body. It reports whether there was an answer that counts.
-func (c *client) read(ctx context.Context, node int, key string) bool {
+// Read gets a key's body. It reports whether there was an answer that counts.
+func (c *Client) Read(ctx context.Context, node int, key string) bool {
 	a := c.send(ctx, node, ask{method: "GET", path: path(key)})
 	c.refuseOdd(a, "GET "+key, 200, 404)
 	o := history.Op{Kind: history.Get, Key: key}
 	if a.err == nil && a.status == 200 {
 		v, err := valueOf(a.body)
 		if err != nil {
-			c.w.violated("I4", "GET %s through node %d at %v: %v", key, node, time.Duration(a.call), err)
+			c.of.Violated("I4", "GET %s through node %d at %v: %v", key, node, time.Duration(a.call), err)
 			return true
 		}
-		if got, _ := c.w.history.valueOf(tag(a.header)); got != v {
-			c.w.violated("I4", "GET %s: the body of %s with the entity tag of %q", key, v, got)
+		if got, _ := c.of.History.valueOf(tag(a.header)); got != v {
+			c.of.Violated("I4", "GET %s: the body of %s with the entity tag of %q", key, v, got)
 		}
 		o.Read = v
 		c.seen[key] = reading{v, tag(a.header)}
@@ -192,15 +195,41 @@ func (c *client) read(ctx context.Context, node int, key string) bool {
 	return a.err == nil && a.status < 500
 }
 
-func (c *client) head(ctx context.Context) {
+// Write writes a small body of its own to a key, and reports whether that was
+// acknowledged.
+func (c *Client) Write(ctx context.Context, node int, key string) bool {
+	c.number++
+	v := newValue(c.n, c.number, 100)
+	c.of.History.name(entityTag(v), v)
+	a := c.send(ctx, node, ask{method: "PUT", path: path(key), body: body(v)})
+	c.record(node, a, history.Op{Kind: history.Put, Key: key, Value: v})
+	return a.err == nil && a.status == http.StatusOK
+}
+
+// MakeBucket makes the bucket of the run.
+func (c *Client) MakeBucket(ctx context.Context, node int) error {
+	a := c.send(ctx, node, ask{method: "PUT", path: "/" + bucket})
+	if a.err != nil || a.status != http.StatusOK {
+		return fmt.Errorf("load: CreateBucket: %d %.200q: %w", a.status, a.body, a.err)
+	}
+	return nil
+}
+
+// Serves tells whether a node answers.
+func (c *Client) Serves(ctx context.Context, node int) bool {
+	a := c.send(ctx, node, ask{method: "GET", path: "/"})
+	return a.err == nil && a.status == http.StatusOK
+}
+
+func (c *Client) head(ctx context.Context) {
 	key, node := c.someKey(), c.node()
 	a := c.send(ctx, node, ask{method: "HEAD", path: path(key)})
 	c.refuseOdd(a, "HEAD "+key, 200, 404)
 	o := history.Op{Kind: history.Get, How: "head", Key: key}
 	if a.err == nil && a.status == 200 {
-		v, ok := c.w.history.valueOf(tag(a.header))
+		v, ok := c.of.History.valueOf(tag(a.header))
 		if !ok {
-			c.w.violated("I4", "HEAD %s: the entity tag %s is of nothing", key, tag(a.header))
+			c.of.Violated("I4", "HEAD %s: the entity tag %s is of nothing", key, tag(a.header))
 			return
 		}
 		o.Read = v
@@ -208,7 +237,7 @@ func (c *client) head(ctx context.Context) {
 	c.record(node, a, o)
 }
 
-func (c *client) remove(ctx context.Context) {
+func (c *Client) remove(ctx context.Context) {
 	key, node := c.hotKey(), c.node()
 	a := c.send(ctx, node, ask{method: "DELETE", path: path(key), hangUp: c.hangUp()})
 	c.refuseOdd(a, "DELETE "+key, 204)
@@ -216,9 +245,10 @@ func (c *client) remove(ctx context.Context) {
 }
 
 // removeSeveral deletes two keys in one request.
-func (c *client) removeSeveral(ctx context.Context) {
-	keys, node := []string{"hot/0", "hot/1"}, c.node()
-	doc := []byte("<Delete><Quiet>true</Quiet><Object><Key>hot/0</Key></Object><Object><Key>hot/1</Key></Object></Delete>")
+func (c *Client) removeSeveral(ctx context.Context) {
+	epoch := c.of.Epoch()
+	keys, node := []string{hotKey(epoch, 0), hotKey(epoch, 1)}, c.node()
+	doc := fmt.Appendf(nil, "<Delete><Quiet>true</Quiet><Object><Key>%s</Key></Object><Object><Key>%s</Key></Object></Delete>", keys[0], keys[1])
 	h := digest.NewMD5()
 	h.Write(doc)
 	a := c.send(ctx, node, ask{method: "POST", path: "/" + bucket, query: "delete=", body: doc, header: http.Header{"Content-Md5": {base64(h.Sum(nil))}}})
@@ -228,7 +258,7 @@ func (c *client) removeSeveral(ctx context.Context) {
 	}
 	if a.err == nil && a.status == 200 {
 		if err := xml.Unmarshal(a.body, &result); err != nil {
-			c.w.violated("I4", "DeleteObjects: %v: %.200q", err, a.body)
+			c.of.Violated("I4", "DeleteObjects: %v: %.200q", err, a.body)
 		}
 	}
 	for _, key := range keys {
@@ -243,7 +273,7 @@ func (c *client) removeSeveral(ctx context.Context) {
 }
 
 // copy copies a body that never changes to a hot key.
-func (c *client) copy(ctx context.Context) {
+func (c *Client) copy(ctx context.Context) {
 	var from string
 	for range 5 {
 		if k := c.someKey(); strings.HasPrefix(k, "once/") && c.seen[k].value != "" {
@@ -264,13 +294,15 @@ func (c *client) copy(ctx context.Context) {
 	c.record(node, a, o)
 }
 
-// list reads all pages of a listing. Each line, and each key that is not there, is a
-// read of that key; pages are taken to be of different moments.
-func (c *client) list(ctx context.Context) {
+func (c *Client) list(ctx context.Context) { c.List(ctx, c.of.Epoch()) }
+
+// List reads all pages of a listing of an epoch's hot keys. Each line, and each key
+// that is not there, is a read of that key; pages are taken to be of different moments.
+func (c *Client) List(ctx context.Context, epoch int) {
 	node := c.node()
 	token, from := "", ""
 	for {
-		q := url.Values{"list-type": {"2"}, "prefix": {"hot/"}, "max-keys": {fmt.Sprint(pageSize)}}
+		q := url.Values{"list-type": {"2"}, "prefix": {hotPrefix(epoch)}, "max-keys": {fmt.Sprint(pageSize)}}
 		if token != "" {
 			q.Set("continuation-token", token)
 		}
@@ -281,10 +313,10 @@ func (c *client) list(ctx context.Context) {
 		}
 		page, err := parseListing(a.body)
 		if err != nil {
-			c.w.violated("I3", "ListObjectsV2: %v: %.200q", err, a.body)
+			c.of.Violated("I3", "ListObjectsV2: %v: %.200q", err, a.body)
 			return
 		}
-		last := c.recordPage(node, a, page, from)
+		last := c.recordPage(node, a, page, epoch, from)
 		if !page.IsTruncated {
 			return
 		}
@@ -307,23 +339,23 @@ func parseListing(b []byte) (*listing, error) {
 }
 
 // recordPage records a page that begins behind the key from, and returns its last key.
-func (c *client) recordPage(node int, a answer, page *listing, from string) (last string) {
+func (c *Client) recordPage(node int, a answer, page *listing, epoch int, from string) (last string) {
 	last = from
 	there := make(map[string]string)
 	for _, line := range page.Contents {
 		if line.Key <= last {
-			c.w.violated("I3", "a listing shows %q behind %q", line.Key, last)
+			c.of.Violated("I3", "a listing shows %q behind %q", line.Key, last)
 		}
 		last = line.Key
-		v, ok := c.w.history.valueOf(strings.Trim(line.ETag, `"`))
+		v, ok := c.of.History.valueOf(strings.Trim(line.ETag, `"`))
 		if !ok || sizeOf(v) != line.Size {
-			c.w.violated("I3", "a listing shows %q with %d bytes and the entity tag %s, which is of %q", line.Key, line.Size, line.ETag, v)
+			c.of.Violated("I3", "a listing shows %q with %d bytes and the entity tag %s, which is of %q", line.Key, line.Size, line.ETag, v)
 			continue
 		}
 		there[line.Key] = v
 	}
 	for i := range hotKeys {
-		key := fmt.Sprintf("hot/%d", i)
+		key := hotKey(epoch, i)
 		if key <= from || page.IsTruncated && key > last {
 			continue
 		}
@@ -336,12 +368,12 @@ func (c *client) recordPage(node int, a answer, page *listing, from string) (las
 // refuseOdd reports an answer that a request of this kind never gets. Any may fail
 // with 5xx, and wait for a conflict to pass; a node whose clock has jumped refuses
 // what it takes for old, until it knows that it is the one that is wrong.
-func (c *client) refuseOdd(a answer, what string, expected ...int) {
+func (c *Client) refuseOdd(a answer, what string, expected ...int) {
 	if a.err != nil || a.status >= 500 || a.status == http.StatusConflict {
 		return
 	}
 	skewed := strings.Contains(string(a.body), "<Code>RequestTimeTooSkewed<") || len(a.body) == 0 // HEAD
-	if a.status == http.StatusForbidden && skewed && c.w.clocksJump() {
+	if a.status == http.StatusForbidden && skewed && c.of.ClocksJump() {
 		return
 	}
 	for _, s := range expected {
@@ -349,5 +381,5 @@ func (c *client) refuseOdd(a answer, what string, expected ...int) {
 			return
 		}
 	}
-	c.w.violated("I2", "%s was answered %d: %.300q", what, a.status, a.body)
+	c.of.Violated("I2", "%s was answered %d: %.300q", what, a.status, a.body)
 }

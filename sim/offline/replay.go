@@ -1,4 +1,4 @@
-package world
+package offline
 
 import (
 	"bytes"
@@ -9,59 +9,62 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"ironman/fsm"
-	"ironman/sim/disk"
 	"ironman/wal/event"
 	"ironman/wal/ledger"
 	"ironman/wal/segment"
 )
 
-// checkReplay applies all events of a node's ledger, and then of its log, to an empty
-// state machine (C2), and compares the result with what the cluster agreed on, and
-// each envelope with the one that the replay makes (I6).
-func (w *World) checkReplay(n *node) {
-	if err := w.replay(n.disk.Kill(), n.n); err != nil {
-		w.violated("C2", "replay of node %d: %v", n.n, err)
-	}
+// Agreed is what nodes say of the state that they agree on.
+type Agreed struct {
+	Events      uint64
+	StateDigest string // hexadecimal, as the root
+	LedgerRoot  string
 }
 
-func (w *World) replay(d *disk.Disk, node int) (err error) {
-	d.Detach()
-	fatal := func(err error) { panic(fmt.Sprintf("world: a replay: %v", err)) }
+// Replayed tells where the events of a replay came from.
+type Replayed struct{ Archived, FromLog uint64 }
+
+// Replay applies all events of a node's ledger, and then of its log, to an empty
+// state machine (CK-C2), and compares the result with what the cluster agreed on, and
+// each envelope with the one that the replay makes (I6). dir is the node's. Between the
+// question and its end the node may have proposed events of its own: the replay ends
+// where the nodes said they stood. A node whose state once came by a snapshot is holed:
+// its log lacks what the snapshot brought, and its ledger gets it bundle by bundle, so
+// that of the last one it may hold only a part. Then only the ledger is replayed. What
+// cannot be opened at all is told to fatal.
+func Replay(files vfs.FS, dir string, want Agreed, holed bool, fatal func(error)) (r Replayed, err error) {
 	m, err := fsm.Open(fsm.Options{FS: vfs.NewMem(), Dir: "/state", Fatal: fatal})
 	if err != nil {
-		return err
+		return r, err
 	}
 	defer func() { err = errors.Join(err, m.Close()) }()
-	archived, err := w.replayLedger(d, m)
-	if err != nil {
-		return fmt.Errorf("the ledger, behind %d events: %w", archived, err)
+	wal := files.PathJoin(dir, "wal")
+	if r.Archived, err = replayLedger(files, files.PathJoin(wal, "ledger"), m, want.Events, fatal); err != nil {
+		return r, fmt.Errorf("the ledger, behind %d events: %w", r.Archived, err)
 	}
-	if w.node(node).installed() {
-		// Its log has a hole where the snapshot came, and the ledger fills it bundle by
-		// bundle: of the last one the node may hold only a part.
-		w.trace.add("replayed", node, archived)
-		return nil
+	if holed {
+		return r, nil
 	}
-	if err := w.replayLog(d, m); err != nil {
-		return fmt.Errorf("the log: %w", err)
+	if r.FromLog, err = replayLog(files, files.PathJoin(wal, "log"), m, want.Events, fatal); err != nil {
+		return r, fmt.Errorf("the log: %w", err)
 	}
 	a := m.Applied()
 	f, err := m.Frontier()
 	if err != nil {
-		return err
+		return r, err
 	}
 	root := f.Root()
-	w.trace.add("replayed", node, a.Next, archived)
-	if got, root := hex.EncodeToString(a.Digest.Bytes()), hex.EncodeToString(root[:]); a.Next != w.agreed.Events || got != w.agreed.StateDigest || root != w.agreed.LedgerRoot {
-		return fmt.Errorf("it comes to %d events with state %s and ledger %s; the nodes agreed on %d, %s and %s",
-			a.Next, got, root, w.agreed.Events, w.agreed.StateDigest, w.agreed.LedgerRoot)
+	got := Agreed{Events: a.Next, StateDigest: hex.EncodeToString(a.Digest.Bytes()), LedgerRoot: hex.EncodeToString(root[:])}
+	if got != want {
+		return r, fmt.Errorf("it comes to %d events with state %s and ledger %s; the nodes agreed on %d, %s and %s",
+			got.Events, got.StateDigest, got.LedgerRoot, want.Events, want.StateDigest, want.LedgerRoot)
 	}
-	return nil
+	return r, nil
 }
 
 // replayLedger applies what is archived. Its end is that of what was agreed on.
-func (w *World) replayLedger(d *disk.Disk, m *fsm.Machine) (seq uint64, err error) {
-	archive, err := ledger.Open(ledger.Options{FS: d, Dir: volumeNode + "/dir/wal/ledger", ReadOnly: true, Fatal: func(err error) { panic(err) }})
+func replayLedger(files vfs.FS, dir string, m *fsm.Machine, until uint64, fatal func(error)) (seq uint64, err error) {
+	archive, err := ledger.Open(ledger.Options{FS: files, Dir: dir, ReadOnly: true, Fatal: fatal})
 	if err != nil {
 		return 0, err
 	}
@@ -70,7 +73,7 @@ func (w *World) replayLedger(d *disk.Disk, m *fsm.Machine) (seq uint64, err erro
 		if err != nil {
 			return seq, err
 		}
-		if seq == w.agreed.Events {
+		if seq == until {
 			break
 		}
 		env := &event.Envelope{}
@@ -104,10 +107,10 @@ func (w *World) replayLedger(d *disk.Disk, m *fsm.Machine) (seq uint64, err erro
 
 // replayLog applies what the log's files hold. What the ledger held already is known
 // by its request id and changes nothing.
-func (w *World) replayLog(d *disk.Disk, m *fsm.Machine) (err error) {
-	log, err := segment.Open(segment.Options{FS: d, Dir: volumeNode + "/dir/wal/log", Fatal: func(err error) { panic(err) }})
+func replayLog(files vfs.FS, dir string, m *fsm.Machine, until uint64, fatal func(error)) (n uint64, err error) {
+	log, err := segment.Open(segment.Options{FS: files, Dir: dir, Fatal: fatal})
 	if err != nil {
-		return err
+		return n, err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
 	const command = 0 // Raft's type of an entry that holds an event
@@ -119,16 +122,17 @@ func (w *World) replayLog(d *disk.Disk, m *fsm.Machine) (err error) {
 		}
 		first--
 	}
-	for i := first; i > 0 && i <= log.Last() && m.Applied().Next < w.agreed.Events; i++ {
+	for i := first; i > 0 && i <= log.Last() && m.Applied().Next < until; i++ {
 		e, err := log.ArchiveEntry(i)
 		if err != nil {
-			return err
+			return n, err
 		}
 		if e.Type != command {
 			continue
 		}
 		index++
+		n++
 		m.Apply([]fsm.Entry{{Index: index, Term: 1, Data: e.Data}})
 	}
-	return nil
+	return n, nil
 }

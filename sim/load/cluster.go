@@ -1,0 +1,38 @@
+package load
+
+import (
+	"time"
+
+	"ironman/s3api/sig"
+)
+
+// Cluster is what clients know of a cluster, and what they share. No field changes
+// once there are clients.
+type Cluster struct {
+	Nodes      int                   // how many there are, numbered from 1
+	Address    func(node int) string // of a node's S3 listener
+	Credential sig.Credential
+	Think      time.Duration // between two requests of a client, on average
+
+	Now  func() int64     // nanoseconds since the beginning of the run
+	Wall func() time.Time // a right clock
+	// Epoch tells hot keys of one time from those of another, so that the history of
+	// each is short enough to be judged.
+	Epoch func() int
+
+	// HangUps lets clients go away in the middle, now and then; Fired counts that.
+	HangUps bool
+	Fired   func(id, name string)
+	// ClocksJump tells whether a node's clock may be wrong, so that it refuses what it
+	// takes for old.
+	ClocksJump func() bool
+
+	// History is what clients asked, and were answered.
+	History *Log
+	// Violated is told of an answer that must never be, by the invariant it breaks.
+	Violated func(checker, format string, args ...any)
+	// Answered is told of each request: whether its answer counts as one.
+	Answered func(bool)
+	// Trace is told of each request and answer.
+	Trace func(kind string, parts ...any)
+}

@@ -1,0 +1,9 @@
+// Package load is the clients of a cluster under trial: they put, create, replace,
+// delete, copy, upload in parts, list and read through all nodes, and write down what
+// each request was answered (sim/history), for the judge. Every body names itself, so
+// what is read tells by whom it was written, and whether it is whole.
+//
+// It does not know whether the cluster is simulated (sim/world) or made of processes
+// (the tests of package server), nor what befalls it. With the same source of
+// randomness and the same answers a client makes the same requests.
+package load

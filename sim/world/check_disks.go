@@ -1,0 +1,73 @@
+package world
+
+import (
+	"fmt"
+	"strings"
+
+	"ironman/sim/disk"
+	"ironman/sim/offline"
+)
+
+// checkDisks is what is checked where no process runs any more.
+func (w *World) checkDisks() {
+	if w.agreed == nil {
+		return // that was found already
+	}
+	for _, n := range w.nodes {
+		w.feed(n.n, n.disk)
+		w.checkReplay(n)
+	}
+	w.checkShards()
+}
+
+// checkReplay replays what a node has in its ledger and log (C2, I6).
+func (w *World) checkReplay(n *node) {
+	want := offline.Agreed{Events: w.agreed.Events, StateDigest: w.agreed.StateDigest, LedgerRoot: w.agreed.LedgerRoot}
+	fatal := func(err error) { panic(fmt.Sprintf("world: a replay: %v", err)) }
+	r, err := offline.Replay(w.remains(n), volumeNode+"/dir", want, n.installed(), fatal)
+	if err != nil {
+		w.violated("C2", "replay of node %d: %v", n.n, err)
+	}
+	w.trace.add("replayed", n.n, r.Archived, r.FromLog)
+}
+
+// checkShards reads all shards of all blobs (C4).
+func (w *World) checkShards() {
+	var machines []offline.Machine
+	for _, n := range w.nodes {
+		m := offline.Machine{FS: w.remains(n), Node: uint32(n.n), Dir: volumeNode + "/dir", Damaged: w.mayBeDamaged(n.n)}
+		for i := range disksPerNode {
+			m.Disks = append(m.Disks, volumeDisk(i+1)+"/shards")
+		}
+		machines = append(machines, m)
+	}
+	blobs, damaged, err := offline.Shards(machines, packBytes, w.violated)
+	if err != nil {
+		w.violated("C4", "%v", err)
+	}
+	w.trace.add("shards", blobs, damaged)
+}
+
+// remains is a copy of a node's disk that nothing befalls any more.
+func (w *World) remains(n *node) *disk.Disk {
+	d := n.disk.Kill()
+	d.Detach()
+	for i := range disksPerNode {
+		d.Volume(volumeDisk(i + 1)).Heal()
+	}
+	return d
+}
+
+// mayBeDamaged tells whether faults were injected that damage a node's shards for good.
+func (w *World) mayBeDamaged(node int) bool {
+	for _, a := range w.planned {
+		if a.Node == node && a.Disk > 0 && strings.HasPrefix(a.ID, "D") {
+			for _, f := range faults() {
+				if f.id == a.ID && f.name == a.Name && f.where == aBadDisk {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
