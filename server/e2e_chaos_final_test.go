@@ -63,8 +63,8 @@ func (n *chaosNode) ails() string {
 		return "it is of the older release"
 	}
 	a, err := n.c.askAdmin(n.n, "GET", "/-/metrics")
-	if err == nil && strings.Contains(string(a.body), "\nironman_disks_failed 0\n") {
-		return ""
+	if err != nil || strings.Contains(string(a.body), "\nironman_disks_failed 0\n") {
+		return "" // or it is starting, and finds its disks whole
 	}
 	return "a disk has failed"
 }

@@ -77,8 +77,11 @@ func replayLedger(files vfs.FS, dir string, m *fsm.Machine, until uint64, fatal 
 			break
 		}
 		env := &event.Envelope{}
-		if err := event.Decode(r.Envelope, env); err != nil || r.Seq != seq || env.Seq != seq {
-			return seq, fmt.Errorf("record %d says %d: %w", r.Seq, env.Seq, err)
+		if err := event.Decode(r.Envelope, env); err != nil {
+			return seq, fmt.Errorf("record %d: %w", r.Seq, err)
+		}
+		if r.Seq != seq || env.Seq != seq {
+			return seq, fmt.Errorf("record %d says that it is %d", r.Seq, env.Seq)
 		}
 		p := &event.Proposal{Statement: r.Statement}
 		for i := range r.Items {
@@ -89,8 +92,11 @@ func replayLedger(files vfs.FS, dir string, m *fsm.Machine, until uint64, fatal 
 			return seq, fmt.Errorf("event %d became %d, a duplicate: %v", seq, res.Seq, res.Duplicate)
 		}
 		leaves, err := m.Leaves(seq, 1)
-		if err != nil || len(leaves) != 1 || !bytes.Equal(leaves[0].Envelope, r.Envelope) {
-			return seq, fmt.Errorf("event %d has another envelope than the replay makes: %w", seq, err)
+		if err != nil {
+			return seq, err
+		}
+		if len(leaves) != 1 || !bytes.Equal(leaves[0].Envelope, r.Envelope) {
+			return seq, fmt.Errorf("event %d has another envelope than the replay makes", seq)
 		}
 		seq++
 	}
