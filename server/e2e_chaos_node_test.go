@@ -240,7 +240,12 @@ func (n *chaosNode) finish() {
 	n.over = true
 	n.mu.Unlock()
 	n.stop()
-	n.mu.Lock() // its supervisor has seen the end
-	n.mu.Unlock()
+	n.passSupervisor()
 	n.later.Wait()
+}
+
+// passSupervisor returns when the supervisor has seen the end, if it saw one.
+func (n *chaosNode) passSupervisor() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 }
