@@ -136,7 +136,7 @@ func (c *chaos) agree() {
 type usage struct{ sockets, files, goroutines int }
 
 // Room for what an idle node may have more of than at its first rest: connections that
-// others keep open, files of a log under way.
+// others keep open, files of a state or a ledger under way.
 const (
 	moreSockets    = 8
 	moreFiles      = 12
@@ -180,8 +180,8 @@ func (c *chaos) goroutines(i int) string {
 	return string(a.body[:min(len(a.body), 6000)])
 }
 
-// usage counts what the process has open: sockets, and other files than those of state
-// and packs, whose number grows with what is stored.
+// usage counts what the process has open: sockets, and other files than those of log,
+// state and packs, whose number goes with what is stored.
 func (n *chaosNode) usage() (u usage, err error) {
 	r := n.current(false)
 	if r == nil {
@@ -197,7 +197,7 @@ func (n *chaosNode) usage() (u usage, err error) {
 		case err != nil: // closed meanwhile
 		case strings.HasPrefix(to, "socket:"):
 			u.sockets++
-		case !strings.Contains(to, "/packs/") && !strings.HasSuffix(to, ".sst"):
+		case !strings.Contains(to, "/packs/") && !strings.Contains(to, "/wal/log/") && !strings.HasSuffix(to, ".sst"):
 			u.files++
 		}
 	}

@@ -44,7 +44,7 @@ type chaosProcess struct {
 	clock     time.Duration
 	old       bool          // it is of the older release
 	ending    bool          // somebody ends it
-	done      chan struct{} // closed when it has ended
+	done      chan struct{} // closed when it has ended, and the next start is arranged
 }
 
 // start starts the node's process, unless it runs or is kept down.
@@ -97,10 +97,10 @@ func (n *chaosNode) watch(r *chaosProcess, exited chan error) {
 	exited <- err
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	defer close(r.done)
 	n.run = nil
 	said := n.p.log.from(r.log)
 	r.met = r.failpoint != "" && strings.Contains(said, "failpoint "+r.failpoint+": killed in ")
-	close(r.done)
 	switch {
 	case r.met:
 		name, _, _ := strings.Cut(r.failpoint, ":")
@@ -240,12 +240,5 @@ func (n *chaosNode) finish() {
 	n.over = true
 	n.mu.Unlock()
 	n.stop()
-	n.passSupervisor()
 	n.later.Wait()
-}
-
-// passSupervisor returns when the supervisor has seen the end, if it saw one.
-func (n *chaosNode) passSupervisor() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
 }

@@ -13,24 +13,7 @@ import (
 // and not to those that come later.
 func TestProxyFaults(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() { // says everything again
-				_, _ = io.Copy(c, c)
-				_ = c.Close()
-			}()
-		}
-	}()
-	p := newProxy(t, l.Addr().String())
+	p := newProxy(t, echoing(t))
 	dial := func(node int) net.Conn {
 		t.Helper()
 		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(sourceOf(node))}}
@@ -87,4 +70,27 @@ func TestProxyFaults(t *testing.T) {
 	}
 	works("beside a reset one", other)
 	works("after a reset one", dial(1))
+}
+
+// echoing is the address of somebody who says everything again.
+func echoing(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				_, _ = io.Copy(c, c)
+				_ = c.Close()
+			}()
+		}
+	}()
+	return l.Addr().String()
 }

@@ -74,6 +74,8 @@ func (n *Node) open(ctx, run context.Context) error {
 	if err := n.identify(ctx); err != nil {
 		return err
 	}
+	// Before the link: other nodes may open streams as soon as it is there.
+	n.streams = wal.NewStreams(raftID(n.identity.Node), n.dialRaft)
 	n.space = erasure.NewSpace(n.opts.FS, n.opts.Dir, n.opts.Reserve, n.opts.Logger)
 	if err := n.openState(); err != nil {
 		return err
@@ -217,7 +219,6 @@ func (n *Node) openLog(ctx context.Context) error {
 		return n.otherIDs()
 	}
 	n.metrics = newMetrics(n)
-	n.streams = wal.NewStreams(raftID(n.identity.Node), n.dialRaft)
 	log, err := wal.Open(wal.Options{
 		FS: o.FS, Dir: o.FS.PathJoin(o.Dir, "wal"), ID: raftID(n.identity.Node),
 		Machine: machine{n.machine}, Peers: n.streams, Ask: n.askLog, Others: others, Restart: o.Restart, MayLead: n.mayLead, VerifyState: n.verifyState, Identity: n.clusterName,
@@ -365,6 +366,10 @@ func (n *Node) close(ctx context.Context) error {
 		errs = append(errs, n.log.Close())
 	}
 	n.logOpen.Store(false)
+	if n.streams != nil {
+		// Or the link would wait for streams that a log which never opened does not take.
+		errs = append(errs, n.streams.Close())
+	}
 	if l := n.link.Load(); l != nil {
 		errs = append(errs, l.Close())
 	} else if n.opts.Link != nil {

@@ -56,4 +56,10 @@
 //	TestFast, seed 28: a node that was away for 20 s served only 20 s after its return:
 //	    Raft pauses up to 10 s between tries to send it entries, before and after the
 //	    snapshot (wal.TestReturn). It takes a second now.
+//	TestFast under the race detector: a node that won an election while it closed
+//	    asked in a loop, without a pause, whether it might lead
+//	    (wal.TestClosingNodeIsElected)
+//	make chaos SEED=8 MINUTES=3: a stream of another node that came while a node
+//	    started met a log that was not there yet, a panic; one that came to a log which
+//	    never opened kept the process from ending (server.TestStreamBeforeLog)
 package sim

@@ -90,6 +90,24 @@ func TestCloseUnderLoad(t *testing.T) {
 	}
 }
 
+// TestClosingNodeIsElected: a node that wins an election while it closes does not try
+// to settle that again and again.
+func TestClosingNodeIsElected(t *testing.T) {
+	c := newCluster(t, 1, nil)
+	one := c.leader()
+	one.inflight.close()
+	settled := make(chan struct{})
+	go func() {
+		defer close(settled)
+		one.settle(t.Context())
+	}()
+	select {
+	case <-settled:
+	case <-time.After(10 * time.Second):
+		t.Error("it is still at it")
+	}
+}
+
 // TestClosedNode: what is asked of a node that is closed ends.
 func TestClosedNode(t *testing.T) {
 	c := newCluster(t, 1, nil)

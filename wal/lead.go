@@ -128,6 +128,9 @@ func (n *Node) settle(ctx context.Context) {
 			n.changed.notify()
 			return
 		}
+		if errors.Is(b.err, ErrClosed) {
+			return // nothing more is asked of raft, and Close hands over
+		}
 		if b.err != nil {
 			n.opts.Log.Info("log: leadership is not settled", "err", b.err)
 		}

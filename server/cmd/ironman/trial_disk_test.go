@@ -16,22 +16,7 @@ func TestDiskMarks(t *testing.T) {
 	root := t.TempDir()
 	a, b := filepath.Join(root, "disk1"), filepath.Join(root, "disk10")
 	f := &markFS{FS: vfs.Default, dirs: []string{a, b}}
-	file := func(dir string) vfs.File {
-		t.Helper()
-		if err := f.MkdirAll(dir, 0o700); err != nil {
-			t.Fatal(err)
-		}
-		file, err := f.Create(filepath.Join(dir, "open"), vfs.WriteCategoryUnspecified)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { file.Close() })
-		if _, err := file.Write(make([]byte, 100)); err != nil {
-			t.Fatal(err)
-		}
-		return file
-	}
-	open, beside := file(a), file(b)
+	open, beside := openIn(t, f, a), openIn(t, f, b)
 	create := func(dir string) error {
 		n, err := f.Create(filepath.Join(dir, "new"), vfs.WriteCategoryUnspecified)
 		if err == nil {
@@ -81,6 +66,23 @@ func TestDiskMarks(t *testing.T) {
 			t.Fatal(err)
 		}
 		open.Close()
-		open = file(a)
+		open = openIn(t, f, a)
 	}
+}
+
+// openIn makes a file of 100 bytes in a directory, and leaves it open.
+func openIn(t *testing.T, f vfs.FS, dir string) vfs.File {
+	t.Helper()
+	if err := f.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	file, err := f.Create(filepath.Join(dir, "open"), vfs.WriteCategoryUnspecified)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { file.Close() })
+	if _, err := file.Write(make([]byte, 100)); err != nil {
+		t.Fatal(err)
+	}
+	return file
 }

@@ -1,0 +1,129 @@
+package server_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"ironman/s3api/sig"
+	"ironman/server"
+)
+
+// TestStreamBeforeLog: another node opens a stream of Raft's while this one, whose link
+// is open, still opens its log. That waits, and when the log cannot be opened after all
+// the node ends with that error; the next start, without it, serves.
+func TestStreamBeforeLog(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	first := openMember(t, filepath.Join(dir, "a"), "", nil)
+	defer first.close(t)
+	join := first.link
+	second := openMember(t, filepath.Join(dir, "b"), join, nil)
+	address := second.link
+	second.close(t)
+
+	var listens atomic.Bool
+	o := memberOptions(t, filepath.Join(dir, "b"), join, address)
+	o.Link = &heard{Listener: o.Link, heard: &listens}
+	o.FS = errorfs.Wrap(vfs.Default, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if !listens.Load() || !strings.Contains(op.Path, "/wal/") {
+			return nil
+		}
+		for limit := time.Now().Add(20 * time.Second); time.Now().Before(limit); time.Sleep(5 * ms) {
+			if offered() {
+				return &net.OpError{Op: "trial", Err: syscall.EIO}
+			}
+		}
+		return errors.New("no stream came")
+	}))
+	ended := make(chan error, 1)
+	go func() {
+		_, err := server.Open(context.Background(), o)
+		ended <- err
+	}()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, syscall.EIO) {
+			t.Fatalf("a start without a log: %v", err)
+		}
+	case <-time.After(40 * time.Second):
+		t.Fatal("a start without a log does not end")
+	}
+	if offered() {
+		t.Error("a stream still waits for the log")
+	}
+	third := openMember(t, filepath.Join(dir, "b"), join, &address)
+	third.close(t)
+}
+
+// offered tells whether a stream waits for a log.
+func offered() bool {
+	b := make([]byte, 4<<20)
+	return strings.Contains(string(b[:runtime.Stack(b, true)]), "wal.(*Streams).Offer(")
+}
+
+// heard is a listener that says when somebody listens.
+type heard struct {
+	net.Listener
+	heard *atomic.Bool
+}
+
+func (h *heard) Accept() (net.Conn, error) {
+	h.heard.Store(true)
+	return h.Listener.Accept()
+}
+
+// member is a node of a cluster in this process.
+type member struct {
+	*inProcess
+	link string
+}
+
+func memberOptions(t *testing.T, dir, join, address string) server.Options {
+	t.Helper()
+	listen := func(address string) net.Listener {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l
+	}
+	l := listen(address)
+	return server.Options{
+		FS: vfs.Default, Dir: filepath.Join(dir, "node"), Disks: []string{filepath.Join(dir, "disk")},
+		S3: []net.Listener{listen("127.0.0.1:0")}, Admin: listen("127.0.0.1:0"), Link: l, LinkAddress: l.Addr().String(),
+		Dial: func(ctx context.Context, address string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "tcp", address)
+		},
+		Join: join, JoinSecret: sig.NewSecret("a secret of this test only, and long"), Now: time.Now,
+		Fatal: func(err error) { panic(err) }, SegmentBytes: 1 << 20,
+	}
+}
+
+// openMember opens a node, the first of a cluster or one that joins it.
+func openMember(t *testing.T, dir, join string, address *string) *member {
+	t.Helper()
+	at := "127.0.0.1:0"
+	if address != nil {
+		at = *address
+	}
+	o := memberOptions(t, dir, join, at)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	n, err := server.Open(ctx, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &member{inProcess: &inProcess{node: n, transport: &http.Transport{}}, link: o.LinkAddress}
+}
