@@ -146,7 +146,7 @@ func List() []Sabotage {
 		{X50, "files of the log go before their entries stand in the archive", ""},
 		{X51, "a copy takes no reference to the body it shares", ""},
 		{X52, "a log that a snapshot overtook is not emptied by the start (T-3)", ""},
-		{X53, "a node whose log diverged from an installed snapshot goes on without a restart (hashicorp/raft#697, T-5)", ""},
+		{X53, "a log that diverged from the snapshot that was installed is kept (hashicorp/raft#697, T-5)", ""},
 		{X54, "the log does not know the term of the entry below its first (hashicorp/raft#697, T-5)", ""},
 		{X55, "raft deletes acknowledged entries behind a snapshot that was not needed (T-2)", ""},
 		{X56, "replication is pipelined (hashicorp/raft#612, T-8)", ""},
