@@ -21,6 +21,7 @@ func TestIsolatedLeader(t *testing.T) {
 	old.mustPropose(1)
 	c.wire.cut(old.id, rest[0].id, rest[1].id)
 	var stop atomic.Bool
+	t.Cleanup(func() { stop.Store(true) }) // also if it fails below
 	var reads, asLeader atomic.Int64
 	var wg sync.WaitGroup
 	for range 4 {
