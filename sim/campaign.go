@@ -16,7 +16,6 @@ type Result struct {
 	Report *world.Report
 	// Err is set where the world itself came to grief: a panic, a deadlock.
 	Err error
-	CPU time.Duration
 }
 
 // Failed tells whether something was found.
@@ -31,10 +30,8 @@ const minimum = 1.0
 
 // RunAndJudge runs a seed, and checks what its clients were answered.
 func (m *Module) RunAndJudge(ctx context.Context, c world.Config, w Watch) Result {
-	began := time.Now()
 	r := Result{Seed: c.Seed}
 	r.Report, r.Err = m.Run(ctx, c, w)
-	r.CPU = time.Since(began)
 	if r.Report == nil || r.Err != nil || c.Until > 0 {
 		return r
 	}

@@ -27,8 +27,7 @@
 // node only, which every geometry here must survive. In the second phase everything
 // heals, and the cluster must serve again through every node within 30 s.
 //
-// Not simulated yet: damage to log, state and ledger (D6 there: a node that finds it
-// refuses to start, and is replaced), membership changes during a run (R1), binaries of
+// Not simulated yet: damage to log, state and ledger (D6 there), membership changes during a run (R1), binaries of
 // two releases (P7), a process that stands still while its sockets live (P4 is seen
 // from the network only).
 //

@@ -3,6 +3,7 @@ package sim
 import (
 	_ "embed"
 	"encoding/json"
+	"fmt"
 	"html/template"
 	"io"
 	"time"
@@ -92,7 +93,7 @@ func clientLanes(ops []history.Op, x func(time.Duration) int) []timelineLane {
 			place[o.Client] = i
 			name := "checker"
 			if o.Client > 0 {
-				name = "client " + string(rune('0'+o.Client%10))
+				name = fmt.Sprintf("client %d", o.Client)
 			}
 			lanes = append(lanes, timelineLane{Name: name})
 		}

@@ -157,7 +157,8 @@ func (f *simFlags) run(ctx context.Context, out io.Writer) error {
 	}
 	campaign.Run(ctx)
 	board.bar.end()
-	err = errors.Join(board.summary(), files.close(board.last))
+	board.summary()
+	err = files.close(board.last)
 	if board.failed > 0 && f.shrink && ctx.Err() == nil {
 		f.shrinkSeed(ctx, m, board, out)
 	}
@@ -278,7 +279,6 @@ type simBoard struct {
 	running               map[uint64]world.Progress
 	ran, failed, answered int
 	virtual               time.Duration // of seeds that ended
-	cpu                   time.Duration
 	fired                 []world.Fired
 	hashes                []string // "seed hash"
 	last                  sim.Result
@@ -317,7 +317,6 @@ func (b *simBoard) done(r sim.Result) bool {
 	defer b.mu.Unlock()
 	delete(b.running, r.Seed)
 	b.ran++
-	b.cpu += r.CPU
 	b.last = r
 	b.bar.advance()
 	if r.Report != nil {
@@ -345,7 +344,7 @@ func (b *simBoard) done(r sim.Result) bool {
 	return b.flags.keep
 }
 
-func (b *simBoard) summary() error {
+func (b *simBoard) summary() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	fmt.Fprintf(b.out, "%d seeds, %d failed; %d requests answered; %v virtual in %v on %d threads\n",
@@ -355,7 +354,6 @@ func (b *simBoard) summary() error {
 			fmt.Fprintf(b.out, "  %-4s %8d  %s\n", x.ID, x.Count, x.Name)
 		}
 	}
-	return nil
 }
 
 // hash is that of the only seed, or one over those of all.
