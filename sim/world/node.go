@@ -103,25 +103,31 @@ func (n *node) now() time.Time {
 // start begins a process with what is on the node's disks.
 func (n *node) start() {
 	n.mu.Lock()
+	busy, d := n.process != nil || n.down, n.disk
+	n.mu.Unlock()
+	if busy {
+		return
+	}
+	n.w.feed(n.n, d)
+	// Process and listeners come at one moment: an end in between would leave the
+	// listeners of a process that is no more.
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	if n.process != nil || n.down {
-		n.mu.Unlock()
 		return
 	}
 	n.starts++
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &process{node: n, number: n.starts, cancel: cancel, opened: make(chan struct{}), gone: make(chan struct{})}
+	o, err := n.options(n.disk, p)
+	if err != nil {
+		panic(err) // the world's own: a port that is taken
+	}
 	n.process = p
-	d := n.disk
-	n.mu.Unlock()
 	n.w.mu.Lock()
 	n.w.processes = append(n.w.processes, p)
 	n.w.mu.Unlock()
 	n.w.moment(n.n, "start", "")
-	n.w.feed(n.n, d)
-	o, err := n.options(d, p)
-	if err != nil {
-		panic(err) // the world's own: a port that is taken
-	}
 	go p.open(ctx, o)
 }
 
