@@ -111,6 +111,10 @@ func newCluster(t *testing.T, size int, tune func(*member, *Options)) *cluster {
 			t.Fatalf("adding %s: %v", m.id, err)
 		}
 	}
+	c.until("all have heard who the members are", func() bool {
+		want := c.nodes[0].Members()
+		return !slices.ContainsFunc(c.nodes, func(m *member) bool { return !slices.Equal(m.Members(), want) })
+	})
 	return c
 }
 
