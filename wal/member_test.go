@@ -175,6 +175,49 @@ func TestRemoveLeader(t *testing.T) {
 	}
 }
 
+// TestUnheardPromotion: the leader is lost when it and the node that it promoted are
+// all who have the entry that says so. The voter that has not heard of it helps to
+// elect the new one, which alone has all that is committed.
+func TestUnheardPromotion(t *testing.T) {
+	for _, elects := range []string{"pre-vote and vote", "handover"} {
+		t.Run(elects, func(t *testing.T) {
+			c := newCluster(t, 2, nil)
+			one, two := c.nodes[0], c.nodes[1]
+			c.leader(one)
+			one.mustPropose(1)
+			three := c.add("node-3")
+			three.start()
+			if err := one.raft.AddNonvoter("node-3", "node-3", 0, 0).Error(); err != nil {
+				t.Fatal(err)
+			}
+			c.until("the second has heard of the third", func() bool { return find(two.configuration(), "node-3") != nil })
+			c.wire.way("node-1", "node-2").requests.hold()
+			if err := one.AddMember(t.Context(), "node-3"); err != nil {
+				t.Fatal(err)
+			}
+			if !three.isVoter("node-3") || two.isVoter("node-3") {
+				t.Fatalf("the second knows %v, the third %v: this test shows nothing", two.Members(), three.Members())
+			}
+			c.wire.cut("node-1", "node-2", "node-3")
+			if elects == "handover" { // without a pre-vote
+				if _, err := three.transport.deliver(t.Context(), &raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax}}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if c.leader(two, three) != three {
+				t.Error("a node that lacks a committed entry was elected")
+			}
+			three.mustPropose(2)
+			two.mustBarrier()
+			c.wire.heal()
+			one.mustBarrier()
+			if seen := c.agree(); len(seen) != 2 {
+				t.Errorf("%d requests were applied", len(seen))
+			}
+		})
+	}
+}
+
 // TestMaxVoters: the eighth member holds everything and has no vote.
 func TestMaxVoters(t *testing.T) {
 	c := newCluster(t, MaxVoters+1, func(m *member, o *Options) { o.Election = time.Second })

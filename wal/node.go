@@ -230,6 +230,7 @@ func (n *Node) startRaft(logs raft.LogStore, stable raft.StableStore) error {
 		return fmt.Errorf("wal: %w", err)
 	}
 	n.raft = r
+	n.transport.electorate.raft.Store(r)
 	n.transport.ways.watch(func(term uint64, id raft.ServerID) bool {
 		return r.State() == raft.Leader && r.CurrentTerm() == term && n.listensTo(string(id))
 	})

@@ -32,6 +32,8 @@ type StreamLayer = raft.StreamLayer
 //   - deliver hands raft a request as if another node had sent it.
 //   - Entries wait until a node that could not be reached answers heartbeats again:
 //     see ways.
+//   - A candidate that is ahead of this node is judged by its log, even if this node
+//     does not know it as a voter yet: see electorate.
 type transport struct {
 	*raft.NetworkTransport
 	id raft.ServerID
@@ -46,7 +48,8 @@ type transport struct {
 	accepted   atomic.Uint64
 	installing atomic.Int64
 
-	ways ways
+	ways       ways
+	electorate electorate
 
 	closing sync.Once
 	closed  chan struct{}
@@ -109,6 +112,7 @@ func (t *transport) pump() {
 				rpc.Respond(nil, t.silence())
 				continue
 			}
+			rpc.Command = t.electorate.admit(rpc.Command)
 			select {
 			case t.rpcs <- rpc:
 			case <-t.closed:

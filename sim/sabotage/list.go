@@ -71,6 +71,7 @@ const (
 	X57 ID = "X57"
 	X58 ID = "X58"
 	X59 ID = "X59"
+	X60 ID = "X60"
 )
 
 // Sabotage is one wrong change.
@@ -153,5 +154,6 @@ func List() []Sabotage {
 		{X57, "a leader that can commit nothing stays (hashicorp/raft#696, T-8)", ""},
 		{X58, "a log whose disk hangs waits for it for ever (hashicorp/raft#503, T-6)", ""},
 		{X59, "a released pack is not marked: a late event may still name a shard in it", ""},
+		{X60, "a voter refuses a candidate of whose promotion it has not heard", ""},
 	}
 }

@@ -67,5 +67,6 @@ func plan(w *workshop) map[sabotage.ID][]tier {
 		sabotage.X57: {w.tests(wal, "^TestStuckHandover$")},
 		sabotage.X58: {w.tests(wal, "^TestHungDisk$")},
 		sabotage.X59: {w.tests(fsm, "^TestTranscripts$/^packs$")},
+		sabotage.X60: {w.tests(wal, "^TestUnheardPromotion$")},
 	}
 }
