@@ -39,8 +39,13 @@ func fastConfig(seed uint64) Config {
 	if v := os.Getenv("IRONMAN_SIM_FAULTS"); v != "" {
 		c.Faults = strings.Split(v, ",")
 	}
-	if v := os.Getenv("IRONMAN_SIM_SPAN"); v != "" {
-		c.Span, _ = time.ParseDuration(v)
+	for name, d := range map[string]*time.Duration{"IRONMAN_SIM_SPAN": &c.Span, "IRONMAN_SIM_THINK": &c.Think} {
+		if v := os.Getenv(name); v != "" {
+			var err error
+			if *d, err = time.ParseDuration(v); err != nil {
+				panic(name + ": " + err.Error())
+			}
+		}
 	}
 	return c
 }
