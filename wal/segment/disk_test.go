@@ -116,9 +116,10 @@ func (f *diskFile) SyncData() error {
 // seeded is an io.Reader for salts, the same in every run.
 func seeded() *rand.ChaCha8 { return rand.NewChaCha8([32]byte{7}) }
 
-// options of a small log on fs; Fatal fails the test.
+// options of a small log on fs; Fatal fails the test. A machine with much else to do
+// is no disk that hangs.
 func options(t testing.TB, fs vfs.FS) Options {
-	return Options{FS: fs, Dir: dir, SegmentBytes: minSegmentBytes, Rand: seeded(), Fatal: func(err error) {
+	return Options{FS: fs, Dir: dir, SegmentBytes: minSegmentBytes, StallLimit: 5 * time.Minute, Rand: seeded(), Fatal: func(err error) {
 		t.Errorf("fatal: %v", err)
 		runtime.Goexit()
 	}}
