@@ -223,7 +223,7 @@ func (n *Node) openLog(ctx context.Context) error {
 		FS: o.FS, Dir: o.FS.PathJoin(o.Dir, "wal"), ID: raftID(n.identity.Node),
 		Machine: machine{n.machine}, Peers: n.streams, Ask: n.askLog, Others: others, Restart: o.Restart, MayLead: n.mayLead, VerifyState: n.verifyState, Identity: n.clusterName,
 		Now: o.Now, Fatal: o.Fatal, Log: o.Logger, Bootstrap: n.identity.founder() && n.identity.Cluster == "",
-		SegmentBytes: o.SegmentBytes, SnapshotEntries: o.SnapshotEntries, Election: o.Election,
+		SegmentBytes: o.SegmentBytes, SnapshotEntries: o.SnapshotEntries, ScrubEvery: o.ScrubEvery, Election: o.Election,
 	})
 	if err != nil {
 		return err
