@@ -35,6 +35,7 @@ type Node struct {
 	beacons  beacons
 	clock    atomic.Pointer[clockVerdict]
 	syncs    atomic.Uint64
+	starts   starts
 	space    *erasure.Space // of the file system of Options.Dir: log, state, ledger
 
 	// Other nodes ask while this one starts: logOpen says that the log can answer,
@@ -128,6 +129,7 @@ func (n *Node) identify(ctx context.Context) error {
 	if n.identity, err = openIdentity(o.FS, o.FS.PathJoin(o.Dir, "identity.json"), o.Join != "", o.CheckModes); err != nil {
 		return err
 	}
+	n.starts.boot, n.starts.mine = n.identity.Boot, n.identity.Proposed
 	switch {
 	case n.identity.Node == 0:
 		return n.join(ctx)
@@ -154,7 +156,7 @@ func (n *Node) refuseForgotten() error {
 func (n *Node) remember(change func(*identity)) error {
 	before := *n.identity
 	change(n.identity)
-	if before.Cluster == n.identity.Cluster && before.Log == n.identity.Log {
+	if before.Cluster == n.identity.Cluster && before.Log == n.identity.Log && before.Proposed == n.identity.Proposed {
 		return nil
 	}
 	return n.identity.write(n.opts.FS, n.opts.FS.PathJoin(n.opts.Dir, "identity.json"))

@@ -2,6 +2,7 @@ package offline
 
 import (
 	"bytes"
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -100,7 +101,11 @@ func replayLedger(files vfs.FS, dir string, m *fsm.Machine, until uint64, fatal 
 			return seq, err
 		}
 		if len(leaves) != 1 || !bytes.Equal(leaves[0].Envelope, r.Envelope) {
-			return seq, fmt.Errorf("event %d has another envelope than the replay makes", seq)
+			err := fmt.Errorf("event %d has another envelope than the replay makes", seq)
+			if seen := archive.Verify(context.Background(), nil); seen != nil { // and the ledger shows it
+				err = fmt.Errorf("%w: %w: %w", ErrUnreadable, err, seen)
+			}
+			return seq, err
 		}
 		seq++
 	}

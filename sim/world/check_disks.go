@@ -17,6 +17,9 @@ func (w *World) checkDisks() {
 	}
 	for _, n := range w.nodes {
 		w.feed(n.n, n.disk)
+		if stray := n.disk.Volume("/").Files(); len(stray) > 0 {
+			w.violated("I9", "node %d wrote to where its disks were to be mounted: %v", n.n, stray)
+		}
 		w.checkReplay(n)
 	}
 	w.checkShards()

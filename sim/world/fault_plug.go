@@ -3,7 +3,6 @@ package world
 import (
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"time"
 
 	"ironman/sim/disk"
@@ -32,15 +31,6 @@ type slot struct {
 }
 
 func (s slot) volume() *disk.Volume { return s.node.disk.Volume(volumeDisk(s.disk)) }
-
-// files are those of the disk in the slot, by their paths on it.
-func (s slot) files() []disk.FileSize {
-	list := s.node.disk.Files(volumeDisk(s.disk))
-	for i := range list {
-		list[i].Path = strings.TrimPrefix(list[i].Path, volumeDisk(s.disk))
-	}
-	return list
-}
 
 // handle claims nodes whose disks are moved about; false: somebody else does that.
 func (w *World) handle(nodes ...*node) (free func(), ok bool) {
@@ -108,7 +98,7 @@ func (w *World) swap(a *Action, rng *rand.Rand, x, y slot) (end func()) {
 	}
 	var ofX, ofY []disk.FileSize
 	w.whileOff(rng, func() {
-		ofX, ofY = x.files(), y.files()
+		ofX, ofY = x.volume().Files(), y.volume().Files()
 		disk.Swap(x.volume(), y.volume())
 	}, x.node, y.node)
 	w.fired(a.ID, a.Name)
@@ -118,7 +108,7 @@ func (w *World) swap(a *Action, rng *rand.Rand, x, y slot) (end func()) {
 				slot slot
 				had  []disk.FileSize
 			}{{x, ofY}, {y, ofX}} {
-				if has := s.slot.files(); !slices.Equal(has, s.had) {
+				if has := s.slot.volume().Files(); !slices.Equal(has, s.had) {
 					w.violated("I9", "node %d changed a disk in slot %d that belonged elsewhere: it had %v, and has %v", s.slot.node.n, s.slot.disk, s.had, has)
 				}
 			}
@@ -156,7 +146,7 @@ func (w *World) blank(a *Action, rng *rand.Rand) (end func()) {
 	return func() {
 		defer free()
 		w.plug(rng.IntN(2) == 0, rng, s, func(v *disk.Volume) {
-			if has := s.files(); len(has) > 0 {
+			if has := v.Files(); len(has) > 0 {
 				w.violated("I9", "node %d took an empty mount point for a disk: it made %v", s.node.n, has)
 			}
 			if rng.IntN(2) == 0 {
@@ -189,8 +179,9 @@ func (w *World) age(a *Action, rng *rand.Rand) (end func()) {
 
 // setBack restores all volumes of a node from a copy that was made before its newest
 // start. It has forgotten what it acknowledged and for whom it voted: it must not take
-// part again. (A copy of the newest start itself is not told from a power cut whose
-// losses the disk had denied, and is not made here.)
+// part again. A copy of the newest start itself is not told from a power cut whose
+// losses the disk had denied, and one that is put back before the others have heard of
+// a newer start is not told by those who have not: neither is done here.
 func (w *World) setBack(a *Action, rng *rand.Rand) (end func()) {
 	n := w.node(a.Node)
 	free, ok := w.handle(n)
@@ -228,8 +219,8 @@ func (w *World) setBack(a *Action, rng *rand.Rand) (end func()) {
 	}
 }
 
-// servesAnew sees to it that the node has begun anew since a start, so that the
-// cluster knows of a newer one.
+// servesAnew sees to it that the node has begun anew since a start, and that all the
+// others know.
 func (w *World) servesAnew(n *node, since int, rng *rand.Rand) bool {
 	newer := func() bool {
 		n.mu.Lock()
@@ -237,13 +228,27 @@ func (w *World) servesAnew(n *node, since int, rng *rand.Rand) bool {
 		n.mu.Unlock()
 		return p != nil && p.number > since && n.serving() != nil
 	}
-	if newer() {
-		return true
-	}
-	if n.kill(true, rng) {
+	if !newer() && n.kill(true, rng) {
 		n.start()
 	}
-	return w.until(10*time.Second, newer)
+	return w.until(10*time.Second, func() bool { return newer() && w.knownStart(n) })
+}
+
+// knownStart tells whether all nodes know of the same start of one as its newest.
+func (w *World) knownStart(n *node) bool {
+	var boots []uint64
+	for _, o := range w.nodes {
+		s := o.serving()
+		if s == nil {
+			return false
+		}
+		for _, m := range s.Nodes() {
+			if m.Node == uint32(n.n) {
+				boots = append(boots, m.Boot)
+			}
+		}
+	}
+	return len(boots) == nodeCount && len(slices.Compact(boots)) == 1
 }
 
 // mustNot reports what a process does whose disks are old copies.

@@ -127,11 +127,7 @@ func (w *World) rotLog(a *Action, rng *rand.Rand) (end func()) {
 
 // applied is the last entry that the node's process has applied; 0: none runs.
 func (n *node) applied() uint64 {
-	s := n.serving()
-	if s == nil {
-		return 0
-	}
-	st, err := s.Status()
+	st, err := n.status()
 	if err != nil {
 		return 0
 	}

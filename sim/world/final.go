@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ironman/server"
+	"ironman/sim/load"
 )
 
 // healLimit is how long a healed cluster may take until it serves through every node
@@ -39,6 +40,24 @@ func (w *World) heal(ctx context.Context) bool {
 	}
 	for _, n := range spoiled {
 		if !w.serves(ctx, c, n, healLimit) && !w.replace(ctx, c, n) {
+			return false
+		}
+	}
+	return w.reopen(ctx, c)
+}
+
+// reopen starts those nodes anew that are without one of their disks: a disk that was
+// not there when a node started, or that failed, is taken in again by its next start.
+func (w *World) reopen(ctx context.Context, c *load.Client) bool {
+	for _, n := range w.nodes {
+		st, err := n.status()
+		if err == nil && !slices.ContainsFunc(st.Disks, func(d server.DiskStatus) bool { return d.Failure != "" }) {
+			continue
+		}
+		n.kill(false, nil)
+		n.start()
+		if !w.serves(ctx, c, n, healLimit) && !(n.spoiled() && w.replace(ctx, c, n)) {
+			w.violated("I12", "node %d does not serve %v after it was started for its disks (its process: %s)", n.n, healLimit, n.stands())
 			return false
 		}
 	}

@@ -110,6 +110,9 @@ func (l listener) Handle(ctx context.Context, r slog.Record) error {
 			return true
 		})
 	}
+	if r.Message == "log: damaged entries were written again" {
+		l.node.w.fired("D6", "damaged entries of a log are mended")
+	}
 	if !l.Handler.Enabled(ctx, r.Level) {
 		return nil
 	}

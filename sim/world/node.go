@@ -396,6 +396,15 @@ func (n *node) serving() *server.Node {
 	return p.server
 }
 
+// status is what its process says of itself.
+func (n *node) status() (*server.Status, error) {
+	s := n.serving()
+	if s == nil {
+		return nil, errors.New("none serves")
+	}
+	return s.Status()
+}
+
 func (n *node) logger(p *process) *slog.Logger {
 	var out io.Writer = io.Discard
 	if n.w.log != nil {

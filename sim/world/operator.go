@@ -68,7 +68,7 @@ func (w *World) replace(ctx context.Context, c *load.Client, n *node) bool {
 		w.violated("I12", "the node that takes the place of node %d does not serve after %v (its process: %s)", number, 2*healLimit, n.stands())
 		return false
 	}
-	st, err := n.serving().Status()
+	st, err := n.status()
 	if err != nil {
 		w.violated("I12", "the status of the new node: %v", err)
 		return false
