@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -48,6 +49,9 @@ type Machine struct {
 	db     *pebble.DB
 	opts   Options
 	health io.Closer // of the watch over the disk
+	// dead: Fatal was called. What its caller has open of the database stays so, and
+	// nothing is to wait for it.
+	dead atomic.Bool
 
 	// Owned by the goroutine of Apply.
 	digest    StateDigest
@@ -110,7 +114,12 @@ func (m *Machine) load() error {
 
 // Close releases the database. Nothing is flushed: what was not durable is
 // applied again from the log.
-func (m *Machine) Close() error { return errors.Join(m.db.Close(), m.health.Close()) }
+func (m *Machine) Close() error {
+	if m.dead.Load() {
+		return m.health.Close()
+	}
+	return errors.Join(m.db.Close(), m.health.Close())
+}
 
 // Applied is a moment of the state: everything before Next is applied.
 type Applied struct {
@@ -164,7 +173,14 @@ func (m *Machine) Frontier() (*merkle.Frontier, error) {
 }
 
 // Flush makes all that is applied durable.
-func (m *Machine) Flush() error { return m.db.Flush() }
+func (m *Machine) Flush() error {
+	if m.dead.Load() {
+		return errDead
+	}
+	return m.db.Flush()
+}
+
+var errDead = errors.New("fsm: the state has failed")
 
 // Checkpoint makes the state durable and links it into dir, which must not be
 // there, on the same file system. It returns the moment the copy holds, which
@@ -183,6 +199,7 @@ func (m *Machine) Checkpoint(dir string) (Applied, error) {
 }
 
 func (m *Machine) fatal(err error) {
+	m.dead.Store(true)
 	m.opts.Fatal(fmt.Errorf("fsm: %w", err))
 	panic("fsm: Fatal returned")
 }

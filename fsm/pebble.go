@@ -41,7 +41,7 @@ func (m *Machine) pebbleOptions() *pebble.Options {
 				m.fatal(fmt.Errorf("background work failed %d times: %w", n, err))
 			}
 		},
-		DataCorruption: func(i pebble.DataCorruptionInfo) { m.fatal(fmt.Errorf("corrupt: %s", i)) },
+		DataCorruption: func(i pebble.DataCorruptionInfo) { m.fatal(fmt.Errorf("%s is corrupt: %w", i.Path, i.Details)) },
 		WriteStallBegin: func(i pebble.WriteStallBeginInfo) {
 			m.opts.Log.Warn("state: writes stall", "reason", i.Reason)
 		},

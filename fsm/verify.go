@@ -94,7 +94,7 @@ func examine(fs vfs.FS, dir string, look func(*examined) error) (err error) {
 	o.Logger = pebbleLogger{log: slog.New(slog.DiscardHandler), fatal: func(err error) { panic(err) }}
 	o.EventListener = &pebble.EventListener{
 		BackgroundError: x.report,
-		DataCorruption:  func(i pebble.DataCorruptionInfo) { x.report(fmt.Errorf("corrupt: %s", i)) },
+		DataCorruption:  func(i pebble.DataCorruptionInfo) { x.report(fmt.Errorf("%s is corrupt: %w", i.Path, i.Details)) },
 	}
 	o.EnsureDefaults()
 	x.options = o

@@ -41,6 +41,13 @@ func (n *Node) begin(ctx context.Context, c *fsm.Cluster) error {
 	if err != nil {
 		return err
 	}
+	if err := n.refuseSetBack(); err != nil {
+		return err
+	}
+	if err := n.remember(func(id *identity) { id.Proposed = id.Boot }); err != nil {
+		return err
+	}
+	n.starts.begun.Store(true)
 	a, err := n.agree(ctx, event.NewDraft(nil, &event.Statement_NodeStarted{NodeStarted: &event.NodeStarted{
 		Node: n.identity.Node, PublicKey: key, Boot: n.identity.Boot, LinkAddress: n.opts.LinkAddress,
 		Version: Version(), FeatureLevel: event.FeatureLevel,

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -23,6 +24,9 @@ type identity struct {
 	Node uint32 `json:"node"`
 	Boot uint64 `json:"boot"`
 	Key  string `json:"key"` // base64, Ed25519 seed
+	// Proposed is the newest start that this directory ever proposed to the cluster. It
+	// is durable before the proposal: see starts.
+	Proposed uint64 `json:"proposed"`
 	// Cluster is the id of its cluster, in hexadecimal; empty before genesis or join.
 	Cluster string `json:"cluster,omitempty"`
 	// Log is set once the node has a log: if that is gone, so is what it voted for.
@@ -49,12 +53,16 @@ func openIdentity(fs vfs.FS, path string, joins, checkMode bool) (*identity, err
 	case err != nil:
 		return nil, fmt.Errorf("server: identity: %w", err)
 	default:
+		id.Proposed = math.MaxUint64
 		if err := strictJSON(b, id); err != nil || id.Format != identityFormat {
 			return nil, fmt.Errorf("server: identity %s: not one that this release understands", path)
 		}
 		if id.Node == 0 && !joins {
 			return nil, fmt.Errorf("server: identity %s: this node was to join a cluster, and did not yet: start it with the cluster's address again", path)
 		}
+	}
+	if id.Proposed == math.MaxUint64 { // written by a release that did not tell: all of its starts may have been
+		id.Proposed = id.Boot
 	}
 	seed, err := base64.StdEncoding.DecodeString(id.Key)
 	if err != nil || len(seed) != ed25519.SeedSize {

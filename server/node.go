@@ -35,6 +35,7 @@ type Node struct {
 	beacons  beacons
 	clock    atomic.Pointer[clockVerdict]
 	syncs    atomic.Uint64
+	starts   starts
 	space    *erasure.Space // of the file system of Options.Dir: log, state, ledger
 
 	// Other nodes ask while this one starts: logOpen says that the log can answer,
@@ -128,6 +129,7 @@ func (n *Node) identify(ctx context.Context) error {
 	if n.identity, err = openIdentity(o.FS, o.FS.PathJoin(o.Dir, "identity.json"), o.Join != "", o.CheckModes); err != nil {
 		return err
 	}
+	n.starts.boot, n.starts.mine = n.identity.Boot, n.identity.Proposed
 	switch {
 	case n.identity.Node == 0:
 		return n.join(ctx)
@@ -154,7 +156,7 @@ func (n *Node) refuseForgotten() error {
 func (n *Node) remember(change func(*identity)) error {
 	before := *n.identity
 	change(n.identity)
-	if before.Cluster == n.identity.Cluster && before.Log == n.identity.Log {
+	if before.Cluster == n.identity.Cluster && before.Log == n.identity.Log && before.Proposed == n.identity.Proposed {
 		return nil
 	}
 	return n.identity.write(n.opts.FS, n.opts.FS.PathJoin(n.opts.Dir, "identity.json"))
@@ -223,7 +225,7 @@ func (n *Node) openLog(ctx context.Context) error {
 		FS: o.FS, Dir: o.FS.PathJoin(o.Dir, "wal"), ID: raftID(n.identity.Node),
 		Machine: machine{n.machine}, Peers: n.streams, Ask: n.askLog, Others: others, Restart: o.Restart, MayLead: n.mayLead, VerifyState: n.verifyState, Identity: n.clusterName,
 		Now: o.Now, Fatal: o.Fatal, Log: o.Logger, Bootstrap: n.identity.founder() && n.identity.Cluster == "",
-		SegmentBytes: o.SegmentBytes, SnapshotEntries: o.SnapshotEntries, Election: o.Election,
+		SegmentBytes: o.SegmentBytes, SnapshotEntries: o.SnapshotEntries, ScrubEvery: o.ScrubEvery, Election: o.Election,
 	})
 	if err != nil {
 		return err

@@ -65,12 +65,13 @@ type Options struct {
 	Logger  *slog.Logger
 	// CheckModes refuses secret files that others may read.
 	CheckModes bool
-	// Election is Raft's timeout; SegmentBytes and SnapshotEntries are the log's;
-	// PackBytes is the size of shared packs. 0: defaults.
+	// Election is Raft's timeout; SegmentBytes, SnapshotEntries and ScrubEvery are the
+	// log's; PackBytes is the size of shared packs. 0: defaults.
 	Election        time.Duration
 	SegmentBytes    int64
 	PackBytes       uint64
 	SnapshotEntries uint64
+	ScrubEvery      time.Duration
 	// BodyIdle is how long a body may stand still before its client is let go; 0: a minute.
 	BodyIdle time.Duration
 }

@@ -20,6 +20,7 @@ const (
 	methodLog    link.Method = 2 // call: wal.Node.Answer
 	methodAdmit  link.Method = 3 // call: make the caller a member of the Raft group
 	methodBeacon link.Method = 4 // call: compare milestones
+	methodStarts link.Method = 5 // call: the caller's newest start that is known
 
 	methodShardAppend = link.Bulk + 1 // call
 	methodShardRead   = link.Bulk + 2 // call
@@ -49,7 +50,7 @@ func (n *Node) openLink(cluster [16]byte) error {
 		Self: n.identity.Node, Key: n.identity.key, Cluster: cluster, Boot: n.identity.Boot,
 		Listener: o.Link, Dial: o.Dial, Plain: o.LinkPlain, Peer: n.linkPeer, Now: o.Now, Logger: o.Logger,
 		Calls: map[link.Method]link.CallFunc{
-			methodLog: n.serveLog, methodAdmit: n.serveAdmit, methodBeacon: n.serveBeacon,
+			methodLog: n.serveLog, methodAdmit: n.serveAdmit, methodBeacon: n.serveBeacon, methodStarts: n.serveStarts,
 			methodShardAppend: n.serveShardAppend, methodShardRead: n.serveShardRead,
 		},
 		Streams: map[link.Method]link.StreamFunc{
@@ -82,6 +83,9 @@ func (n *Node) dialRaft(ctx context.Context, id string) (net.Conn, error) {
 	if l == nil {
 		return nil, errNoLink
 	}
+	if err := n.mayTalkRaft(ctx, node); err != nil {
+		return nil, err
+	}
 	s, err := l.OpenStream(ctx, node, methodRaft, nil)
 	if err != nil {
 		return nil, err // not a net.Conn that holds a nil stream
@@ -89,7 +93,13 @@ func (n *Node) dialRaft(ctx context.Context, id string) (net.Conn, error) {
 	return s, nil
 }
 
-func (n *Node) serveRaft(_ uint32, _ []byte, s *link.Stream) { n.streams.Offer(s) }
+func (n *Node) serveRaft(from uint32, _ []byte, s *link.Stream) {
+	if err := n.mayTalkRaft(context.Background(), from); err != nil {
+		s.Reset(err)
+		return
+	}
+	n.streams.Offer(s)
+}
 
 // askLog carries a question of the log to another node.
 func (n *Node) askLog(ctx context.Context, id string, request []byte) ([]byte, error) {

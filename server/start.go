@@ -27,6 +27,9 @@ func (n *Node) awaitLog(ctx context.Context) error {
 		if ctx.Err() != nil || !errors.Is(err, wal.ErrNoLeader) || errors.Is(err, wal.ErrClosed) {
 			return fmt.Errorf("server: the log does not settle: %w", err)
 		}
+		if err := n.outdated(); err != nil {
+			return fmt.Errorf("server: %w", err)
+		}
 		if why := n.disowned(); why != nil {
 			return fmt.Errorf("server: this node was removed from its cluster: the others do not know it any more (%w). "+
 				"To take part again it needs an empty directory and joins as a new node", why)

@@ -21,15 +21,35 @@
 // synced (D1, D2) and again while they recover (P3), are shut down in order (P6) or
 // stand still (P4); the network splits in every way, flaps, clogs (N1), loses and delays
 // (N2), resets, falls silent, refuses (N3); writes, syncs and reads fail (D3, D4, D5),
-// shards rot (D6), go astray (D7) or are lost (D8), disks are full (D9), slow, stalled,
-// hung (D10), vanish, are not mounted, read-only (D11); clocks are wrong by seconds or
-// by months (K1); clients hang up (H1). Damage that lasts is done to the shards of one
-// node only, which every geometry here must survive. In the second phase everything
-// heals, and the cluster must serve again through every node within 30 s.
+// shards and the identities of disks rot, and so do log, term and vote, state,
+// snapshots, ledger and a node's own files (D6); shards go astray (D7) or are lost
+// (D8); disks are full, and that of log and state is below its reserve or has no space
+// left (D9); disks are slow, stalled, hung (D10); they vanish, are not mounted, are
+// read-only, are in each other's slots, of one node or of two, come back empty or as
+// they were some time ago (D11); a node is restored from an old copy (D13); clocks are
+// wrong by seconds or by months (K1); clients hang up (H1).
 //
-// Not simulated yet: damage to log, state and ledger (D6 there), membership changes during a run (R1), binaries of
+// Damage that lasts is done to one node only, which every geometry and every majority
+// here must survive: to its shards at any time, to what else it keeps (D6, D13) at most
+// three times a run, and not in its first quarter. Such a node is excused if it ends, or
+// does not start, and from nothing else: a log that was damaged in one place and still
+// opens reaches as far as the node had applied it, or damage was taken for a torn tail
+// (I1); its entries are those of the others (C5); what it answers is judged as ever. A
+// node that was restored must neither serve nor lead (I10). Disks in the wrong slot stay
+// as they are, file for file, and nothing is written to an empty mount point (I9).
+//
+// In the second phase everything heals, and the cluster must serve again through every
+// node within 30 s. A damaged node that does not is treated as the README says: it is
+// removed, and a new one with empty disks takes its place, which must serve within 60 s;
+// so is one whose damage shows only when its keys are read at the end. Nodes that
+// started without one of their disks, or gave it up, are started once more: a disk is
+// taken in again only then.
+//
+// Not simulated yet: membership changes during a run (R1, but for that), binaries of
 // two releases (P7), a process that stands still while its sockets live (P4 is seen
-// from the network only).
+// from the network only), damage to what lies beside shards on more than one node. Nor
+// is a copy put back that was made of a node's newest start, or while others have not
+// heard of a newer one: nobody could tell it from a power cut behind a disk that lied.
 //
 // # Checks
 //
@@ -39,7 +59,9 @@
 //	    the envelopes that are recorded, and the state and root that the nodes agreed on
 //	C4  every shard that the state names is on its disk, bound to its place, with the
 //	    parity that its data has; damage only where it was done; every blob can be read
+//	C5  no term has two leaders; entries that any node has applied are the same on all
 //	C7  enough requests were answered
+//	D9  a node below its reserve stores nothing new, and deletes what it is asked to
 //	I4  every body that came whole is one that was written, with its entity tag
 //	I5  all nodes have the same state digest and ledger root behind the same events
 //	I12 no process ends by itself unless a fault excuses it; all serve in the end
@@ -61,4 +83,8 @@
 //	make chaos SEED=8 MINUTES=3: a stream of another node that came while a node
 //	    started met a log that was not there yet, a panic; one that came to a log which
 //	    never opened kept the process from ending (server.TestStreamBeforeLog)
+//	TestFast, D6,D13,P2, seeds 4 and 9: a node that was restored from an old copy was
+//	    refused at first, but each of its starts raised its counter, until it had
+//	    overtaken the one that the others knew: then it led and served. A node remembers
+//	    now which of its starts it proposed (server.TestClusterSetBack)
 package sim

@@ -57,6 +57,15 @@ func (d *Disk) Files(below string) (list []FileSize) {
 	return list
 }
 
+// Files returns the files of the volume by their paths in it, sorted, whether or not it
+// is mounted. Nobody is told, and no fault strikes.
+func (v *Volume) Files() (list []FileSize) {
+	v.with(func() {
+		walk("/", v.tree.root, func(f found) { list = append(list, FileSize{f.path, f.node.content.size}) })
+	})
+	return list
+}
+
 // ReadFile returns what a file holds now. Nobody is told, and no fault strikes.
 func (d *Disk) ReadFile(name string) ([]byte, error) {
 	name = clean(name)

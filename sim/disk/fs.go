@@ -175,7 +175,7 @@ func (d *Disk) GetDiskUsage(name string) (u vfs.DiskUsage, err error) {
 		if v.capacity < 0 {
 			return vfs.ErrUnsupported
 		}
-		u = vfs.DiskUsage{AvailBytes: uint64(v.room()) * blockBytes, TotalBytes: uint64(v.capacity) * blockBytes, UsedBytes: uint64(v.tree.used) * blockBytes}
+		u = vfs.DiskUsage{AvailBytes: uint64(v.room()) * blockBytes, TotalBytes: uint64(v.capacity) * blockBytes, UsedBytes: uint64(v.tree.used+v.occupied) * blockBytes}
 		return nil
 	})
 	return u, err

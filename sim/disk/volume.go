@@ -17,6 +17,7 @@ type Volume struct {
 	// All below is under the lock of the disk.
 	tree     *tree
 	capacity int64 // in blocks; negative: without end
+	occupied int64 // of the capacity, in blocks, by the files of others
 
 	rules   []Rule
 	strikes []kindSet // of each rule
@@ -113,7 +114,7 @@ func (v *Volume) room() int64 {
 	if v.capacity < 0 {
 		return 1 << 50
 	}
-	return max(0, v.capacity-v.tree.used)
+	return max(0, v.capacity-v.occupied-v.tree.used)
 }
 
 // with does f under the lock.
@@ -179,6 +180,17 @@ func (v *Volume) ReadOnly(on bool) { v.with(func() { v.readOnly = on }) }
 // SetCapacity in bytes; 0: without end (F-D9). It may be less than what is used.
 func (v *Volume) SetCapacity(bytes uint64) {
 	v.with(func() { v.capacity = blocksOfCapacity(bytes) })
+}
+
+// Occupy has others use bytes of the capacity, beside the files (F-D9); 0: none.
+func (v *Volume) Occupy(bytes uint64) {
+	v.with(func() { v.occupied = blocksOf(int64(bytes)) })
+}
+
+// Free returns the bytes of the capacity that nobody uses.
+func (v *Volume) Free() (n uint64) {
+	v.with(func() { n = uint64(v.room()) * blockBytes })
+	return n
 }
 
 // Used returns the bytes that files take of the capacity.

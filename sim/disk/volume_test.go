@@ -184,3 +184,48 @@ func TestManyGoroutines(t *testing.T) {
 		t.Error(listing(d))
 	}
 }
+
+// TestOccupy: what others use of a volume is not free, is no file, and is part of what
+// the usage tells; it goes with the incarnation.
+func TestOccupy(t *testing.T) {
+	d := New(nil, Config{Volumes: []Mount{{Path: "/v", Capacity: 10 * blockBytes}}})
+	d.Volume("/v").Occupy(8 * blockBytes)
+	f, err := d.Create("/v/file", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Write(make([]byte, 3*blockBytes)); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("three blocks fit into two: %v", err)
+	}
+	u, err := d.GetDiskUsage("/v")
+	if err != nil || u.TotalBytes != 10*blockBytes || u.AvailBytes+u.UsedBytes != u.TotalBytes || u.UsedBytes < 8*blockBytes {
+		t.Errorf("the usage is %+v, %v", u, err)
+	}
+	v := d.Kill().Volume("/v")
+	if v.Free() > 2*blockBytes {
+		t.Errorf("%d bytes are free behind a kill", v.Free())
+	}
+	v.Occupy(0)
+	if v.Free() < 8*blockBytes {
+		t.Errorf("%d bytes are free when others have gone", v.Free())
+	}
+}
+
+// TestFilesOfVolume: they are told by their paths in it, also while it is not mounted.
+func TestFilesOfVolume(t *testing.T) {
+	d := New(nil, Config{Volumes: []Mount{{Path: "/v"}}})
+	f, err := d.Create("/v/file", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Write([]byte("abc")); err != nil {
+		t.Fatal(err)
+	}
+	d.Volume("/v").Unmount()
+	if got := d.Volume("/v").Files(); !slices.Equal(got, []FileSize{{"/file", 3}}) {
+		t.Errorf("its files are %v", got)
+	}
+	if got := d.Volume("/").Files(); len(got) > 0 {
+		t.Errorf("the volume above has %v", got)
+	}
+}

@@ -74,6 +74,14 @@ type answer struct {
 	err    error
 }
 
+// told is the status of a whole answer; 0: there was none.
+func (a *answer) told() int {
+	if a.err != nil {
+		return 0
+	}
+	return a.status
+}
+
 // send asks one node, once.
 func (c *Client) send(ctx context.Context, node int, q ask) answer {
 	limit := requestLimit

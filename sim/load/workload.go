@@ -198,12 +198,24 @@ func (c *Client) Read(ctx context.Context, node int, key string) bool {
 // Write writes a small body of its own to a key, and reports whether that was
 // acknowledged.
 func (c *Client) Write(ctx context.Context, node int, key string) bool {
+	return c.Put(ctx, node, key) == http.StatusOK
+}
+
+// Put is Write that tells the status; 0: there was no answer.
+func (c *Client) Put(ctx context.Context, node int, key string) (status int) {
 	c.number++
 	v := newValue(c.n, c.number, 100)
 	c.of.History.name(entityTag(v), v)
 	a := c.send(ctx, node, ask{method: "PUT", path: path(key), body: body(v)})
 	c.record(node, a, history.Op{Kind: history.Put, Key: key, Value: v})
-	return a.err == nil && a.status == http.StatusOK
+	return a.told()
+}
+
+// Delete deletes a key and tells the status; 0: there was no answer.
+func (c *Client) Delete(ctx context.Context, node int, key string) (status int) {
+	a := c.send(ctx, node, ask{method: "DELETE", path: path(key)})
+	c.record(node, a, history.Op{Kind: history.Delete, Key: key})
+	return a.told()
 }
 
 // MakeBucket makes the bucket of the run.

@@ -2,6 +2,7 @@ package offline
 
 import (
 	"bytes"
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -23,6 +24,10 @@ type Agreed struct {
 
 // Replayed tells where the events of a replay came from.
 type Replayed struct{ Archived, FromLog uint64 }
+
+// ErrUnreadable says that a ledger or log could not be read, not that it says something
+// else than it should.
+var ErrUnreadable = errors.New("it cannot be read")
 
 // Replay applies all events of a node's ledger, and then of its log, to an empty
 // state machine (CK-C2), and compares the result with what the cluster agreed on, and
@@ -66,12 +71,12 @@ func Replay(files vfs.FS, dir string, want Agreed, holed bool, fatal func(error)
 func replayLedger(files vfs.FS, dir string, m *fsm.Machine, until uint64, fatal func(error)) (seq uint64, err error) {
 	archive, err := ledger.Open(ledger.Options{FS: files, Dir: dir, ReadOnly: true, Fatal: fatal})
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("%w: %w", ErrUnreadable, err)
 	}
 	defer func() { err = errors.Join(err, archive.Close()) }()
 	for r, err := range archive.Records(0) {
 		if err != nil {
-			return seq, err
+			return seq, fmt.Errorf("%w: %w", ErrUnreadable, err)
 		}
 		if seq == until {
 			break
@@ -96,7 +101,11 @@ func replayLedger(files vfs.FS, dir string, m *fsm.Machine, until uint64, fatal 
 			return seq, err
 		}
 		if len(leaves) != 1 || !bytes.Equal(leaves[0].Envelope, r.Envelope) {
-			return seq, fmt.Errorf("event %d has another envelope than the replay makes", seq)
+			err := fmt.Errorf("event %d has another envelope than the replay makes", seq)
+			if seen := archive.Verify(context.Background(), nil); seen != nil { // and the ledger shows it
+				err = fmt.Errorf("%w: %w: %w", ErrUnreadable, err, seen)
+			}
+			return seq, err
 		}
 		seq++
 	}
@@ -105,7 +114,10 @@ func replayLedger(files vfs.FS, dir string, m *fsm.Machine, until uint64, fatal 
 		return seq, err
 	}
 	root, err := archive.Root(seq)
-	if err == nil && root != f.Root() {
+	switch {
+	case err != nil:
+		err = fmt.Errorf("%w: %w", ErrUnreadable, err)
+	case root != f.Root():
 		err = fmt.Errorf("the ledger's root of %d events is not the replay's", seq)
 	}
 	return seq, err
@@ -116,7 +128,7 @@ func replayLedger(files vfs.FS, dir string, m *fsm.Machine, until uint64, fatal 
 func replayLog(files vfs.FS, dir string, m *fsm.Machine, until uint64, fatal func(error)) (n uint64, err error) {
 	log, err := segment.Open(segment.Options{FS: files, Dir: dir, Fatal: fatal})
 	if err != nil {
-		return n, err
+		return n, fmt.Errorf("%w: %w", ErrUnreadable, err)
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
 	const command = 0 // Raft's type of an entry that holds an event
@@ -131,7 +143,7 @@ func replayLog(files vfs.FS, dir string, m *fsm.Machine, until uint64, fatal fun
 	for i := first; i > 0 && i <= log.Last() && m.Applied().Next < until; i++ {
 		e, err := log.ArchiveEntry(i)
 		if err != nil {
-			return n, err
+			return n, fmt.Errorf("%w: %w", ErrUnreadable, err)
 		}
 		if e.Type != command {
 			continue

@@ -47,15 +47,16 @@ func Shards(machines []Machine, packBytes uint64, violated func(checker, format 
 	}
 	defer func() { err = errors.Join(err, closeAll()) }()
 	spared := make(map[uint32]bool) // nodes whose shards may be damaged
+	here := make(map[uint32]bool)   // the others were removed, and their shards with them
 	for _, m := range machines {
-		spared[m.Node] = m.Damaged
+		spared[m.Node], here[m.Node] = m.Damaged, true
 	}
 	err = v.Blobs(func(b *event.Blob) error {
 		blobs++
 		found, err := store.Verify(context.Background(), b)
 		for _, x := range found {
 			damaged++
-			if !spared[nodeOf(v, x.Disk)] {
+			if node := nodeOf(v, x.Disk); here[node] && !spared[node] {
 				violated("C4", "%v, on a disk that nothing damaged", x)
 			}
 		}

@@ -1,7 +1,9 @@
 package world
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"ironman/sim/disk"
@@ -15,6 +17,9 @@ func (w *World) checkDisks() {
 	}
 	for _, n := range w.nodes {
 		w.feed(n.n, n.disk)
+		if stray := n.disk.Volume("/").Files(); len(stray) > 0 {
+			w.violated("I9", "node %d wrote to where its disks were to be mounted: %v", n.n, stray)
+		}
 		w.checkReplay(n)
 	}
 	w.checkShards()
@@ -24,8 +29,10 @@ func (w *World) checkDisks() {
 func (w *World) checkReplay(n *node) {
 	want := offline.Agreed{Events: w.agreed.Events, StateDigest: w.agreed.StateDigest, LedgerRoot: w.agreed.LedgerRoot}
 	fatal := func(err error) { panic(fmt.Sprintf("world: a replay: %v", err)) }
-	r, err := offline.Replay(w.remains(n), volumeNode+"/dir", want, n.installed(), fatal)
-	if err != nil {
+	r, err := offline.Replay(lookAt(n.disk), volumeNode+"/dir", want, n.installed(), fatal)
+	if errors.Is(err, offline.ErrUnreadable) && n.spoiled() {
+		w.moment(n.n, "cannot be replayed", err.Error()) // the damage is seen, as it must be
+	} else if err != nil {
 		w.violated("C2", "replay of node %d: %v", n.n, err)
 	}
 	w.trace.add("replayed", n.n, r.Archived, r.FromLog)
@@ -35,11 +42,15 @@ func (w *World) checkReplay(n *node) {
 func (w *World) checkShards() {
 	var machines []offline.Machine
 	for _, n := range w.nodes {
-		m := offline.Machine{FS: w.remains(n), Node: uint32(n.n), Dir: volumeNode + "/dir", Damaged: w.mayBeDamaged(n.n)}
+		m := offline.Machine{FS: lookAt(n.disk), Node: uint32(n.number), Dir: volumeNode + "/dir", Damaged: w.mayBeDamaged(n.n)}
 		for i := range disksPerNode {
 			m.Disks = append(m.Disks, volumeDisk(i+1)+"/shards")
 		}
-		machines = append(machines, m)
+		if n.spoiled() {
+			machines = append(machines, m)
+		} else { // the first one's state is read
+			machines = slices.Insert(machines, 0, m)
+		}
 	}
 	blobs, damaged, err := offline.Shards(machines, packBytes, w.violated)
 	if err != nil {
@@ -48,12 +59,13 @@ func (w *World) checkShards() {
 	w.trace.add("shards", blobs, damaged)
 }
 
-// remains is a copy of a node's disk that nothing befalls any more.
-func (w *World) remains(n *node) *disk.Disk {
-	d := n.disk.Kill()
+// lookAt is a copy of a disk that nothing befalls any more, and that has room.
+func lookAt(of *disk.Disk) *disk.Disk {
+	d := of.Kill()
 	d.Detach()
-	for i := range disksPerNode {
-		d.Volume(volumeDisk(i + 1)).Heal()
+	for _, v := range d.Volumes() {
+		v.Heal()
+		v.SetCapacity(0)
 	}
 	return d
 }
@@ -61,9 +73,9 @@ func (w *World) remains(n *node) *disk.Disk {
 // mayBeDamaged tells whether faults were injected that damage a node's shards for good.
 func (w *World) mayBeDamaged(node int) bool {
 	for _, a := range w.planned {
-		if a.Node == node && a.Disk > 0 && strings.HasPrefix(a.ID, "D") {
+		if a.Node == node && strings.HasPrefix(a.ID, "D") {
 			for _, f := range faults() {
-				if f.id == a.ID && f.name == a.Name && f.where == aBadDisk {
+				if f.id == a.ID && f.name == a.Name && (f.where == aBadDisk || f.where == aBadNode) {
 					return true
 				}
 			}

@@ -104,6 +104,9 @@ func (w *World) pardon(a *Action) {
 
 // rot damages what is stored on a disk.
 func (w *World) rot(a *Action, rng *rand.Rand) (end func()) {
+	if w.handling(a.Node) {
+		return nil // another one's disk may be there
+	}
 	v := w.volume(a)
 	for range 1 + rng.IntN(6) {
 		kind := []disk.Rot{disk.Bit, disk.Sector, disk.Block}[rng.IntN(3)]

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ironman/server"
+	"ironman/sim/load"
 )
 
 // healLimit is how long a healed cluster may take until it serves through every node
@@ -14,7 +15,8 @@ import (
 const healLimit = 30 * time.Second
 
 // heal ends all faults and starts what is down. It reports whether the cluster then
-// serves, writes and reads, through each node.
+// serves, writes and reads, through each node. One that was spoiled may have to be
+// replaced first.
 func (w *World) heal(ctx context.Context) bool {
 	w.healAll()
 	for _, n := range w.nodes {
@@ -24,16 +26,38 @@ func (w *World) heal(ctx context.Context) bool {
 		n.start()
 	}
 	c := w.newClient(-1)
+	defer c.Close()
+	var spoiled []*node
 	for _, n := range w.nodes {
-		key := fmt.Sprintf("healed/%d", n.n)
-		ok := w.until(healLimit, func() bool {
-			if n.serving() == nil {
-				return false
-			}
-			return c.Write(ctx, n.n, key) && c.Read(ctx, n.n, key)
-		})
-		if !ok {
+		if n.spoiled() {
+			spoiled = append(spoiled, n)
+			continue
+		}
+		if !w.serves(ctx, c, n, healLimit) {
 			w.violated("I12", "node %d does not serve %v after everything has healed (its process: %s)", n.n, healLimit, n.stands())
+			return false
+		}
+	}
+	for _, n := range spoiled {
+		if !w.serves(ctx, c, n, healLimit) && !w.replace(ctx, c, n) {
+			return false
+		}
+	}
+	return w.reopen(ctx, c)
+}
+
+// reopen starts those nodes anew that are without one of their disks: a disk that was
+// not there when a node started, or that failed, is taken in again by its next start.
+func (w *World) reopen(ctx context.Context, c *load.Client) bool {
+	for _, n := range w.nodes {
+		st, err := n.status()
+		if err == nil && !slices.ContainsFunc(st.Disks, func(d server.DiskStatus) bool { return d.Failure != "" }) {
+			continue
+		}
+		n.kill(false, nil)
+		n.start()
+		if !w.serves(ctx, c, n, healLimit) && !(n.spoiled() && w.replace(ctx, c, n)) {
+			w.violated("I12", "node %d does not serve %v after it was started for its disks (its process: %s)", n.n, healLimit, n.stands())
 			return false
 		}
 	}
@@ -44,9 +68,14 @@ func (w *World) heal(ctx context.Context) bool {
 func (w *World) readAll(ctx context.Context) {
 	c := w.newClient(-2)
 	for i, key := range w.load.History.Keys() {
-		n := 1 + i%len(w.nodes)
-		if !w.until(5*time.Second, func() bool { return c.Read(ctx, n, key) }) {
-			w.violated("I1", "%s cannot be read through node %d, though everything has healed", key, n)
+		n := w.nodes[i%len(w.nodes)]
+		read := func() bool { return w.until(5*time.Second, func() bool { return c.Read(ctx, n.n, key) }) }
+		ok := read()
+		if !ok && n.spoiled() { // its damage shows only now
+			ok = w.replace(ctx, c, n) && read()
+		}
+		if !ok {
+			w.violated("I1", "%s cannot be read through node %d, though everything has healed", key, n.n)
 		}
 	}
 	c.List(ctx, epoch)
@@ -54,9 +83,32 @@ func (w *World) readAll(ctx context.Context) {
 
 // agree waits until all nodes have applied the same number of events, and compares
 // what they made of them (I5, I6).
-func (w *World) agree(context.Context) {
-	var all []*server.Status
-	same := w.until(20*time.Second, func() bool {
+func (w *World) agree(ctx context.Context) {
+	c := w.newClient(-3)
+	defer c.Close()
+	all, same := w.gather()
+	for _, n := range w.nodes {
+		if !same && n.spoiled() && w.replace(ctx, c, n) { // its damage shows only now
+			all, same = w.gather()
+		}
+	}
+	if !same {
+		w.violated("I12", "the nodes do not come to the same number of events: %s", where(all))
+		return
+	}
+	for _, s := range all {
+		if s.StateDigest != all[0].StateDigest || s.LedgerRoot != all[0].LedgerRoot {
+			w.violated("I5", "behind %d events node %d has state %s and ledger %s, node %d %s and %s", s.Events,
+				all[0].Node, all[0].StateDigest, all[0].LedgerRoot, s.Node, s.StateDigest, s.LedgerRoot)
+		}
+	}
+	w.agreed = all[0]
+	w.trace.add("agreed", all[0].Events, all[0].StateDigest, all[0].LedgerRoot)
+}
+
+// gather asks all nodes where they stand until that is the same.
+func (w *World) gather() (all []*server.Status, same bool) {
+	same = w.until(20*time.Second, func() bool {
 		all = all[:0]
 		for _, n := range w.nodes {
 			s := n.serving()
@@ -76,18 +128,7 @@ func (w *World) agree(context.Context) {
 		}
 		return true
 	})
-	if !same {
-		w.violated("I12", "the nodes do not come to the same number of events: %s", where(all))
-		return
-	}
-	for _, s := range all {
-		if s.StateDigest != all[0].StateDigest || s.LedgerRoot != all[0].LedgerRoot {
-			w.violated("I5", "behind %d events node %d has state %s and ledger %s, node %d %s and %s", s.Events,
-				all[0].Node, all[0].StateDigest, all[0].LedgerRoot, s.Node, s.StateDigest, s.LedgerRoot)
-		}
-	}
-	w.agreed = all[0]
-	w.trace.add("agreed", all[0].Events, all[0].StateDigest, all[0].LedgerRoot)
+	return all, same
 }
 
 func where(all []*server.Status) string {

@@ -47,14 +47,16 @@ func (w *World) leads(node int, term uint64) {
 // feed compares what a disk's log holds, as far as the state beside it has applied
 // it, with what was seen before.
 func (w *World) feed(node int, d *disk.Disk) {
-	if err := w.compareLog(node, d); err != nil && !w.node(node).excused() {
+	err := w.compareLog(node, d)
+	if err != nil && (errors.Is(err, errDiffers) || !w.node(node).excused()) {
 		w.violated("C5", "the log of node %d: %v", node, err)
 	}
 }
 
+var errDiffers = errors.New("the logs differ")
+
 func (w *World) compareLog(node int, from *disk.Disk) (err error) {
-	d := from.Kill()
-	d.Detach()
+	d := lookAt(from)
 	const dir = volumeNode + "/dir/wal/log"
 	if names, err := d.List(dir); err != nil || len(names) == 0 {
 		return nil // it was never opened
@@ -82,7 +84,7 @@ func (w *World) compareLog(node int, from *disk.Disk) (err error) {
 		}
 		w.ghosts.mu.Unlock()
 		if ok && (was.term != g.term || was.hash != g.hash) {
-			return fmt.Errorf("entry %d has term %d and another content than on node %d, where it had term %d", i, g.term, was.node, was.term)
+			return fmt.Errorf("%w: entry %d has term %d and another content than on node %d, where it had term %d", errDiffers, i, g.term, was.node, was.term)
 		}
 	}
 	return nil
@@ -91,7 +93,8 @@ func (w *World) compareLog(node int, from *disk.Disk) (err error) {
 // listener is a logger's handler that hears of elections.
 type listener struct {
 	slog.Handler
-	node *node
+	node    *node
+	process *process
 }
 
 // Enabled lets everything in: elections are details to the node.
@@ -102,9 +105,13 @@ func (l listener) Handle(ctx context.Context, r slog.Record) error {
 		r.Attrs(func(a slog.Attr) bool {
 			if a.Key == "term" {
 				l.node.w.leads(l.node.n, a.Value.Resolve().Uint64())
+				l.node.mustNot(l.process, "leads")
 			}
 			return true
 		})
+	}
+	if r.Message == "log: damaged entries were written again" {
+		l.node.w.fired("D6", "damaged entries of a log are mended")
 	}
 	if !l.Handler.Enabled(ctx, r.Level) {
 		return nil
@@ -113,6 +120,8 @@ func (l listener) Handle(ctx context.Context, r slog.Record) error {
 }
 
 func (l listener) WithAttrs(a []slog.Attr) slog.Handler {
-	return listener{l.Handler.WithAttrs(a), l.node}
+	return listener{l.Handler.WithAttrs(a), l.node, l.process}
 }
-func (l listener) WithGroup(g string) slog.Handler { return listener{l.Handler.WithGroup(g), l.node} }
+func (l listener) WithGroup(g string) slog.Handler {
+	return listener{l.Handler.WithGroup(g), l.node, l.process}
+}

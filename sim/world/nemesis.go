@@ -62,6 +62,7 @@ func (w *World) healAll() {
 		w.net.Resume(nodeHost(n.n))
 		n.mu.Lock()
 		n.disk.Volume(volumeNode).Heal()
+		n.disk.Volume(volumeNode).Occupy(0)
 		for i := range disksPerNode {
 			v := n.disk.Volume(volumeDisk(i + 1))
 			v.Heal()

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 
@@ -33,8 +34,17 @@ type node struct {
 	installs int // of snapshots of others
 	// down keeps its supervisor from starting it again.
 	down bool
-	// excuses are faults because of which its process may end by itself, or not start.
-	excuses []string
+	// excuses are faults because of which its process may end by itself, or not start;
+	// spoils are those whose harm does not end with them.
+	excuses, spoils []string
+	// setBack: its disks are old copies, so that it must not take part any more.
+	setBack bool
+	// tight: others use the space of its log and state.
+	tight bool
+	// number in the cluster, and the node of which it asked to be taken in; 0: it
+	// began the cluster.
+	number, joined int
+	words          string // its last, when it ended by itself
 }
 
 // A process is one run of the server, from its start to its end. Whatever goes on in
@@ -80,7 +90,10 @@ func (w *World) newNode(n int) *node {
 	if w.cfg.Latency {
 		config.Latency = disk.Usual()
 	}
-	nd := &node{w: w, n: n, disk: disk.New(w.rng("disk", n), config)}
+	nd := &node{w: w, n: n, number: n, disk: disk.New(w.rng("disk", n), config)}
+	if n > 1 {
+		nd.joined = 1
+	}
 	nd.watch(nd.disk)
 	return nd
 }
@@ -145,11 +158,11 @@ func (n *node) options(d *disk.Disk, p *process) (server.Options, error) {
 		JoinSecret:    sig.NewSecret(joinSecret),
 		RootAccessKey: rootKey, RootSecretKey: rootSecret,
 		HistoryRetention: n.w.retention, ReleaseGrace: n.w.grace,
-		Now: n.now, Fatal: p.die, Restart: p.restart, Logger: n.logger(),
-		SegmentBytes: 256 << 10, SnapshotEntries: n.w.snapshotEntries, PackBytes: packBytes,
+		Now: n.now, Fatal: p.die, Restart: p.restart, Logger: n.logger(p),
+		SegmentBytes: 256 << 10, SnapshotEntries: n.w.snapshotEntries, ScrubEvery: n.w.scrub, PackBytes: packBytes,
 	}
-	if n.n > 1 {
-		o.Join = address(1, portLink)
+	if n.joined > 0 {
+		o.Join = address(n.joined, portLink)
 	}
 	for i := range disksPerNode {
 		o.Disks = append(o.Disks, volumeDisk(i+1)+"/shards")
@@ -178,6 +191,7 @@ func (p *process) open(ctx context.Context, o server.Options) {
 		return
 	case err == nil:
 		p.node.w.moment(p.node.n, "serves", "")
+		p.node.mustNot(p, "serves")
 		return
 	}
 	close(p.gone)
@@ -192,7 +206,27 @@ func (p *process) die(err error) {
 	p.fatal = true
 	p.mu.Unlock()
 	p.node.ended(p, "it ends itself", err)
+	if inCompaction() {
+		select {}
+	}
 	runtime.Goexit()
+}
+
+// inCompaction tells whether Pebble compacts or flushes here, without a lock that
+// anybody waits for. What it defers there panics where it is not done, and would end
+// the world: such a goroutine stays where it is.
+func inCompaction() bool {
+	var callers [64]uintptr
+	frames := runtime.CallersFrames(callers[:runtime.Callers(1, callers[:])])
+	for {
+		f, more := frames.Next()
+		if strings.HasSuffix(f.Function, ".(*DB).runCompaction") {
+			return true
+		}
+		if !more {
+			return false
+		}
+	}
 }
 
 // restart is the process's Restart.
@@ -214,6 +248,9 @@ func (n *node) ended(p *process, how string, err error) {
 		return
 	}
 	n.w.moment(n.n, how, err.Error())
+	n.mu.Lock()
+	n.words = how + ": " + err.Error()
+	n.mu.Unlock()
 	if how != "restart" && !n.excused() {
 		n.w.violated("I12", "node %d: %s: %v", n.n, how, err)
 	}
@@ -223,7 +260,7 @@ func (n *node) ended(p *process, how string, err error) {
 func (n *node) excused() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return len(n.excuses) > 0
+	return len(n.excuses)+len(n.spoils) > 0
 }
 
 // installed tells whether its state ever came by a snapshot.
@@ -359,7 +396,16 @@ func (n *node) serving() *server.Node {
 	return p.server
 }
 
-func (n *node) logger() *slog.Logger {
+// status is what its process says of itself.
+func (n *node) status() (*server.Status, error) {
+	s := n.serving()
+	if s == nil {
+		return nil, errors.New("none serves")
+	}
+	return s.Status()
+}
+
+func (n *node) logger(p *process) *slog.Logger {
 	var out io.Writer = io.Discard
 	if n.w.log != nil {
 		out = n.w.log
@@ -370,5 +416,5 @@ func (n *node) logger() *slog.Logger {
 		}
 		return a
 	}})
-	return slog.New(listener{h, n}).With("on", n.n)
+	return slog.New(listener{h, n, p}).With("on", n.n)
 }

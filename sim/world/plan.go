@@ -28,9 +28,11 @@ type fault struct {
 	weight   int
 	lasts    [2]time.Duration // at least, at most
 	// where: it is about a node, a pair of nodes, a disk with shards, one of the node
-	// whose shards may be damaged, or all.
+	// whose disks may be damaged, that node, or all.
 	where place
-	begin func(w *World, a *Action, rng *rand.Rand) (end func())
+	// spoils: its node may never start again, and is then replaced.
+	spoils bool
+	begin  func(w *World, a *Action, rng *rand.Rand) (end func())
 }
 
 type place int
@@ -41,18 +43,23 @@ const (
 	aPair
 	aDisk
 	aBadDisk
+	aBadNode
 )
 
 const ms = time.Millisecond
 
 // faults is the list of what can befall the world.
 func faults() []fault {
-	return slices.Concat(processFaults(), networkFaults(), diskFaults(), clockFaults())
+	return slices.Concat(processFaults(), networkFaults(), diskFaults(), spaceFaults(), rotFaults(), plugFaults(), clockFaults())
 }
 
-// plan draws the actions of a run. Shards that are damaged for good are those of one
-// node only, the budget of every layout here: what is written while another node is
-// down still has enough.
+// maxSpoils is how many faults of a run may spoil a node, none of them in its first
+// quarter: the others are to befall a cluster that is whole, too.
+const maxSpoils = 3
+
+// plan draws the actions of a run. What is damaged for good, shards, log or state, is
+// that of one node only, the budget of every layout here: what is written while
+// another node is down still has enough.
 func (w *World) plan() []Action {
 	rng := w.rng("plan", 0)
 	bad := 1 + rng.IntN(nodeCount)
@@ -68,6 +75,7 @@ func (w *World) plan() []Action {
 		return nil
 	}
 	var out []Action
+	spoils := 0
 	gap := float64(800+rng.IntN(2500)) * float64(ms)
 	for at := 500 * ms; ; {
 		at += time.Duration(rng.ExpFloat64() * gap)
@@ -77,6 +85,12 @@ func (w *World) plan() []Action {
 		pick := rng.IntN(total)
 		i := slices.IndexFunc(kinds, func(f fault) bool { pick -= f.weight; return pick < 0 })
 		f := kinds[i]
+		if f.spoils {
+			if spoils == maxSpoils || at < w.cfg.Span/4 {
+				continue
+			}
+			spoils++
+		}
 		a := Action{N: len(out) + 1, At: at, ID: f.id, Name: f.name}
 		a.Lasts = f.lasts[0] + time.Duration(rng.Float64()*float64(f.lasts[1]-f.lasts[0]))
 		if f.where != everywhere {
@@ -85,6 +99,8 @@ func (w *World) plan() []Action {
 		switch f.where {
 		case aPair:
 			a.Peer = 1 + (a.Node-1+1+rng.IntN(nodeCount-1))%nodeCount
+		case aBadNode:
+			a.Node = bad
 		case aBadDisk:
 			a.Node = bad
 			a.Disk = 1 + rng.IntN(disksPerNode)

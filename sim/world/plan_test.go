@@ -55,5 +55,5 @@ func TestPlan(t *testing.T) {
 
 func lastingDamage(a Action) bool {
 	i := slices.IndexFunc(faults(), func(f fault) bool { return f.id == a.ID && f.name == a.Name })
-	return faults()[i].where == aBadDisk
+	return faults()[i].where == aBadDisk || faults()[i].where == aBadNode
 }

@@ -43,6 +43,7 @@ type World struct {
 
 	retention, grace time.Duration
 	snapshotEntries  uint64
+	scrub            time.Duration // how often nodes read the sealed files of their logs
 
 	load    *load.Cluster
 	ghosts  *ghosts
@@ -55,8 +56,9 @@ type World struct {
 	moments    []Moment
 	fires      []Fired
 	answered   int
-	processes  []*process // all that ever ran
-	jumped     time.Time  // when a clock was last set wrong
+	processes  []*process          // all that ever ran
+	jumped     time.Time           // when a clock was last set wrong
+	handled    [nodeCount + 1]bool // nodes whose disks somebody moves about
 	phase      string
 	tasks      sync.WaitGroup // that after started
 	halted     bool           // no more of them
@@ -87,6 +89,7 @@ func newWorld(cfg Config, out Outlets) *World {
 	if shape.IntN(3) == 0 {
 		w.snapshotEntries = uint64(100 + shape.IntN(400))
 	}
+	w.scrub = time.Duration(3+shape.IntN(20)) * time.Second
 	w.net = network.New(network.Options{Rng: w.rng("network", 0), Timeout: 15 * time.Second, Observe: func(e network.Event) {
 		w.trace.add("net", e.Kind.String(), e.From, e.To, e.Conn, e.Bytes, e.Sum)
 	}})
@@ -255,7 +258,7 @@ func (w *World) live(ctx context.Context) {
 	progress, stop := context.WithCancel(ctx)
 	defer stop()
 	go w.tell(progress)
-	w.moment(0, "shape", fmt.Sprintf("history %v, grace %v, a snapshot every %d entries", w.retention, w.grace, w.snapshotEntries))
+	w.moment(0, "shape", fmt.Sprintf("history %v, grace %v, a snapshot every %d entries, a scrub every %v", w.retention, w.grace, w.snapshotEntries, w.scrub))
 	w.enter("birth")
 	if !w.birth(ctx) {
 		return
