@@ -58,9 +58,10 @@ func diskFaults() []fault {
 	}
 }
 
-// endsOrderly: where the directory of the state cannot be synced, Pebble panics, which
-// ends the process as it should, but here it would end the world.
-func endsOrderly(op disk.Op) bool { return op.Path != volumeNode+"/dir/state" }
+// endsOrderly: where the directory of a state cannot be synced, its own or that of a
+// snapshot, Pebble panics, which ends the process as it should, but here it would end
+// the world.
+func endsOrderly(op disk.Op) bool { return !strings.HasSuffix(op.Path, "/state") }
 
 // volume is where the action is: that of the node's newest disk.
 func (w *World) volume(a *Action) *disk.Volume {

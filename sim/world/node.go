@@ -254,7 +254,11 @@ func (n *node) ended(p *process, how string, err error) {
 	if how != "restart" && !n.excused() {
 		n.w.violated("I12", "node %d: %s: %v", n.n, how, err)
 	}
-	n.w.after(time.Duration(200+n.w.draw("supervisor", 800))*time.Millisecond, n.start)
+	pause := time.Duration(200+n.w.draw("supervisor", 800)) * time.Millisecond
+	if n.spoiled() { // it may go on like this, and what a dead state leaves running adds up
+		pause *= 5
+	}
+	n.w.after(pause, n.start)
 }
 
 func (n *node) excused() bool {
