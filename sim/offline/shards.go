@@ -22,6 +22,8 @@ type Machine struct {
 	Disks []string
 	// Damaged: faults may have damaged its shards, the identities of its disks too.
 	Damaged bool
+	// Gone: it was removed, and nothing of it can be read any more. Not the first one.
+	Gone bool
 }
 
 // Shards reads every shard that the state of the first machine names (CK-C4): on disks
@@ -48,7 +50,7 @@ func Shards(machines []Machine, packBytes uint64, violated func(checker, format 
 	defer func() { err = errors.Join(err, closeAll()) }()
 	spared := make(map[uint32]bool) // nodes whose shards may be damaged
 	for _, m := range machines {
-		spared[m.Node] = m.Damaged
+		spared[m.Node] = m.Damaged || m.Gone
 	}
 	err = v.Blobs(func(b *event.Blob) error {
 		blobs++
@@ -93,11 +95,17 @@ func openShards(v *fsm.View, machines []Machine, packBytes uint64) (first *erasu
 		topology[i] = erasure.Disk{Number: r.Number, Node: r.Node, Live: true}
 	}
 	for i, m := range machines {
+		if m.Gone {
+			continue
+		}
 		o := erasure.Options{
 			ClusterID: [16]byte(c.ClusterId), Node: m.Node, Incarnation: 1 << 40, Now: time.Now, PackSize: packBytes,
 			Topology: func() []erasure.Disk { return topology },
 			Remote: func(disk uint32) erasure.ShardTarget {
 				for _, s := range stores {
+					if s == nil {
+						continue
+					}
 					if t, ok := s.Target(disk); ok {
 						return t
 					}

@@ -13,7 +13,7 @@ func (w *World) checkDisks() {
 	if w.agreed == nil {
 		return // that was found already
 	}
-	for _, n := range w.nodes {
+	for _, n := range w.members() {
 		w.feed(n.n, n.disk)
 		w.checkReplay(n)
 	}
@@ -34,12 +34,15 @@ func (w *World) checkReplay(n *node) {
 // checkShards reads all shards of all blobs (C4).
 func (w *World) checkShards() {
 	var machines []offline.Machine
-	for _, n := range w.nodes {
-		m := offline.Machine{FS: w.remains(n), Node: uint32(n.n), Dir: volumeNode + "/dir", Damaged: w.mayBeDamaged(n.n)}
+	for _, n := range w.members() {
+		m := offline.Machine{FS: w.remains(n), Node: n.number, Dir: volumeNode + "/dir", Damaged: w.mayBeDamaged(n.n)}
 		for i := range disksPerNode {
 			m.Disks = append(m.Disks, volumeDisk(i+1)+"/shards")
 		}
 		machines = append(machines, m)
+	}
+	for _, number := range w.gone() {
+		machines = append(machines, offline.Machine{Node: number, Gone: true})
 	}
 	blobs, damaged, err := offline.Shards(machines, packBytes, w.violated)
 	if err != nil {

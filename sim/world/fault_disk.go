@@ -34,12 +34,12 @@ func diskFaults() []fault {
 		{id: "D8", name: "writes of shards are lost", weight: 2, lasts: short, where: aBadDisk, begin: rule(disk.LostWrite, 0.2)},
 		{id: "D8", name: "syncs of shards are lost", weight: 2, lasts: short, where: aBadDisk, begin: rule(disk.LostSync, 0.5)},
 		{id: "D9", name: "a disk is full", weight: 3, lasts: short, where: aDisk, begin: (*World).fill},
-		{id: "D10", name: "a slow disk", weight: 3, lasts: short, where: aDisk, begin: func(w *World, a *Action, rng *rand.Rand) func() {
+		{id: "D10", latency: true, name: "a slow disk", weight: 3, lasts: short, where: aDisk, begin: func(w *World, a *Action, rng *rand.Rand) func() {
 			return w.diskRule(a, disk.Rule{Fault: disk.Slow, P: 1, Factor: 2 + rng.Float64()*50})
 		}},
-		{id: "D10", name: "a disk stalls", weight: 3, lasts: [2]time.Duration{500 * ms, 6 * time.Second}, where: aDisk, begin: (*World).stall},
-		{id: "D10", name: "the disk of log and state stalls", weight: 3, lasts: [2]time.Duration{200 * ms, 4 * time.Second}, where: aNode, begin: (*World).stall},
-		{id: "D10", name: "a disk hangs", weight: 2, lasts: [2]time.Duration{time.Second, 10 * time.Second}, where: aDisk, begin: func(w *World, a *Action, _ *rand.Rand) func() {
+		{id: "D10", latency: true, name: "a disk stalls", weight: 3, lasts: [2]time.Duration{500 * ms, 6 * time.Second}, where: aDisk, begin: (*World).stall},
+		{id: "D10", latency: true, name: "the disk of log and state stalls", weight: 3, lasts: [2]time.Duration{200 * ms, 4 * time.Second}, where: aNode, begin: (*World).stall},
+		{id: "D10", latency: true, name: "a disk hangs", weight: 2, lasts: [2]time.Duration{time.Second, 10 * time.Second}, where: aDisk, begin: func(w *World, a *Action, _ *rand.Rand) func() {
 			w.volume(a).Hang()
 			return func() { w.volume(a).Unhang() }
 		}},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"ironman/server"
@@ -11,29 +12,60 @@ import (
 
 // healLimit is how long a healed cluster may take until it serves through every node
 // (I12): its slowest way is a node that comes back by a snapshot.
-const healLimit = 30 * time.Second
+const healLimit = 10 * time.Second
 
 // heal ends all faults and starts what is down. It reports whether the cluster then
-// serves, writes and reads, through each node.
+// serves, writes and reads, through each node, and no other node does.
 func (w *World) heal(ctx context.Context) bool {
 	w.healAll()
-	for _, n := range w.nodes {
+	began := time.Now()
+	for _, n := range w.present() {
 		n.mu.Lock()
 		n.down = false
 		n.mu.Unlock()
 		n.start()
 	}
-	c := w.newClient(-1)
+	ctx, cancel := context.WithTimeout(ctx, 4*healLimit)
+	defer cancel()
+	nodes := w.members()
+	late := make([]bool, len(nodes))
+	var all sync.WaitGroup
+	for i, n := range nodes {
+		all.Go(func() { late[i] = !w.servesAgain(ctx, n) })
+	}
+	all.Wait()
+	w.healed = time.Since(began)
+	w.moment(0, "healed", fmt.Sprintf("all nodes serve %v behind the last fault", w.healed.Round(ms)))
+	return !slices.Contains(late, true) && w.settleMembers(ctx) && w.refuseRemoved()
+}
+
+// servesAgain returns once a node serves, or reports that it does not in time.
+func (w *World) servesAgain(ctx context.Context, n *node) bool {
+	c := w.newClient(-10 - n.n)
+	key := fmt.Sprintf("healed/%d", n.n)
+	ok := w.until(healLimit, func() bool {
+		return n.serving() != nil && c.Write(ctx, n.n, key) && c.Read(ctx, n.n, key)
+	})
+	if !ok {
+		w.violated("I12", "node %d does not serve %v after everything has healed (its process: %s)", n.n, healLimit, n.stands())
+	}
+	return ok
+}
+
+// refusedLimit is how long a node that was removed may take until it knows: a start
+// looks for a leader that long before it asks the others why there is none.
+const refusedLimit = time.Minute
+
+// refuseRemoved starts what was removed once more: it must be refused.
+func (w *World) refuseRemoved() bool {
 	for _, n := range w.nodes {
-		key := fmt.Sprintf("healed/%d", n.n)
-		ok := w.until(healLimit, func() bool {
-			if n.serving() == nil {
-				return false
-			}
-			return c.Write(ctx, n.n, key) && c.Read(ctx, n.n, key)
-		})
-		if !ok {
-			w.violated("I12", "node %d does not serve %v after everything has healed (its process: %s)", n.n, healLimit, n.stands())
+		if n.is() != removed || n.wasRefused() {
+			continue
+		}
+		n.kill(false, w.rng("removed", n.n))
+		n.start()
+		if !w.until(refusedLimit, n.wasRefused) {
+			w.violated("I10", "node %d was removed, and is not refused %v after its start (its process: %s)", n.n, refusedLimit, n.stands())
 			return false
 		}
 	}
@@ -42,9 +74,9 @@ func (w *World) heal(ctx context.Context) bool {
 
 // readAll reads every key that anybody ever wrote, through each node in turn.
 func (w *World) readAll(ctx context.Context) {
-	c := w.newClient(-2)
+	c, members := w.newClient(-2), w.members()
 	for i, key := range w.load.History.Keys() {
-		n := 1 + i%len(w.nodes)
+		n := members[i%len(members)].n
 		if !w.until(5*time.Second, func() bool { return c.Read(ctx, n, key) }) {
 			w.violated("I1", "%s cannot be read through node %d, though everything has healed", key, n)
 		}
@@ -58,7 +90,7 @@ func (w *World) agree(context.Context) {
 	var all []*server.Status
 	same := w.until(20*time.Second, func() bool {
 		all = all[:0]
-		for _, n := range w.nodes {
+		for _, n := range w.members() {
 			s := n.serving()
 			if s == nil {
 				return false

@@ -32,7 +32,15 @@ type node struct {
 	starts   int
 	installs int // of snapshots of others
 	// down keeps its supervisor from starting it again.
-	down bool
+	down     bool
+	standing standing
+	// number it has in the cluster, once it has served; 0: not known.
+	number uint32
+	// anew: it was wiped, and is to join whatever it was before.
+	anew bool
+	// forgetful: there is nothing on its disk but its identity. refused: it was told
+	// that it must not take part.
+	forgetful, refused bool
 	// excuses are faults because of which its process may end by itself, or not start.
 	excuses []string
 }
@@ -42,7 +50,8 @@ type node struct {
 // are gone.
 type process struct {
 	node   *node
-	number int // which start of the node this is
+	number int    // which start of the node this is
+	barred string // why it must never serve; empty: it may
 	cancel context.CancelFunc
 
 	mu     sync.Mutex
@@ -81,6 +90,9 @@ func (w *World) newNode(n int) *node {
 		config.Latency = disk.Usual()
 	}
 	nd := &node{w: w, n: n, disk: disk.New(w.rng("disk", n), config)}
+	if n <= nodeCount {
+		nd.standing = member
+	}
 	nd.watch(nd.disk)
 	return nd
 }
@@ -103,23 +115,24 @@ func (n *node) now() time.Time {
 // start begins a process with what is on the node's disks.
 func (n *node) start() {
 	n.mu.Lock()
-	busy, d := n.process != nil || n.down, n.disk
+	off, d := n.off(), n.disk
 	n.mu.Unlock()
-	if busy {
+	if off {
 		return
 	}
 	n.w.feed(n.n, d)
+	door := n.w.door(n)
 	// Process and listeners come at one moment: an end in between would leave the
 	// listeners of a process that is no more.
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.process != nil || n.down {
+	if n.off() {
 		return
 	}
 	n.starts++
 	ctx, cancel := context.WithCancel(context.Background())
-	p := &process{node: n, number: n.starts, cancel: cancel, opened: make(chan struct{}), gone: make(chan struct{})}
-	o, err := n.options(n.disk, p)
+	p := &process{node: n, number: n.starts, barred: n.bar(), cancel: cancel, opened: make(chan struct{}), gone: make(chan struct{})}
+	o, err := n.options(n.disk, p, door)
 	if err != nil {
 		panic(err) // the world's own: a port that is taken
 	}
@@ -131,7 +144,12 @@ func (n *node) start() {
 	go p.open(ctx, o)
 }
 
-func (n *node) options(d *disk.Disk, p *process) (server.Options, error) {
+// off tells whether no process is to start now; n.mu is held.
+func (n *node) off() bool {
+	return n.process != nil || n.down || n.standing == spare || n.refused
+}
+
+func (n *node) options(d *disk.Disk, p *process, door string) (server.Options, error) {
 	host := n.w.net.Host(nodeHost(n.n))
 	s3, err1 := host.Listen(portS3)
 	link, err2 := host.Listen(portLink)
@@ -141,15 +159,15 @@ func (n *node) options(d *disk.Disk, p *process) (server.Options, error) {
 	}
 	o := server.Options{
 		FS: d, Dir: volumeNode + "/dir", S3: []net.Listener{s3}, Admin: admin,
-		Link: link, LinkAddress: address(n.n, portLink), Dial: host.Dial, LinkPlain: !n.w.cfg.TLS,
+		Link: link, LinkAddress: address(n.n, portLink), Dial: n.w.dial(host), LinkPlain: !n.w.cfg.TLS,
 		JoinSecret:    sig.NewSecret(joinSecret),
 		RootAccessKey: rootKey, RootSecretKey: rootSecret,
 		HistoryRetention: n.w.retention, ReleaseGrace: n.w.grace,
 		Now: n.now, Fatal: p.die, Restart: p.restart, Logger: n.logger(),
 		SegmentBytes: 256 << 10, SnapshotEntries: n.w.snapshotEntries, PackBytes: packBytes,
 	}
-	if n.n > 1 {
-		o.Join = address(1, portLink)
+	if n.n > 1 || n.anew {
+		o.Join = door
 	}
 	for i := range disksPerNode {
 		o.Disks = append(o.Disks, volumeDisk(i+1)+"/shards")
@@ -178,6 +196,9 @@ func (p *process) open(ctx context.Context, o server.Options) {
 		return
 	case err == nil:
 		p.node.w.moment(p.node.n, "serves", "")
+		if st, err := s.Status(); err == nil {
+			p.node.served(p, st.Node)
+		}
 		return
 	}
 	close(p.gone)
@@ -214,8 +235,13 @@ func (n *node) ended(p *process, how string, err error) {
 		return
 	}
 	n.w.moment(n.n, how, err.Error())
-	if how != "restart" && !n.excused() {
+	may, forGood := n.mayEnd(p, err.Error())
+	if how != "restart" && !may && !n.excused() {
 		n.w.violated("I12", "node %d: %s: %v", n.n, how, err)
+	}
+	if forGood {
+		n.w.fired("R1", "a node is refused for good")
+		return
 	}
 	n.w.after(time.Duration(200+n.w.draw("supervisor", 800))*time.Millisecond, n.start)
 }

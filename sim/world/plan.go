@@ -28,9 +28,11 @@ type fault struct {
 	weight   int
 	lasts    [2]time.Duration // at least, at most
 	// where: it is about a node, a pair of nodes, a disk with shards, one of the node
-	// whose shards may be damaged, or all.
+	// whose shards may be damaged, that node, or all.
 	where place
-	begin func(w *World, a *Action, rng *rand.Rand) (end func())
+	// latency: only where disks have delays; plain: only where the link has no TLS.
+	latency, plain bool
+	begin          func(w *World, a *Action, rng *rand.Rand) (end func())
 }
 
 type place int
@@ -41,13 +43,14 @@ const (
 	aPair
 	aDisk
 	aBadDisk
+	aBadNode
 )
 
 const ms = time.Millisecond
 
 // faults is the list of what can befall the world.
 func faults() []fault {
-	return slices.Concat(processFaults(), networkFaults(), diskFaults(), clockFaults())
+	return slices.Concat(processFaults(), networkFaults(), pathFaults(), diskFaults(), clockFaults(), installFaults(), memberFaults())
 }
 
 // plan draws the actions of a run. Shards that are damaged for good are those of one
@@ -55,11 +58,14 @@ func faults() []fault {
 // down still has enough.
 func (w *World) plan() []Action {
 	rng := w.rng("plan", 0)
-	bad := 1 + rng.IntN(nodeCount)
+	machines, bad := nodeCount, 1+rng.IntN(nodeCount)
+	if w.on("R1") { // those that are not there yet are others: see aimed
+		machines, bad = nodeCount+spares, 1+rng.IntN(nodeCount+1)
+	}
 	var kinds []fault
 	total := 0
 	for _, f := range faults() {
-		if w.on(f.id) && (w.cfg.Latency || f.id != "D10") {
+		if w.on(f.id) && (w.cfg.Latency || !f.latency) && (!w.cfg.TLS || !f.plain) {
 			kinds = append(kinds, f)
 			total += f.weight
 		}
@@ -80,14 +86,16 @@ func (w *World) plan() []Action {
 		a := Action{N: len(out) + 1, At: at, ID: f.id, Name: f.name}
 		a.Lasts = f.lasts[0] + time.Duration(rng.Float64()*float64(f.lasts[1]-f.lasts[0]))
 		if f.where != everywhere {
-			a.Node = 1 + rng.IntN(nodeCount)
+			a.Node = 1 + rng.IntN(machines)
 		}
 		switch f.where {
 		case aPair:
-			a.Peer = 1 + (a.Node-1+1+rng.IntN(nodeCount-1))%nodeCount
+			a.Peer = 1 + (a.Node-1+1+rng.IntN(machines-1))%machines
 		case aBadDisk:
 			a.Node = bad
 			a.Disk = 1 + rng.IntN(disksPerNode)
+		case aBadNode:
+			a.Node = bad
 		case aDisk:
 			a.Disk = 1 + rng.IntN(disksPerNode)
 		}

@@ -47,6 +47,7 @@ type World struct {
 	load    *load.Cluster
 	ghosts  *ghosts
 	planned []Action
+	healed  time.Duration  // how long it took to serve behind all faults
 	agreed  *server.Status // what all nodes came to, before they were shut; nil: they did not
 
 	mu         sync.Mutex
@@ -57,6 +58,10 @@ type World struct {
 	answered   int
 	processes  []*process // all that ever ran
 	jumped     time.Time  // when a clock was last set wrong
+	leader     int        // who won an election last; 0: nobody
+	traps      []*trap
+	departures []*departure
+	losing     bool // the shards of a node were given up, or are about to be
 	phase      string
 	tasks      sync.WaitGroup // that after started
 	halted     bool           // no more of them
@@ -91,7 +96,7 @@ func newWorld(cfg Config, out Outlets) *World {
 		w.trace.add("net", e.Kind.String(), e.From, e.To, e.Conn, e.Bytes, e.Sum)
 	}})
 	w.load = w.clients()
-	for n := range nodeCount {
+	for n := range nodeCount + spares {
 		w.nodes = append(w.nodes, w.newNode(n+1))
 	}
 	return w
@@ -102,8 +107,12 @@ const epoch = 0
 
 // clients are what clients know of the world.
 func (w *World) clients() *load.Cluster {
+	nodes := nodeCount
+	if w.on("R1") {
+		nodes += spares
+	}
 	return &load.Cluster{
-		Nodes: nodeCount, Address: func(node int) string { return address(node, portS3) },
+		Nodes: nodes, Address: w.clientAddress,
 		Credential: sig.Credential{AccessKey: rootKey, Secret: sig.NewSecret(rootSecret)},
 		Think:      w.cfg.Think, Now: w.now, Wall: w.wall, Epoch: func() int { return epoch },
 		HangUps: w.on("H1"), Fired: w.fired, ClocksJump: w.clocksJump,
@@ -311,7 +320,7 @@ func (w *World) report() *Report {
 	defer w.mu.Unlock()
 	r := &Report{
 		Hash: hash, Traced: traced, At: time.Duration(w.now()), Answered: w.answered,
-		Fired: w.allFired(), Plan: w.planned, Violations: w.violations, Moments: w.moments,
+		Fired: w.allFired(), Plan: w.planned, Violations: w.violations, Moments: w.moments, Healed: w.healed,
 	}
 	r.History, r.Open = w.load.History.All()
 	return r

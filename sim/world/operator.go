@@ -1,0 +1,132 @@
+package world
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"ironman/server"
+)
+
+// The operator changes the cluster as `ironman admin` does: through the admin listener
+// of any node but the one that is concerned.
+
+// askLimit is how long the operator waits for an answer.
+const askLimit = 8 * time.Second
+
+// askAdmin asks a machine's admin listener.
+func (w *World) askAdmin(ctx context.Context, machine int, method, path string) (status int, body []byte, err error) {
+	ctx, cancel := context.WithTimeout(ctx, askLimit)
+	defer cancel()
+	host := w.net.Host("operator")
+	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, to string) (net.Conn, error) {
+		return host.Dial(ctx, to)
+	}}
+	r, err := http.NewRequestWithContext(ctx, method, "http://"+address(machine, portAdmin)+path, nil)
+	if err != nil {
+		return 0, nil, err
+	}
+	r.SetBasicAuth(rootKey, rootSecret)
+	resp, err := transport.RoundTrip(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	body, err = io.ReadAll(resp.Body)
+	resp.Body.Close()
+	w.trace.add("admin", machine, method, resp.StatusCode, len(body))
+	return resp.StatusCode, body, err
+}
+
+// numberAt asks which number the machine's link belongs to that nobody knows yet; 0:
+// the others do not say.
+func (w *World) numberAt(ctx context.Context, n *node) uint32 {
+	for _, other := range w.members() {
+		if other == n {
+			continue
+		}
+		status, b, err := w.askAdmin(ctx, other.n, http.MethodGet, "/-/nodes")
+		var all []server.NodeState
+		if err != nil || status != http.StatusOK || json.Unmarshal(b, &all) != nil {
+			continue
+		}
+		for _, s := range all {
+			if s.Address == address(n.n, portLink) {
+				return s.Node
+			}
+		}
+	}
+	return 0
+}
+
+// depart has a number be shut out; shutOut goes on with it until it is.
+func (w *World) depart(number uint32) *departure {
+	d := &departure{number: number}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.departures = append(w.departures, d)
+	return d
+}
+
+// shutOut asks one member after the other to remove a node, until one says that it is
+// done. It may have been done before without the operator hearing of it.
+func (w *World) shutOut(ctx context.Context, d *departure) bool {
+	w.mu.Lock()
+	done, leader := d.done, w.leader
+	w.mu.Unlock()
+	path := fmt.Sprintf("/-/nodes/remove?node=%d", d.number)
+	for !done && ctx.Err() == nil {
+		for _, n := range w.members() {
+			n.mu.Lock()
+			self := n.number == d.number
+			n.mu.Unlock()
+			if self || n.serving() == nil {
+				continue
+			}
+			status, b, err := w.askAdmin(ctx, n.n, http.MethodPost, path)
+			if err == nil && (status == http.StatusOK || status == http.StatusNotFound && strings.Contains(string(b), "no node")) {
+				done = true
+				break
+			}
+		}
+		if !done {
+			pause(ctx, 500*ms)
+		}
+	}
+	w.mu.Lock()
+	first := done && !d.done
+	d.done = done
+	w.mu.Unlock()
+	if first {
+		w.fired("R1", "a node is removed")
+		if m := w.machineOf(d.number); m != nil && m.n == leader && m.is() == leaving {
+			w.fired("R1", "the node that led was removed")
+		}
+	}
+	return done
+}
+
+// settleMembers comes to an end with all that the operator has begun.
+func (w *World) settleMembers(ctx context.Context) bool {
+	w.mu.Lock()
+	all := append([]*departure(nil), w.departures...)
+	w.mu.Unlock()
+	for _, d := range all {
+		if !w.shutOut(ctx, d) {
+			w.violated("I12", "%v cannot be removed, though everything has healed", d)
+			return false
+		}
+		for _, n := range w.nodes {
+			n.mu.Lock()
+			if n.number == d.number && n.standing == leaving {
+				n.standing = removed
+			}
+			n.mu.Unlock()
+		}
+	}
+	return true
+}
