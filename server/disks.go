@@ -48,8 +48,8 @@ func (n *Node) begin(ctx context.Context, c *fsm.Cluster) error {
 	if err != nil {
 		return err
 	}
-	if r := a.Outcome.Refusal; r != event.Refusal_REFUSAL_NONE {
-		return fmt.Errorf("server: this node may not start (%s): is its directory a copy, or an old backup?", r)
+	if err := mayStart(a.Outcome.Refusal); err != nil {
+		return err
 	}
 	n.incarnation = a.Outcome.Allocated
 	signer, err := n.keyring.ledgerSigner(c.LedgerOrigin)
@@ -61,6 +61,17 @@ func (n *Node) begin(ctx context.Context, c *fsm.Cluster) error {
 		return err
 	}
 	return n.log.OpenLedger(c.LedgerOrigin, signer, note.VerifierList(verifier))
+}
+
+// mayStart says why the cluster refuses a node's start.
+func mayStart(r event.Refusal) error {
+	switch r {
+	case event.Refusal_REFUSAL_NONE:
+		return nil
+	case event.Refusal_REFUSAL_NOT_FOUND: // it was not, when it last was heard of
+		return fmt.Errorf("server: this node was removed from its cluster. %s", joinAnew)
+	}
+	return fmt.Errorf("server: this node may not start (%s): is its directory a copy, or an old backup?", r)
 }
 
 // openDisks gives new disks their numbers and opens all.

@@ -53,14 +53,8 @@ func strictJSON(b []byte, v any) error {
 // given to a key once, so that a join that was cut short goes on where it was.
 func (n *Node) join(ctx context.Context) error {
 	o := &n.opts
-	request, err := json.Marshal(joinRequest{
-		Format: joinFormat, Address: o.LinkAddress, Version: Version(), FeatureLevel: event.FeatureLevel, Time: o.Now().UnixNano(),
-	})
-	if err != nil {
-		return err
-	}
 	o.Logger.Info("joining a cluster", "at", o.Join, "as", o.LinkAddress)
-	b, err := n.askToJoin(ctx, request)
+	b, err := n.askToJoin(ctx)
 	if err != nil {
 		return fmt.Errorf("server: joining the cluster at %s: %w", o.Join, err)
 	}
@@ -84,17 +78,19 @@ func (n *Node) join(ctx context.Context) error {
 	return n.identity.write(o.FS, o.FS.PathJoin(o.Dir, "identity.json"))
 }
 
-// joinPause is how long a node waits before it asks again to join.
-const joinPause = 500 * time.Millisecond
+// joinPause is how long a node waits before it asks again to join, joinTry how long it
+// waits for an answer: nothing else tells that a connection has fallen silent.
+const (
+	joinPause = 500 * time.Millisecond
+	joinTry   = 5 * time.Second
+)
 
 // askToJoin asks until the cluster answers: the node at the address may be starting,
 // too. Asking twice is no harm.
-func (n *Node) askToJoin(ctx context.Context, request []byte) ([]byte, error) {
+func (n *Node) askToJoin(ctx context.Context) ([]byte, error) {
 	o := &n.opts
 	for tries := 0; ; tries++ {
-		b, err := link.Join(ctx, link.JoinOptions{
-			Dial: o.Dial, Address: o.Join, Key: n.identity.key, Secret: o.JoinSecret, Plain: o.LinkPlain, Request: request, Now: o.Now,
-		})
+		b, err := n.askToJoinOnce(ctx)
 		var said *link.Error
 		again := errors.Is(err, link.ErrUnreachable) || errors.Is(err, link.ErrLost) ||
 			errors.As(err, &said) && (said.Code == codeNotServing || said.Code == link.CodeBusy)
@@ -110,6 +106,22 @@ func (n *Node) askToJoin(ctx context.Context, request []byte) ([]byte, error) {
 		case <-time.After(joinPause):
 		}
 	}
+}
+
+// askToJoinOnce asks once, by what the clock says now.
+func (n *Node) askToJoinOnce(ctx context.Context) ([]byte, error) {
+	o := &n.opts
+	request, err := json.Marshal(joinRequest{
+		Format: joinFormat, Address: o.LinkAddress, Version: Version(), FeatureLevel: event.FeatureLevel, Time: o.Now().UnixNano(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, joinTry)
+	defer cancel()
+	return link.Join(ctx, link.JoinOptions{
+		Dial: o.Dial, Address: o.Join, Key: n.identity.key, Secret: o.JoinSecret, Plain: o.LinkPlain, Request: request, Now: o.Now,
+	})
 }
 
 // takeIn serves a node that has proved the join secret: it pins its key, gives it a

@@ -14,6 +14,9 @@ import (
 // takes long by itself, but for a node that is not in the Raft group yet.
 const awaitPause = 250 * time.Millisecond
 
+// joinAnew is what whoever was removed can do.
+const joinAnew = "To take part again it needs an empty directory and joins as a new node"
+
 // awaitLog returns once everything that was acknowledged anywhere is applied here.
 // That takes a leader, and with it a majority: as long as there is none, a node
 // waits for the others and says so. It gives up only where they say that it is not
@@ -28,8 +31,7 @@ func (n *Node) awaitLog(ctx context.Context) error {
 			return fmt.Errorf("server: the log does not settle: %w", err)
 		}
 		if why := n.disowned(); why != nil {
-			return fmt.Errorf("server: this node was removed from its cluster: the others do not know it any more (%w). "+
-				"To take part again it needs an empty directory and joins as a new node", why)
+			return fmt.Errorf("server: this node was removed from its cluster: the others do not know it any more (%w). %s", why, joinAnew)
 		}
 		n.opts.Logger.Warn("waiting for a leader, which takes a majority of the nodes", "err", err, "others", n.ways())
 		select {

@@ -107,8 +107,9 @@ func (n *node) mayEnd(p *process, why string) (may, forGood bool) {
 		n.refused = strings.Contains(why, "was removed from its cluster")
 		return n.refused, n.refused && n.standing == removed
 	case n.standing == joining:
-		// Clocks that are wrong, on either side; whoever started it starts it again.
-		return strings.Contains(why, "joining the cluster at"), false
+		// Clocks that are wrong, on either side, or disks that cannot be used; whoever
+		// started it starts it again.
+		return strings.Contains(why, "joining the cluster at") || strings.Contains(why, "server: disk "), false
 	}
 	return false, false
 }

@@ -336,6 +336,9 @@ func (p *process) unwind(s *server.Node) {
 	_ = s.Close(ctx) // it has no disk and no network: its errors say nothing
 }
 
+// startLimit is how long a process that is to be shut down may still be starting.
+const startLimit = 20 * time.Second
+
 // shut ends the process in order, as SIGTERM does.
 func (n *node) shut() error {
 	n.mu.Lock()
@@ -344,7 +347,12 @@ func (n *node) shut() error {
 	if p == nil {
 		return nil
 	}
-	<-p.opened
+	select {
+	case <-p.opened:
+	case <-time.After(startLimit):
+		n.kill(false, nil) // it waits for others, maybe for ever
+		return nil
+	}
 	p.mu.Lock()
 	s, ended := p.server, p.ended
 	p.mu.Unlock()
