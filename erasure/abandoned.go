@@ -1,6 +1,7 @@
 package erasure
 
 import (
+	"errors"
 	"sync"
 	"time"
 
@@ -52,6 +53,10 @@ func (s *Store) Abandon(ids ...*event.BlobID) {
 // shards. Then it is tried again: it may have recovered, and only a try tells.
 const avoidFor = 5 * time.Second
 
+// avoidStarting is the same for the disks of a node that does not serve yet: long
+// enough that not every write runs into it, and short beside a start.
+const avoidStarting = 250 * time.Millisecond
+
 // avoidedDisks remembers which disks to leave alone for a while.
 type avoidedDisks struct {
 	mu    sync.Mutex
@@ -63,13 +68,18 @@ type avoided struct {
 	full  bool // for want of space only
 }
 
-func (a *avoidedDisks) add(disk uint32, full bool, now time.Time) {
+// add avoids a disk because of an error.
+func (a *avoidedDisks) add(disk uint32, why error, now time.Time) {
+	d := avoidFor
+	if errors.Is(why, ErrNotServing) {
+		d = avoidStarting
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.disks == nil {
 		a.disks = make(map[uint32]avoided)
 	}
-	a.disks[disk] = avoided{now.Add(avoidFor), full}
+	a.disks[disk] = avoided{now.Add(d), errors.Is(why, ErrNoSpace)}
 }
 
 // is tells whether a disk is avoided; with full, those that lack space are not.

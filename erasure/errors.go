@@ -10,6 +10,9 @@ var (
 	// ErrUnavailable: fewer good shards than the blob needs could be read. What
 	// is left is kept.
 	ErrUnavailable = errors.New("erasure: too few good shards")
+	// ErrNotServing: the node of a disk is starting or stopping; of the disk it says
+	// nothing.
+	ErrNotServing = errors.New("erasure: the disk's node does not serve yet, or no more")
 	// ErrNoSpace: a disk is full.
 	ErrNoSpace = errors.New("erasure: no space left on the disk")
 	// ErrDiskFailed: the disk had a write or fsync error and takes no more writes.

@@ -383,7 +383,7 @@ func (w *blobWriter) appendSome(indexes []int, cells [][]Cell, got []shardOutcom
 // blame keeps new shards away from a disk that did not take one.
 func (w *blobWriter) blame(o shardOutcome) {
 	if o.err != nil {
-		w.s.avoided.add(w.disks[o.index], errors.Is(o.err, ErrNoSpace), w.s.o.Now())
+		w.s.avoided.add(w.disks[o.index], o.err, w.s.o.Now())
 		w.s.o.Logger.Warn("shard not written", "blob", w.key, "shard", o.index, "disk", w.disks[o.index], "err", o.err)
 	}
 }

@@ -174,6 +174,9 @@ func shardError(err error) error {
 	}
 	var said *link.Error
 	if errors.As(err, &said) {
+		if said.Code == codeNotServing {
+			err = fmt.Errorf("%w: %w", erasure.ErrNotServing, err)
+		}
 		for _, c := range shardCodes() {
 			if c.code == said.Code {
 				return fmt.Errorf("%w: %w", c.err, err)

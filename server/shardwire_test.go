@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"reflect"
 	"testing"
 
 	"ironman/erasure"
 	"ironman/fsm"
+	"ironman/server/link"
 	"ironman/wal/event"
 )
 
@@ -107,6 +109,10 @@ func TestShardErrors(t *testing.T) {
 	}
 	if err := shardError(errors.New("the link broke")); !errors.Is(err, erasure.ErrUnavailable) {
 		t.Error(err)
+	}
+	starting := fmt.Errorf("node 2 says: %w", &link.Error{Code: codeNotServing})
+	if err := shardError(starting); !errors.Is(err, erasure.ErrUnavailable) || !errors.Is(err, erasure.ErrNotServing) {
+		t.Errorf("a node that starts is %v", err)
 	}
 	if shardError(nil) != nil || shardAnswer(nil) != nil {
 		t.Error("no error is one")

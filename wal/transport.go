@@ -30,8 +30,8 @@ type StreamLayer = raft.StreamLayer
 //   - A silent one sends nothing. A leader that is silent loses its leadership
 //     within a lease, and a node that is silent wins no election.
 //   - deliver hands raft a request as if another node had sent it.
-//   - Entries wait until a node that could not be reached answers heartbeats again:
-//     see ways.
+//   - Entries and snapshots wait until a node that could not be reached answers
+//     heartbeats again: see ways.
 //   - A candidate that is ahead of this node is judged by its log, even if this node
 //     does not know it as a voter yet: see electorate.
 type transport struct {
@@ -183,7 +183,8 @@ func (t *transport) AppendEntries(id raft.ServerID, to raft.ServerAddress, args 
 	}
 	heartbeat := isHeartbeat(args)
 	if !heartbeat {
-		if err := t.ways.wait(id, args, t.closed); err != nil {
+		drop := func() { args.Entries = nil } // up to hundreds of MiB
+		if err := t.ways.wait(id, args.Term, drop, t.closed); err != nil {
 			return err
 		}
 	}
@@ -217,6 +218,14 @@ func (t *transport) RequestPreVote(id raft.ServerID, to raft.ServerAddress, args
 // InstallSnapshot sends a snapshot.
 func (t *transport) InstallSnapshot(id raft.ServerID, to raft.ServerAddress, args *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse, data io.Reader) error {
 	if err := t.silence(); err != nil {
+		return err
+	}
+	drop := func() {
+		if c, ok := data.(io.Closer); ok {
+			_ = c.Close() // raft closes it again
+		}
+	}
+	if err := t.ways.wait(id, args.Term, drop, t.closed); err != nil {
 		return err
 	}
 	t.installing.Add(1)

@@ -10,12 +10,12 @@ import (
 )
 
 // ways are what a leader knows of the ways to the others. Raft waits longer and longer
-// between tries to send entries to a node that cannot be reached, in the end ten
-// seconds, and nothing cuts such a wait short: a node that comes back stands idle for
+// between tries to send entries or a snapshot to a node that cannot be reached, in the
+// end ten seconds, and nothing cuts such a wait short: a node that comes back stands idle for
 // as long, and again after it has installed a snapshot. So raft is told of one
 // failure, and its next try waits here until a heartbeat, whose tries are never more
-// than half an election timeout apart, has been answered. That try fails, too, for its
-// entries are of another time, and were not kept; the next one follows at once. Safe
+// than half an election timeout apart, has been answered. That try fails, too, for what
+// it was to send is of another time, and was not kept; the next one follows at once. Safe
 // for concurrent use.
 type ways struct {
 	mu sync.Mutex
@@ -63,16 +63,17 @@ func (w *ways) note(id raft.ServerID, err error, heartbeat bool) {
 	}
 }
 
-// wait returns at once if the way to a node is not lost. Otherwise it waits until it
-// is found, or nobody needs it any more, and returns an error.
-func (w *ways) wait(id raft.ServerID, a *raft.AppendEntriesRequest, closed <-chan struct{}) error {
+// wait returns at once if the way to a node is not lost. Otherwise it drops what was to
+// be sent, in a term, waits until the way is found, or nobody needs it any more, and
+// returns an error.
+func (w *ways) wait(id raft.ServerID, term uint64, drop func(), closed <-chan struct{}) error {
 	w.mu.Lock()
 	found, leads := w.lost[id], w.leads
 	w.mu.Unlock()
 	if found == nil || leads == nil {
 		return nil
 	}
-	a.Entries = nil // up to hundreds of MiB
+	drop()
 	tick := time.NewTicker(look)
 	defer tick.Stop()
 	for {
@@ -82,7 +83,7 @@ func (w *ways) wait(id raft.ServerID, a *raft.AppendEntriesRequest, closed <-cha
 		case <-closed:
 			return ErrClosed
 		case <-tick.C:
-			if !leads(a.Term, id) {
+			if !leads(term, id) {
 				return fmt.Errorf("%s was not reached: %w", id, errNotLeading)
 			}
 		}

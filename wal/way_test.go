@@ -1,8 +1,13 @@
 package wal
 
 import (
+	"errors"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/hashicorp/raft"
 )
 
 // TestReturn: a node that was away for long is sent what it missed at once, and not
@@ -30,4 +35,40 @@ func TestReturn(t *testing.T) {
 		return
 	}
 	t.Fatal("no leader stayed for three seconds")
+}
+
+// closer tells when it is closed.
+type closer struct {
+	*strings.Reader
+	closed chan struct{}
+}
+
+func (c closer) Close() error {
+	close(c.closed)
+	return nil
+}
+
+// TestSnapshotWaits: a snapshot for a node that cannot be reached is given back at once,
+// and the next is tried when the node answers heartbeats again, not after raft's pause.
+func TestSnapshotWaits(t *testing.T) {
+	w := newTransport("node-1", NoPeers(), raftLogger(slog.New(slog.DiscardHandler)))
+	defer w.Close()
+	w.ways.watch(func(term uint64, _ raft.ServerID) bool { return term == 7 })
+	send := func(data closer) error {
+		return w.InstallSnapshot("node-2", "node-2", &raft.InstallSnapshotRequest{Term: 7}, &raft.InstallSnapshotResponse{}, data)
+	}
+	if err := send(closer{strings.NewReader("one"), make(chan struct{})}); err == nil || errors.Is(err, errFound) {
+		t.Fatalf("the first one: %v", err)
+	}
+	data, done := closer{strings.NewReader("two"), make(chan struct{})}, make(chan error)
+	go func() { done <- send(data) }()
+	select {
+	case <-data.closed:
+	case err := <-done:
+		t.Fatalf("it did not wait: %v", err)
+	}
+	w.ways.note("node-2", nil, true)
+	if err := <-done; !errors.Is(err, errFound) {
+		t.Fatal(err)
+	}
 }

@@ -124,6 +124,7 @@ func (w *World) wipeNode(a *Action, rng *rand.Rand) (end func()) {
 	n.kill(true, rng)
 	n.mu.Lock()
 	for _, v := range n.disk.Volumes() {
+		v.Heal()
 		v.Format()
 	}
 	number := n.number

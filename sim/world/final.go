@@ -31,17 +31,17 @@ func (w *World) heal(ctx context.Context) bool {
 	late := make([]bool, len(nodes))
 	var all sync.WaitGroup
 	for i, n := range nodes {
-		all.Go(func() { late[i] = !w.servesAgain(ctx, n) })
+		all.Go(func() { late[i] = !w.servesAgain(ctx, n, -10-n.n) })
 	}
 	all.Wait()
 	w.healed = time.Since(began)
 	w.moment(0, "healed", fmt.Sprintf("all nodes serve %v behind the last fault", w.healed.Round(ms)))
-	return !slices.Contains(late, true) && w.settleMembers(ctx) && w.refuseRemoved()
+	return !slices.Contains(late, true) && w.settleMembers(ctx) && w.refuseRemoved() && w.reopenDisks(ctx)
 }
 
-// servesAgain returns once a node serves, or reports that it does not in time.
-func (w *World) servesAgain(ctx context.Context, n *node) bool {
-	c := w.newClient(-10 - n.n)
+// servesAgain returns once a node serves a client, or reports that it does not in time.
+func (w *World) servesAgain(ctx context.Context, n *node, client int) bool {
+	c := w.newClient(client)
 	key := fmt.Sprintf("healed/%d", n.n)
 	ok := w.until(healLimit, func() bool {
 		return n.serving() != nil && c.Write(ctx, n.n, key) && c.Read(ctx, n.n, key)
@@ -50,6 +50,31 @@ func (w *World) servesAgain(ctx context.Context, n *node) bool {
 		w.violated("I12", "node %d does not serve %v after everything has healed (its process: %s)", n.n, healLimit, n.stands())
 	}
 	return ok
+}
+
+// reopenDisks starts nodes anew that have given up a disk, as their operator would,
+// where a node was given up with all its shards: what is left has no more to spare.
+func (w *World) reopenDisks(ctx context.Context) bool {
+	w.mu.Lock()
+	lost := w.losing
+	w.mu.Unlock()
+	for _, n := range w.members() {
+		if !lost {
+			break
+		}
+		if s := n.serving(); s != nil {
+			st, err := s.Status()
+			if err == nil && !slices.ContainsFunc(st.Disks, func(d server.DiskStatus) bool { return d.Failure != "" }) {
+				continue
+			}
+		}
+		n.kill(false, nil)
+		n.start()
+		if !w.servesAgain(ctx, n, -20-n.n) {
+			return false
+		}
+	}
+	return true
 }
 
 // refusedLimit is how long a node that was removed may take until it knows: a start

@@ -47,11 +47,11 @@ func simCommand() *cobra.Command {
 		Short: "Run whole clusters under faults in a simulated world, replayable from a seed",
 		Long: `Run whole clusters under faults in a simulated world, replayable from a seed.
 
-Three nodes of the production code run in one process, in virtual time, on simulated disks
-and a simulated network, under load, while machines lose power, disks fail, the network
-splits and clocks jump. Then everything heals, and everything that clients were answered
-is checked: every acknowledged write, every read, every listing, and that all nodes hold
-the same.
+Three nodes of the production code, and more that join and leave, run in one process, in
+virtual time, on simulated disks and a simulated network, under load, while machines lose
+power, disks fail, the network splits and clocks jump. Then everything heals, and
+everything that clients were answered is checked: every acknowledged write, every read,
+every listing, and that all nodes hold the same.
 
 The same seed and module give the same history, bit for bit, also elsewhere: the last line
 is its hash. A seed that fails is repeated with the command that is printed, with --trace,
@@ -76,7 +76,7 @@ is its hash. A seed that fails is repeated with the command that is printed, wit
 	fl.DurationVar(&f.config.Until, "until", 0, "end at this virtual time, in the middle of things")
 	fl.IntVar(&f.config.Clients, "clients", 3, "clients that make requests")
 	fl.DurationVar(&f.config.Think, "think", 150*time.Millisecond, "their pauses between requests, on average")
-	fl.BoolVar(&f.config.TLS, "tls", false, "nodes speak TLS to each other (slower)")
+	fl.BoolVar(&f.config.TLS, "tls", false, "nodes speak TLS to each other, as in production: its keys and nonces come from the seed, too (slower; without N5, for which connections must be told apart)")
 	fl.StringVar(&f.config.Sabotage, "sabotage", "", "make a known mistake, by its id; for a module that was built with the tag sabotage")
 	fl.StringVar(&f.module, "module", "", "the simulated world; sim.wasm beside this binary if empty")
 	fl.StringVar(&f.trace, "trace", "", "write every event of the (only) seed to this file")
