@@ -142,11 +142,8 @@ func (w *World) wipeNode(a *Action, rng *rand.Rand) (end func()) {
 // not start. Then its own disk comes back.
 func (w *World) forgetLog(a *Action, rng *rand.Rand) (end func()) {
 	n := w.node(a.Node)
-	if n.is() != member {
-		return nil
-	}
 	n.mu.Lock()
-	if n.down || n.forgetful {
+	if n.standing != member || n.down || n.forgetful {
 		n.mu.Unlock()
 		return nil
 	}

@@ -2,6 +2,7 @@ package world
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -26,17 +27,16 @@ func (n *node) is() standing {
 	return n.standing
 }
 
-// become changes that, from one of the given standings; false if it is none of them.
+// become changes that, from one of the given standings; false if it is none of them, or
+// the machine's own disk is not there now.
 func (n *node) become(to standing, from ...standing) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for _, s := range from {
-		if n.standing == s {
-			n.standing = to
-			return true
-		}
+	if n.forgetful || !slices.Contains(from, n.standing) {
+		return false
 	}
-	return false
+	n.standing = to
+	return true
 }
 
 // present are the machines that were ever switched on.
