@@ -125,6 +125,9 @@ func (n *Node) exchangeBeacons(ctx context.Context) {
 					return
 				}
 				n.beacons.note(m.Node, b)
+				if err := n.askWhoIsThere(ctx, m.Node, b.next); err != nil {
+					n.opts.Logger.Info("who the members are could not be asked", "node", m.Node, "err", err)
+				}
 			})
 		}
 		all.Wait()

@@ -194,6 +194,26 @@ func (s *members) update() error {
 	return nil
 }
 
+// learn takes over what another member remembers, if it knows more than this node.
+func (s *members) learn(b []byte) error {
+	t, err := parseMembers(b)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.table.Load()
+	if len(t.nodes) == 0 || t.next <= now.next || t.next <= s.written.next {
+		return nil
+	}
+	if err := writeMembers(s.fs, s.path, t.file()); err != nil {
+		return err
+	}
+	s.written = t
+	s.table.Store(&memberTable{next: now.next, level: now.level, nodes: t.nodes, disks: now.disks})
+	return nil
+}
+
 func (s *members) read() (t *memberTable, err error) {
 	v, err := s.machine.View()
 	if err != nil {

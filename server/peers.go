@@ -20,6 +20,9 @@ const (
 	methodLog    link.Method = 2 // call: wal.Node.Answer
 	methodAdmit  link.Method = 3 // call: make the caller a member of the Raft group
 	methodBeacon link.Method = 4 // call: compare milestones
+	// methodMembers is a call without a request, whose answer is who the members are, in
+	// the form of members.json.
+	methodMembers link.Method = 5
 
 	methodShardAppend = link.Bulk + 1 // call
 	methodShardRead   = link.Bulk + 2 // call
@@ -49,7 +52,7 @@ func (n *Node) openLink(cluster [16]byte) error {
 		Self: n.identity.Node, Key: n.identity.key, Cluster: cluster, Boot: n.identity.Boot,
 		Listener: o.Link, Dial: o.Dial, Plain: o.LinkPlain, Peer: n.linkPeer, Now: o.Now, Logger: o.Logger,
 		Calls: map[link.Method]link.CallFunc{
-			methodLog: n.serveLog, methodAdmit: n.serveAdmit, methodBeacon: n.serveBeacon,
+			methodLog: n.serveLog, methodAdmit: n.serveAdmit, methodBeacon: n.serveBeacon, methodMembers: n.serveMembers,
 			methodShardAppend: n.serveShardAppend, methodShardRead: n.serveShardRead,
 		},
 		Streams: map[link.Method]link.StreamFunc{

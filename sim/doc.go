@@ -90,6 +90,9 @@
 //	seed 2032 (TestFast, all faults): a node that joined waited for ever for an answer
 //	    on a connection that had fallen silent, and if it came to another try, that told
 //	    the time of the first, by which its clock was wrong (server.TestJoinBySilence)
+//	seed 6074 (TestFast): a member that was away while another joined did not know that
+//	    one and refused its connections; once the new one led, it could not come back
+//	    (server.TestLearnMembers)
 //	seed 3030 (TestFast): Raft's pause of up to 10 s, again, where a leader knows that a
 //	    node that is away needs a snapshot (wal.TestSnapshotWaits)
 //	seed 4006 (TestFast, all faults): a write that met a node as it started kept new
