@@ -121,9 +121,9 @@ func (d *dialling) answer(now time.Duration) time.Duration {
 // open says whether segments pass in both directions.
 func (d *dialling) open() bool {
 	n := d.host.net
-	why := n.rules.cut(d.host.name, d.to.name, d.port)
+	why := n.rules.cut(d.host.name, d.to.name, d.port, "")
 	if why == noFault {
-		why = n.rules.cut(d.to.name, d.host.name, d.port)
+		why = n.rules.cut(d.to.name, d.host.name, d.port, "")
 	}
 	if why == noFault && d.to.off {
 		why = faultPowerOff

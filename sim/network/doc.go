@@ -31,7 +31,8 @@
 //   - F-N3: resets; blackholes, which make connections half-open; refused ports, a
 //     full backlog, and hosts without free ports.
 //   - F-N4: a reply is lost by BlockOneWay from the one who replies, or by a reset.
-//   - F-N5: one port between two hosts is blocked, the others work.
+//   - F-N5: one port between two hosts is blocked, or the connections of one kind, as
+//     whoever dialled has Marked them; the others work.
 //   - F-P2: Kill resets what a process had open, PowerOff leaves its peers in the
 //     dark. F-P4: Pause stops a process and not its connections.
 //

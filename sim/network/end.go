@@ -8,7 +8,8 @@ import (
 // link is a connection; a dialled it.
 type link struct {
 	id   uint64
-	port int // of the listener
+	port int    // of the listener
+	kind string // that it was marked with
 	a, b end
 }
 

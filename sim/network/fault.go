@@ -30,6 +30,7 @@ const (
 	faultRefuse          // F-N3
 	faultExhaust         // F-N3
 	faultPort            // F-N5
+	faultKind            // F-N5
 	faultKill            // F-P2
 	faultPowerOff        // F-P2
 	faultPause           // F-P4
@@ -55,6 +56,7 @@ func (n *Network) Faults() []Fault {
 		faultRefuse:    {ID: "F-N3", Name: "refused"},
 		faultExhaust:   {ID: "F-N3", Name: "ports exhausted"},
 		faultPort:      {ID: "F-N5", Name: "port blocked"},
+		faultKind:      {ID: "F-N5", Name: "kind of connections blocked"},
 		faultKill:      {ID: "F-P2", Name: "killed"},
 		faultPowerOff:  {ID: "F-P2", Name: "powered off"},
 		faultPause:     {ID: "F-P4", Name: "paused"},

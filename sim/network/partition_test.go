@@ -367,3 +367,31 @@ func TestFullWindow(t *testing.T) {
 		}
 	}
 }
+
+// Connections of one kind are cut, those of another and new ones are not; one that is
+// marked while its kind is cut is cut from then on.
+func TestBlockKind(t *testing.T) {
+	bubble(t, network.Options{}, func(t *testing.T, n *network.Network) {
+		a, b := connect(t, n, "a", "b")
+		x, y := connect(t, n, "a", "b")
+		n.Mark(a, "control")
+		n.Mark(x, "bulk")
+		n.BlockKind("b", "a", "control")
+		say(t, a, "held")
+		say(t, x, "passes")
+		expect(t, y, "passes")
+		silent(t, b, time.Second)
+		late, end := connect(t, n, "a", "b")
+		say(t, late, "passes")
+		expect(t, end, "passes")
+		n.Mark(late, "control")
+		say(t, late, "held")
+		silent(t, end, time.Second)
+		n.UnblockKind("a", "b", "control")
+		expect(t, b, "held")
+		expect(t, end, "held")
+		if struck(t, n, "kind of connections blocked") == 0 {
+			t.Fatal("nothing was counted")
+		}
+	})
+}

@@ -120,25 +120,26 @@ func TestReplay(t *testing.T) {
 func TestFaultsAreCounted(t *testing.T) {
 	const port = 80
 	for name, order := range map[string]func(n *network.Network){
-		"blocked one way":   func(n *network.Network) { n.BlockOneWay("a", "b") },
-		"blocked both ways": func(n *network.Network) { n.Block("a", "b") },
-		"isolated":          func(n *network.Network) { n.Isolate("b") },
-		"partition":         func(n *network.Network) { n.Partition([]string{"a"}, []string{"b"}) },
-		"bridge":            func(n *network.Network) { n.Bridge("c", []string{"a"}, []string{"b"}) },
-		"clogged":           func(n *network.Network) { n.Clog("a", "b", time.Second) },
-		"lost":              func(n *network.Network) { n.SetAllPaths(network.Path{Loss: 0.9}) },
-		"slow path":         func(n *network.Network) { n.Slow("a", "b", 1000) },
-		"corrupted":         func(n *network.Network) { n.SetPath("a", "b", network.Path{Corrupt: 1}) },
-		"split":             func(n *network.Network) { n.SetPath("a", "b", network.Path{Split: 1}) },
-		"reset":             func(n *network.Network) { n.Reset("a", "b") },
-		"blackhole":         func(n *network.Network) { n.Blackhole("a", "b") },
-		"timed out":         func(n *network.Network) { n.Block("a", "b") },
-		"refused":           func(n *network.Network) { n.Refuse("b", time.Hour) },
-		"ports exhausted":   func(n *network.Network) { n.Exhaust("a", time.Hour) },
-		"port blocked":      func(n *network.Network) { n.BlockPort("a", "b", port) },
-		"killed":            func(n *network.Network) { n.Kill("b") },
-		"powered off":       func(n *network.Network) { n.PowerOff("b") },
-		"paused":            func(n *network.Network) { n.Pause("a"); time.AfterFunc(time.Hour, func() { n.Resume("a") }) },
+		"blocked one way":             func(n *network.Network) { n.BlockOneWay("a", "b") },
+		"blocked both ways":           func(n *network.Network) { n.Block("a", "b") },
+		"isolated":                    func(n *network.Network) { n.Isolate("b") },
+		"partition":                   func(n *network.Network) { n.Partition([]string{"a"}, []string{"b"}) },
+		"bridge":                      func(n *network.Network) { n.Bridge("c", []string{"a"}, []string{"b"}) },
+		"clogged":                     func(n *network.Network) { n.Clog("a", "b", time.Second) },
+		"lost":                        func(n *network.Network) { n.SetAllPaths(network.Path{Loss: 0.9}) },
+		"slow path":                   func(n *network.Network) { n.Slow("a", "b", 1000) },
+		"corrupted":                   func(n *network.Network) { n.SetPath("a", "b", network.Path{Corrupt: 1}) },
+		"split":                       func(n *network.Network) { n.SetPath("a", "b", network.Path{Split: 1}) },
+		"reset":                       func(n *network.Network) { n.Reset("a", "b") },
+		"blackhole":                   func(n *network.Network) { n.Blackhole("a", "b") },
+		"timed out":                   func(n *network.Network) { n.Block("a", "b") },
+		"refused":                     func(n *network.Network) { n.Refuse("b", time.Hour) },
+		"ports exhausted":             func(n *network.Network) { n.Exhaust("a", time.Hour) },
+		"port blocked":                func(n *network.Network) { n.BlockPort("a", "b", port) },
+		"kind of connections blocked": func(n *network.Network) { n.BlockKind("a", "b", "one") },
+		"killed":                      func(n *network.Network) { n.Kill("b") },
+		"powered off":                 func(n *network.Network) { n.PowerOff("b") },
+		"paused":                      func(n *network.Network) { n.Pause("a"); time.AfterFunc(time.Hour, func() { n.Resume("a") }) },
 	} {
 		bubble(t, network.Options{}, func(t *testing.T, n *network.Network) {
 			a, _ := connect(t, n, "a", "b")
@@ -147,6 +148,7 @@ func TestFaultsAreCounted(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer l.Close()
+			n.Mark(a, "one")
 			order(n)
 			for range 20 {
 				a.Write([]byte("something"))
@@ -167,8 +169,8 @@ func TestFaultsAreCounted(t *testing.T) {
 			t.Errorf("fault %d is %+v", i, f)
 		}
 	}
-	if got := len(n.Faults()); got != 19 {
-		t.Errorf("%d faults, and 19 of them are tested", got)
+	if got := len(n.Faults()); got != 20 {
+		t.Errorf("%d faults, and 20 of them are tested", got)
 	}
 }
 

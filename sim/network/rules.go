@@ -1,6 +1,7 @@
 package network
 
 import (
+	"net"
 	"strings"
 	"time"
 )
@@ -10,6 +11,7 @@ type rules struct {
 	oneWay   map[pair]bool
 	bothWays map[pair]bool
 	ports    map[portRule]bool
+	kinds    map[kindRule]bool
 	isolated map[string]bool
 	groups   map[string]uint64 // one bit for each group that a host is in
 	divided  fault             // by whom: faultPartition or faultBridge
@@ -20,11 +22,17 @@ type portRule struct {
 	port int
 }
 
+type kindRule struct {
+	pair
+	kind string
+}
+
 func newRules() rules {
 	return rules{
 		oneWay:   make(map[pair]bool),
 		bothWays: make(map[pair]bool),
 		ports:    make(map[portRule]bool),
+		kinds:    make(map[kindRule]bool),
 		isolated: make(map[string]bool),
 		groups:   make(map[string]uint64),
 	}
@@ -38,8 +46,9 @@ func unordered(a, b string) pair {
 	return pair{a, b}
 }
 
-// cut says what blocks a direction of connections to a port.
-func (r *rules) cut(from, to string, port int) fault {
+// cut says what blocks a direction of connections to a port, of a kind that they were
+// Marked with.
+func (r *rules) cut(from, to string, port int, kind string) fault {
 	both := unordered(from, to)
 	switch {
 	case from == to:
@@ -52,6 +61,8 @@ func (r *rules) cut(from, to string, port int) fault {
 		return faultIsolated
 	case r.ports[portRule{both, port}]:
 		return faultPort
+	case r.kinds[kindRule{both, kind}]:
+		return faultKind
 	}
 	if a, b := r.groups[from], r.groups[to]; a != 0 && b != 0 && a&b == 0 {
 		return r.divided
@@ -63,19 +74,24 @@ func (r *rules) cut(from, to string, port int) fault {
 func (n *Network) refresh() {
 	now := n.now()
 	for _, l := range n.walk(now) {
-		opened := false
-		for _, e := range l.ends() {
-			f := &e.out
-			was := f.cut
-			f.cut = n.rules.cut(e.host.name, e.peer.host.name, l.port)
-			if was == noFault && f.cut != noFault {
-				f.lose(now, f.cut)
-			}
-			opened = opened || was != noFault && f.cut == noFault
+		n.obey(l, now)
+	}
+}
+
+// obey applies the rules to one connection.
+func (n *Network) obey(l *link, now time.Duration) {
+	opened := false
+	for _, e := range l.ends() {
+		f := &e.out
+		was := f.cut
+		f.cut = n.rules.cut(e.host.name, e.peer.host.name, l.port, l.kind)
+		if was == noFault && f.cut != noFault {
+			f.lose(now, f.cut)
 		}
-		if opened {
-			l.resume(now)
-		}
+		opened = opened || was != noFault && f.cut == noFault
+	}
+	if opened {
+		l.resume(now)
 	}
 }
 
@@ -107,6 +123,33 @@ func (n *Network) Block(a, b string) {
 // either: F-N5.
 func (n *Network) BlockPort(a, b string, port int) {
 	n.change(Event{Kind: Blocked, From: a, To: b, Bytes: port}, func(r *rules) { r.ports[portRule{unordered(a, b), port}] = true })
+}
+
+// Mark says of what kind a connection of this network is, for BlockKind: whoever has
+// one end of it may know.
+func (n *Network) Mark(c net.Conn, kind string) {
+	x, ok := c.(conn)
+	if !ok {
+		panic("network: a connection of another network is marked")
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	l := x.e.link
+	l.kind = kind
+	if !l.over() {
+		n.obey(l, n.now())
+	}
+}
+
+// BlockKind drops everything on connections of a kind between two hosts, and no
+// others: F-N5, where both kinds go to one port.
+func (n *Network) BlockKind(a, b, kind string) {
+	n.change(Event{Kind: Blocked, From: a, To: b + " " + kind}, func(r *rules) { r.kinds[kindRule{unordered(a, b), kind}] = true })
+}
+
+// UnblockKind ends BlockKind.
+func (n *Network) UnblockKind(a, b, kind string) {
+	n.change(Event{Kind: Healed, From: a, To: b + " " + kind}, func(r *rules) { delete(r.kinds, kindRule{unordered(a, b), kind}) })
 }
 
 // Unblock ends BlockOneWay in both directions, Block and BlockPort.

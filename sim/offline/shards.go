@@ -22,6 +22,8 @@ type Machine struct {
 	Disks []string
 	// Damaged: faults may have damaged its shards, the identities of its disks too.
 	Damaged bool
+	// Gone: it was removed, and nothing of it can be read any more. Not the first one.
+	Gone bool
 }
 
 // Shards reads every shard that the state of the first machine names (CK-C4): on disks
@@ -47,16 +49,15 @@ func Shards(machines []Machine, packBytes uint64, violated func(checker, format 
 	}
 	defer func() { err = errors.Join(err, closeAll()) }()
 	spared := make(map[uint32]bool) // nodes whose shards may be damaged
-	here := make(map[uint32]bool)   // the others were removed, and their shards with them
 	for _, m := range machines {
-		spared[m.Node], here[m.Node] = m.Damaged, true
+		spared[m.Node] = m.Damaged || m.Gone
 	}
 	err = v.Blobs(func(b *event.Blob) error {
 		blobs++
 		found, err := store.Verify(context.Background(), b)
 		for _, x := range found {
 			damaged++
-			if node := nodeOf(v, x.Disk); here[node] && !spared[node] {
+			if !spared[nodeOf(v, x.Disk)] {
 				violated("C4", "%v, on a disk that nothing damaged", x)
 			}
 		}
@@ -94,11 +95,17 @@ func openShards(v *fsm.View, machines []Machine, packBytes uint64) (first *erasu
 		topology[i] = erasure.Disk{Number: r.Number, Node: r.Node, Live: true}
 	}
 	for i, m := range machines {
+		if m.Gone {
+			continue
+		}
 		o := erasure.Options{
 			ClusterID: [16]byte(c.ClusterId), Node: m.Node, Incarnation: 1 << 40, Now: time.Now, PackSize: packBytes,
 			Topology: func() []erasure.Disk { return topology },
 			Remote: func(disk uint32) erasure.ShardTarget {
 				for _, s := range stores {
+					if s == nil {
+						continue
+					}
 					if t, ok := s.Target(disk); ok {
 						return t
 					}

@@ -11,7 +11,7 @@ const birthLimit = 60 * time.Second
 // birth starts the nodes one after the other, and makes the bucket.
 func (w *World) birth(ctx context.Context) bool {
 	c := w.newClient(0)
-	for i, n := range w.nodes {
+	for i, n := range w.nodes[:nodeCount] {
 		n.start()
 		if !w.until(birthLimit, func() bool { return n.serving() != nil && c.Serves(ctx, i+1) }) {
 			w.violated("I12", "node %d does not serve %v after its first start", i+1, birthLimit)

@@ -15,7 +15,7 @@ func (w *World) checkDisks() {
 	if w.agreed == nil {
 		return // that was found already
 	}
-	for _, n := range w.nodes {
+	for _, n := range w.members() {
 		w.feed(n.n, n.disk)
 		if stray := n.disk.Volume("/").Files(); len(stray) > 0 {
 			w.violated("I9", "node %d wrote to where its disks were to be mounted: %v", n.n, stray)
@@ -41,8 +41,8 @@ func (w *World) checkReplay(n *node) {
 // checkShards reads all shards of all blobs (C4).
 func (w *World) checkShards() {
 	var machines []offline.Machine
-	for _, n := range w.nodes {
-		m := offline.Machine{FS: lookAt(n.disk), Node: uint32(n.number), Dir: volumeNode + "/dir", Damaged: w.mayBeDamaged(n.n)}
+	for _, n := range w.members() {
+		m := offline.Machine{FS: lookAt(n.disk), Node: n.number, Dir: volumeNode + "/dir", Damaged: w.mayBeDamaged(n.n)}
 		for i := range disksPerNode {
 			m.Disks = append(m.Disks, volumeDisk(i+1)+"/shards")
 		}
@@ -51,6 +51,9 @@ func (w *World) checkShards() {
 		} else { // the first one's state is read
 			machines = slices.Insert(machines, 0, m)
 		}
+	}
+	for _, number := range w.gone() {
+		machines = append(machines, offline.Machine{Node: number, Gone: true})
 	}
 	blobs, damaged, err := offline.Shards(machines, packBytes, w.violated)
 	if err != nil {

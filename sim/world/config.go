@@ -51,12 +51,14 @@ type Progress struct {
 
 // Report is what came of a run.
 type Report struct {
-	Hash       string        `json:"hash"`   // of the trace
-	Traced     int           `json:"traced"` // events in it
-	At         time.Duration `json:"at"`     // virtual time at the end
-	Answered   int           `json:"answered"`
-	Open       int           `json:"open"` // requests whose outcome is not known
-	Events     uint64        `json:"events"`
+	Hash     string        `json:"hash"`   // of the trace
+	Traced   int           `json:"traced"` // events in it
+	At       time.Duration `json:"at"`     // virtual time at the end
+	Answered int           `json:"answered"`
+	Open     int           `json:"open"` // requests whose outcome is not known
+	Events   uint64        `json:"events"`
+	// Healed is how long all nodes took to serve behind the last fault.
+	Healed     time.Duration `json:"healed"`
 	Fired      []Fired       `json:"fired"`
 	Plan       []Action      `json:"plan"`
 	Violations []Violation   `json:"violations"`

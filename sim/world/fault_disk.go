@@ -34,12 +34,12 @@ func diskFaults() []fault {
 		{id: "D8", name: "writes of shards are lost", weight: 2, lasts: short, where: aBadDisk, begin: rule(disk.LostWrite, 0.2)},
 		{id: "D8", name: "syncs of shards are lost", weight: 2, lasts: short, where: aBadDisk, begin: rule(disk.LostSync, 0.5)},
 		{id: "D9", name: "a disk is full", weight: 3, lasts: short, where: aDisk, begin: (*World).fill},
-		{id: "D10", name: "a slow disk", weight: 3, lasts: short, where: aDisk, begin: func(w *World, a *Action, rng *rand.Rand) func() {
+		{id: "D10", latency: true, name: "a slow disk", weight: 3, lasts: short, where: aDisk, begin: func(w *World, a *Action, rng *rand.Rand) func() {
 			return w.diskRule(a, disk.Rule{Fault: disk.Slow, P: 1, Factor: 2 + rng.Float64()*50})
 		}},
-		{id: "D10", name: "a disk stalls", weight: 3, lasts: [2]time.Duration{500 * ms, 6 * time.Second}, where: aDisk, begin: (*World).stall},
-		{id: "D10", name: "the disk of log and state stalls", weight: 3, lasts: [2]time.Duration{200 * ms, 4 * time.Second}, where: aNode, begin: (*World).stall},
-		{id: "D10", name: "a disk hangs", weight: 2, lasts: [2]time.Duration{time.Second, 10 * time.Second}, where: aDisk, begin: func(w *World, a *Action, _ *rand.Rand) func() {
+		{id: "D10", latency: true, name: "a disk stalls", weight: 3, lasts: [2]time.Duration{500 * ms, 6 * time.Second}, where: aDisk, begin: (*World).stall},
+		{id: "D10", latency: true, name: "the disk of log and state stalls", weight: 3, lasts: [2]time.Duration{200 * ms, 4 * time.Second}, where: aNode, begin: (*World).stall},
+		{id: "D10", latency: true, name: "a disk hangs", weight: 2, lasts: [2]time.Duration{time.Second, 10 * time.Second}, where: aDisk, begin: func(w *World, a *Action, _ *rand.Rand) func() {
 			w.volume(a).Hang()
 			return func() { w.volume(a).Unhang() }
 		}},
@@ -48,6 +48,9 @@ func diskFaults() []fault {
 			return func() { w.volume(a).Heal() }
 		}},
 		{id: "D11", name: "a disk is not mounted", weight: 2, lasts: short, where: aDisk, begin: func(w *World, a *Action, _ *rand.Rand) func() {
+			if w.node(a.Node).is() != member {
+				return nil // it would take the empty directory for the disk
+			}
 			w.volume(a).Unmount()
 			return func() { w.volume(a).Heal() }
 		}},
@@ -58,9 +61,8 @@ func diskFaults() []fault {
 	}
 }
 
-// endsOrderly: where the directory of a state cannot be synced, its own or that of a
-// snapshot, Pebble panics, which ends the process as it should, but here it would end
-// the world.
+// endsOrderly: where the directory of a state, or of a copy of one, cannot be synced,
+// Pebble panics, which ends the process as it should, but here it would end the world.
 func endsOrderly(op disk.Op) bool { return !strings.HasSuffix(op.Path, "/state") }
 
 // volume is where the action is: that of the node's newest disk.

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"ironman/sim/disk"
 	"ironman/sim/network"
 )
 
@@ -26,7 +27,7 @@ func networkFaults() []fault {
 		{id: "N1", name: "the other nodes cannot reach a node, clients can", weight: 5, lasts: short, where: aNode, begin: (*World).minority},
 		{id: "N1", name: "a path flaps", weight: 3, lasts: short, where: aPair, begin: (*World).flap},
 		{id: "N1", name: "swizzle-clog", weight: 2, lasts: [2]time.Duration{0, 0}, where: everywhere, begin: func(w *World, a *Action, rng *rand.Rand) func() {
-			w.net.Swizzle(context.Background(), time.Duration(1+rng.IntN(4))*time.Second, "n1", "n2", "n3")
+			w.net.Swizzle(context.Background(), time.Duration(1+rng.IntN(4))*time.Second, hosts(w.present())...)
 			return nil
 		}},
 		{id: "N2", name: "lossy paths", weight: 4, lasts: short, where: everywhere, begin: func(w *World, _ *Action, rng *rand.Rand) func() {
@@ -58,6 +59,7 @@ func networkFaults() []fault {
 			w.fired(a.ID, a.Name)
 			return func() { w.net.Resume(nodeHost(a.Node)) }
 		}},
+		{id: "P4", latency: true, name: "a node stands still, its connections live", weight: 4, lasts: [2]time.Duration{300 * ms, 5 * time.Second}, where: aNode, begin: (*World).standStill},
 	}
 }
 
@@ -75,6 +77,26 @@ func (w *World) minority(a *Action, _ *rand.Rand) func() {
 				w.net.Unblock(nodeHost(a.Node), nodeHost(n.n))
 			}
 		}
+	}
+}
+
+// standStill stops a process as far as a gate at its disks and its network can: no call
+// of either returns. What needs neither goes on.
+func (w *World) standStill(a *Action, _ *rand.Rand) func() {
+	n := w.node(a.Node)
+	each := func(f func(*disk.Volume)) {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		for _, v := range n.disk.Volumes() {
+			f(v)
+		}
+	}
+	w.fired(a.ID, a.Name)
+	each((*disk.Volume).Hang)
+	w.net.Pause(nodeHost(a.Node))
+	return func() {
+		each((*disk.Volume).Unhang)
+		w.net.Resume(nodeHost(a.Node))
 	}
 }
 

@@ -191,10 +191,10 @@ func (w *World) setBack(a *Action, rng *rand.Rand) (end func()) {
 	defer free()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.setBack || n.number != n.n {
+	if n.setBack || n.standing != member || n.number == 0 {
 		return nil
 	}
-	starts := n.starts
+	starts, number := n.starts, n.number
 	var images []*disk.Image
 	for _, v := range n.disk.Volumes() {
 		images = append(images, v.Remember())
@@ -208,14 +208,21 @@ func (w *World) setBack(a *Action, rng *rand.Rand) (end func()) {
 		if !w.servesAnew(n, starts, rng) {
 			return
 		}
+		done := false
 		w.whileOff(rng, func() {
+			if n.number != number || n.standing != member {
+				return // it is another by now, or about to go
+			}
+			done = true
 			for i, v := range n.disk.Volumes() {
 				v.Restore(images[i])
 			}
 			n.setBack = true
 			n.spoils = append(n.spoils, a.Name)
 		}, n)
-		w.fired(a.ID, a.Name)
+		if done {
+			w.fired(a.ID, a.Name)
+		}
 	}
 }
 
@@ -237,18 +244,22 @@ func (w *World) servesAnew(n *node, since int, rng *rand.Rand) bool {
 // knownStart tells whether all nodes know of the same start of one as its newest.
 func (w *World) knownStart(n *node) bool {
 	var boots []uint64
-	for _, o := range w.nodes {
+	all := w.members()
+	n.mu.Lock()
+	number := n.number
+	n.mu.Unlock()
+	for _, o := range all {
 		s := o.serving()
 		if s == nil {
 			return false
 		}
 		for _, m := range s.Nodes() {
-			if m.Node == uint32(n.n) {
+			if m.Node == number {
 				boots = append(boots, m.Boot)
 			}
 		}
 	}
-	return len(boots) == nodeCount && len(slices.Compact(boots)) == 1
+	return len(boots) == len(all) && len(slices.Compact(boots)) == 1
 }
 
 // mustNot reports what a process does whose disks are old copies.

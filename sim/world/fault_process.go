@@ -12,9 +12,9 @@ func processFaults() []fault {
 		{id: "P2", name: "power cut of a node", weight: 8, lasts: [2]time.Duration{50 * ms, 3 * time.Second}, where: aNode,
 			begin: func(w *World, a *Action, rng *rand.Rand) func() { return w.killNodes(a, true, rng, a.Node) }},
 		{id: "P2", name: "kill -9 of all nodes", weight: 2, lasts: [2]time.Duration{50 * ms, time.Second}, where: everywhere,
-			begin: func(w *World, a *Action, rng *rand.Rand) func() { return w.killNodes(a, false, rng, 1, 2, 3) }},
+			begin: func(w *World, a *Action, rng *rand.Rand) func() { return w.killNodes(a, false, rng, w.all()...) }},
 		{id: "P2", name: "power cut of all nodes", weight: 3, lasts: [2]time.Duration{50 * ms, time.Second}, where: everywhere,
-			begin: func(w *World, a *Action, rng *rand.Rand) func() { return w.killNodes(a, true, rng, 1, 2, 3) }},
+			begin: func(w *World, a *Action, rng *rand.Rand) func() { return w.killNodes(a, true, rng, w.all()...) }},
 		{id: "P2", name: "a node is away for long", weight: 3, lasts: [2]time.Duration{8 * time.Second, 25 * time.Second}, where: aNode,
 			begin: func(w *World, a *Action, rng *rand.Rand) func() { return w.killNodes(a, true, rng, a.Node) }},
 		{id: "P3", name: "power cut during recovery", weight: 5, lasts: [2]time.Duration{time.Second, 3 * time.Second}, where: aNode,
@@ -22,6 +22,14 @@ func processFaults() []fault {
 		{id: "P6", name: "shutdown in order", weight: 3, lasts: [2]time.Duration{50 * ms, 2 * time.Second}, where: aNode,
 			begin: (*World).shutNode},
 	}
+}
+
+// all are the numbers of all machines that are there.
+func (w *World) all() (which []int) {
+	for _, n := range w.present() {
+		which = append(which, n.n)
+	}
+	return which
 }
 
 // killNodes ends nodes at one instant; they start again when the fault ends.

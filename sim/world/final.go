@@ -4,60 +4,104 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"ironman/server"
-	"ironman/sim/load"
 )
 
 // healLimit is how long a healed cluster may take until it serves through every node
 // (I12): its slowest way is a node that comes back by a snapshot.
-const healLimit = 30 * time.Second
+const healLimit = 10 * time.Second
 
 // heal ends all faults and starts what is down. It reports whether the cluster then
-// serves, writes and reads, through each node. One that was spoiled may have to be
-// replaced first.
+// serves, writes and reads, through each node, and no other node does. A node that was
+// spoiled may have to be replaced first.
 func (w *World) heal(ctx context.Context) bool {
 	w.healAll()
-	for _, n := range w.nodes {
+	began := time.Now()
+	for _, n := range w.present() {
 		n.mu.Lock()
 		n.down = false
 		n.mu.Unlock()
 		n.start()
 	}
-	c := w.newClient(-1)
-	defer c.Close()
-	var spoiled []*node
-	for _, n := range w.nodes {
-		if n.spoiled() {
-			spoiled = append(spoiled, n)
-			continue
-		}
-		if !w.serves(ctx, c, n, healLimit) {
-			w.violated("I12", "node %d does not serve %v after everything has healed (its process: %s)", n.n, healLimit, n.stands())
+	ctx, cancel := context.WithTimeout(ctx, 30*healLimit)
+	defer cancel()
+	if !w.wholeServe(ctx) {
+		return false
+	}
+	w.healed = time.Since(began)
+	w.moment(0, "healed", fmt.Sprintf("all nodes serve %v behind the last fault", w.healed.Round(ms)))
+	for _, n := range w.members() {
+		if n.spoiled() && !w.serves(ctx, n, healLimit) && !w.replace(ctx, n) {
 			return false
 		}
 	}
-	for _, n := range spoiled {
-		if !w.serves(ctx, c, n, healLimit) && !w.replace(ctx, c, n) {
-			return false
-		}
-	}
-	return w.reopen(ctx, c)
+	return w.settleMembers(ctx) && w.refuseRemoved() && w.reopenDisks(ctx)
 }
 
-// reopen starts those nodes anew that are without one of their disks: a disk that was
-// not there when a node started, or that failed, is taken in again by its next start.
-func (w *World) reopen(ctx context.Context, c *load.Client) bool {
-	for _, n := range w.nodes {
+// wholeServe tells whether all members that nothing has spoiled come to serve.
+func (w *World) wholeServe(ctx context.Context) bool {
+	nodes := slices.DeleteFunc(w.members(), (*node).spoiled)
+	late := make([]bool, len(nodes))
+	var all sync.WaitGroup
+	for i, n := range nodes {
+		all.Go(func() {
+			if late[i] = !w.serves(ctx, n, healLimit); late[i] {
+				w.violated("I12", "node %d does not serve %v after everything has healed (its process: %s)", n.n, healLimit, n.stands())
+			}
+		})
+	}
+	all.Wait()
+	return !slices.Contains(late, true)
+}
+
+// serves returns once a node serves a client that writes and reads, or false if it does
+// not in time.
+func (w *World) serves(ctx context.Context, n *node, limit time.Duration) bool {
+	c := w.newClient(-10 - n.n)
+	defer c.Close()
+	key := fmt.Sprintf("healed/%d", n.n)
+	return w.until(limit, func() bool {
+		return n.serving() != nil && c.Write(ctx, n.n, key) && c.Read(ctx, n.n, key)
+	})
+}
+
+// reopenDisks starts those nodes anew that are without one of their disks, as their
+// operator would: a disk that was not there when a node started, or that failed, is
+// taken in again by its next start.
+func (w *World) reopenDisks(ctx context.Context) bool {
+	for _, n := range w.members() {
 		st, err := n.status()
 		if err == nil && !slices.ContainsFunc(st.Disks, func(d server.DiskStatus) bool { return d.Failure != "" }) {
 			continue
 		}
 		n.kill(false, nil)
 		n.start()
-		if !w.serves(ctx, c, n, healLimit) && !(n.spoiled() && w.replace(ctx, c, n)) {
+		if !w.serves(ctx, n, healLimit) && !(n.spoiled() && w.replace(ctx, n)) {
 			w.violated("I12", "node %d does not serve %v after it was started for its disks (its process: %s)", n.n, healLimit, n.stands())
+			return false
+		}
+	}
+	return true
+}
+
+// refusedLimit is how long a node that was removed may take until it knows: a start
+// looks for a leader that long before it asks the others why there is none.
+const refusedLimit = time.Minute
+
+// refuseRemoved starts what was removed once more: it must be refused. One that was
+// spoiled may not come so far.
+func (w *World) refuseRemoved() bool {
+	for _, n := range w.nodes {
+		if n.is() != removed || n.wasRefused() || n.spoiled() {
+			continue
+		}
+		n.kill(false, w.rng("removed", n.n))
+		n.start()
+		if !w.until(refusedLimit, n.wasRefused) {
+			w.violated("I10", "node %d was removed, and is not refused %v after its start (its process: %s)", n.n, refusedLimit, n.stands())
 			return false
 		}
 	}
@@ -66,13 +110,13 @@ func (w *World) reopen(ctx context.Context, c *load.Client) bool {
 
 // readAll reads every key that anybody ever wrote, through each node in turn.
 func (w *World) readAll(ctx context.Context) {
-	c := w.newClient(-2)
+	c, members := w.newClient(-2), w.members()
 	for i, key := range w.load.History.Keys() {
-		n := w.nodes[i%len(w.nodes)]
+		n := members[i%len(members)]
 		read := func() bool { return w.until(5*time.Second, func() bool { return c.Read(ctx, n.n, key) }) }
 		ok := read()
 		if !ok && n.spoiled() { // its damage shows only now
-			ok = w.replace(ctx, c, n) && read()
+			ok = w.replace(ctx, n) && read()
 		}
 		if !ok {
 			w.violated("I1", "%s cannot be read through node %d, though everything has healed", key, n.n)
@@ -84,11 +128,9 @@ func (w *World) readAll(ctx context.Context) {
 // agree waits until all nodes have applied the same number of events, and compares
 // what they made of them (I5, I6).
 func (w *World) agree(ctx context.Context) {
-	c := w.newClient(-3)
-	defer c.Close()
 	all, same := w.gather()
-	for _, n := range w.nodes {
-		if !same && n.spoiled() && w.replace(ctx, c, n) { // its damage shows only now
+	for _, n := range w.members() {
+		if !same && n.spoiled() && w.replace(ctx, n) { // its damage shows only now
 			all, same = w.gather()
 		}
 	}
@@ -110,7 +152,7 @@ func (w *World) agree(ctx context.Context) {
 func (w *World) gather() (all []*server.Status, same bool) {
 	same = w.until(20*time.Second, func() bool {
 		all = all[:0]
-		for _, n := range w.nodes {
+		for _, n := range w.members() {
 			s := n.serving()
 			if s == nil {
 				return false

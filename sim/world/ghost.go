@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 
 	"ironman/fsm"
@@ -35,6 +36,9 @@ func newGhosts() *ghosts {
 // leads hears that a node won an election.
 func (w *World) leads(node int, term uint64) {
 	w.moment(node, "leads", fmt.Sprintf("term %d", term))
+	w.mu.Lock()
+	w.leader = node
+	w.mu.Unlock()
 	w.ghosts.mu.Lock()
 	other, ok := w.ghosts.leaders[term]
 	w.ghosts.leaders[term] = node
@@ -90,7 +94,7 @@ func (w *World) compareLog(node int, from *disk.Disk) (err error) {
 	return nil
 }
 
-// listener is a logger's handler that hears of elections.
+// listener is a logger's handler that hears of elections, and of snapshots.
 type listener struct {
 	slog.Handler
 	node    *node
@@ -101,22 +105,47 @@ type listener struct {
 func (l listener) Enabled(context.Context, slog.Level) bool { return true }
 
 func (l listener) Handle(ctx context.Context, r slog.Record) error {
-	if r.Message == "raft: election won" {
-		r.Attrs(func(a slog.Attr) bool {
-			if a.Key == "term" {
-				l.node.w.leads(l.node.n, a.Value.Resolve().Uint64())
-				l.node.mustNot(l.process, "leads")
-			}
-			return true
-		})
-	}
-	if r.Message == "log: damaged entries were written again" {
-		l.node.w.fired("D6", "damaged entries of a log are mended")
-	}
+	l.hear(r)
 	if !l.Handler.Enabled(ctx, r.Level) {
 		return nil
 	}
 	return l.Handler.Handle(ctx, r)
+}
+
+func (l listener) hear(r slog.Record) {
+	w := l.node.w
+	switch r.Message {
+	case "raft: election won":
+		w.leads(l.node.n, attr(r, "term").Uint64())
+		l.node.mustNot(l.process, "leads")
+	case "log: damaged entries were written again":
+		w.fired("D6", "damaged entries of a log are mended")
+	case "raft: installing snapshot on":
+		var number uint32
+		if _, err := fmt.Sscanf(attr(r, "peer").String(), "node-%d", &number); err == nil {
+			w.installBegins(l.node, number)
+		}
+	case "raft: ignoring installSnapshot request with older term than current term":
+		w.fired("R9", "a snapshot of a leader that was is refused")
+	case "raft: failed to finalize snapshot", "raft: failed to restore snapshot":
+		if strings.Contains(attr(r, "error").String(), "it is late") {
+			w.fired("R9", "a snapshot that comes late is refused")
+		}
+	case "log: emptied, because a snapshot overtook it":
+		w.fired("R3", "a log is emptied for a snapshot")
+	}
+}
+
+// attr is an attribute of a record.
+func attr(r slog.Record, key string) (v slog.Value) {
+	r.Attrs(func(a slog.Attr) bool {
+		if a.Key != key {
+			return true
+		}
+		v = a.Value.Resolve()
+		return false
+	})
+	return v
 }
 
 func (l listener) WithAttrs(a []slog.Attr) slog.Handler {

@@ -28,6 +28,10 @@ func (w *World) nemesis(ctx context.Context) {
 func (w *World) carryOut(a Action) {
 	kinds := faults()
 	i := slices.IndexFunc(kinds, func(f fault) bool { return f.id == a.ID && f.name == a.Name })
+	a, ok := w.aimed(a, kinds[i])
+	if !ok {
+		return
+	}
 	w.lasting(a.Node, "fault", a.String(), a.Lasts)
 	end := kinds[i].begin(w, &a, w.rng("action", a.N))
 	if end == nil {
@@ -57,6 +61,7 @@ func (w *World) node(n int) *node { return w.nodes[n-1] }
 
 // healAll ends whatever still lasts.
 func (w *World) healAll() {
+	w.clearTraps()
 	w.net.Heal()
 	for _, n := range w.nodes {
 		w.net.Resume(nodeHost(n.n))

@@ -33,7 +33,15 @@ type node struct {
 	starts   int
 	installs int // of snapshots of others
 	// down keeps its supervisor from starting it again.
-	down bool
+	down     bool
+	standing standing
+	// number it has in the cluster, once it has served; 0: not known.
+	number uint32
+	// anew: it was wiped, and is to join whatever it was before.
+	anew bool
+	// forgetful: there is nothing on its disk but its identity. refused: it was told
+	// that it must not take part.
+	forgetful, refused bool
 	// excuses are faults because of which its process may end by itself, or not start;
 	// spoils are those whose harm does not end with them.
 	excuses, spoils []string
@@ -41,10 +49,7 @@ type node struct {
 	setBack bool
 	// tight: others use the space of its log and state.
 	tight bool
-	// number in the cluster, and the node of which it asked to be taken in; 0: it
-	// began the cluster.
-	number, joined int
-	words          string // its last, when it ended by itself
+	words string // its last, when it ended by itself
 }
 
 // A process is one run of the server, from its start to its end. Whatever goes on in
@@ -52,7 +57,8 @@ type node struct {
 // are gone.
 type process struct {
 	node   *node
-	number int // which start of the node this is
+	number int    // which start of the node this is
+	barred string // why it must never serve; empty: it may
 	cancel context.CancelFunc
 
 	mu     sync.Mutex
@@ -90,9 +96,9 @@ func (w *World) newNode(n int) *node {
 	if w.cfg.Latency {
 		config.Latency = disk.Usual()
 	}
-	nd := &node{w: w, n: n, number: n, disk: disk.New(w.rng("disk", n), config)}
-	if n > 1 {
-		nd.joined = 1
+	nd := &node{w: w, n: n, disk: disk.New(w.rng("disk", n), config)}
+	if n <= nodeCount {
+		nd.standing = member
 	}
 	nd.watch(nd.disk)
 	return nd
@@ -116,23 +122,24 @@ func (n *node) now() time.Time {
 // start begins a process with what is on the node's disks.
 func (n *node) start() {
 	n.mu.Lock()
-	busy, d := n.process != nil || n.down, n.disk
+	off, d := n.off(), n.disk
 	n.mu.Unlock()
-	if busy {
+	if off {
 		return
 	}
 	n.w.feed(n.n, d)
+	door := n.w.door(n)
 	// Process and listeners come at one moment: an end in between would leave the
 	// listeners of a process that is no more.
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.process != nil || n.down {
+	if n.off() {
 		return
 	}
 	n.starts++
 	ctx, cancel := context.WithCancel(context.Background())
-	p := &process{node: n, number: n.starts, cancel: cancel, opened: make(chan struct{}), gone: make(chan struct{})}
-	o, err := n.options(n.disk, p)
+	p := &process{node: n, number: n.starts, barred: n.bar(), cancel: cancel, opened: make(chan struct{}), gone: make(chan struct{})}
+	o, err := n.options(n.disk, p, door)
 	if err != nil {
 		panic(err) // the world's own: a port that is taken
 	}
@@ -144,7 +151,12 @@ func (n *node) start() {
 	go p.open(ctx, o)
 }
 
-func (n *node) options(d *disk.Disk, p *process) (server.Options, error) {
+// off tells whether no process is to start now; n.mu is held.
+func (n *node) off() bool {
+	return n.process != nil || n.down || n.standing == spare || n.refused
+}
+
+func (n *node) options(d *disk.Disk, p *process, door string) (server.Options, error) {
 	host := n.w.net.Host(nodeHost(n.n))
 	s3, err1 := host.Listen(portS3)
 	link, err2 := host.Listen(portLink)
@@ -154,15 +166,15 @@ func (n *node) options(d *disk.Disk, p *process) (server.Options, error) {
 	}
 	o := server.Options{
 		FS: d, Dir: volumeNode + "/dir", S3: []net.Listener{s3}, Admin: admin,
-		Link: link, LinkAddress: address(n.n, portLink), Dial: host.Dial, LinkPlain: !n.w.cfg.TLS,
+		Link: link, LinkAddress: address(n.n, portLink), Dial: n.w.dial(host), LinkPlain: !n.w.cfg.TLS,
 		JoinSecret:    sig.NewSecret(joinSecret),
 		RootAccessKey: rootKey, RootSecretKey: rootSecret,
 		HistoryRetention: n.w.retention, ReleaseGrace: n.w.grace,
 		Now: n.now, Fatal: p.die, Restart: p.restart, Logger: n.logger(p),
 		SegmentBytes: 256 << 10, SnapshotEntries: n.w.snapshotEntries, ScrubEvery: n.w.scrub, PackBytes: packBytes,
 	}
-	if n.joined > 0 {
-		o.Join = address(n.joined, portLink)
+	if n.n > 1 || n.anew {
+		o.Join = door
 	}
 	for i := range disksPerNode {
 		o.Disks = append(o.Disks, volumeDisk(i+1)+"/shards")
@@ -192,6 +204,9 @@ func (p *process) open(ctx context.Context, o server.Options) {
 	case err == nil:
 		p.node.w.moment(p.node.n, "serves", "")
 		p.node.mustNot(p, "serves")
+		if st, err := s.Status(); err == nil {
+			p.node.served(p, st.Node)
+		}
 		return
 	}
 	close(p.gone)
@@ -251,8 +266,13 @@ func (n *node) ended(p *process, how string, err error) {
 	n.mu.Lock()
 	n.words = how + ": " + err.Error()
 	n.mu.Unlock()
-	if how != "restart" && !n.excused() {
+	may, forGood := n.mayEnd(p, err.Error())
+	if how != "restart" && !may && !n.excused() {
 		n.w.violated("I12", "node %d: %s: %v", n.n, how, err)
+	}
+	if forGood {
+		n.w.fired("R1", "a node is refused for good")
+		return
 	}
 	pause := time.Duration(200+n.w.draw("supervisor", 800)) * time.Millisecond
 	if n.spoiled() { // it may go on like this, and what a dead state leaves running adds up
@@ -351,6 +371,9 @@ func (p *process) unwind(s *server.Node) {
 	_ = s.Close(ctx) // it has no disk and no network: its errors say nothing
 }
 
+// startLimit is how long a process that is to be shut down may still be starting.
+const startLimit = 20 * time.Second
+
 // shut ends the process in order, as SIGTERM does.
 func (n *node) shut() error {
 	n.mu.Lock()
@@ -359,7 +382,12 @@ func (n *node) shut() error {
 	if p == nil {
 		return nil
 	}
-	<-p.opened
+	select {
+	case <-p.opened:
+	case <-time.After(startLimit):
+		n.kill(false, nil) // it waits for others, maybe for ever
+		return nil
+	}
 	p.mu.Lock()
 	s, ended := p.server, p.ended
 	p.mu.Unlock()

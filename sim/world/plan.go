@@ -32,7 +32,9 @@ type fault struct {
 	where place
 	// spoils: its node may never start again, and is then replaced.
 	spoils bool
-	begin  func(w *World, a *Action, rng *rand.Rand) (end func())
+	// latency: only where disks have delays; plain: only where the link has no TLS.
+	latency, plain bool
+	begin          func(w *World, a *Action, rng *rand.Rand) (end func())
 }
 
 type place int
@@ -50,7 +52,8 @@ const ms = time.Millisecond
 
 // faults is the list of what can befall the world.
 func faults() []fault {
-	return slices.Concat(processFaults(), networkFaults(), diskFaults(), spaceFaults(), rotFaults(), plugFaults(), clockFaults())
+	return slices.Concat(processFaults(), networkFaults(), pathFaults(), diskFaults(), spaceFaults(), rotFaults(), plugFaults(), clockFaults(),
+		installFaults(), memberFaults())
 }
 
 // maxSpoils is how many faults of a run may spoil a node, none of them in its first
@@ -62,11 +65,14 @@ const maxSpoils = 3
 // another node is down still has enough.
 func (w *World) plan() []Action {
 	rng := w.rng("plan", 0)
-	bad := 1 + rng.IntN(nodeCount)
+	machines, bad := nodeCount, 1+rng.IntN(nodeCount)
+	if w.on("R1") { // those that are not there yet are others: see aimed
+		machines, bad = nodeCount+spares, 1+rng.IntN(nodeCount+1)
+	}
 	var kinds []fault
 	total := 0
 	for _, f := range faults() {
-		if w.on(f.id) && (w.cfg.Latency || f.id != "D10") {
+		if w.on(f.id) && (w.cfg.Latency || !f.latency) && (!w.cfg.TLS || !f.plain) {
 			kinds = append(kinds, f)
 			total += f.weight
 		}
@@ -94,16 +100,16 @@ func (w *World) plan() []Action {
 		a := Action{N: len(out) + 1, At: at, ID: f.id, Name: f.name}
 		a.Lasts = f.lasts[0] + time.Duration(rng.Float64()*float64(f.lasts[1]-f.lasts[0]))
 		if f.where != everywhere {
-			a.Node = 1 + rng.IntN(nodeCount)
+			a.Node = 1 + rng.IntN(machines)
 		}
 		switch f.where {
 		case aPair:
-			a.Peer = 1 + (a.Node-1+1+rng.IntN(nodeCount-1))%nodeCount
-		case aBadNode:
-			a.Node = bad
+			a.Peer = 1 + (a.Node-1+1+rng.IntN(machines-1))%machines
 		case aBadDisk:
 			a.Node = bad
 			a.Disk = 1 + rng.IntN(disksPerNode)
+		case aBadNode:
+			a.Node = bad
 		case aDisk:
 			a.Disk = 1 + rng.IntN(disksPerNode)
 		}

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// TestPlan: a plan is that of its seed; damage that lasts is done to one node; only
-// what was asked for is planned.
+// TestPlan: a plan is that of its seed; damage that lasts is done to one node, which is
+// the one that may be removed; only what was asked for is planned.
 func TestPlan(t *testing.T) {
 	planOf := func(c Config) []Action {
 		c.Span = 5 * time.Minute

@@ -48,6 +48,7 @@ type World struct {
 	load    *load.Cluster
 	ghosts  *ghosts
 	planned []Action
+	healed  time.Duration  // how long it took to serve behind all faults
 	agreed  *server.Status // what all nodes came to, before they were shut; nil: they did not
 
 	mu         sync.Mutex
@@ -56,9 +57,13 @@ type World struct {
 	moments    []Moment
 	fires      []Fired
 	answered   int
-	processes  []*process          // all that ever ran
-	jumped     time.Time           // when a clock was last set wrong
-	handled    [nodeCount + 1]bool // nodes whose disks somebody moves about
+	processes  []*process                   // all that ever ran
+	jumped     time.Time                    // when a clock was last set wrong
+	handled    [nodeCount + spares + 1]bool // nodes whose disks somebody moves about
+	leader     int                          // who won an election last; 0: nobody
+	traps      []*trap
+	departures []*departure
+	losing     bool // the shards of a node were given up, or are about to be
 	phase      string
 	tasks      sync.WaitGroup // that after started
 	halted     bool           // no more of them
@@ -94,7 +99,7 @@ func newWorld(cfg Config, out Outlets) *World {
 		w.trace.add("net", e.Kind.String(), e.From, e.To, e.Conn, e.Bytes, e.Sum)
 	}})
 	w.load = w.clients()
-	for n := range nodeCount {
+	for n := range nodeCount + spares {
 		w.nodes = append(w.nodes, w.newNode(n+1))
 	}
 	return w
@@ -105,8 +110,12 @@ const epoch = 0
 
 // clients are what clients know of the world.
 func (w *World) clients() *load.Cluster {
+	nodes := nodeCount
+	if w.on("R1") {
+		nodes += spares
+	}
 	return &load.Cluster{
-		Nodes: nodeCount, Address: func(node int) string { return address(node, portS3) },
+		Nodes: nodes, Address: w.clientAddress,
 		Credential: sig.Credential{AccessKey: rootKey, Secret: sig.NewSecret(rootSecret)},
 		Think:      w.cfg.Think, Now: w.now, Wall: w.wall, Epoch: func() int { return epoch },
 		HangUps: w.on("H1"), Fired: w.fired, ClocksJump: w.clocksJump,
@@ -314,7 +323,7 @@ func (w *World) report() *Report {
 	defer w.mu.Unlock()
 	r := &Report{
 		Hash: hash, Traced: traced, At: time.Duration(w.now()), Answered: w.answered,
-		Fired: w.allFired(), Plan: w.planned, Violations: w.violations, Moments: w.moments,
+		Fired: w.allFired(), Plan: w.planned, Violations: w.violations, Moments: w.moments, Healed: w.healed,
 	}
 	r.History, r.Open = w.load.History.All()
 	return r
