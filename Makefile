@@ -7,7 +7,7 @@ TESTFLAGS ?=
 NODES ?= 3
 DISKS ?= 2
 
-.PHONY: help build run cluster clients test check race lint fmt generate wasip1 sim sim-build sim-long sim-fast chaos sabotage fuzz golden bench clean
+.PHONY: help build run cluster clients test check race lint fmt generate wasip1 sim sim-build sim-long sim-fast crash chaos sabotage fuzz golden bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ sim-long: ## 200 seeds of a virtual minute each
 
 sim-fast: ## the same world under the race detector, not repeatable: SEEDS from SEED on
 	CGO_ENABLED=1 IRONMAN_SIM_SEEDS=$(SEED)+$(SEEDS) $(GO) test -race -timeout 24h -v -run '^TestFast$$' ./sim/world
+
+crash: ## the node ends at every file operation, and again while it recovers; SEED; WAY="120n,33s" only that
+	IRONMAN_CRASH_FULL=1 IRONMAN_CRASH_SEED=$(SEED) IRONMAN_CRASH_WAY=$(WAY) $(GO) test -timeout 2h -count 1 -v -run '^TestCrash$$' ./sim/crash
 
 FAULTS ?=
 chaos: MINUTES ?= 2
