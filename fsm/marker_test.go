@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"math/rand/v2"
+	"sync"
 	"testing"
 
 	"ironman/sim/disk"
@@ -19,11 +20,14 @@ func TestUnorderedDirectory(t *testing.T) {
 		disk    *disk.Disk
 		flushed uint64 // the last entry that was
 	}
+	var mu sync.Mutex // Pebble's goroutines are told of, too
 	var cuts []left
 	var flushed uint64
 	rng := rand.New(rand.NewPCG(1, 2))
 	d.Watch(disk.Hooks{Before: func(op disk.Op) error {
-		for range 4 {
+		mu.Lock()
+		defer mu.Unlock()
+		for range 2 {
 			cuts = append(cuts, left{op, d.Cut(rng, disk.Loss{Entries: 0.5}), flushed})
 		}
 		return nil
@@ -39,7 +43,9 @@ func TestUnorderedDirectory(t *testing.T) {
 		if err := r.Flush(); err != nil {
 			t.Fatal(err)
 		}
+		mu.Lock()
 		flushed = r.index
+		mu.Unlock()
 		r.close()
 		r.Machine = memory(t, r.options)
 	}
