@@ -7,7 +7,7 @@ TESTFLAGS ?=
 NODES ?= 3
 DISKS ?= 2
 
-.PHONY: help build run cluster clients test check race lint fmt generate wasip1 sim sim-build sim-long sim-fast chaos sabotage fuzz golden bench clean
+.PHONY: help build run cluster clients test check race lint fmt generate wasip1 sim sim-build sim-long sim-fast crash chaos sabotage fuzz golden bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ sim-fast: ## the same world under the race detector, not repeatable: SEEDS from 
 	./sim/pebble.sh race
 	CGO_ENABLED=1 IRONMAN_SIM_SEEDS=$(SEED)+$(SEEDS) IRONMAN_SIM_THINK=$(THINK) $(GO) test -race -modfile=.build/race.mod \
 	  -gcflags=all=-d=checkptr=0 -timeout 24h -v -run '^TestFast$$' ./sim/world
+
+crash: ## the node ends at every file operation, and again while it recovers; SEED; WAY="120n,33s" only that
+	IRONMAN_CRASH_FULL=1 IRONMAN_CRASH_SEED=$(SEED) IRONMAN_CRASH_WAY=$(WAY) $(GO) test -timeout 2h -count 1 -v -run '^TestCrash$$' ./sim/crash
 
 FAULTS ?=
 chaos: MINUTES ?= 2

@@ -3,7 +3,9 @@ package erasure
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -12,6 +14,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
+	"ironman/sim/disk"
 	"ironman/wal/event"
 )
 
@@ -227,6 +230,52 @@ func TestCrashWhileFormatting(t *testing.T) {
 		}
 		if err := Format(c.fs, "d", id); err != nil {
 			t.Errorf("crash before %s: format again: %v", c.at, err)
+		}
+	}
+}
+
+// TestFormatIsWhole: whatever is left of a directory that was being made a disk, an
+// identity has a directory of packs beside it; and formatting it again makes durable
+// what a process that was killed left, too.
+func TestFormatIsWhole(t *testing.T) {
+	const dir = "/mnt/new/disk"
+	id := Identity{Cluster: testCluster, Disk: diskID(1), Node: 1, Slot: 0, Number: 1}
+	d := disk.New(nil, disk.Config{})
+	rng := rand.New(rand.NewPCG(1, 1))
+	type left struct {
+		op   disk.Op
+		how  string
+		disk *disk.Disk
+	}
+	var all []left
+	end := func(op disk.Op) error {
+		all = append(all, left{op, "killed", d.Kill()})
+		for range 16 {
+			all = append(all, left{op, "without power", d.Cut(rng, disk.Loss{Blocks: 0.5, Sizes: 0.5, Entries: 0.5})})
+		}
+		return nil
+	}
+	d.Watch(disk.Hooks{Before: end})
+	if err := Format(d, dir, id); err != nil {
+		t.Fatal(err)
+	}
+	_ = end(disk.Op{})
+	whole := func(d *disk.Disk) error {
+		if _, err := ReadIdentity(d, dir); err != nil {
+			return err
+		}
+		_, err := d.List(dir + "/packs")
+		return err
+	}
+	for _, c := range all {
+		if err := whole(c.disk); err != nil && !errors.Is(err, ErrNoIdentity) {
+			t.Errorf("%s before %q: %v", c.how, c.op, err)
+		}
+		if err := Format(c.disk, dir, id); err != nil {
+			t.Errorf("%s before %q: format again: %v", c.how, c.op, err)
+		}
+		if err := whole(c.disk.Cut(nil, disk.Keep(0))); err != nil {
+			t.Errorf("%s before %q, formatted again, and then without power: %v", c.how, c.op, err)
 		}
 	}
 }

@@ -103,52 +103,60 @@ func parseIdentity(b []byte) (id Identity, ok bool) {
 	return id, id.Number != 0
 }
 
-// Format makes dir a disk: it writes the identity file and the directory of
-// packs, durably. A directory that has this identity already is left as it is;
-// one that has another, or packs without one, is ErrFormatted.
+// Format makes dir a disk: it writes the directory of packs and then the identity
+// file, durably. A directory that has this identity already only becomes durable: who
+// wrote it may have been killed before. One that has another, or packs without one,
+// is ErrFormatted.
 func Format(fsys vfs.FS, dir string, id Identity) error {
 	if id.Number == 0 || id.Cluster == ([16]byte{}) || id.Disk == ([16]byte{}) {
 		return fmt.Errorf("%w: a disk needs a cluster, an id and a number", ErrInvalid)
 	}
-	switch have, err := ReadIdentity(fsys, dir); {
-	case err == nil && have == id:
-		return nil
-	case err == nil:
-		return fmt.Errorf("%w: %s is disk %d of node %d", ErrFormatted, dir, have.Number, have.Node)
-	case !errors.Is(err, ErrNoIdentity):
-		return err
-	}
 	packs := fsys.PathJoin(dir, packsName)
-	if names, err := fsys.List(packs); err == nil && len(names) > 0 {
-		return fmt.Errorf("%w: %s holds packs, but has no identity", ErrFormatted, dir)
-	}
-	above := missingAbove(fsys, dir)
-	if err := fsys.MkdirAll(packs, 0o755); err != nil {
+	have, err := ReadIdentity(fsys, dir)
+	switch {
+	case err == nil && have != id:
+		return fmt.Errorf("%w: %s is disk %d of node %d", ErrFormatted, dir, have.Number, have.Node)
+	case err != nil && !errors.Is(err, ErrNoIdentity):
 		return err
-	}
-	if err := writeIdentity(fsys, dir, id); err != nil {
-		return err
-	}
-	// The disk's own entry, and those above it that are new, are as durable as its
-	// content.
-	for _, p := range above {
-		if err := syncDir(fsys, p); err != nil {
-			return err
+	case err != nil:
+		if names, err := fsys.List(packs); err == nil && len(names) > 0 {
+			return fmt.Errorf("%w: %s holds packs, but has no identity", ErrFormatted, dir)
 		}
 	}
-	return nil
+	if err := makeDirectory(fsys, packs); err != nil {
+		return err
+	}
+	if have == id {
+		return nil // and its entry is as durable as that of the packs
+	}
+	return writeIdentity(fsys, dir, id)
 }
 
-// missingAbove are the directories above dir, up to the first that is there.
-func missingAbove(fsys vfs.FS, dir string) []string {
-	above := []string{fsys.PathDir(dir)}
-	for {
-		p := above[len(above)-1]
-		if _, err := fsys.Stat(p); err == nil || fsys.PathDir(p) == p {
-			return above
-		}
-		above = append(above, fsys.PathDir(p))
+// makeDirectory makes a directory and its entry durable. Before it is made, the one
+// above it has a durable entry: so of one that is there, though a crash came between,
+// only its own entry can be missing.
+func makeDirectory(fsys vfs.FS, dir string) error {
+	above := fsys.PathDir(dir)
+	if above == dir {
+		return nil
 	}
+	_, err := fsys.Stat(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := makeDirectory(fsys, above); err != nil {
+			return err
+		}
+		if err := fsys.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+		return syncDir(fsys, above)
+	}
+	if err != nil {
+		return err
+	}
+	if err := syncDir(fsys, above); !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	return nil // where nothing may be read, nothing was made
 }
 
 // writeIdentity puts the file in place by a rename, so that it is whole or absent.

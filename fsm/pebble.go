@@ -20,7 +20,7 @@ const maxBackgroundErrors = 3
 
 func (m *Machine) pebbleOptions() *pebble.Options {
 	o := &pebble.Options{
-		FS:                 m.opts.FS,
+		FS:                 markerFS{m.opts.FS, m.fatal},
 		DisableWAL:         true,
 		FormatMajorVersion: formatVersion,
 		// Memtables are reserved from the cache: what they leave is for blocks.

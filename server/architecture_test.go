@@ -30,6 +30,7 @@ var floors = map[string]int{
 	"ironman/server":             4,
 	"ironman/sim/network":        0,
 	"ironman/sim/history":        0,
+	"ironman/sim/crash":          4,
 	"ironman/sim/load":           4,
 	"ironman/sim/offline":        4,
 	"ironman/sim/world":          4,

@@ -67,27 +67,30 @@ func syncDirectory(f vfs.FS, dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// makeDirectory makes a directory, and those above it that are missing, and makes
-// their entries durable: files that are synced are of no use in a directory that
-// a power cut takes away.
+// makeDirectory makes a directory and its entry durable: files that are synced are of
+// no use in a directory that a power cut takes away. Before it is made, the one above
+// it has a durable entry: so of one that is there, though a crash came between, only
+// its own entry can be missing.
 func makeDirectory(f vfs.FS, dir string) error {
-	parents := []string{f.PathDir(dir)}
-	for {
-		above := parents[len(parents)-1]
-		if _, err := f.Stat(above); err == nil || f.PathDir(above) == above {
-			break // it was there before; its own entry is not ours
-		} else if !errors.Is(err, fs.ErrNotExist) {
+	above := f.PathDir(dir)
+	if above == dir {
+		return nil
+	}
+	_, err := f.Stat(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := makeDirectory(f, above); err != nil {
 			return err
 		}
-		parents = append(parents, f.PathDir(above))
+		if err := f.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+		return syncDirectory(f, above)
 	}
-	if err := f.MkdirAll(dir, 0o700); err != nil {
+	if err != nil {
 		return err
 	}
-	for _, p := range parents {
-		if err := syncDirectory(f, p); err != nil {
-			return err
-		}
+	if err := syncDirectory(f, above); !errors.Is(err, fs.ErrPermission) {
+		return err
 	}
-	return nil
+	return nil // where nothing may be read, nothing was made
 }

@@ -14,6 +14,10 @@
 // natively in testing/synctest bubbles (sim/world, TestFast): many times faster, under
 // the race detector if wanted, but not repeatable.
 //
+// Whole clusters are one tier of several. sim/crash ends a single node at every file
+// operation of its life and of its recoveries (F-P1, F-P3), which chance does not: a
+// sample of it is among the tests, all of it is make crash. make chaos is real processes.
+//
 // # Fault model
 //
 // A run has two phases. In the first, faults come as planned from the seed while
@@ -120,6 +124,13 @@
 //	    shards away from it for 5 s, though it served a moment later (erasure.TestAvoid)
 //	seed 1018 (TestFast): a node that was removed while it started was told that its
 //	    directory was a copy (server.TestMayStart)
+//	make crash: a power cut in the first start of a disk could leave its identity without
+//	    the directory of its packs, and then the disk failed for good; one that was
+//	    formatted by a process that was killed could be lost by the next power cut
+//	    (erasure.TestFormatIsWhole, server.TestMakeDirectoryAgain)
+//	make crash: a power cut while the state replaced its MANIFEST could leave the
+//	    marker of one that was not there, where the file system keeps no order; the
+//	    node did not start (fsm.TestUnorderedDirectory)
 //	make chaos SEED=8 MINUTES=3: a stream of another node that came while a node
 //	    started met a log that was not there yet, a panic; one that came to a log which
 //	    never opened kept the process from ending (server.TestStreamBeforeLog)
