@@ -114,13 +114,13 @@ func (n *node) mayEnd(p *process, why string) (may, forGood bool) {
 	return false, false
 }
 
-// door is the link of a member that has served and is not kept down, by which a machine
-// is to join.
+// door is the link of a member that has served, is not kept down and can start, by
+// which a machine is to join.
 func (w *World) door(but *node) string {
 	var all []*node
 	for _, n := range w.nodes {
 		n.mu.Lock()
-		if n != but && n.standing == member && n.number > 0 && !n.down {
+		if n != but && n.standing == member && n.number > 0 && !n.down && len(n.spoils) == 0 {
 			all = append(all, n)
 		}
 		n.mu.Unlock()

@@ -50,6 +50,8 @@ type node struct {
 	// tight: others use the space of its log and state.
 	tight bool
 	words string // its last, when it ended by itself
+	// pending: its supervisor is about to start it.
+	pending bool
 }
 
 // A process is one run of the server, from its start to its end. Whatever goes on in
@@ -278,7 +280,19 @@ func (n *node) ended(p *process, how string, err error) {
 	if n.spoiled() { // it may go on like this, and what a dead state leaves running adds up
 		pause *= 5
 	}
-	n.w.after(pause, n.start)
+	n.mu.Lock()
+	pending := n.pending
+	n.pending = true
+	n.mu.Unlock()
+	if pending {
+		return
+	}
+	n.w.after(pause, func() {
+		n.mu.Lock()
+		n.pending = false
+		n.mu.Unlock()
+		n.start()
+	})
 }
 
 func (n *node) excused() bool {
