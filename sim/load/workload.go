@@ -195,15 +195,18 @@ func (c *Client) Read(ctx context.Context, node int, key string) bool {
 	return a.err == nil && a.status < 500
 }
 
-// Write writes a small body of its own to a key, and reports whether that was
+// Write writes a small body of its own to a key. The error says why that was not
 // acknowledged.
-func (c *Client) Write(ctx context.Context, node int, key string) bool {
+func (c *Client) Write(ctx context.Context, node int, key string) error {
 	c.number++
 	v := newValue(c.n, c.number, 100)
 	c.of.History.name(entityTag(v), v)
 	a := c.send(ctx, node, ask{method: "PUT", path: path(key), body: body(v)})
 	c.record(node, a, history.Op{Kind: history.Put, Key: key, Value: v})
-	return a.err == nil && a.status == http.StatusOK
+	if a.err == nil && a.status == http.StatusOK {
+		return nil
+	}
+	return fmt.Errorf("load: PUT %s: %d %.200q: %w", key, a.status, a.body, a.err)
 }
 
 // MakeBucket makes the bucket of the run.

@@ -26,14 +26,16 @@ func (w *World) heal(ctx context.Context) bool {
 	c := w.newClient(-1)
 	for _, n := range w.nodes {
 		key := fmt.Sprintf("healed/%d", n.n)
+		var err error
 		ok := w.until(healLimit, func() bool {
 			if n.serving() == nil {
 				return false
 			}
-			return c.Write(ctx, n.n, key) && c.Read(ctx, n.n, key)
+			err = c.Write(ctx, n.n, key)
+			return err == nil && c.Read(ctx, n.n, key)
 		})
 		if !ok {
-			w.violated("I12", "node %d does not serve %v after everything has healed (its process: %s)", n.n, healLimit, n.stands())
+			w.violated("I12", "node %d does not serve %v after everything has healed (its process: %s; the last PUT: %v)", n.n, healLimit, n.stands(), err)
 			return false
 		}
 	}
@@ -50,6 +52,14 @@ func (w *World) readAll(ctx context.Context) {
 		}
 	}
 	c.List(ctx, epoch)
+}
+
+// holdRead reads a body slowly that is deleted meanwhile, and lets go only a moment before
+// the grace of what has no reference is over: until then it must all be there (I7).
+func (w *World) holdRead(ctx context.Context) {
+	c := w.newClient(-3)
+	defer c.Close()
+	c.Hold(ctx, 1+w.draw("hold", len(w.nodes)), w.retention+w.grace-time.Second)
 }
 
 // agree waits until all nodes have applied the same number of events, and compares
@@ -114,6 +124,7 @@ func (w *World) shutAll() {
 	all := slices.Clone(w.processes)
 	w.mu.Unlock()
 	end := time.After(leakLimit)
+	var gone []*process
 	for _, p := range all {
 		p.mu.Lock()
 		fatal := p.fatal
@@ -123,11 +134,13 @@ func (w *World) shutAll() {
 		}
 		select {
 		case <-p.gone:
+			gone = append(gone, p)
 		case <-end:
 			w.violated("I14", "start %d of node %d has ended and is not gone after %v", p.number, p.node.n, leakLimit)
 			return
 		}
 	}
+	w.checkGoroutines(gone)
 }
 
 // stands says in a few words where the node's process is.

@@ -15,6 +15,7 @@ import (
 	"ironman/s3api/sig"
 	"ironman/server"
 	"ironman/sim/disk"
+	"ironman/sim/network"
 )
 
 // A node is a machine of the cluster: disks, a place in the network, a clock, and
@@ -44,6 +45,8 @@ type process struct {
 	node   *node
 	number int // which start of the node this is
 	cancel context.CancelFunc
+	disk   *disk.Disk    // that it began with, and has until its end
+	host   *network.Host // likewise
 
 	mu     sync.Mutex
 	server *server.Node // nil: not open yet
@@ -69,6 +72,10 @@ const (
 	rootSecret = "a-secret-of-the-simulated-root"
 	joinSecret = "a-secret-that-lets-nodes-join"
 )
+
+// openLimit is how long a shutdown waits for a process that starts: longer than a healthy
+// one takes.
+const openLimit = 60 * time.Second
 
 func volumeDisk(n int) string { return fmt.Sprintf("/disk%d", n) }
 
@@ -118,8 +125,11 @@ func (n *node) start() {
 	}
 	n.starts++
 	ctx, cancel := context.WithCancel(context.Background())
-	p := &process{node: n, number: n.starts, cancel: cancel, opened: make(chan struct{}), gone: make(chan struct{})}
-	o, err := n.options(n.disk, p)
+	p := &process{
+		node: n, number: n.starts, cancel: cancel, disk: n.disk, host: n.w.net.Host(nodeHost(n.n)),
+		opened: make(chan struct{}), gone: make(chan struct{}),
+	}
+	o, err := n.options(p)
 	if err != nil {
 		panic(err) // the world's own: a port that is taken
 	}
@@ -131,8 +141,8 @@ func (n *node) start() {
 	go p.open(ctx, o)
 }
 
-func (n *node) options(d *disk.Disk, p *process) (server.Options, error) {
-	host := n.w.net.Host(nodeHost(n.n))
+func (n *node) options(p *process) (server.Options, error) {
+	host := p.host
 	s3, err1 := host.Listen(portS3)
 	link, err2 := host.Listen(portLink)
 	admin, err3 := host.Listen(portAdmin)
@@ -140,11 +150,11 @@ func (n *node) options(d *disk.Disk, p *process) (server.Options, error) {
 		return server.Options{}, err
 	}
 	o := server.Options{
-		FS: d, Dir: volumeNode + "/dir", S3: []net.Listener{s3}, Admin: admin,
+		FS: p.disk, Dir: volumeNode + "/dir", S3: []net.Listener{s3}, Admin: admin,
 		Link: link, LinkAddress: address(n.n, portLink), Dial: host.Dial, LinkPlain: !n.w.cfg.TLS,
 		JoinSecret:    sig.NewSecret(joinSecret),
 		RootAccessKey: rootKey, RootSecretKey: rootSecret,
-		HistoryRetention: n.w.retention, ReleaseGrace: n.w.grace,
+		HistoryRetention: n.w.retention, ReleaseGrace: n.w.grace, PackGrace: n.w.packGrace,
 		Now: n.now, Fatal: p.die, Restart: p.restart, Logger: n.logger(),
 		SegmentBytes: 256 << 10, SnapshotEntries: n.w.snapshotEntries, PackBytes: packBytes,
 	}
@@ -159,6 +169,7 @@ func (n *node) options(d *disk.Disk, p *process) (server.Options, error) {
 
 // open runs until the server is open, and excuses or reports it if it cannot be.
 func (p *process) open(ctx context.Context, o server.Options) {
+	p.claim()
 	returned := false
 	defer func() {
 		close(p.opened)
@@ -305,10 +316,14 @@ func (n *node) end(p *process, power bool, after func(*disk.Disk) *disk.Disk) bo
 // unwind closes what an ended process still has open, so that nothing of it stays.
 func (p *process) unwind(s *server.Node) {
 	defer close(p.gone)
+	p.claim()
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
 	_ = s.Close(ctx) // it has no disk and no network: its errors say nothing
 }
+
+// errStarting: it was to be closed, and was not open yet, for long.
+var errStarting = errors.New("it still starts")
 
 // shut ends the process in order, as SIGTERM does.
 func (n *node) shut() error {
@@ -318,7 +333,12 @@ func (n *node) shut() error {
 	if p == nil {
 		return nil
 	}
-	<-p.opened
+	select {
+	case <-p.opened:
+	case <-time.After(openLimit):
+		n.end(p, false, n.diskAfterKill)
+		return errStarting
+	}
 	p.mu.Lock()
 	s, ended := p.server, p.ended
 	p.mu.Unlock()
@@ -328,6 +348,9 @@ func (n *node) shut() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	err := s.Close(ctx)
+	if err == nil {
+		p.checkClosed()
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.process != p {

@@ -41,8 +41,8 @@ type World struct {
 	net   *network.Network
 	nodes []*node
 
-	retention, grace time.Duration
-	snapshotEntries  uint64
+	retention, grace, packGrace time.Duration
+	snapshotEntries             uint64
 
 	load    *load.Cluster
 	ghosts  *ghosts
@@ -81,12 +81,14 @@ func newWorld(cfg Config, out Outlets) *World {
 	w.trace = newTrace(func() time.Duration { return time.Duration(w.now()) }, emit)
 	shape := w.rng("shape", 0)
 	w.retention = time.Duration(shape.IntN(8)) * time.Second
-	w.grace = time.Duration(2+shape.IntN(8)) * time.Second
+	w.grace = time.Duration(6+shape.IntN(6)) * time.Second
 	// Mostly so few that whoever was away for some seconds is sent a snapshot.
 	w.snapshotEntries = uint64(12 + shape.IntN(30))
 	if shape.IntN(3) == 0 {
 		w.snapshotEntries = uint64(100 + shape.IntN(400))
 	}
+	// So short that packs come and go during a run.
+	w.packGrace = time.Duration(500+shape.IntN(1000)) * time.Millisecond
 	w.net = network.New(network.Options{Rng: w.rng("network", 0), Timeout: 15 * time.Second, Observe: func(e network.Event) {
 		w.trace.add("net", e.Kind.String(), e.From, e.To, e.Conn, e.Bytes, e.Sum)
 	}})
@@ -255,7 +257,7 @@ func (w *World) live(ctx context.Context) {
 	progress, stop := context.WithCancel(ctx)
 	defer stop()
 	go w.tell(progress)
-	w.moment(0, "shape", fmt.Sprintf("history %v, grace %v, a snapshot every %d entries", w.retention, w.grace, w.snapshotEntries))
+	w.moment(0, "shape", fmt.Sprintf("history %v, grace %v, of packs %v, a snapshot every %d entries", w.retention, w.grace, w.packGrace, w.snapshotEntries))
 	w.enter("birth")
 	if !w.birth(ctx) {
 		return
@@ -274,6 +276,7 @@ func (w *World) live(ctx context.Context) {
 	if healthy {
 		w.enter("reads")
 		w.readAll(ctx)
+		w.holdRead(ctx)
 		w.agree(ctx)
 	}
 	w.enter("end")
