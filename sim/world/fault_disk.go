@@ -2,6 +2,7 @@ package world
 
 import (
 	"math/rand/v2"
+	"path"
 	"strings"
 	"time"
 
@@ -58,9 +59,9 @@ func diskFaults() []fault {
 	}
 }
 
-// endsOrderly: where the directory of the state cannot be synced, Pebble panics, which
-// ends the process as it should, but here it would end the world.
-func endsOrderly(op disk.Op) bool { return op.Path != volumeNode+"/dir/state" }
+// endsOrderly: where the directory of the state, or of a snapshot of it, cannot be synced,
+// Pebble panics, which ends the process as it should, but here it would end the world.
+func endsOrderly(op disk.Op) bool { return path.Base(op.Path) != "state" }
 
 // volume is where the action is: that of the node's newest disk.
 func (w *World) volume(a *Action) *disk.Volume {

@@ -127,14 +127,16 @@ func (w *World) shutAll() {
 	var gone []*process
 	for _, p := range all {
 		p.mu.Lock()
-		fatal := p.fatal
+		fatal, closed := p.fatal, p.closed
 		p.mu.Unlock()
 		if fatal {
 			continue
 		}
 		select {
 		case <-p.gone:
-			gone = append(gone, p)
+			if closed {
+				gone = append(gone, p)
+			}
 		case <-end:
 			w.violated("I14", "start %d of node %d has ended and is not gone after %v", p.number, p.node.n, leakLimit)
 			return

@@ -51,6 +51,7 @@ type process struct {
 	mu     sync.Mutex
 	server *server.Node // nil: not open yet
 	ended  bool
+	closed bool          // in order, without an error, while nothing had befallen it
 	fatal  bool          // it ended in the middle of something, whose locks it holds for ever
 	opened chan struct{} // closed when server.Open has returned
 	gone   chan struct{} // closed when nothing of it runs any more
@@ -358,7 +359,7 @@ func (n *node) shut() error {
 	}
 	n.process = nil
 	p.mu.Lock()
-	p.ended = true
+	p.ended, p.closed = true, err == nil
 	p.mu.Unlock()
 	close(p.gone)
 	n.w.net.Kill(nodeHost(n.n))
