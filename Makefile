@@ -49,8 +49,10 @@ wasip1: ## the server for the system that the simulator runs
 	./sim/build.sh -tags sabotage ./server
 
 ONLY ?=
-sabotage: ## the tests find every wrong change of the list; ONLY="X01,X15"
-	$(GO) run ./sim/sabotage/run --only "$(ONLY)"
+TIER ?=
+SABOTAGEFLAGS ?=
+sabotage: ## the tests find every wrong change of the list; ONLY="X01,X15"; TIER=fast: does the simulated world find them, too?
+	$(GO) run ./sim/sabotage/run --only "$(ONLY)" --tier "$(TIER)" $(SABOTAGEFLAGS)
 
 SEED ?= 1
 SEEDS ?= 20

@@ -31,6 +31,9 @@ func (b *budgets) acquire(ctx context.Context, n int64) (int64, error) {
 func (b *budgets) try(n int64) (int64, bool) { return b.of(n).try(n) }
 func (b *budgets) release(n int64)           { b.of(n).release(n) }
 
+// held is how many bytes are in use.
+func (b *budgets) held() int64 { return b.small.held() + b.large.held() }
+
 // budget bounds the bytes of buffers in flight. Waiters are served in the order
 // they came, so that a large one is not starved by small ones.
 type budget struct {
@@ -85,6 +88,12 @@ func (b *budget) release(n int64) {
 	b.used -= n
 	b.serve()
 	b.mu.Unlock()
+}
+
+func (b *budget) held() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.used
 }
 
 // serve wakes the waiters there is room for. The lock is held.

@@ -271,6 +271,9 @@ func TestWriteBudget(t *testing.T) {
 		if n := len(begun); n != 1 {
 			t.Errorf("%d bodies are read at a time", n)
 		}
+		if writing, reading := r.s.Buffered(); writing <= 0 || writing > 100<<10 || reading != 0 {
+			t.Errorf("%d bytes are held to write, %d to read", writing, reading)
+		}
 		ctx, cancel := context.WithCancel(t.Context())
 		wg.Go(func() {
 			if _, err := r.s.Put(ctx, bytes.NewReader(nil), 100000, PutOptions{}); !errors.Is(err, context.Canceled) {
@@ -284,6 +287,9 @@ func TestWriteBudget(t *testing.T) {
 		wg.Wait()
 		if b := &r.s.writes.large; b.used != 0 || len(b.waiters) != 0 {
 			t.Errorf("%d bytes still held, %d waiters", b.used, len(b.waiters))
+		}
+		if writing, reading := r.s.Buffered(); writing != 0 || reading != 0 {
+			t.Errorf("nobody writes, and %d bytes are held, and %d to read", writing, reading)
 		}
 	})
 }

@@ -317,7 +317,9 @@ func (d *localDisk) close() {
 	}
 	d.packs.close()
 	d.dirSync.Lock()
-	d.packDir.Close()
+	if !sabotage.On(sabotage.X62) {
+		d.packDir.Close()
+	}
 	d.packDir = nil
 	d.dirSync.Unlock()
 }

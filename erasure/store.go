@@ -257,6 +257,10 @@ func (s *Store) disksNow(full bool) []Disk {
 	return all
 }
 
+// Buffered tells how many bytes of buffers writers and readers hold, of WriteBytes and
+// ReadBytes. Where nobody writes or reads, nothing is held.
+func (s *Store) Buffered() (writing, reading int64) { return s.writes.held(), s.reads.held() }
+
 // DiskState is what the store knows of a disk of this node.
 type DiskState struct {
 	Identity Identity

@@ -37,7 +37,7 @@ func (c *chaos) heal() bool {
 	for _, n := range c.chaosNodes {
 		limit := time.Now().Add(healLimit)
 		key := fmt.Sprintf("healed/%d", n.n)
-		for !n.serving() || !client.Write(ctx, n.n+1, key) || !client.Read(ctx, n.n+1, key) {
+		for !n.serving() || client.Write(ctx, n.n+1, key) != nil || !client.Read(ctx, n.n+1, key) {
 			if time.Now().After(limit) {
 				c.violated("I12", "node %d does not serve %v after everything has healed; its log ends:\n%s", n.n+1, healLimit, n.p.log.tail(3000))
 				return false

@@ -88,6 +88,15 @@ func (n *Node) locate(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, where)
 }
 
+// Buffered tells how many bytes of buffers requests hold that write objects, or read
+// them. Without any, also once the node is closed, it is nothing.
+func (n *Node) Buffered() (writing, reading int64) {
+	if n.blobs == nil {
+		return 0, 0
+	}
+	return n.blobs.Buffered()
+}
+
 // Status tells where this node stands.
 func (n *Node) Status() (*Status, error) {
 	a := n.machine.Applied()

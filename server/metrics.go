@@ -53,6 +53,8 @@ func newMetrics(n *Node) *metrics {
 	counter("ironman_fsyncs_total", "Syncs of files and directories, of log, state, ledger and disks.", n.syncs.Load)
 	counter("ironman_log_damaged_total", "Entries of the log that were found damaged, at each look.", func() uint64 { found, _ := n.log.Damaged(); return found })
 	counter("ironman_log_mended_total", "Damaged entries of the log that were written again.", func() uint64 { _, mended := n.log.Damaged(); return mended })
+	gauge("ironman_write_buffer_bytes", "Bytes of buffers that requests hold that write objects.", func() float64 { writing, _ := n.Buffered(); return float64(writing) })
+	gauge("ironman_read_buffer_bytes", "Bytes of buffers that requests hold that read objects.", func() float64 { _, reading := n.Buffered(); return float64(reading) })
 	gauge("ironman_disks_failed", "Disks of this node that take no writes.", n.failedDisks)
 	m.free("node", "", n.space.Free)
 	return m

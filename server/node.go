@@ -109,6 +109,10 @@ func (n *Node) open(ctx, run context.Context) error {
 	n.done.Go(func() { n.collect(run) })
 	for _, d := range n.blobs.Disks() {
 		c := newPackCollector(n, d.Identity.Number)
+		if sabotage.On(sabotage.X63) {
+			go c.run(context.WithoutCancel(run))
+			continue
+		}
 		n.done.Go(func() { c.run(run) })
 	}
 	n.serve()

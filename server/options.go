@@ -53,6 +53,11 @@ type Options struct {
 	// long bytes without references are; both fixed at first start.
 	HistoryRetention, ReleaseGrace time.Duration
 
+	// PackGrace is how long a sealed pack must have been seen without live shards before
+	// its release is proposed: it may hold shards whose event is still on its way. 0: 15
+	// minutes.
+	PackGrace time.Duration
+
 	// Reserve stays free on the file systems of Dir and of each disk: below it
 	// nothing new is stored, so that deletes and the node itself can go on.
 	Reserve erasure.Reserve
@@ -81,6 +86,7 @@ const (
 	DefaultRegion           = "us-east-1"
 	DefaultHistoryRetention = 24 * time.Hour
 	DefaultReleaseGrace     = 15 * time.Minute
+	DefaultPackGrace        = 15 * time.Minute
 )
 
 // clusterElection is Raft's timeout of a node that has, or may get, peers: followers
@@ -96,6 +102,9 @@ func (o *Options) complete() error {
 	}
 	if len(o.Disks) == 0 {
 		o.Disks = []string{o.FS.PathJoin(o.Dir, "disk1")}
+	}
+	if o.PackGrace <= 0 {
+		o.PackGrace = DefaultPackGrace
 	}
 	if o.Region == "" {
 		o.Region = DefaultRegion

@@ -11,10 +11,8 @@ import (
 )
 
 const (
+	// packsEvery is the longest pause between two passes.
 	packsEvery = 30 * time.Second
-	// A sealed pack may hold shards whose event is still on its way: one is
-	// proposed for release only this long after it was first seen without live shards.
-	packGrace = 15 * time.Minute
 	// unlinkPatience is how long one pass waits for those who still read a pack.
 	unlinkPatience = 5 * time.Second
 )
@@ -39,7 +37,7 @@ func newPackCollector(n *Node, disk uint32) *packCollector {
 
 // run works until ctx ends.
 func (c *packCollector) run(ctx context.Context) {
-	tick := time.NewTicker(packsEvery)
+	tick := time.NewTicker(min(packsEvery, c.n.opts.PackGrace))
 	defer tick.Stop()
 	err := c.forget(ctx)
 	for ctx.Err() == nil {
@@ -115,7 +113,7 @@ func (c *packCollector) empty() ([]*event.PackID, error) {
 		if !ok || first.After(now) { // or the clock was set back
 			first = now
 		}
-		if now.Sub(first) >= packGrace && len(empty) < collectBatch {
+		if now.Sub(first) >= c.n.opts.PackGrace && len(empty) < collectBatch {
 			empty = append(empty, p.Pack.ID())
 			continue
 		}

@@ -28,6 +28,8 @@ type Disk struct {
 	latency  Latency
 	hooks    Hooks
 	detached bool
+	// handles that are open, of this incarnation. Never walked but to be sorted.
+	handles map[*file]struct{}
 }
 
 // Config of a disk.
@@ -49,7 +51,7 @@ func New(rng *rand.Rand, c Config) *Disk {
 	if rng == nil {
 		rng = rand.New(rand.NewPCG(1, 1))
 	}
-	d := &Disk{tally: new(tally), ended: make(chan struct{}), rng: rng, latency: c.Latency}
+	d := &Disk{tally: new(tally), ended: make(chan struct{}), rng: rng, latency: c.Latency, handles: make(map[*file]struct{})}
 	mounts := append([]Mount{{Path: "/"}}, c.Volumes...)
 	for i, m := range mounts {
 		m.Path = clean(m.Path)
@@ -99,6 +101,19 @@ func (d *Disk) Detach() {
 	d.detached = true
 	d.hooks = Hooks{}
 	close(d.ended)
+}
+
+// Handles are the paths of the files and directories that are open, each as often as
+// it is, sorted.
+func (d *Disk) Handles() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	paths := make([]string, 0, len(d.handles))
+	for f := range d.handles {
+		paths = append(paths, f.path)
+	}
+	slices.Sort(paths)
+	return paths
 }
 
 func (d *Disk) chance(p float64) bool { return p >= 1 || p > 0 && d.rng.Float64() < p }

@@ -25,7 +25,9 @@ type file struct {
 
 func (v *Volume) handle(name string, n *node, writes bool) *file {
 	n.opens++
-	return &file{disk: v.disk, volume: v, tree: v.tree, node: n, path: name, writes: writes}
+	f := &file{disk: v.disk, volume: v, tree: v.tree, node: n, path: name, writes: writes}
+	v.disk.handles[f] = struct{}{}
+	return f
 }
 
 // usable refuses an operation on a handle that no longer leads anywhere.
@@ -46,6 +48,7 @@ func (f *file) Close() error {
 		return &fs.PathError{Op: "close", Path: f.path, Err: fs.ErrClosed}
 	}
 	f.closed = true
+	delete(f.disk.handles, f)
 	f.node.opens--
 	f.tree.release(f.node)
 	return nil

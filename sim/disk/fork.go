@@ -11,7 +11,7 @@ func (d *Disk) fork(rng *rand.Rand) *Disk {
 		rng = d.rng
 	}
 	next := &Disk{
-		tally: d.tally, ended: make(chan struct{}), latency: d.latency,
+		tally: d.tally, ended: make(chan struct{}), latency: d.latency, handles: make(map[*file]struct{}),
 		rng: rand.New(rand.NewPCG(rng.Uint64(), rng.Uint64())),
 	}
 	for _, v := range d.volumes {

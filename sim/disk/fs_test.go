@@ -248,3 +248,29 @@ func TestSpace(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestHandles: what is open is known, by path, until it is closed; the next incarnation
+// has nothing open.
+func TestHandles(t *testing.T) {
+	d := New(nil, Config{})
+	mkdir(t, d, "/d")
+	a, err1 := d.Create("/d/a", "")
+	again, err2 := d.Open("/d/a")
+	dir, err3 := d.OpenDir("/d")
+	lock, err4 := d.Lock("/d/lock")
+	if err := errors.Join(err1, err2, err3, err4, d.Rename("/d/a", "/d/b")); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := d.Handles(), []string{"/d", "/d/a", "/d/a", "/d/lock"}; !slices.Equal(got, want) {
+		t.Errorf("%q are open, not %q", got, want)
+	}
+	if got := d.Kill().Handles(); len(got) != 0 {
+		t.Errorf("the next incarnation has %q open", got)
+	}
+	if err := errors.Join(a.Close(), again.Close(), dir.Close(), lock.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if got := d.Handles(); len(got) != 0 {
+		t.Errorf("%q are open", got)
+	}
+}

@@ -106,6 +106,17 @@ func (c *Client) send(ctx context.Context, node int, q ask) answer {
 var errNotConnected = errors.New("load: not connected")
 
 func (c *Client) exchange(ctx context.Context, node int, q ask) (int, http.Header, []byte, error) {
+	resp, err := c.begin(ctx, node, q)
+	if err != nil {
+		return 0, nil, nil, err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	return resp.StatusCode, resp.Header, b, err
+}
+
+// begin sends a request, and returns what it is answered when that begins.
+func (c *Client) begin(ctx context.Context, node int, q ask) (*http.Response, error) {
 	host := c.of.Address(node)
 	r := (&http.Request{
 		Method: q.method, Host: host, URL: &url.URL{Scheme: "http", Host: host, Path: q.path, RawQuery: q.query},
@@ -119,15 +130,9 @@ func (c *Client) exchange(ctx context.Context, node int, q ask) (int, http.Heade
 	}
 	sum := digest.SHA256(q.body)
 	if err := sig.SignV4(r, c.of.Credential, "us-east-1", hex.EncodeToString(sum[:]), c.of.Wall()); err != nil {
-		return 0, nil, nil, errors.Join(errNotConnected, err)
+		return nil, errors.Join(errNotConnected, err)
 	}
-	resp, err := c.http.RoundTrip(r)
-	if err != nil {
-		return 0, nil, nil, err
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	return resp.StatusCode, resp.Header, b, err
+	return c.http.RoundTrip(r)
 }
 
 // record adds a request to one key to the history. status is that of its part, where

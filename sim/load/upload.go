@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 
 	"ironman/sim/history"
 	"ironman/wal/digest"
@@ -79,11 +80,18 @@ func (c *Client) complete(ctx context.Context, u *upload) (over bool) {
 	c.of.History.name(fmt.Sprintf("%x-1", h.Sum(nil)), u.value)
 	node := c.node()
 	doc := []byte("<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>" + u.part + "</ETag></Part></CompleteMultipartUpload>")
-	a := c.send(ctx, node, ask{method: "POST", path: path(u.key), query: "uploadId=" + u.id, body: doc, header: http.Header{"Content-Type": {"application/xml"}}})
-	// 404: an earlier completion without an answer was done, and its trace is gone. 400:
-	// an upload of the part without an answer came behind.
-	c.refuseOdd(a, "CompleteMultipartUpload", 200, 404, 400)
-	o := history.Op{Kind: history.Put, How: "complete", Key: u.key, Value: u.value}
+	o, header := c.condition(ctx, u)
+	header.Set("Content-Type", "application/xml")
+	var rival sync.WaitGroup
+	defer rival.Wait()
+	if o.Kind == history.Replace {
+		c.rival(ctx, &rival, o)
+	}
+	a := c.send(ctx, node, ask{method: "POST", path: path(u.key), query: "uploadId=" + u.id, body: doc, header: header})
+	// 404: an earlier completion without an answer was done, and its trace is gone, or
+	// there is nothing that could match. 400: an upload of the part without an answer
+	// came behind.
+	c.refuseOdd(a, "CompleteMultipartUpload", 200, 404, 400, 412)
 	switch {
 	case a.err == nil && (a.status == 404 || a.status == 400):
 		return true
@@ -92,6 +100,35 @@ func (c *Client) complete(ctx context.Context, u *upload) (over bool) {
 	}
 	c.record(node, a, o)
 	return true // with an open outcome too: a second completion would be the same change
+}
+
+// condition is under which an upload is completed: mostly none.
+func (c *Client) condition(ctx context.Context, u *upload) (history.Op, http.Header) {
+	o := history.Op{Kind: history.Put, How: "complete", Key: u.key, Value: u.value}
+	header := make(http.Header)
+	switch c.rng.IntN(4) {
+	case 0:
+		o.Kind = history.Create
+		header.Set("If-None-Match", "*")
+	case 1:
+		c.Read(ctx, c.node(), u.key)
+		if seen := c.seen[u.key]; seen.value != "" {
+			o.Kind, o.Match = history.Replace, seen.value
+			header.Set("If-Match", `"`+seen.tag+`"`)
+		}
+	}
+	return o, header
+}
+
+// rival is a PUT that wants to replace what a completion wants to replace: one of them
+// may.
+func (c *Client) rival(ctx context.Context, running *sync.WaitGroup, o history.Op) {
+	v, node, match := c.value(), c.node(), `"`+c.seen[o.Key].tag+`"`
+	running.Go(func() {
+		a := c.send(ctx, node, ask{method: "PUT", path: path(o.Key), header: http.Header{"If-Match": {match}}, body: body(v)})
+		c.refuseOdd(a, "PUT "+o.Key, 200, 412, 404)
+		c.recordAs(100*c.n, node, a, history.Op{Kind: history.Replace, How: "rival", Key: o.Key, Value: v, Match: o.Match})
+	})
 }
 
 func (c *Client) abort(ctx context.Context, u *upload) {

@@ -195,20 +195,29 @@ func (c *Client) Read(ctx context.Context, node int, key string) bool {
 	return a.err == nil && a.status < 500
 }
 
-// Write writes a small body of its own to a key, and reports whether that was
+// Write writes a small body of its own to a key. The error says why that was not
 // acknowledged.
-func (c *Client) Write(ctx context.Context, node int, key string) bool {
-	return c.Put(ctx, node, key) == http.StatusOK
+func (c *Client) Write(ctx context.Context, node int, key string) error {
+	a := c.putSmall(ctx, node, key)
+	if a.err == nil && a.status == http.StatusOK {
+		return nil
+	}
+	return fmt.Errorf("load: PUT %s: %d %.200q: %w", key, a.status, a.body, a.err)
 }
 
 // Put is Write that tells the status; 0: there was no answer.
 func (c *Client) Put(ctx context.Context, node int, key string) (status int) {
+	a := c.putSmall(ctx, node, key)
+	return a.told()
+}
+
+func (c *Client) putSmall(ctx context.Context, node int, key string) answer {
 	c.number++
 	v := newValue(c.n, c.number, 100)
 	c.of.History.name(entityTag(v), v)
 	a := c.send(ctx, node, ask{method: "PUT", path: path(key), body: body(v)})
 	c.record(node, a, history.Op{Kind: history.Put, Key: key, Value: v})
-	return a.told()
+	return a
 }
 
 // Delete deletes a key and tells the status; 0: there was no answer.

@@ -164,6 +164,7 @@ func (d *dialling) connect() (*end, error) {
 	l.backlog = append(l.backlog, incoming{e.peer, at})
 	l.gate.wake()
 	n.tellOf(Opened, e, 0)
+	e.host.open[e] = struct{}{}
 	return e, nil
 }
 

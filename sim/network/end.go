@@ -108,9 +108,15 @@ func (e *end) leave() {
 	}
 }
 
+// release takes it from its process.
+func (e *end) release() {
+	e.closed = true
+	delete(e.host.open, e)
+}
+
 // close is its owner's wish. A paused host acts on it when it goes on.
 func (e *end) close(now time.Duration) {
-	e.closed = true
+	e.release()
 	e.wake()
 	if !e.host.paused {
 		e.hangUp(now)
@@ -164,7 +170,7 @@ func (e *end) sendReset(now time.Duration) {
 
 // kill is the death of its process, which had not closed it.
 func (e *end) kill(now time.Duration, clean bool) {
-	e.closed = true
+	e.release()
 	e.wake()
 	if clean {
 		e.hangUp(now)
@@ -180,7 +186,8 @@ func (e *end) kill(now time.Duration, clean bool) {
 
 // vanish is the death of its machine: nobody is told.
 func (e *end) vanish(now time.Duration) {
-	e.closed, e.hungUp = true, true
+	e.release()
+	e.hungUp = true
 	e.in().lose(now, faultPowerOff)
 	e.in().truncate(-1)
 	e.gone = true

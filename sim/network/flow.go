@@ -283,6 +283,9 @@ func (n *Network) retry(stuck, now time.Duration) time.Duration {
 // hurry brings what a clog held back.
 func (f *flow) hurry(now time.Duration) {
 	f.last = now
+	if l := f.dst.host.listeners[f.dst.link.port]; l != nil {
+		l.hurry(f.dst, now+f.net.delay(f.path))
+	}
 	for i := f.flying(now); i < len(f.q) && f.q[i].at != never; i++ {
 		f.last = max(f.last, min(f.q[i].at, now+f.net.delay(f.path)))
 		f.q[i].at = f.last

@@ -3,6 +3,7 @@ package network
 import (
 	"context"
 	"net"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -33,6 +34,9 @@ type Host struct {
 	resumed   chan struct{}     // closed by Resume, while paused
 	listeners map[int]*listener // looked up, never walked
 	ports     []int             // of listeners, in the order of Listen
+	// open are the ends that it dialled or accepted and has not closed. Never walked
+	// but to be sorted.
+	open map[*end]struct{}
 }
 
 // machine returns the one with a name; one that was never started is off.
@@ -56,7 +60,7 @@ func (n *Network) Host(name string) *Host {
 	}
 	wasOff := m.off
 	m.off = false
-	m.host = &Host{name: name, net: n, machine: m, done: make(chan struct{}), listeners: make(map[int]*listener)}
+	m.host = &Host{name: name, net: n, machine: m, done: make(chan struct{}), listeners: make(map[int]*listener), open: make(map[*end]struct{})}
 	n.tell(Event{Kind: Booted, From: name})
 	if wasOff {
 		n.answer(m)
@@ -91,6 +95,22 @@ func (h *Host) Name() string { return h.name }
 
 // Done is closed when this incarnation has ended.
 func (h *Host) Done() <-chan struct{} { return h.done }
+
+// Held is what its process has open, in words, sorted: ports, and connections that it
+// has not closed, whether or not they still lead anywhere.
+func (h *Host) Held() []string {
+	h.net.mu.Lock()
+	defer h.net.mu.Unlock()
+	var held []string
+	for _, port := range h.ports {
+		held = append(held, h.listeners[port].addr.String())
+	}
+	for e := range h.open {
+		held = append(held, e.local.String()+" to "+e.remote.String())
+	}
+	slices.Sort(held)
+	return held
+}
 
 // Listen opens a port; 0 means any.
 func (h *Host) Listen(port int) (net.Listener, error) {

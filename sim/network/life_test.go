@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -303,4 +304,43 @@ func TestClosedBeforeDeath(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What a process has open is known until it closes it, even where the other end has gone.
+func TestHeld(t *testing.T) {
+	bubble(t, network.Options{}, func(t *testing.T, n *network.Network) {
+		a, b := connect(t, n, "a", "b")
+		here, there := n.Host("a"), n.Host("b")
+		l, err := there.Listen(81)
+		if err != nil {
+			t.Fatal(err)
+		}
+		waiting, err := here.Dial(t.Context(), "b:81") // never accepted
+		if err != nil {
+			t.Fatal(err)
+		}
+		holds := func(h *network.Host, want ...string) {
+			t.Helper()
+			if got := h.Held(); !slices.Equal(got, want) {
+				t.Errorf("%s holds %q, not %q", h.Name(), got, want)
+			}
+		}
+		holds(here, "a:32768 to b:80", "a:32769 to b:81")
+		holds(there, "b:80 to a:32768", "b:81")
+		n.Reset("a", "b")
+		if err := errors.Join(b.Close(), l.Close()); err != nil {
+			t.Error(err)
+		}
+		holds(here, "a:32768 to b:80", "a:32769 to b:81") // they lead nowhere
+		holds(there)
+		if err := errors.Join(a.Close(), waiting.Close()); err != nil {
+			t.Error(err)
+		}
+		holds(here)
+		connect(t, n, "a", "b")
+		n.Kill("a")
+		n.PowerOff("b")
+		holds(here)
+		holds(there)
+	})
 }

@@ -2,6 +2,7 @@ package network
 
 import (
 	"net"
+	"slices"
 	"time"
 )
 
@@ -30,18 +31,20 @@ func (l *listener) Accept() (net.Conn, error) {
 	defer n.mu.Unlock()
 	defer l.gate.wake()
 	for {
-		now, next := n.now(), never
-		if len(l.backlog) > 0 && !l.host.paused {
-			next = l.backlog[0].at
+		now, next, first := n.now(), never, 0
+		for i, x := range l.backlog {
+			if !l.host.paused && x.at < next {
+				next, first = x.at, i // one that a clog holds back does not hold up the others
+			}
 		}
 		switch {
 		case l.closed:
 			return nil, &net.OpError{Op: "accept", Net: "tcp", Addr: l.addr, Err: net.ErrClosed}
 		case next <= now:
-			e := l.backlog[0].end
-			l.backlog[0] = incoming{}
-			l.backlog = l.backlog[1:]
+			e := l.backlog[first].end
+			l.backlog = slices.Delete(l.backlog, first, first+1)
 			n.tellOf(Accepted, e.peer, 0)
+			l.host.open[e] = struct{}{}
 			return conn{e}, nil
 		}
 		n.wait(&l.gate, now, next)
@@ -67,6 +70,17 @@ func (l *listener) Close() error {
 		x.end.kill(now, false)
 	}
 	return nil
+}
+
+// hurry lets a connection that a clog held back arrive at a time, if it is one of those
+// that wait.
+func (l *listener) hurry(e *end, at time.Duration) {
+	i := slices.IndexFunc(l.backlog, func(x incoming) bool { return x.end == e })
+	if i < 0 {
+		return
+	}
+	l.backlog[i].at = min(l.backlog[i].at, at)
+	l.gate.wake()
 }
 
 // end closes the port alone.

@@ -395,3 +395,50 @@ func TestBlockKind(t *testing.T) {
 		}
 	})
 }
+
+// A connection that is made through a clog holds up no other, and comes in when the clog
+// ends.
+func TestClogAndAccept(t *testing.T) {
+	bubble(t, network.Options{}, func(t *testing.T, n *network.Network) {
+		l, err := n.Host("b").Listen(80)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		accepted := make(chan string, 2)
+		go func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				accepted <- c.RemoteAddr().String()
+				c.Close()
+			}
+		}()
+		go func() {
+			a, err := n.Host("a").Dial(t.Context(), "b:80")
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			a.Close()
+		}()
+		time.Sleep(1500 * time.Microsecond) // the answer to its SYN is on its way
+		n.ClogHost("a", time.Hour)
+		c, err := n.Host("c").Dial(t.Context(), "b:80")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if got := <-accepted; got != "c:32768" {
+			t.Errorf("%s came first", got)
+		}
+		n.Unclog("a")
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if len(accepted) != 1 || <-accepted != "a:32768" {
+			t.Error("a did not come in when the clog had ended")
+		}
+	})
+}

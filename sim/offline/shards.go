@@ -24,16 +24,41 @@ type Machine struct {
 	Damaged bool
 	// Gone: it was removed, and nothing of it can be read any more. Not the first one.
 	Gone bool
+	// Spoiled: its state may be damaged, and is not read.
+	Spoiled bool
 }
 
-// Shards reads every shard that the state of the first machine names (CK-C4): on disks
+// newest is the machine whose state has applied most. While the others were stopped it may
+// have released what they still name, and unlinked it.
+func newest(machines []Machine) (Machine, error) {
+	var best Machine
+	var most uint64
+	for _, m := range machines {
+		if m.Gone || m.Spoiled {
+			continue
+		}
+		a, err := fsm.ReadApplied(m.FS, m.FS.PathJoin(m.Dir, "state"))
+		if err != nil {
+			return best, err
+		}
+		if best.FS == nil || a.Index > most {
+			best, most = m, a.Index
+		}
+	}
+	return best, nil
+}
+
+// Shards reads every shard that the newest state names (CK-C4): on disks
 // that nothing damaged each must be there as it was written, and everywhere each blob
 // must be readable, byte for byte. It tells violated what is not so, by the invariant,
 // and returns how many blobs there are, and how many damaged shards.
 func Shards(machines []Machine, packBytes uint64, violated func(checker, format string, args ...any)) (blobs, damaged int, err error) {
 	var state error // why the state could not go on
-	first := machines[0]
-	m, err := fsm.Open(fsm.Options{FS: first.FS, Dir: first.FS.PathJoin(first.Dir, "state"), Fatal: func(err error) { state = errors.Join(state, err) }})
+	last, err := newest(machines)
+	if err != nil {
+		return 0, 0, err
+	}
+	m, err := fsm.Open(fsm.Options{FS: last.FS, Dir: last.FS.PathJoin(last.Dir, "state"), Fatal: func(err error) { state = errors.Join(state, err) }})
 	if err != nil {
 		return 0, 0, err
 	}

@@ -72,6 +72,9 @@ const (
 	X58 ID = "X58"
 	X59 ID = "X59"
 	X60 ID = "X60"
+	X61 ID = "X61"
+	X62 ID = "X62"
+	X63 ID = "X63"
 )
 
 // Sabotage is one wrong change.
@@ -155,5 +158,8 @@ func List() []Sabotage {
 		{X58, "a log whose disk hangs waits for it for ever (hashicorp/raft#503, T-6)", ""},
 		{X59, "a released pack is not marked: a late event may still name a shard in it", ""},
 		{X60, "a voter refuses a candidate of whose promotion it has not heard", ""},
+		{X61, "a request is judged by what its node knows, without a read index", ""},
+		{X62, "the directory of a disk's packs stays open when the disk is closed", ""},
+		{X63, "what collects packs goes on when its node is closed", ""},
 	}
 }

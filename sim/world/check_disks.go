@@ -3,7 +3,6 @@ package world
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"ironman/sim/disk"
@@ -42,15 +41,11 @@ func (w *World) checkReplay(n *node) {
 func (w *World) checkShards() {
 	var machines []offline.Machine
 	for _, n := range w.members() {
-		m := offline.Machine{FS: lookAt(n.disk), Node: n.number, Dir: volumeNode + "/dir", Damaged: w.mayBeDamaged(n.n)}
+		m := offline.Machine{FS: lookAt(n.disk), Node: n.number, Dir: volumeNode + "/dir", Damaged: w.mayBeDamaged(n.n), Spoiled: n.spoiled()}
 		for i := range disksPerNode {
 			m.Disks = append(m.Disks, volumeDisk(i+1)+"/shards")
 		}
-		if n.spoiled() {
-			machines = append(machines, m)
-		} else { // the first one's state is read
-			machines = slices.Insert(machines, 0, m)
-		}
+		machines = append(machines, m)
 	}
 	for _, number := range w.gone() {
 		machines = append(machines, offline.Machine{Node: number, Gone: true})

@@ -6,6 +6,12 @@ import (
 	"ironman/sim/history"
 )
 
+// SeedVariable is the environment variable by which a process of TestFast is told its
+// only seed. A run in a bubble is a process of its own: goroutines of a server that
+// died in the middle of something stay for ever, and a bubble does not end before they
+// do.
+const SeedVariable = "IRONMAN_SIM_SEED"
+
 // Config of a run. With the module's digest it determines everything that happens.
 type Config struct {
 	Seed uint64 `json:"seed"`

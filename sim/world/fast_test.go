@@ -15,10 +15,6 @@ import (
 	"ironman/sim/history"
 )
 
-// A run in a bubble is a process of its own: goroutines of a server that died in the
-// middle of something stay for ever, and a bubble does not end before they do.
-const seedEnv = "IRONMAN_SIM_SEED"
-
 // seedsOf is how many seeds the fast form runs, and from which one on.
 func seedsOf(t *testing.T) (from, n int) {
 	from, n = 1, 2
@@ -54,7 +50,7 @@ func fastConfig(seed uint64) Config {
 // checks as the replayable form, but many times faster, under the race detector if the
 // test is, and not repeatable.
 func TestFast(t *testing.T) {
-	if v := os.Getenv(seedEnv); v != "" {
+	if v := os.Getenv(SeedVariable); v != "" {
 		seed, err := strconv.ParseUint(v, 10, 64)
 		if err != nil {
 			t.Fatal(err)
@@ -103,6 +99,9 @@ func runBubble(t *testing.T, seed uint64) {
 		if c.Log {
 			out.Log = os.Stderr
 		}
+		if c.Trace = os.Getenv("IRONMAN_SIM_TRACE") != ""; c.Trace {
+			out.Trace = func(line []byte) { _, _ = os.Stderr.Write(line) }
+		}
 		r := Run(c, out)
 		b, err := json.Marshal(r)
 		if err != nil {
@@ -120,7 +119,7 @@ func runSeed(t *testing.T, seed uint64) *Report {
 		t.Fatal(err)
 	}
 	c := exec.CommandContext(t.Context(), exe, "-test.run=^TestFast$", "-test.timeout=5m")
-	c.Env = append(os.Environ(), seedEnv+"="+strconv.FormatUint(seed, 10))
+	c.Env = append(os.Environ(), SeedVariable+"="+strconv.FormatUint(seed, 10))
 	c.Stderr = os.Stderr
 	began := time.Now()
 	b, err := c.Output()

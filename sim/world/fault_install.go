@@ -130,9 +130,7 @@ func (w *World) holdBack(from, to *node, rng *rand.Rand) {
 // appends to its log nobody else has, and by its return others may be so far that it is
 // sent a snapshot.
 func (w *World) leaveTail(a *Action, rng *rand.Rand) (end func()) {
-	w.mu.Lock()
-	leader := w.leader
-	w.mu.Unlock()
+	leader := w.leader()
 	if leader == 0 {
 		return nil
 	}

@@ -12,7 +12,7 @@ import (
 func networkFaults() []fault {
 	short := [2]time.Duration{300 * ms, 5 * time.Second}
 	return []fault{
-		{id: "N1", name: "a node is cut off", weight: 6, lasts: short, where: aNode, begin: func(w *World, a *Action, _ *rand.Rand) func() {
+		{id: "N1", name: "a node is cut off", weight: 6, lasts: short, where: aMember, begin: func(w *World, a *Action, _ *rand.Rand) func() {
 			w.net.Isolate(nodeHost(a.Node))
 			return func() { w.net.Rejoin(nodeHost(a.Node)) }
 		}},
@@ -24,7 +24,8 @@ func networkFaults() []fault {
 			w.net.Block(nodeHost(a.Node), nodeHost(a.Peer))
 			return func() { w.net.Unblock(nodeHost(a.Node), nodeHost(a.Peer)) }
 		}},
-		{id: "N1", name: "the other nodes cannot reach a node, clients can", weight: 5, lasts: short, where: aNode, begin: (*World).minority},
+		{id: "N1", name: "the other nodes cannot reach a node, clients can", weight: 5, lasts: short, where: aMember, begin: (*World).minority},
+		{id: "N1", name: "the other nodes cannot reach a node any more, and it learns that", weight: 5, lasts: short, where: aMember, begin: (*World).reject},
 		{id: "N1", name: "a path flaps", weight: 3, lasts: short, where: aPair, begin: (*World).flap},
 		{id: "N1", name: "swizzle-clog", weight: 2, lasts: [2]time.Duration{0, 0}, where: everywhere, begin: func(w *World, a *Action, rng *rand.Rand) func() {
 			w.net.Swizzle(context.Background(), time.Duration(1+rng.IntN(4))*time.Second, hosts(w.present())...)
@@ -54,7 +55,7 @@ func networkFaults() []fault {
 			w.net.Reset(nodeHost(a.Node), "")
 			return nil
 		}},
-		{id: "P4", name: "a node is deaf and dumb for a while", weight: 3, lasts: short, where: aNode, begin: func(w *World, a *Action, _ *rand.Rand) func() {
+		{id: "P4", name: "a node is deaf and dumb for a while", weight: 3, lasts: short, where: aMember, begin: func(w *World, a *Action, _ *rand.Rand) func() {
 			w.net.Pause(nodeHost(a.Node))
 			w.fired(a.ID, a.Name)
 			return func() { w.net.Resume(nodeHost(a.Node)) }
@@ -98,6 +99,19 @@ func (w *World) standStill(a *Action, _ *rand.Rand) func() {
 		each((*disk.Volume).Unhang)
 		w.net.Resume(nodeHost(a.Node))
 	}
+}
+
+// reject is minority where, a moment later, the connections are reset: what the node
+// sent meanwhile has an error instead of no answer.
+func (w *World) reject(a *Action, rng *rand.Rand) func() {
+	end := w.minority(a, rng)
+	time.Sleep(time.Duration(rng.IntN(int(700 * ms))))
+	for _, n := range w.nodes {
+		if n.n != a.Node {
+			w.net.Reset(nodeHost(a.Node), nodeHost(n.n))
+		}
+	}
+	return end
 }
 
 func (w *World) flap(a *Action, rng *rand.Rand) func() {

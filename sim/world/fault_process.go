@@ -7,9 +7,9 @@ import (
 
 func processFaults() []fault {
 	return []fault{
-		{id: "P2", name: "kill -9 of a node", weight: 8, lasts: [2]time.Duration{50 * ms, 3 * time.Second}, where: aNode,
+		{id: "P2", name: "kill -9 of a node", weight: 8, lasts: [2]time.Duration{50 * ms, 3 * time.Second}, where: aMember,
 			begin: func(w *World, a *Action, rng *rand.Rand) func() { return w.killNodes(a, false, rng, a.Node) }},
-		{id: "P2", name: "power cut of a node", weight: 8, lasts: [2]time.Duration{50 * ms, 3 * time.Second}, where: aNode,
+		{id: "P2", name: "power cut of a node", weight: 8, lasts: [2]time.Duration{50 * ms, 3 * time.Second}, where: aMember,
 			begin: func(w *World, a *Action, rng *rand.Rand) func() { return w.killNodes(a, true, rng, a.Node) }},
 		{id: "P2", name: "kill -9 of all nodes", weight: 2, lasts: [2]time.Duration{50 * ms, time.Second}, where: everywhere,
 			begin: func(w *World, a *Action, rng *rand.Rand) func() { return w.killNodes(a, false, rng, w.all()...) }},

@@ -2,6 +2,7 @@ package world
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -48,8 +49,9 @@ func (w *World) wholeServe(ctx context.Context) bool {
 	var all sync.WaitGroup
 	for i, n := range nodes {
 		all.Go(func() {
-			if late[i] = !w.serves(ctx, n, healLimit); late[i] {
-				w.violated("I12", "node %d does not serve %v after everything has healed (its process: %s)", n.n, healLimit, n.stands())
+			if why := w.whyNot(ctx, n, healLimit); why != nil {
+				late[i] = true
+				w.violated("I12", "node %d does not serve %v after everything has healed (%v)", n.n, healLimit, why)
 			}
 		})
 	}
@@ -60,12 +62,28 @@ func (w *World) wholeServe(ctx context.Context) bool {
 // serves returns once a node serves a client that writes and reads, or false if it does
 // not in time.
 func (w *World) serves(ctx context.Context, n *node, limit time.Duration) bool {
+	return w.whyNot(ctx, n, limit) == nil
+}
+
+// whyNot is what a node last answered that does not serve in time.
+func (w *World) whyNot(ctx context.Context, n *node, limit time.Duration) error {
 	c := w.newClient(-10 - n.n)
 	defer c.Close()
 	key := fmt.Sprintf("healed/%d", n.n)
-	return w.until(limit, func() bool {
-		return n.serving() != nil && c.Write(ctx, n.n, key) && c.Read(ctx, n.n, key)
+	why := errors.New("nothing was asked")
+	served := w.until(limit, func() bool {
+		if n.serving() == nil {
+			return false
+		}
+		if why = c.Write(ctx, n.n, key); why == nil && !c.Read(ctx, n.n, key) {
+			why = errors.New("what was written is not read")
+		}
+		return why == nil
 	})
+	if served {
+		return nil
+	}
+	return fmt.Errorf("its process: %s; the last answer: %w", n.stands(), why)
 }
 
 // reopenDisks starts those nodes anew that are without one of their disks, as their
@@ -79,8 +97,8 @@ func (w *World) reopenDisks(ctx context.Context) bool {
 		}
 		n.kill(false, nil)
 		n.start()
-		if !w.serves(ctx, n, healLimit) && !(n.spoiled() && w.replace(ctx, n)) {
-			w.violated("I12", "node %d does not serve %v after it was started for its disks (its process: %s)", n.n, healLimit, n.stands())
+		if why := w.whyNot(ctx, n, healLimit); why != nil && !(n.spoiled() && w.replace(ctx, n)) {
+			w.violated("I12", "node %d does not serve %v after it was started for its disks (%v)", n.n, healLimit, why)
 			return false
 		}
 	}
@@ -123,6 +141,15 @@ func (w *World) readAll(ctx context.Context) {
 		}
 	}
 	c.List(ctx, epoch)
+}
+
+// holdRead reads a body slowly that is deleted meanwhile, and lets go only a moment before
+// the grace of what has no reference is over: until then it must all be there (I7).
+func (w *World) holdRead(ctx context.Context) {
+	c := w.newClient(-3)
+	defer c.Close()
+	members := w.members()
+	c.Hold(ctx, members[w.draw("hold", len(members))].n, w.retention+w.grace-time.Second)
 }
 
 // agree waits until all nodes have applied the same number of events, and compares
@@ -197,20 +224,25 @@ func (w *World) shutAll() {
 	all := slices.Clone(w.processes)
 	w.mu.Unlock()
 	end := time.After(leakLimit)
+	var gone []*process
 	for _, p := range all {
 		p.mu.Lock()
-		fatal := p.fatal
+		fatal, closed := p.fatal, p.closed
 		p.mu.Unlock()
 		if fatal {
 			continue
 		}
 		select {
 		case <-p.gone:
+			if closed {
+				gone = append(gone, p)
+			}
 		case <-end:
 			w.violated("I14", "start %d of node %d has ended and is not gone after %v", p.number, p.node.n, leakLimit)
 			return
 		}
 	}
+	w.checkGoroutines(gone)
 }
 
 // stands says in a few words where the node's process is.

@@ -20,6 +20,7 @@ import (
 type ghosts struct {
 	mu      sync.Mutex
 	leaders map[uint64]int
+	newest  uint64 // term of which a leader is known
 	entries map[uint64]ghost
 }
 
@@ -36,16 +37,21 @@ func newGhosts() *ghosts {
 // leads hears that a node won an election.
 func (w *World) leads(node int, term uint64) {
 	w.moment(node, "leads", fmt.Sprintf("term %d", term))
-	w.mu.Lock()
-	w.leader = node
-	w.mu.Unlock()
 	w.ghosts.mu.Lock()
 	other, ok := w.ghosts.leaders[term]
 	w.ghosts.leaders[term] = node
+	w.ghosts.newest = max(w.ghosts.newest, term)
 	w.ghosts.mu.Unlock()
 	if ok && other != node {
 		w.violated("C5", "nodes %d and %d both won term %d", other, node, term)
 	}
+}
+
+// leader is the node that won the newest election; 0: there was none yet.
+func (w *World) leader() int {
+	w.ghosts.mu.Lock()
+	defer w.ghosts.mu.Unlock()
+	return w.ghosts.leaders[w.ghosts.newest]
 }
 
 // feed compares what a disk's log holds, as far as the state beside it has applied

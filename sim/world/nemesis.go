@@ -19,18 +19,24 @@ func (w *World) nemesis(ctx context.Context) {
 			continue
 		}
 		pause(ctx, time.Until(began.Add(a.At)))
-		running.Go(func() { w.carryOut(a) })
+		running.Go(func() { w.carryOut(ctx, a) })
 	}
 	pause(ctx, time.Until(began.Add(w.cfg.Span)))
 	running.Wait()
 }
 
-func (w *World) carryOut(a Action) {
+func (w *World) carryOut(ctx context.Context, a Action) {
 	kinds := faults()
 	i := slices.IndexFunc(kinds, func(f fault) bool { return f.id == a.ID && f.name == a.Name })
+	if l := w.leader(); a.Leader && l > 0 {
+		a.Node = l
+	}
 	a, ok := w.aimed(a, kinds[i])
 	if !ok {
 		return
+	}
+	if burst := w.burst(ctx, &a); burst != nil {
+		defer burst()
 	}
 	w.lasting(a.Node, "fault", a.String(), a.Lasts)
 	end := kinds[i].begin(w, &a, w.rng("action", a.N))
@@ -42,11 +48,45 @@ func (w *World) carryOut(a Action) {
 	w.moment(a.Node, "fault ends", a.String())
 }
 
+// A burst is so many writes, begun within so short a time that most of them are under
+// way when it is half over.
+const (
+	burstWrites = 6
+	burstWithin = 16 * ms
+)
+
+// burst begins writes through a node that something is about to befall, and returns
+// in the midst of them, with what waits for their answers. A cluster that answers
+// too early is found out only by what is under way at that very moment.
+func (w *World) burst(ctx context.Context, a *Action) (wait func()) {
+	if a.ID[0] != 'N' && a.ID[0] != 'P' {
+		return nil
+	}
+	node := a.Node
+	if node == 0 {
+		node = 1 + a.N%len(w.nodes)
+	}
+	c := w.newClient(burstClients + a.N)
+	var writes sync.WaitGroup
+	writes.Go(func() { c.Burst(ctx, node, burstWrites, burstWithin) })
+	time.Sleep(burstWithin / 2)
+	return func() {
+		writes.Wait()
+		c.Close()
+	}
+}
+
+// burstClients are numbered from here on.
+const burstClients = 1000
+
 // String is the action in words.
 func (a Action) String() string {
 	s := fmt.Sprintf("#%d %s %s", a.N, a.ID, a.Name)
 	if a.Node > 0 {
 		s += fmt.Sprintf(", node %d", a.Node)
+	}
+	if a.Leader {
+		s += ", the leader"
 	}
 	if a.Disk > 0 {
 		s += fmt.Sprintf(" disk %d", a.Disk)

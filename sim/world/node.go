@@ -16,6 +16,7 @@ import (
 	"ironman/s3api/sig"
 	"ironman/server"
 	"ironman/sim/disk"
+	"ironman/sim/network"
 )
 
 // A node is a machine of the cluster: disks, a place in the network, a clock, and
@@ -62,10 +63,13 @@ type process struct {
 	number int    // which start of the node this is
 	barred string // why it must never serve; empty: it may
 	cancel context.CancelFunc
+	disk   *disk.Disk    // that it began with, and has until its end
+	host   *network.Host // likewise
 
 	mu     sync.Mutex
 	server *server.Node // nil: not open yet
 	ended  bool
+	closed bool          // in order, without an error, while nothing had befallen it
 	fatal  bool          // it ended in the middle of something, whose locks it holds for ever
 	opened chan struct{} // closed when server.Open has returned
 	gone   chan struct{} // closed when nothing of it runs any more
@@ -140,8 +144,11 @@ func (n *node) start() {
 	}
 	n.starts++
 	ctx, cancel := context.WithCancel(context.Background())
-	p := &process{node: n, number: n.starts, barred: n.bar(), cancel: cancel, opened: make(chan struct{}), gone: make(chan struct{})}
-	o, err := n.options(n.disk, p, door)
+	p := &process{
+		node: n, number: n.starts, barred: n.bar(), cancel: cancel, disk: n.disk, host: n.w.net.Host(nodeHost(n.n)),
+		opened: make(chan struct{}), gone: make(chan struct{}),
+	}
+	o, err := n.options(p, door)
 	if err != nil {
 		panic(err) // the world's own: a port that is taken
 	}
@@ -158,8 +165,8 @@ func (n *node) off() bool {
 	return n.process != nil || n.down || n.standing == spare || n.refused
 }
 
-func (n *node) options(d *disk.Disk, p *process, door string) (server.Options, error) {
-	host := n.w.net.Host(nodeHost(n.n))
+func (n *node) options(p *process, door string) (server.Options, error) {
+	host := p.host
 	s3, err1 := host.Listen(portS3)
 	link, err2 := host.Listen(portLink)
 	admin, err3 := host.Listen(portAdmin)
@@ -167,11 +174,11 @@ func (n *node) options(d *disk.Disk, p *process, door string) (server.Options, e
 		return server.Options{}, err
 	}
 	o := server.Options{
-		FS: d, Dir: volumeNode + "/dir", S3: []net.Listener{s3}, Admin: admin,
+		FS: p.disk, Dir: volumeNode + "/dir", S3: []net.Listener{s3}, Admin: admin,
 		Link: link, LinkAddress: address(n.n, portLink), Dial: n.w.dial(host), LinkPlain: !n.w.cfg.TLS,
 		JoinSecret:    sig.NewSecret(joinSecret),
 		RootAccessKey: rootKey, RootSecretKey: rootSecret,
-		HistoryRetention: n.w.retention, ReleaseGrace: n.w.grace,
+		HistoryRetention: n.w.retention, ReleaseGrace: n.w.grace, PackGrace: n.w.packGrace,
 		Now: n.now, Fatal: p.die, Restart: p.restart, Logger: n.logger(p),
 		SegmentBytes: 256 << 10, SnapshotEntries: n.w.snapshotEntries, ScrubEvery: n.w.scrub, PackBytes: packBytes,
 	}
@@ -186,6 +193,7 @@ func (n *node) options(d *disk.Disk, p *process, door string) (server.Options, e
 
 // open runs until the server is open, and excuses or reports it if it cannot be.
 func (p *process) open(ctx context.Context, o server.Options) {
+	p.claim()
 	returned := false
 	defer func() {
 		close(p.opened)
@@ -380,6 +388,7 @@ func (n *node) end(p *process, power bool, after func(*disk.Disk) *disk.Disk) bo
 // unwind closes what an ended process still has open, so that nothing of it stays.
 func (p *process) unwind(s *server.Node) {
 	defer close(p.gone)
+	p.claim()
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
 	_ = s.Close(ctx) // it has no disk and no network: its errors say nothing
@@ -399,7 +408,7 @@ func (n *node) shut() error {
 	select {
 	case <-p.opened:
 	case <-time.After(startLimit):
-		n.kill(false, nil) // it waits for others, maybe for ever
+		n.end(p, false, n.diskAfterKill) // it waits for others, maybe for ever
 		return nil
 	}
 	p.mu.Lock()
@@ -411,6 +420,9 @@ func (n *node) shut() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	err := s.Close(ctx)
+	if err == nil {
+		p.checkClosed()
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.process != p {
@@ -418,7 +430,7 @@ func (n *node) shut() error {
 	}
 	n.process = nil
 	p.mu.Lock()
-	p.ended = true
+	p.ended, p.closed = true, err == nil
 	p.mu.Unlock()
 	close(p.gone)
 	n.w.net.Kill(nodeHost(n.n))

@@ -75,8 +75,9 @@ func (w *World) depart(number uint32) *departure {
 // shutOut asks one member after the other to remove a node, until one says that it is
 // done. It may have been done before without the operator hearing of it.
 func (w *World) shutOut(ctx context.Context, d *departure) bool {
+	leader := w.leader()
 	w.mu.Lock()
-	done, leader := d.done, w.leader
+	done := d.done
 	w.mu.Unlock()
 	path := fmt.Sprintf("/-/nodes/remove?node=%d", d.number)
 	for !done && ctx.Err() == nil {

@@ -18,8 +18,10 @@ type Action struct {
 	ID    string        `json:"id"`
 	Name  string        `json:"name"`
 	Node  int           `json:"node,omitempty"` // from 1
-	Peer  int           `json:"peer,omitempty"`
-	Disk  int           `json:"disk,omitempty"` // of Node, from 1
+	// Leader: it befalls the node that leads when it begins; Node, if none has led yet.
+	Leader bool `json:"leader,omitempty"`
+	Peer   int  `json:"peer,omitempty"`
+	Disk   int  `json:"disk,omitempty"` // of Node, from 1
 }
 
 // A fault is a kind of Action.
@@ -42,6 +44,7 @@ type place int
 const (
 	everywhere place = iota
 	aNode
+	aMember // a node, or the leader, whoever that is then
 	aPair
 	aDisk
 	aBadDisk
@@ -103,6 +106,8 @@ func (w *World) plan() []Action {
 			a.Node = 1 + rng.IntN(machines)
 		}
 		switch f.where {
+		case aMember:
+			a.Leader = rng.IntN(2) == 0
 		case aPair:
 			a.Peer = 1 + (a.Node-1+1+rng.IntN(machines-1))%machines
 		case aBadDisk:

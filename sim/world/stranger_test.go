@@ -61,9 +61,9 @@ func strangerLeads(t *testing.T) error {
 	time.Sleep(5 * time.Second) // they have a vote
 	for tries := 0; w.leads4or5() == 0; tries++ {
 		if tries == 20 {
-			return fmt.Errorf("node %d leads again and again", w.leader)
+			return fmt.Errorf("node %d leads again and again", w.leader())
 		}
-		old := w.node(max(2, w.leader))
+		old := w.node(max(2, w.leader()))
 		off(old)
 		time.Sleep(5 * time.Second)
 		on(old)
@@ -74,17 +74,15 @@ func strangerLeads(t *testing.T) error {
 	on(w.node(1))
 	c := w.newClient(1)
 	if !w.until(20*time.Second, func() bool { return w.node(1).serving() != nil && c.Serves(t.Context(), 1) }) {
-		return fmt.Errorf("node 1 does not come back while node %d leads", w.leader)
+		return fmt.Errorf("node 1 does not come back while node %d leads", w.leader())
 	}
 	return nil
 }
 
 // leads4or5 is the node that leads, if it joined last; 0: it did not.
 func (w *World) leads4or5() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.leader > nodeCount {
-		return w.leader
+	if n := w.leader(); n > nodeCount {
+		return n
 	}
 	return 0
 }

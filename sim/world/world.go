@@ -41,9 +41,9 @@ type World struct {
 	net   *network.Network
 	nodes []*node
 
-	retention, grace time.Duration
-	snapshotEntries  uint64
-	scrub            time.Duration // how often nodes read the sealed files of their logs
+	retention, grace, packGrace time.Duration
+	snapshotEntries             uint64
+	scrub                       time.Duration // how often nodes read the sealed files of their logs
 
 	load    *load.Cluster
 	ghosts  *ghosts
@@ -60,7 +60,6 @@ type World struct {
 	processes  []*process                   // all that ever ran
 	jumped     time.Time                    // when a clock was last set wrong
 	handled    [nodeCount + spares + 1]bool // nodes whose disks somebody moves about
-	leader     int                          // who won an election last; 0: nobody
 	traps      []*trap
 	departures []*departure
 	losing     bool // the shards of a node were given up, or are about to be
@@ -88,13 +87,15 @@ func newWorld(cfg Config, out Outlets) *World {
 	w.trace = newTrace(func() time.Duration { return time.Duration(w.now()) }, emit)
 	shape := w.rng("shape", 0)
 	w.retention = time.Duration(shape.IntN(8)) * time.Second
-	w.grace = time.Duration(2+shape.IntN(8)) * time.Second
+	w.grace = time.Duration(6+shape.IntN(6)) * time.Second
 	// Mostly so few that whoever was away for some seconds is sent a snapshot.
 	w.snapshotEntries = uint64(12 + shape.IntN(30))
 	if shape.IntN(3) == 0 {
 		w.snapshotEntries = uint64(100 + shape.IntN(400))
 	}
 	w.scrub = time.Duration(3+shape.IntN(20)) * time.Second
+	// So short that packs come and go during a run.
+	w.packGrace = time.Duration(500+shape.IntN(1000)) * time.Millisecond
 	w.net = network.New(network.Options{Rng: w.rng("network", 0), Timeout: 15 * time.Second, Observe: func(e network.Event) {
 		w.trace.add("net", e.Kind.String(), e.From, e.To, e.Conn, e.Bytes, e.Sum)
 	}})
@@ -267,7 +268,7 @@ func (w *World) live(ctx context.Context) {
 	progress, stop := context.WithCancel(ctx)
 	defer stop()
 	go w.tell(progress)
-	w.moment(0, "shape", fmt.Sprintf("history %v, grace %v, a snapshot every %d entries, a scrub every %v", w.retention, w.grace, w.snapshotEntries, w.scrub))
+	w.moment(0, "shape", fmt.Sprintf("history %v, grace %v, of packs %v, a snapshot every %d entries, a scrub every %v", w.retention, w.grace, w.packGrace, w.snapshotEntries, w.scrub))
 	w.enter("birth")
 	if !w.birth(ctx) {
 		return
@@ -286,6 +287,7 @@ func (w *World) live(ctx context.Context) {
 	if healthy {
 		w.enter("reads")
 		w.readAll(ctx)
+		w.holdRead(ctx)
 		w.agree(ctx)
 	}
 	w.enter("end")

@@ -117,6 +117,7 @@ func (g goTest) sound(ctx context.Context) error {
 
 // try implements tier.
 func (g goTest) try(ctx context.Context, id sabotage.ID) (f finding, err error) {
+	f.Tier = tierL0
 	reached := g.command // the processes do not say so where it can be seen
 	for f.Runs < g.times {
 		c, err := g.prepare(ctx, id)
@@ -128,6 +129,7 @@ func (g goTest) try(ctx context.Context, id sabotage.ID) (f finding, err error) 
 			return f, ctx.Err()
 		}
 		f.Runs++
+		f.CPU += (c.ProcessState.UserTime() + c.ProcessState.SystemTime()).Seconds()
 		reached = reached || bytes.Contains(out, []byte(sabotage.Reached+string(id)))
 		switch {
 		case err == nil:

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -18,6 +19,13 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
+	if len(os.Args) > 1 && os.Args[1] == guestCommand {
+		if err := guestProcess(ctx, os.Args[2:], os.Stdout, os.Stderr); err != nil {
+			fmt.Fprintln(os.Stderr, "sabotage:", err)
+			os.Exit(2)
+		}
+		return
+	}
 	found, err := command(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -30,21 +38,53 @@ func main() {
 	}
 }
 
-// command runs what the arguments ask for, and tells whether all was found that is
-// to be.
-func command(ctx context.Context, args []string, out, progress io.Writer) (found bool, err error) {
+// request is what the arguments ask for.
+type request struct {
+	chosen                 []sabotage.Sabotage
+	tiers                  []string // empty: those of the plan
+	seeds                  int
+	asJSON, list, toRecord bool
+}
+
+func parse(args []string, usage io.Writer) (r request, err error) {
 	flags := flag.NewFlagSet("sabotage", flag.ContinueOnError)
-	flags.SetOutput(progress)
+	flags.SetOutput(usage)
 	only := flags.String("only", "", "ids, separated by commas; all if empty")
-	asJSON := flags.Bool("json", false, "write JSON")
-	list := flags.Bool("list", false, "say what is to find what, and run nothing")
+	tiers := flags.String("tier", "", "where to look: "+tierL0+", "+tierFast+", "+tierReplay+", separated by commas, the cheapest first; as planned for each if empty")
+	flags.IntVar(&r.seeds, "seeds", 40, "how many seeds of a simulated tier are tried at most")
+	flags.BoolVar(&r.asJSON, "json", false, "write JSON")
+	flags.BoolVar(&r.list, "list", false, "say what is to find what, and run nothing")
+	flags.BoolVar(&r.toRecord, "record", false, "record how many seeds the simulated tiers needed")
 	if err := flags.Parse(args); err != nil {
-		return false, err
+		return r, err
 	}
 	if flags.NArg() > 0 {
-		return false, fmt.Errorf("what is %q to mean?", flags.Arg(0))
+		return r, fmt.Errorf("what is %q to mean?", flags.Arg(0))
 	}
-	chosen, err := choose(*only)
+	if r.seeds < 1 {
+		return r, errors.New("without a seed nothing is tried")
+	}
+	for name := range strings.SplitSeq(*tiers, ",") {
+		switch name = strings.TrimSpace(name); name {
+		case "":
+		case tierL0, tierFast, tierReplay:
+			r.tiers = append(r.tiers, name)
+		default:
+			return r, fmt.Errorf("there is no tier %q", name)
+		}
+	}
+	r.chosen, err = choose(*only)
+	return r, err
+}
+
+// command runs what the arguments ask for, and tells whether all was found that is
+// to be, in no more seeds than usual.
+func command(ctx context.Context, args []string, out, progress io.Writer) (found bool, err error) {
+	asked, err := parse(args, progress)
+	if err != nil {
+		return false, err
+	}
+	notes, err := parseRecord(recorded)
 	if err != nil {
 		return false, err
 	}
@@ -53,23 +93,27 @@ func command(ctx context.Context, args []string, out, progress io.Writer) (found
 		return false, err
 	}
 	defer w.close()
-	tiers := plan(w)
-	if *list {
-		return true, writeList(out, chosen, tiers)
+	tiers := w.only(plan(w, asked.seeds), asked)
+	if asked.list {
+		return true, writeList(out, asked.chosen, tiers)
 	}
 	var results []result
-	for _, s := range chosen {
+	for _, s := range asked.chosen {
 		r := try(ctx, s, tiers[s.ID])
+		r.Worse = compare(notes, r)
 		results = append(results, r)
 		fmt.Fprintln(progress, r.line())
 		if ctx.Err() != nil {
 			return false, ctx.Err()
 		}
 	}
-	if *asJSON {
-		err = writeJSON(out, results)
+	if asked.toRecord {
+		err = saveRecord(filepath.Join(w.root, "sim/sabotage/run/record.txt"), update(notes, results))
+	}
+	if asked.asJSON {
+		err = errors.Join(err, writeJSON(out, results))
 	} else {
-		err = writeTable(out, results)
+		err = errors.Join(err, writeTable(out, results))
 	}
 	return !slices.ContainsFunc(results, result.missed), err
 }
@@ -102,10 +146,14 @@ type tier interface {
 
 // finding is what a tier came to.
 type finding struct {
-	// By is the test or checker that failed; "": the change was not found.
+	Tier string
+	// By is the test that failed, or the checkers that fired; "": the change was not found.
 	By string
-	// Runs is how many runs or seeds were made.
+	// Checkers that fired in the simulated world.
+	Checkers []string
+	// Runs is how many runs or seeds were made, CPU the seconds of the processor they took.
 	Runs int
+	CPU  float64
 	// Remark says what is to be known beside it.
 	Remark string
 }
@@ -113,16 +161,24 @@ type finding struct {
 // result is what became of one wrong change.
 type result struct {
 	sabotage.Sabotage
-	By      string
-	Runs    int
-	Seconds float64
+	// Tier is that which found it, or the last one that was tried.
+	Tier     string   `json:",omitempty"`
+	By       string   // the test that failed, or the checkers that fired
+	Checkers []string `json:",omitempty"` // of the simulated world
+	Runs     int      // or seeds, of Tier
+	CPU      float64  // seconds of the processor, of all tiers
+	Seconds  float64
 	// Remark says why nothing was found, or what else there is to know.
 	Remark string `json:",omitempty"`
+	// Worse says that it took many more seeds than it was recorded to.
+	Worse string `json:",omitempty"`
 	// Later names the tier that is to find it and does not exist yet.
 	Later string `json:",omitempty"`
 }
 
-func (r result) missed() bool { return r.By == "" && r.Waits == "" && r.Later == "" }
+func (r result) missed() bool {
+	return r.Worse != "" || r.By == "" && r.Waits == "" && r.Later == ""
+}
 
 // try goes through the tiers until one finds the wrong change.
 func try(ctx context.Context, s sabotage.Sabotage, tiers []tier) (r result) {
@@ -147,10 +203,10 @@ func try(ctx context.Context, s sabotage.Sabotage, tiers []tier) (r result) {
 			r.Remark = fmt.Sprintf("%s: %v", t, err)
 			continue
 		}
-		r.Runs += f.Runs
-		r.Remark = f.Remark
+		r.Tier, r.Runs, r.Remark = f.Tier, f.Runs, f.Remark
+		r.CPU += f.CPU
 		if f.By != "" {
-			r.By, r.Later = f.By, ""
+			r.By, r.Checkers, r.Later = f.By, f.Checkers, ""
 			return r
 		}
 	}

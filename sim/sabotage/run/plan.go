@@ -3,7 +3,7 @@ package main
 import "ironman/sim/sabotage"
 
 // plan names, for each wrong change, the tiers that are to find it, cheapest first.
-func plan(w *workshop) map[sabotage.ID][]tier {
+func plan(w *workshop, seeds int) map[sabotage.ID][]tier {
 	const (
 		segment = "./wal/segment"
 		wal     = "./wal"
@@ -11,6 +11,7 @@ func plan(w *workshop) map[sabotage.ID][]tier {
 		erasure = "./erasure"
 		server  = "./server"
 	)
+	world := w.fast(seeds)
 	return map[sabotage.ID][]tier{
 		sabotage.X01: {w.tests(segment, "^TestCrashEverywhere$")},
 		sabotage.X02: {w.tests(segment, "^TestCrashEverywhere$")},
@@ -68,5 +69,38 @@ func plan(w *workshop) map[sabotage.ID][]tier {
 		sabotage.X58: {w.tests(wal, "^TestHungDisk$")},
 		sabotage.X59: {w.tests(fsm, "^TestTranscripts$/^packs$")},
 		sabotage.X60: {w.tests(wal, "^TestUnheardPromotion$")},
+		sabotage.X61: {world},
+		sabotage.X62: {world},
+		sabotage.X63: {world},
 	}
+}
+
+// only leaves of a plan the tiers that were asked for, and adds those of the simulated
+// world: whatever finds a wrong change otherwise, does that find it, too?
+func (w *workshop) only(planned map[sabotage.ID][]tier, asked request) map[sabotage.ID][]tier {
+	if len(asked.tiers) == 0 {
+		return planned
+	}
+	fast, replay := w.fast(asked.seeds), w.replay(asked.seeds)
+	out := make(map[sabotage.ID][]tier)
+	for _, s := range sabotage.List() {
+		if s.Waits != "" {
+			continue
+		}
+		for _, name := range asked.tiers {
+			switch name {
+			case tierFast:
+				out[s.ID] = append(out[s.ID], fast)
+			case tierReplay:
+				out[s.ID] = append(out[s.ID], replay)
+			default:
+				for _, t := range planned[s.ID] {
+					if _, ok := t.(goTest); ok {
+						out[s.ID] = append(out[s.ID], t)
+					}
+				}
+			}
+		}
+	}
+	return out
 }

@@ -15,6 +15,8 @@ func (r result) verdict() string {
 	switch {
 	case r.Waits != "":
 		return "waits for " + r.Waits
+	case r.Worse != "":
+		return r.By + ": WORSE: " + r.Worse
 	case r.By != "":
 		return r.By
 	case r.Later != "":
@@ -31,7 +33,7 @@ func (r result) line() string {
 // writeTable writes the results for people.
 func writeTable(out io.Writer, results []result) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "id\tfound by\truns\tseconds\twhat")
+	fmt.Fprintln(w, "id\ttier\tfound by\truns\tCPU s\tseconds\twhat")
 	missed, waiting := 0, 0
 	for _, r := range results {
 		verdict, _, _ := strings.Cut(r.verdict(), "\n")
@@ -39,7 +41,7 @@ func writeTable(out io.Writer, results []result) error {
 		if r.Runs > 0 {
 			runs = fmt.Sprint(r.Runs)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%.1f\t%s\n", r.ID, verdict, runs, r.Seconds, r.What)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%.1f\t%.1f\t%s\n", r.ID, r.Tier, verdict, runs, r.CPU, r.Seconds, r.What)
 		switch {
 		case r.missed():
 			missed++

@@ -17,7 +17,7 @@ import (
 // TestPlan: every wrong change that is in the code has a tier, and every pattern
 // of one names tests that there are.
 func TestPlan(t *testing.T) {
-	tiers := plan(&workshop{})
+	tiers := plan(&workshop{}, 1)
 	for _, s := range sabotage.List() {
 		if (len(tiers[s.ID]) > 0) != (s.Waits == "") {
 			t.Errorf("%s waits for %q and has %d tiers", s.ID, s.Waits, len(tiers[s.ID]))
@@ -87,7 +87,7 @@ func TestTry(t *testing.T) {
 		verdict string
 	}{
 		"found":            {tiers: []tier{found, fake{tried: &tried}}, runs: 3, verdict: "a test"},
-		"found later":      {tiers: []tier{nothing, found}, runs: 5, verdict: "a test"},
+		"found later":      {tiers: []tier{nothing, found}, runs: 3, verdict: "a test"},
 		"missed":           {tiers: []tier{nothing}, missed: true, runs: 2, verdict: "NOT FOUND: nothing"},
 		"no tiers":         {missed: true, verdict: "NOT FOUND: no tier"},
 		"fails by itself":  {tiers: []tier{fake{unsound: bad, finding: finding{By: "a test"}}}, missed: true, verdict: "NOT FOUND: fake fails by itself: bad"},
@@ -124,7 +124,7 @@ func TestFailed(t *testing.T) {
 
 // TestCommand: flags, the list, the table and JSON.
 func TestCommand(t *testing.T) {
-	for _, args := range [][]string{{"--only", "X00"}, {"--none"}, {"X01"}} {
+	for _, args := range [][]string{{"--only", "X00"}, {"--none"}, {"X01"}, {"--tier", "l2"}, {"--seeds", "0"}} {
 		if _, err := command(t.Context(), args, &bytes.Buffer{}, &bytes.Buffer{}); err == nil {
 			t.Errorf("%v is allowed", args)
 		}
