@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
@@ -89,13 +90,17 @@ func (p proposer) Propose(ctx context.Context, d *event.Draft) (uint64, *event.O
 }
 
 // resolve settles a request whose outcome is unknown, given its header: it was
-// applied, or it never will be. The cancel has the base of what it cancels: where
-// the window has gone past that, nobody can tell any more, and it is refused.
+// applied, or it never will be, which is ErrNotDone. The cancel has the base of what it
+// cancels: where the window has gone past that, nobody can tell any more, and it is
+// refused. Whatever else becomes of the cancel leaves the outcome unknown.
 func (n *Node) resolve(ctx context.Context, h *event.Header) (wal.Applied, error) {
 	d := event.NewDraft(nil, &event.Statement_Cancel{Cancel: &event.Cancel{RequestId: h.RequestId}})
 	a, err := n.proposeSystemFrom(ctx, d, h.Base)
-	if err == nil && a.Outcome.Refusal == event.Refusal_REFUSAL_CANCELLED {
-		err = wal.ErrNotDone
+	switch {
+	case err != nil && !errors.Is(err, wal.ErrUnknown):
+		return a, fmt.Errorf("%w: it could not be cancelled: %v", wal.ErrUnknown, err) // not %w: only the cancel was not done
+	case err == nil && a.Outcome.Refusal == event.Refusal_REFUSAL_CANCELLED:
+		return a, wal.ErrNotDone
 	}
 	return a, err
 }
@@ -106,15 +111,32 @@ const agreePause = 500 * time.Millisecond
 // agree proposes one of the store's own events until its outcome is known, or ctx
 // ends: for what a start cannot go on without.
 func (n *Node) agree(ctx context.Context, d *event.Draft) (wal.Applied, error) {
+	return settle(ctx, func() (wal.Applied, error) {
+		return n.proposeSystem(ctx, d)
+	}, func() (wal.Applied, error) {
+		a, err := n.resolve(ctx, d.Statement.Header)
+		n.opts.Logger.Info("what became of a proposal was asked", "event", event.KindName(d.Statement.Kind()), "err", err)
+		return a, err
+	})
+}
+
+// settle proposes until an outcome is known. It proposes again only when it knows that
+// nothing will come of what it proposed before: of two the second would be judged in
+// the light of the first.
+func settle(ctx context.Context, propose, resolve func() (wal.Applied, error)) (wal.Applied, error) {
+	next := propose
 	for {
-		a, err := n.proposeSystem(ctx, d)
-		if errors.Is(err, wal.ErrUnknown) {
-			a, err = n.resolve(ctx, d.Statement.Header)
-		}
-		if err == nil || ctx.Err() != nil || !errors.Is(err, wal.ErrNotDone) && !errors.Is(err, wal.ErrUnknown) {
+		a, err := next()
+		switch {
+		case err == nil || ctx.Err() != nil:
+			return a, err
+		case errors.Is(err, wal.ErrUnknown):
+			next = resolve
+		case errors.Is(err, wal.ErrNotDone):
+			next = propose
+		default:
 			return a, err
 		}
-		n.opts.Logger.Info("proposing again", "event", event.KindName(d.Statement.Kind()), "err", err)
 		select {
 		case <-ctx.Done():
 			return a, err

@@ -141,6 +141,9 @@
 //	    shards away from it for 5 s, though it served a moment later (erasure.TestAvoid)
 //	seed 1018 (TestFast): a node that was removed while it started was told that its
 //	    directory was a copy (server.TestMayStart)
+//	seed 4 (TestFast): a node that could not find out whether its start was agreed on
+//	    proposed it again, was refused because of the first, and ended, taking itself for
+//	    a copy (server.TestSettle)
 //	make crash: a power cut in the first start of a disk could leave its identity without
 //	    the directory of its packs, and then the disk failed for good; one that was
 //	    formatted by a process that was killed could be lost by the next power cut
