@@ -99,8 +99,14 @@ func (w *World) swap(a *Action, rng *rand.Rand, x, y slot) (end func()) {
 	var ofX, ofY []disk.FileSize
 	w.whileOff(rng, func() {
 		ofX, ofY = x.volume().Files(), y.volume().Files()
-		disk.Swap(x.volume(), y.volume())
+		if len(ofX) > 0 && len(ofY) > 0 { // else they are fresh, and belong nowhere yet
+			disk.Swap(x.volume(), y.volume())
+		}
 	}, x.node, y.node)
+	if len(ofX) == 0 || len(ofY) == 0 {
+		free()
+		return nil
+	}
 	w.fired(a.ID, a.Name)
 	return func() {
 		w.whileOff(rng, func() {
