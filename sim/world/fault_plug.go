@@ -145,9 +145,15 @@ func (w *World) blank(a *Action, rng *rand.Rand) (end func()) {
 	}
 	var before *disk.Image
 	w.plug(rng.IntN(2) == 0, rng, s, func(v *disk.Volume) {
-		before = v.Remember()
-		v.Format()
+		if len(v.Files()) > 0 { // else it is fresh, and may be formatted
+			before = v.Remember()
+			v.Format()
+		}
 	})
+	if before == nil {
+		free()
+		return nil
+	}
 	w.fired(a.ID, a.Name)
 	return func() {
 		defer free()
