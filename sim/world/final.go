@@ -22,6 +22,9 @@ func (w *World) heal(ctx context.Context) bool {
 	w.healAll()
 	began := time.Now()
 	for _, n := range w.present() {
+		if n.is() == joining { // maybe at a node that never comes back
+			n.kill(false, nil)
+		}
 		n.mu.Lock()
 		n.down = false
 		n.mu.Unlock()
