@@ -1,7 +1,9 @@
 package history
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -39,7 +41,7 @@ func Judge(ops []Op, limit time.Duration) []Verdict {
 
 func judgeKey(ops []Op, limit time.Duration) string {
 	var h []porcupine.Operation
-	for i, o := range prune(ops) {
+	for i, o := range rank(prune(ops)) {
 		client := o.Client
 		if o.Open() {
 			client = 1_000_000 + i // a client has one request at a time
@@ -56,12 +58,13 @@ func judgeKey(ops []Op, limit time.Duration) string {
 }
 
 // prune leaves out what constrains nothing: reads without an answer, and changes
-// without one whose value nobody ever saw and that nobody could have been refused
-// because of. Such a change may be placed behind everything else.
+// without one whose value nobody ever saw or named, and that nobody could have been
+// refused because of. Such a change may be placed behind everything else.
 func prune(ops []Op) []Op {
 	seen := make(map[string]bool)
 	conditional := false
 	for _, o := range ops {
+		seen[o.Match] = true
 		if o.Kind == Get && !o.Open() {
 			seen[o.Read] = true
 		}
@@ -81,16 +84,82 @@ func prune(ops []Op) []Op {
 	return out
 }
 
-// model is a key as a register that holds the value of its current body.
+// ranked is an Op; changes without an answer that are alike have one group and are
+// numbered in it.
+type ranked struct {
+	Op
+	group string // empty: there is none like it
+	rank  int
+}
+
+// unseen stands for all bodies that nobody ever saw or named.
+const unseen = "?"
+
+// rank finds the changes without an answer that differ in nothing but when they were
+// called: of the same kind, with the same condition and bodies that nobody ever saw.
+// What explains a history with one of them explains it with the one that was called
+// first and not used yet, for nothing says when they ended. So they need to be tried in
+// that order only, where else each of their subsets would be.
+func rank(ops []Op) []ranked {
+	seen := make(map[string]bool)
+	for _, o := range ops {
+		seen[o.Match] = true
+		if o.Kind == Get {
+			seen[o.Read] = true
+		}
+	}
+	ops = slices.Clone(ops)
+	slices.SortStableFunc(ops, func(a, b Op) int { return cmp.Compare(a.Call, b.Call) })
+	count := make(map[string]int)
+	out := make([]ranked, len(ops))
+	for i, o := range ops {
+		out[i].Op = o
+		if !o.Open() || o.Kind == Get || o.Kind != Delete && seen[o.Value] {
+			continue
+		}
+		if o.Kind != Delete {
+			out[i].Value = unseen
+		}
+		out[i].group = o.Kind + " " + o.Match
+		out[i].rank = count[out[i].group]
+		count[out[i].group]++
+	}
+	return out
+}
+
+// state is that of a key: the value of its current body, and how many of each group of
+// changes without an answer were done, or refused.
+type state struct {
+	value string
+	used  map[string]int // never changed
+}
+
+// model is a key as a register.
 var model = porcupine.Model{
-	Init: func() any { return "" },
-	Step: func(state, input, _ any) (bool, any) {
-		o := input.(Op)
-		return o.step(state.(string))
+	Init: func() any { return state{} },
+	Step: func(now, input, _ any) (bool, any) {
+		s, o := now.(state), input.(ranked)
+		if o.group != "" && s.used[o.group] != o.rank {
+			return false, s
+		}
+		ok, next := o.step(s.value)
+		if !ok {
+			return false, s
+		}
+		if o.group != "" {
+			used := maps.Clone(s.used)
+			if used == nil {
+				used = make(map[string]int)
+			}
+			used[o.group]++
+			return true, state{next, used}
+		}
+		return true, state{next, s.used}
 	},
-	Equal: func(a, b any) bool { return a.(string) == b.(string) },
+	// How many were used follows from which were, which porcupine compares itself.
+	Equal: func(a, b any) bool { return a.(state).value == b.(state).value },
 	DescribeOperation: func(input, _ any) string {
-		return fmt.Sprintf("%+v", input)
+		return fmt.Sprintf("%+v", input.(ranked).Op)
 	},
 }
 
