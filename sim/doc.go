@@ -144,6 +144,11 @@
 //	seed 4 (TestFast): a node that could not find out whether its start was agreed on
 //	    proposed it again, was refused because of the first, and ended, taking itself for
 //	    a copy (server.TestSettle)
+//	seed 410 (TestFast): a node that installs a snapshot begins anew before it has
+//	    answered, so its leader counted a failure, waited longer each time, and then sent
+//	    its next snapshot: where snapshots are taken often, a node that joined installed
+//	    one after the other for ever (wal's install_raft_test.go: every install is
+//	    answered before the restart)
 //	make crash: a power cut in the first start of a disk could leave its identity without
 //	    the directory of its packs, and then the disk failed for good; one that was
 //	    formatted by a process that was killed could be lost by the next power cut

@@ -16,7 +16,7 @@ import (
 //  1. The stream is received into a temporary directory and verified, all of it.
 //  2. judge sees that this node has nothing to lose by it.
 //  3. The directory is published, with the mark INSTALL in it.
-//  4. Restore ends the process to begin anew.
+//  4. Restore answers the leader, and ends the process to begin anew.
 //  5. RestoreState puts the snapshot's state in place, before anybody opens it.
 //  6. Open empties a log that the snapshot overtook, and takes the mark away.
 //
@@ -28,8 +28,7 @@ import (
 // of its term: also one that comes late or twice, and with it throw away what this
 // node has acknowledged since. repeated: it is the newest one here, and the log holds
 // nothing behind it; raft may do with it as it likes, since that changes nothing. (The
-// leader does not know that it was installed until it has been told so: the answer
-// was lost in the restart.)
+// leader does not know that it was installed if the answer was lost in the restart.)
 func (n *Node) judge(id snapshotID) (repeated bool, err error) {
 	if sabotage.On(sabotage.X19) {
 		return false, nil // raft asks for it
@@ -67,6 +66,7 @@ func (f *raftMachine) Restore(r io.ReadCloser) error {
 	case repeated:
 		return nil
 	}
+	f.installed(id)
 	f.restart(fmt.Sprintf("the snapshot of entry %d is to be installed", id.Index))
 	panic("wal: Restart returned")
 }

@@ -68,7 +68,7 @@ func (f *follower) receive(index, term uint64, b []byte) (restarted bool, err er
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	machine := &raftMachine{machine: f.machine, snapshots: f.node.snapshots, restart: func(string) {
+	machine := &raftMachine{machine: f.machine, snapshots: f.node.snapshots, installed: func(snapshotID) {}, restart: func(string) {
 		restarted = true
 		runtime.Goexit()
 	}}

@@ -55,6 +55,7 @@ type Machine interface {
 type raftMachine struct {
 	machine   Machine
 	snapshots *snapshotStore
+	installed func(snapshotID)    // tells who sent the snapshot
 	restart   func(reason string) // never returns
 }
 

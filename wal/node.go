@@ -224,7 +224,7 @@ func (n *Node) startRaft(logs raft.LogStore, stable raft.StableStore) error {
 	if s := n.snapshots.newest(); s != nil {
 		n.configured.Store(s.meta.configIndex)
 	}
-	fsm := &raftMachine{machine: o.Machine, snapshots: n.snapshots, restart: o.Restart}
+	fsm := &raftMachine{machine: o.Machine, snapshots: n.snapshots, installed: n.transport.installs.answer, restart: o.Restart}
 	r, err := raft.NewRaft(c, configWatch{fsm, &n.configured}, logs, stable, n.snapshots, n.transport)
 	if err != nil {
 		return fmt.Errorf("wal: %w", err)

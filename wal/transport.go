@@ -30,6 +30,8 @@ type StreamLayer = raft.StreamLayer
 //   - A silent one sends nothing. A leader that is silent loses its leadership
 //     within a lease, and a node that is silent wins no election.
 //   - deliver hands raft a request as if another node had sent it.
+//   - A snapshot that is about to be installed is answered before the restart: see
+//     installs.
 //   - Entries and snapshots wait until a node that could not be reached answers
 //     heartbeats again: see ways.
 //   - A candidate that is ahead of this node is judged by its log, even if this node
@@ -50,6 +52,7 @@ type transport struct {
 
 	ways       ways
 	electorate electorate
+	installs   installs
 
 	closing sync.Once
 	closed  chan struct{}
@@ -113,6 +116,7 @@ func (t *transport) pump() {
 				continue
 			}
 			rpc.Command = t.electorate.admit(rpc.Command)
+			t.installs.note(rpc)
 			select {
 			case t.rpcs <- rpc:
 			case <-t.closed:
