@@ -3,6 +3,7 @@ package server_test
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -28,7 +29,7 @@ func (w *collectorWorld) quiesce() {
 	for _, p := range w.packs {
 		w.demand(p.Forget(w.Context()))
 	}
-	w.check()
+	w.check(math.MaxInt)
 	w.checkRows()
 	w.checkFiles()
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -35,7 +36,7 @@ func TestCollector(t *testing.T) {
 	case os.Getenv("IRONMAN_LONG") != "":
 		runs = 300
 	case testing.Short():
-		runs = 3
+		runs = 2
 	}
 	if v := os.Getenv("IRONMAN_SEED"); v != "" {
 		if _, err := fmt.Sscan(v, &from); err != nil {
@@ -90,9 +91,9 @@ func collectorRun(t *testing.T, seed uint64, took map[string]int) {
 	}()
 	w.open()
 	w.client().must(t, 200, "PUT", "/collected", nil)
-	for range 60 {
+	for i := range 60 {
 		w.step()
-		w.check()
+		w.checkAfter(i)
 		if t.Failed() {
 			return
 		}
@@ -177,8 +178,10 @@ func (w *collectorWorld) step() {
 	case n < 93:
 		w.log("a pass of the collector")
 		w.p.node.CollectForTest(w.Context())
+	case n < 96:
+		w.passes(w.late) // between what it sees and what it does
 	case n < 98:
-		w.passes()
+		w.passes(func() {})
 		w.late()
 	default:
 		w.reboot(w.rng.IntN(3) > 0)
@@ -325,12 +328,16 @@ func (w *collectorWorld) stage() {
 	w.m.staged = append(w.m.staged, s)
 }
 
-// late has the event of a staged blob come.
+// late has the event of one of the staged blobs come.
 func (w *collectorWorld) late() {
 	if len(w.m.staged) == 0 {
 		return
 	}
-	i := w.rng.IntN(len(w.m.staged))
+	w.commit(w.rng.IntN(len(w.m.staged)))
+}
+
+// commit has the event of a staged blob come, and judges what becomes of it.
+func (w *collectorWorld) commit(i int) {
 	s, key, now := w.m.staged[i], w.key(), w.clock.now()
 	w.m.staged = slices.Delete(w.m.staged, i, i+1)
 	refusal, err := w.p.node.CommitForTest(w.Context(), "collected", key, strings.Trim(etag(s.body), `"`), s.blob)
@@ -360,7 +367,8 @@ func (w *collectorWorld) giveUp() {
 	if len(w.m.staged) == 0 {
 		return
 	}
-	s := w.m.staged[w.rng.IntN(len(w.m.staged))]
+	i := w.rng.IntN(len(w.m.staged))
+	s := w.m.staged[i]
 	s.given = true
 	w.log("%v is given up", s.blob.Id)
 	if w.rng.IntN(2) == 0 {
@@ -372,6 +380,9 @@ func (w *collectorWorld) giveUp() {
 	}))
 	w.demand(err)
 	s.fenced = true
+	if w.rng.IntN(2) == 0 {
+		w.commit(i)
+	}
 }
 
 // read begins a read that stays open, or ends one.
@@ -423,13 +434,14 @@ func (w *collectorWorld) act() {
 	}
 }
 
-// passes takes both passes that packs need to go.
-func (w *collectorWorld) passes() {
+// passes takes both passes that packs need to go; something comes in between.
+func (w *collectorWorld) passes(between func()) {
 	w.p.node.CollectForTest(w.Context())
 	w.look()
 	w.log("the grace of packs passes")
 	w.clock.advance(w.m.packGrace + time.Second)
 	w.look()
+	between()
 	w.act()
 }
 
@@ -466,7 +478,7 @@ func (w *collectorWorld) cut() (left *vfs.MemFS) {
 		}
 	}
 	w.strike.Store(&strike)
-	w.passes()
+	w.passes(func() {})
 	_, err := w.p.node.StageForTest(w.Context(), w.body())
 	w.strike.Store(nil)
 	w.demand(err)
@@ -478,12 +490,23 @@ func (w *collectorWorld) cut() (left *vfs.MemFS) {
 	return left
 }
 
-// check reads everything that must be there.
-func (w *collectorWorld) check() {
+// checkAfter checks after a step. Large blobs are not read after each: that would take
+// most of the time, and one that is lost stays lost.
+func (w *collectorWorld) checkAfter(step int) {
+	w.Helper()
+	most := 1 << 20
+	if step%6 == 0 {
+		most = math.MaxInt
+	}
+	w.check(most)
+}
+
+// check reads everything that must be there and is not longer than most.
+func (w *collectorWorld) check(most int) {
 	w.Helper()
 	live := w.m.referenced()
 	for _, b := range w.m.blobs {
-		if !live[b] && w.clock.now().After(b.keep) {
+		if len(b.body) > most || !live[b] && w.clock.now().After(b.keep) {
 			continue
 		}
 		// One that is protected when its reading has ended was so all the time.
