@@ -1,9 +1,12 @@
 package server
 
 import (
+	"bytes"
 	"context"
+	"io"
 	"time"
 
+	"ironman/erasure"
 	"ironman/wal/event"
 )
 
@@ -70,4 +73,94 @@ func (n *Node) LiveShardsForTest(disk uint32) (live uint64, err error) {
 		live += p.Row.LiveShards
 	}
 	return live, err
+}
+
+// CollectForTest does once what the collector does every second.
+func (n *Node) CollectForTest(ctx context.Context) {
+	n.proposeAbandoned(ctx)
+	n.collectShared(ctx)
+}
+
+// PackCollectorForTest is a collector of a disk's packs whose passes are in two steps,
+// so that events may come between what it sees and what it does.
+type PackCollectorForTest struct {
+	c    *packCollector
+	seen []*event.PackID
+}
+
+func (n *Node) PackCollectorForTest(disk uint32, patience time.Duration) *PackCollectorForTest {
+	c := newPackCollector(n, disk)
+	c.patience = patience
+	return &PackCollectorForTest{c: c}
+}
+
+// Look finds the packs that may go.
+func (p *PackCollectorForTest) Look() (err error) {
+	p.seen, err = p.c.empty()
+	return err
+}
+
+// Act releases and unlinks those.
+func (p *PackCollectorForTest) Act(ctx context.Context) error {
+	seen := p.seen
+	p.seen = nil
+	return p.c.release(ctx, seen)
+}
+
+// Forget drops the rows of packs that an older incarnation made.
+func (p *PackCollectorForTest) Forget(ctx context.Context) error { return p.c.forget(ctx) }
+
+// StageForTest stores the bytes of an object that no event names yet.
+func (n *Node) StageForTest(ctx context.Context, body []byte) (*event.Blob, error) {
+	return n.blobs.Put(ctx, bytes.NewReader(body), int64(len(body)), erasure.PutOptions{})
+}
+
+// CommitForTest proposes the event that names a blob: it may come late.
+func (n *Node) CommitForTest(ctx context.Context, bucket, key, etag string, blob *event.Blob) (event.Refusal, error) {
+	v, err := n.machine.View()
+	if err != nil {
+		return 0, err
+	}
+	defer v.Close()
+	b, err := v.BucketByName(bucket)
+	if err != nil {
+		return 0, err
+	}
+	owner := b.Owner
+	a, err := n.proposeSystem(ctx, event.NewDraft(nil, &event.Statement_ObjectPut{ObjectPut: &event.ObjectPut{
+		Bucket: b.Bucket, Blobs: []*event.Blob{blob}, Size: blob.Size, Etag: etag, Owner: owner,
+		Acl: &event.ACL{Owner: owner, Grants: []*event.Grant{{Grantee: owner, Permission: event.Permission_PERMISSION_FULL_CONTROL}}},
+	}}).AddText(event.ItemKind_ITEM_KIND_KEY, 0, key))
+	return a.Outcome.GetRefusal(), err
+}
+
+// AbandonForTest gives a staged blob up: the collector is to fence it.
+func (n *Node) AbandonForTest(blob *event.Blob) { n.blobs.Abandon(blob.Id) }
+
+// OpenBlobForTest reads a blob where it was stored, whatever names it now.
+func (n *Node) OpenBlobForTest(ctx context.Context, blob *event.Blob) (io.ReadCloser, error) {
+	return n.blobs.Open(ctx, blob, 0, blob.Size)
+}
+
+// BlobsForTest are the blobs that the state knows, by id.
+func (n *Node) BlobsForTest() (all []*event.Blob, err error) {
+	v, err := n.machine.View()
+	if err != nil {
+		return nil, err
+	}
+	defer v.Close()
+	err = v.Blobs(func(b *event.Blob) error { all = append(all, b); return nil })
+	return all, err
+}
+
+// OpenPackFilesForTest names the packs of a disk to which something may be written.
+func (n *Node) OpenPackFilesForTest(disk uint32) (files map[string]bool, err error) {
+	packs, err := n.blobs.Packs(disk)
+	files = make(map[string]bool)
+	for _, p := range packs {
+		if !p.Sealed {
+			files[p.Pack.String()+".pack"] = true
+		}
+	}
+	return files, err
 }

@@ -61,6 +61,12 @@ func (c *packCollector) pass(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	return c.release(ctx, empty)
+}
+
+// release has packs released that were seen to be empty, and unlinks what is. Since
+// they were seen an event may have named a shard in one: apply knows, and refuses it.
+func (c *packCollector) release(ctx context.Context, empty []*event.PackID) error {
 	if len(empty) > 0 {
 		done, err := c.propose(ctx, empty)
 		if err != nil {
