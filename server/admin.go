@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"ironman/s3api/sig"
+	"ironman/wal"
 	"ironman/wal/digest"
 )
 
@@ -128,6 +129,10 @@ func (n *Node) adminError(w http.ResponseWriter, err error) {
 		return
 	}
 	n.opts.Logger.Error("admin request failed", "err", err)
+	if errors.Is(err, wal.ErrNoLeader) {
+		http.Error(w, "no leader is known, which takes a majority of the nodes: try again", http.StatusServiceUnavailable)
+		return
+	}
 	http.Error(w, "internal error", http.StatusInternalServerError)
 }
 

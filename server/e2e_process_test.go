@@ -375,19 +375,29 @@ func newCertificate(t testing.TB) *testCertificate {
 // adminGet reads from the admin listener as root.
 func (p *process) adminGet(path string) []byte {
 	p.t.Helper()
+	a := p.adminAsk("GET", path)
+	if a.status != 200 {
+		p.t.Fatalf("%s: %v", path, a)
+	}
+	return a.body
+}
+
+// adminAsk asks the admin listener as root.
+func (p *process) adminAsk(method, path string) *answer {
+	p.t.Helper()
 	c := p.client()
 	scheme := "http://"
 	if p.tls != nil {
 		scheme = "https://"
 	}
-	r, err := http.NewRequestWithContext(context.Background(), "GET", scheme+p.admin+path, nil)
+	r, err := http.NewRequestWithContext(context.Background(), method, scheme+p.admin+path, nil)
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	r.SetBasicAuth(p.cred.AccessKey, string(p.cred.Secret.Reveal()))
 	a, err := c.send(r)
-	if err != nil || a.status != 200 {
-		p.t.Fatalf("%s: %v %v", path, a, err)
+	if err != nil {
+		p.t.Fatalf("%s: %v", path, err)
 	}
-	return a.body
+	return a
 }

@@ -120,8 +120,8 @@ func (n *Node) RemoveNode(ctx context.Context, node uint32) error {
 	if node == n.identity.Node {
 		return fmt.Errorf("%w: a node cannot remove itself: ask another one", errBadAsk)
 	}
-	if _, ok := n.members.node(node); !ok {
-		return fmt.Errorf("%w: no node %d", errNoObject, node)
+	if err := n.mustKnow(ctx, node); err != nil {
+		return err
 	}
 	if err := n.log.RemoveMember(ctx, raftID(node)); err != nil {
 		return fmt.Errorf("server: removing node %d from the Raft group: %w", node, err)
@@ -130,6 +130,22 @@ func (n *Node) RemoveNode(ctx context.Context, node uint32) error {
 		event.Refusal_REFUSAL_NOT_FOUND)
 	n.members.refresh() // its disks take no new shards, its key is refused
 	return err
+}
+
+// mustKnow says that there is no such node only when that is so in the whole cluster:
+// this one may not have heard yet that it joined, and who asks would take it for gone.
+func (n *Node) mustKnow(ctx context.Context, node uint32) error {
+	if _, ok := n.members.node(node); ok {
+		return nil
+	}
+	if err := n.log.Barrier(ctx); err != nil {
+		return fmt.Errorf("server: looking for node %d: %w", node, err)
+	}
+	n.members.refresh()
+	if _, ok := n.members.node(node); !ok {
+		return fmt.Errorf("%w: no node %d", errNoObject, node)
+	}
+	return nil
 }
 
 var errBadAsk = errors.New("not possible")
