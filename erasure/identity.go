@@ -12,6 +12,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"ironman/wal/digest"
+	"ironman/wal/durable"
 )
 
 // Identity says which disk a directory is. Its file (DIR/identity) is text,
@@ -123,40 +124,13 @@ func Format(fsys vfs.FS, dir string, id Identity) error {
 			return fmt.Errorf("%w: %s holds packs, but has no identity", ErrFormatted, dir)
 		}
 	}
-	if err := makeDirectory(fsys, packs); err != nil {
+	if err := durable.MakeDir(fsys, packs, 0o755); err != nil {
 		return err
 	}
 	if have == id {
 		return nil // and its entry is as durable as that of the packs
 	}
 	return writeIdentity(fsys, dir, id)
-}
-
-// makeDirectory makes a directory and its entry durable. Before it is made, the one
-// above it has a durable entry: so of one that is there, though a crash came between,
-// only its own entry can be missing.
-func makeDirectory(fsys vfs.FS, dir string) error {
-	above := fsys.PathDir(dir)
-	if above == dir {
-		return nil
-	}
-	_, err := fsys.Stat(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err := makeDirectory(fsys, above); err != nil {
-			return err
-		}
-		if err := fsys.MkdirAll(dir, 0o755); err != nil {
-			return err
-		}
-		return syncDir(fsys, above)
-	}
-	if err != nil {
-		return err
-	}
-	if err := syncDir(fsys, above); !errors.Is(err, fs.ErrPermission) {
-		return err
-	}
-	return nil // where nothing may be read, nothing was made
 }
 
 // writeIdentity puts the file in place by a rename, so that it is whole or absent.
@@ -176,7 +150,7 @@ func writeIdentity(fsys vfs.FS, dir string, id Identity) error {
 	if err := fsys.Rename(tmp, fsys.PathJoin(dir, identityName)); err != nil {
 		return err
 	}
-	return syncDir(fsys, dir)
+	return durable.SyncDir(fsys, dir)
 }
 
 // ReadIdentity reads the identity file of a disk. It is ErrNoIdentity where
@@ -199,13 +173,4 @@ func ReadIdentity(fsys vfs.FS, dir string) (Identity, error) {
 		return Identity{}, fmt.Errorf("%s: %w", dir, err)
 	}
 	return id, nil
-}
-
-// syncDir makes the entries of a directory durable.
-func syncDir(fsys vfs.FS, dir string) error {
-	d, err := fsys.OpenDir(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

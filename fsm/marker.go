@@ -1,11 +1,12 @@
 package fsm
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"ironman/wal/durable"
 )
 
 // markerFS keeps the changes of a directory in order around Pebble's markers. A
@@ -44,11 +45,7 @@ func (f markerFS) settle(name string) {
 		return
 	}
 	dir := f.PathDir(name)
-	d, err := f.OpenDir(dir)
-	if err == nil {
-		err = errors.Join(d.Sync(), d.Close())
-	}
-	if err != nil {
+	if err := durable.SyncDir(f.FS, dir); err != nil {
 		f.fatal(fmt.Errorf("sync of %s: %w", dir, err))
 	}
 }

@@ -12,6 +12,7 @@ import (
 var floors = map[string]int{
 	"ironman/sim/disk":           0,
 	"ironman/wal/digest":         0,
+	"ironman/wal/durable":        0,
 	"ironman/wal/event":          0,
 	"ironman/wal/merkle":         0,
 	"ironman/sim/sabotage":       0,

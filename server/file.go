@@ -8,6 +8,8 @@ import (
 	"io/fs"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"ironman/wal/durable"
 )
 
 var errNoFile = errors.New("no such file")
@@ -56,41 +58,5 @@ func writeDurably(f vfs.FS, path string, b []byte) error {
 	if err := f.Rename(tmp, path); err != nil {
 		return err
 	}
-	return syncDirectory(f, f.PathDir(path))
-}
-
-func syncDirectory(f vfs.FS, dir string) error {
-	d, err := f.OpenDir(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
-// makeDirectory makes a directory and its entry durable: files that are synced are of
-// no use in a directory that a power cut takes away. Before it is made, the one above
-// it has a durable entry: so of one that is there, though a crash came between, only
-// its own entry can be missing.
-func makeDirectory(f vfs.FS, dir string) error {
-	above := f.PathDir(dir)
-	if above == dir {
-		return nil
-	}
-	_, err := f.Stat(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err := makeDirectory(f, above); err != nil {
-			return err
-		}
-		if err := f.MkdirAll(dir, 0o700); err != nil {
-			return err
-		}
-		return syncDirectory(f, above)
-	}
-	if err != nil {
-		return err
-	}
-	if err := syncDirectory(f, above); !errors.Is(err, fs.ErrPermission) {
-		return err
-	}
-	return nil // where nothing may be read, nothing was made
+	return durable.SyncDir(f, f.PathDir(path))
 }

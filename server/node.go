@@ -17,6 +17,7 @@ import (
 	"ironman/server/link"
 	"ironman/sim/sabotage"
 	"ironman/wal"
+	"ironman/wal/durable"
 )
 
 // Node is one running node.
@@ -123,7 +124,7 @@ func (n *Node) open(ctx, run context.Context) error {
 // to join.
 func (n *Node) identify(ctx context.Context) error {
 	o := &n.opts
-	if err := makeDirectory(o.FS, o.Dir); err != nil {
+	if err := durable.MakeDir(o.FS, o.Dir, 0o700); err != nil {
 		return fmt.Errorf("server: %w", err)
 	}
 	if err := refuseFenced(o); err != nil {

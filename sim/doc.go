@@ -152,7 +152,7 @@
 //	make crash: a power cut in the first start of a disk could leave its identity without
 //	    the directory of its packs, and then the disk failed for good; one that was
 //	    formatted by a process that was killed could be lost by the next power cut
-//	    (erasure.TestFormatIsWhole, server.TestMakeDirectoryAgain)
+//	    (erasure.TestFormatIsWhole, wal/durable.TestMakeDirAgain)
 //	make crash: a power cut while the state replaced its MANIFEST could leave the
 //	    marker of one that was not there, where the file system keeps no order; the
 //	    node did not start (fsm.TestUnorderedDirectory)

@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"ironman/sim/sabotage"
+	"ironman/wal/durable"
 	"ironman/wal/segment"
 )
 
@@ -151,7 +152,7 @@ func (n *Node) finishInstall() error {
 		n.opts.Log.Info("log: emptied, because a snapshot overtook it", "snapshot", s.meta.name())
 	}
 	fs := n.opts.FS
-	if err := errors.Join(fs.Remove(n.snapshots.path(s.meta, installName)), syncDir(fs, n.snapshots.path(s.meta))); err != nil {
+	if err := errors.Join(fs.Remove(n.snapshots.path(s.meta, installName)), durable.SyncDir(fs, n.snapshots.path(s.meta))); err != nil {
 		return fmt.Errorf("wal: snapshot %s: %w", s.meta.name(), err)
 	}
 	s.installing = false

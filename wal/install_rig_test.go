@@ -18,6 +18,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"ironman/wal/digest"
+	"ironman/wal/durable"
 	"ironman/wal/event"
 )
 
@@ -116,7 +117,7 @@ func (m *dirMachine) Flush() error {
 		return err
 	}
 	b := sealed([]byte(strings.Join(m.seen, "\n") + "\n"))
-	if err := errors.Join(writeNew(m.fs, m.fs.PathJoin(m.dir, name), b), syncDir(m.fs, m.dir)); err != nil {
+	if err := errors.Join(writeNew(m.fs, m.fs.PathJoin(m.dir, name), b), durable.SyncDir(m.fs, m.dir)); err != nil {
 		return err
 	}
 	for _, f := range files {
@@ -145,7 +146,7 @@ func (m *dirMachine) Checkpoint(dir string) (uint64, error) {
 		}
 	}
 	err = errors.Join(err, writeNew(m.fs, m.fs.PathJoin(dir, "LOCK"), nil),
-		writeNew(m.fs, m.fs.PathJoin(dir, "padding"), sealed(padding(m.fill))), syncDir(m.fs, dir))
+		writeNew(m.fs, m.fs.PathJoin(dir, "padding"), sealed(padding(m.fill))), durable.SyncDir(m.fs, dir))
 	return m.AppliedIndex(), err
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/hashicorp/raft"
 
+	"ironman/wal/durable"
 	"ironman/wal/event"
 	"ironman/wal/merkle"
 )
@@ -120,7 +121,7 @@ func (m *fakeMachine) write(path string) (uint64, error) {
 		return 0, err
 	}
 	_, err = fmt.Fprintf(f, "%d\n%s", m.index, strings.Join(m.seen, "\n"))
-	return m.index, errors.Join(err, f.Sync(), f.Close(), syncDir(m.fs, m.fs.PathDir(path)))
+	return m.index, errors.Join(err, f.Sync(), f.Close(), durable.SyncDir(m.fs, m.fs.PathDir(path)))
 }
 
 func (m *fakeMachine) Flush() error {

@@ -10,6 +10,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"ironman/sim/sabotage"
+	"ironman/wal/durable"
 )
 
 // RestoreOptions of RestoreState.
@@ -165,7 +166,7 @@ func (r *restoration) link(from string) error {
 			return err
 		}
 	}
-	return syncDir(r.FS, to)
+	return durable.SyncDir(r.FS, to)
 }
 
 // rename is durable on return.
@@ -173,7 +174,7 @@ func (r *restoration) rename(from, to string) error {
 	if err := r.FS.Rename(from, to); err != nil {
 		return err
 	}
-	return syncDir(r.FS, r.FS.PathDir(to))
+	return durable.SyncDir(r.FS, r.FS.PathDir(to))
 }
 
 // tidy removes what an installation left beside the state, which is in place.
@@ -195,5 +196,5 @@ func (r *restoration) tidy() error {
 	if !changed {
 		return nil
 	}
-	return syncDir(r.FS, r.FS.PathDir(r.State))
+	return durable.SyncDir(r.FS, r.FS.PathDir(r.State))
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"ironman/wal/durable"
 )
 
 // A directory of snapshots holds directories INDEX-TERM (16 hexadecimal digits
@@ -143,7 +145,7 @@ func (s *snapshotStore) clean(found *foundSnapshots) error {
 	if len(found.staged)+len(found.older) == 0 {
 		return nil
 	}
-	return syncDir(s.fs, s.dir)
+	return durable.SyncDir(s.fs, s.dir)
 }
 
 // bury removes a published snapshot; under a temporary name first, so that half of
@@ -153,7 +155,7 @@ func (s *snapshotStore) bury(name string) error {
 	if err := s.fs.Rename(s.fs.PathJoin(s.dir, name), grave); err != nil {
 		return err
 	}
-	if err := syncDir(s.fs, s.dir); err != nil {
+	if err := durable.SyncDir(s.fs, s.dir); err != nil {
 		return err
 	}
 	return s.fs.RemoveAll(grave)
@@ -191,7 +193,7 @@ func (s *snapshotStore) spoil(n *snapshot, why error) {
 	n.damaged = true
 	err := s.fs.Rename(s.path(n.meta, stateName), s.path(n.meta, damagedName))
 	if err == nil {
-		err = syncDir(s.fs, s.path(n.meta))
+		err = durable.SyncDir(s.fs, s.path(n.meta))
 	}
 	if err != nil {
 		s.log.Warn("log: the damaged snapshot cannot be marked", "snapshot", n.meta.name(), "err", err)
@@ -203,15 +205,7 @@ func makeDir(fs vfs.FS, dir string) error {
 	if err := fs.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	return syncDir(fs, fs.PathDir(dir))
-}
-
-func syncDir(fs vfs.FS, dir string) error {
-	d, err := fs.OpenDir(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return durable.SyncDir(fs, fs.PathDir(dir))
 }
 
 func exists(fs vfs.FS, path string) (bool, error) {

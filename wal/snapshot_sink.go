@@ -3,6 +3,8 @@ package wal
 import (
 	"errors"
 	"fmt"
+
+	"ironman/wal/durable"
 )
 
 // snapshotSink is where raft puts a snapshot: one of this node, which Persist has
@@ -117,7 +119,7 @@ func (s *snapshotStore) describe(dir string, m *snapshotMeta, installing bool) e
 	if installing {
 		err = errors.Join(err, writeNew(s.fs, s.fs.PathJoin(dir, installName), nil))
 	}
-	return errors.Join(err, syncDir(s.fs, s.fs.PathJoin(dir, stateName)), syncDir(s.fs, dir))
+	return errors.Join(err, durable.SyncDir(s.fs, s.fs.PathJoin(dir, stateName)), durable.SyncDir(s.fs, dir))
 }
 
 // publish gives a directory its name, durably, before raft may truncate the log by
@@ -126,7 +128,7 @@ func (s *snapshotStore) publish(dir string, n *snapshot) error {
 	if err := s.fs.Rename(dir, s.path(n.meta)); err != nil {
 		return err
 	}
-	if err := syncDir(s.fs, s.dir); err != nil {
+	if err := durable.SyncDir(s.fs, s.dir); err != nil {
 		s.fatal(fmt.Errorf("wal: snapshot %s: it is unknown whether it was published: %w", n.meta.name(), err))
 		return err
 	}

@@ -16,14 +16,6 @@ const (
 
 func blockUp(n int64) int64 { return (n + blockBytes - 1) &^ (blockBytes - 1) }
 
-func syncDir(fs vfs.FS, dir string) error {
-	d, err := fs.OpenDir(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
 // writeNew creates a file with its bytes and syncs it, but not its name.
 func writeNew(fs vfs.FS, path string, b []byte) error {
 	f, err := fs.Create(path, writeCategory)

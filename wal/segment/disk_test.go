@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"ironman/wal/durable"
 )
 
 const dir = "log"
@@ -277,7 +279,7 @@ func (im image) mount(t testing.TB) *vfs.MemFS {
 		_, err = f.Write(slices.Clone(b)) // it may change what it is given
 		must(t, errors.Join(err, f.Sync(), f.Close()))
 	}
-	must(t, errors.Join(syncDir(fs, dir), syncDir(fs, "")))
+	must(t, errors.Join(durable.SyncDir(fs, dir), durable.SyncDir(fs, "")))
 	return fs
 }
 

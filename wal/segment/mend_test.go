@@ -10,6 +10,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	simdisk "ironman/sim/disk"
+	"ironman/wal/durable"
 )
 
 // truth is a Mend that gives what was there, and notes what it was asked for.
@@ -247,7 +248,7 @@ func TestMendCrashes(t *testing.T) {
 		_, err = f.Write(slices.Clone(base[n]))
 		must(t, errors.Join(err, f.Sync(), f.Close()))
 	}
-	must(t, errors.Join(syncDir(machine, dir), syncDir(machine, "/")))
+	must(t, errors.Join(durable.SyncDir(machine, dir), durable.SyncDir(machine, "/")))
 	var cuts []*simdisk.Disk
 	snap := func() {
 		for _, percent := range []int{0, 30, 70, 100} {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"ironman/wal/durable"
 )
 
 const manifestName = "MANIFEST"
@@ -66,7 +68,7 @@ func (l *Log) create(names []string) error {
 	if err := fs.MkdirAll(l.opts.Dir, 0o700); err != nil {
 		return err
 	}
-	if err := syncDir(fs, fs.PathDir(l.opts.Dir)); err != nil {
+	if err := durable.SyncDir(fs, fs.PathDir(l.opts.Dir)); err != nil {
 		l.fail(err)
 	}
 	l.manifest = &manifest{next: 1}
@@ -175,7 +177,7 @@ func (l *Log) removeStrays(names []string) {
 		}
 	}
 	if removed {
-		if err := syncDir(l.opts.FS, l.opts.Dir); err != nil {
+		if err := durable.SyncDir(l.opts.FS, l.opts.Dir); err != nil {
 			l.fail(err)
 		}
 	}

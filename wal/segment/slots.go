@@ -8,6 +8,8 @@ import (
 	"io"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"ironman/wal/durable"
 )
 
 // A slot file holds one small document twice, in two slots of equal size:
@@ -68,7 +70,7 @@ func CreateSlots(fs vfs.FS, path string, f SlotFormat, payload []byte) (*Slots, 
 	if err := fs.Rename(path+newSuffix, path); err != nil {
 		return nil, err
 	}
-	if err := syncDir(fs, fs.PathDir(path)); err != nil {
+	if err := durable.SyncDir(fs, fs.PathDir(path)); err != nil {
 		return nil, err
 	}
 	s.file, err = fs.OpenReadWrite(path, writeCategory)

@@ -10,6 +10,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"ironman/sim/sabotage"
+	"ironman/wal/durable"
 )
 
 const (
@@ -47,7 +48,7 @@ func (m *maker) make(id uint64, size int64, stop func() bool) (*file, error) {
 		return nil, err
 	}
 	if !sabotage.On(sabotage.X02) {
-		if err := syncDir(m.fs, m.dir); err != nil {
+		if err := durable.SyncDir(m.fs, m.dir); err != nil {
 			return nil, err
 		}
 	}
@@ -187,7 +188,7 @@ func (k *keeper) unlink() {
 				k.fail(err)
 			}
 		}
-		if err := syncDir(k.fs, k.dir); err != nil {
+		if err := durable.SyncDir(k.fs, k.dir); err != nil {
 			k.fail(err)
 		}
 	})

@@ -1,4 +1,4 @@
-package server
+package durable
 
 import (
 	"testing"
@@ -6,9 +6,9 @@ import (
 	"ironman/sim/disk"
 )
 
-// TestMakeDirectoryAgain: a process that is killed while it makes a directory leaves
+// TestMakeDirAgain: a process that is killed while it makes a directory leaves
 // some that are there and not durable. The next one makes them so.
-func TestMakeDirectoryAgain(t *testing.T) {
+func TestMakeDirAgain(t *testing.T) {
 	const dir = "/srv/data/node"
 	d := disk.New(nil, disk.Config{})
 	var left []*disk.Disk
@@ -17,12 +17,12 @@ func TestMakeDirectoryAgain(t *testing.T) {
 		left, before = append(left, d.Kill()), append(before, op)
 		return nil
 	}})
-	if err := makeDirectory(d, dir); err != nil {
+	if err := MakeDir(d, dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	left, before = append(left, d.Kill()), append(before, disk.Op{})
 	for i, d := range left {
-		if err := makeDirectory(d, dir); err != nil {
+		if err := MakeDir(d, dir, 0o700); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := d.Cut(nil, disk.Keep(0)).Stat(dir); err != nil {
