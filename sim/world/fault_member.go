@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"ironman/wal/durable"
 )
 
 // Members come and go (R1). The shards of a node that is removed are lost for good, for
@@ -216,13 +218,5 @@ func forgetAllBut(fs vfs.FS, wipe func(), names ...string) error {
 			return err
 		}
 	}
-	return errors.Join(syncDir(fs, dir), syncDir(fs, volumeNode))
-}
-
-func syncDir(fs vfs.FS, dir string) error {
-	d, err := fs.OpenDir(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return errors.Join(durable.SyncDir(fs, dir), durable.SyncDir(fs, volumeNode))
 }
