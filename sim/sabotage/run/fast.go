@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -44,24 +43,18 @@ func (w *workshop) bubble(ctx context.Context, seed uint64, id sabotage.ID) (o o
 	if err != nil {
 		return o, fmt.Errorf("it cannot be compiled: %w", err)
 	}
-	limited, cancel := context.WithTimeout(ctx, bubbleLimit)
-	defer cancel()
-	c := exec.CommandContext(limited, binary, "-test.run", "^TestFast$")
+	c := exec.CommandContext(ctx, binary, "-test.run", "^TestFast$")
 	c.Dir = filepath.Join(w.root, "sim/world")
 	c.Env = append(os.Environ(), world.SeedVariable+"="+strconv.FormatUint(seed, 10), sabotage.Variable+"="+string(id))
-	var out, said bytes.Buffer
-	c.Stdout, c.Stderr = &out, &said
-	failed := c.Run()
-	o.cpu = c.ProcessState.UserTime() + c.ProcessState.SystemTime()
-	o.reached = reached(said.Bytes(), id)
-	if limited.Err() != nil {
-		return o, fmt.Errorf("it did not end within %v", bubbleLimit)
+	out, said, failed, err := o.process(c, bubbleLimit, id)
+	if err != nil {
+		return o, err
 	}
-	line := report.FindSubmatch(out.Bytes())
+	line := report.FindSubmatch(out)
 	if line == nil {
-		o.panicked = panicked(said.String() + "\n" + out.String())
+		o.panicked = panicked(string(said) + "\n" + string(out))
 		if o.panicked == "" {
-			err = fmt.Errorf("it ended without a report: %w: %.300s", failed, &said)
+			err = fmt.Errorf("it ended without a report: %w: %.300s", failed, said)
 		}
 		return o, err
 	}
@@ -72,11 +65,6 @@ func (w *workshop) bubble(ctx context.Context, seed uint64, id sabotage.ID) (o o
 	sim.Judge(r, world.Config{Span: time.Minute})
 	o.violations = r.Violations
 	return o, nil
-}
-
-// reached tells whether a process said that it came to a change.
-func reached(said []byte, id sabotage.ID) bool {
-	return id != "" && bytes.Contains(said, []byte(sabotage.Reached+string(id)))
 }
 
 var (

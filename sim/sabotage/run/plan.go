@@ -12,6 +12,7 @@ func plan(w *workshop, seeds int) map[sabotage.ID][]tier {
 		server  = "./server"
 	)
 	world := w.fast(seeds)
+	collector := w.tests(server, "^TestCollector$").full()
 	return map[sabotage.ID][]tier{
 		sabotage.X01: {w.tests(segment, "^TestCrashEverywhere$")},
 		sabotage.X02: {w.tests(segment, "^TestCrashEverywhere$")},
@@ -37,10 +38,10 @@ func plan(w *workshop, seeds int) map[sabotage.ID][]tier {
 		sabotage.X22: {w.tests(fsm, "^TestTranscripts$/^(conditions|uploads)$")},
 		sabotage.X23: {w.tests(wal, "^(TestIsolatedLeader|TestFollowerWaits)$").again(3)},
 		sabotage.X24: {w.tests(wal, "^TestUnsettledLeader$").again(3)},
-		sabotage.X25: {w.tests(fsm, "^TestTranscripts$/^blobs$")},
-		sabotage.X26: {w.tests(fsm, "^TestTranscripts$/^packs$")},
-		sabotage.X27: {w.tests(fsm, "^TestTranscripts$/^blobs$")},
-		sabotage.X30: {w.tests(server, "^TestUnknownPacksStay$")},
+		sabotage.X25: {w.tests(fsm, "^TestTranscripts$/^blobs$"), collector},
+		sabotage.X26: {w.tests(fsm, "^TestTranscripts$/^packs$"), collector},
+		sabotage.X27: {w.tests(fsm, "^TestTranscripts$/^blobs$"), collector},
+		sabotage.X30: {w.tests(server, "^TestUnknownPacksStay$"), collector},
 		sabotage.X31: {w.tests(server, "^TestStrangeDisks$").processes()},
 		sabotage.X32: {w.tests(erasure, "^TestChooseSurvives$").full()},
 		sabotage.X33: {w.tests(fsm, "^TestTranscripts$/^listings$")},
@@ -67,7 +68,7 @@ func plan(w *workshop, seeds int) map[sabotage.ID][]tier {
 		sabotage.X56: {w.tests(wal, "^TestRefusedEntries$").again(3)},
 		sabotage.X57: {w.tests(wal, "^TestStuckHandover$")},
 		sabotage.X58: {w.tests(wal, "^TestHungDisk$")},
-		sabotage.X59: {w.tests(fsm, "^TestTranscripts$/^packs$")},
+		sabotage.X59: {w.tests(fsm, "^TestTranscripts$/^packs$"), collector},
 		sabotage.X60: {w.tests(wal, "^TestUnheardPromotion$")},
 		sabotage.X61: {world},
 		sabotage.X62: {world},

@@ -38,24 +38,18 @@ func (w *workshop) guest(ctx context.Context, seed uint64, id sabotage.ID) (o ou
 	if err != nil {
 		return o, err
 	}
-	limited, cancel := context.WithTimeout(ctx, guestLimit)
-	defer cancel()
-	c := exec.CommandContext(limited, self, guestCommand, w.dir, strconv.FormatUint(seed, 10), string(id))
-	var out, said bytes.Buffer
-	c.Stdout, c.Stderr = &out, &said
-	failed := c.Run()
-	o.cpu = c.ProcessState.UserTime() + c.ProcessState.SystemTime()
-	o.reached = reached(said.Bytes(), id)
-	if limited.Err() != nil {
-		return o, fmt.Errorf("it did not end within %v", guestLimit)
+	c := exec.CommandContext(ctx, self, guestCommand, w.dir, strconv.FormatUint(seed, 10), string(id))
+	out, said, failed, err := o.process(c, guestLimit, id)
+	if err != nil {
+		return o, err
 	}
 	var end guestEnd
-	if err := json.Unmarshal(out.Bytes(), &end); err != nil {
-		return o, fmt.Errorf("%w: %w: %.300s", failed, err, &said)
+	if err := json.Unmarshal(out, &end); err != nil {
+		return o, fmt.Errorf("%w: %w: %.300s", failed, err, said)
 	}
 	o.violations = end.Violations
 	if end.Error != "" {
-		if o.panicked = panicked(said.String()); o.panicked == "" {
+		if o.panicked = panicked(string(said)); o.panicked == "" {
 			return o, fmt.Errorf("%s", end.Error)
 		}
 	}

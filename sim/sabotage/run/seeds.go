@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"os/exec"
 	"slices"
 	"strings"
 	"time"
@@ -33,6 +35,25 @@ type outcome struct {
 	panicked string
 	reached  bool // it came to the change
 	cpu      time.Duration
+}
+
+// process runs the process of one seed and notes what it took, and whether it came to
+// the change. It may fail, which failed tells, and is ended when limit is over, which
+// is an error.
+func (o *outcome) process(c *exec.Cmd, limit time.Duration, id sabotage.ID) (out, said []byte, failed, err error) {
+	var stdout, stderr bytes.Buffer
+	c.Stdout, c.Stderr = &stdout, &stderr
+	if err := c.Start(); err != nil {
+		return nil, nil, nil, err
+	}
+	late := time.AfterFunc(limit, func() { _ = c.Process.Kill() })
+	failed = c.Wait()
+	o.cpu = c.ProcessState.UserTime() + c.ProcessState.SystemTime()
+	o.reached = id != "" && bytes.Contains(stderr.Bytes(), []byte(sabotage.Reached+string(id)))
+	if !late.Stop() {
+		err = fmt.Errorf("it did not end within %v", limit)
+	}
+	return stdout.Bytes(), stderr.Bytes(), failed, err
 }
 
 // Of a simulated cluster's checks this one does not count: it says that a run was not
