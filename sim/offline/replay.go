@@ -123,10 +123,14 @@ func replayLedger(files vfs.FS, dir string, m *fsm.Machine, until uint64, fatal 
 	return seq, err
 }
 
+// newSegment is the size, in bytes, of the file that opening a log makes: nothing is
+// appended here.
+const newSegment = 64 << 10
+
 // replayLog applies what the log's files hold. What the ledger held already is known
 // by its request id and changes nothing.
 func replayLog(files vfs.FS, dir string, m *fsm.Machine, until uint64, fatal func(error)) (n uint64, err error) {
-	log, err := segment.Open(segment.Options{FS: files, Dir: dir, Fatal: fatal})
+	log, err := segment.Open(segment.Options{FS: files, Dir: dir, SegmentBytes: newSegment, Fatal: fatal})
 	if err != nil {
 		return n, fmt.Errorf("%w: %w", ErrUnreadable, err)
 	}

@@ -111,7 +111,7 @@ func (w *World) rotLog(a *Action, rng *rand.Rand) (end func()) {
 		if _, err := v.Damage(name, offset, anyRot(rng)); err != nil {
 			return false
 		}
-		log, err := segment.Open(segment.Options{FS: lookAt(n.disk), Dir: dirLog, Fatal: func(err error) { panic(err) }})
+		log, err := segment.Open(segment.Options{FS: lookAt(n.disk), Dir: dirLog, SegmentBytes: segmentBytes, Fatal: func(err error) { panic(err) }})
 		if err != nil {
 			return true
 		}

@@ -75,7 +75,7 @@ func (w *World) compareLog(node int, from *disk.Disk) (err error) {
 	if err != nil {
 		return err
 	}
-	log, err := segment.Open(segment.Options{FS: d, Dir: dir, Fatal: func(err error) { panic(err) }})
+	log, err := segment.Open(segment.Options{FS: d, Dir: dir, SegmentBytes: segmentBytes, Fatal: func(err error) { panic(err) }})
 	if err != nil {
 		return err
 	}

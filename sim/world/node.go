@@ -180,7 +180,7 @@ func (n *node) options(p *process, door string) (server.Options, error) {
 		RootAccessKey: rootKey, RootSecretKey: rootSecret,
 		HistoryRetention: n.w.retention, ReleaseGrace: n.w.grace, PackGrace: n.w.packGrace,
 		Now: n.now, Fatal: p.die, Restart: p.restart, Logger: n.logger(p),
-		SegmentBytes: 256 << 10, SnapshotEntries: n.w.snapshotEntries, ScrubEvery: n.w.scrub, PackBytes: packBytes,
+		SegmentBytes: segmentBytes, SnapshotEntries: n.w.snapshotEntries, ScrubEvery: n.w.scrub, PackBytes: packBytes,
 	}
 	if n.n > 1 || n.anew {
 		o.Join = door

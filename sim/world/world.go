@@ -22,6 +22,7 @@ const (
 	nodeCapacity = 1 << 30
 	diskCapacity = 256 << 20
 	packBytes    = 512 << 10
+	segmentBytes = 256 << 10 // of the log; reading one makes a new file, too
 )
 
 // Outlets are what the world tells while it runs. Either may be nil.
