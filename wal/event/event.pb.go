@@ -185,6 +185,12 @@ const (
 	Refusal_REFUSAL_SOURCE_CHANGED      Refusal = 19 // the source of a copy is not what it was
 	Refusal_REFUSAL_CONFLICT            Refusal = 20 // a concurrent change to the same key
 	Refusal_REFUSAL_PLACEMENT           Refusal = 21 // a blob's shards break its own tolerance
+	Refusal_REFUSAL_OBJECT_LOCKED       Refusal = 22 // retention or a legal hold forbids it
+	Refusal_REFUSAL_QUOTA_EXCEEDED      Refusal = 23 // of the bucket, or of its owner
+	Refusal_REFUSAL_BUCKET_STATE        Refusal = 24 // the bucket's versioning or object lock forbids it
+	Refusal_REFUSAL_LIMIT_EXCEEDED      Refusal = 25 // there may be no more of its kind
+	Refusal_REFUSAL_IN_USE              Refusal = 26 // something else still refers to it
+	Refusal_REFUSAL_OFFSET              Refusal = 27 // an append that does not begin at the object's end
 )
 
 // Enum value maps for Refusal.
@@ -212,6 +218,12 @@ var (
 		19: "REFUSAL_SOURCE_CHANGED",
 		20: "REFUSAL_CONFLICT",
 		21: "REFUSAL_PLACEMENT",
+		22: "REFUSAL_OBJECT_LOCKED",
+		23: "REFUSAL_QUOTA_EXCEEDED",
+		24: "REFUSAL_BUCKET_STATE",
+		25: "REFUSAL_LIMIT_EXCEEDED",
+		26: "REFUSAL_IN_USE",
+		27: "REFUSAL_OFFSET",
 	}
 	Refusal_value = map[string]int32{
 		"REFUSAL_NONE":                0,
@@ -236,6 +248,12 @@ var (
 		"REFUSAL_SOURCE_CHANGED":      19,
 		"REFUSAL_CONFLICT":            20,
 		"REFUSAL_PLACEMENT":           21,
+		"REFUSAL_OBJECT_LOCKED":       22,
+		"REFUSAL_QUOTA_EXCEEDED":      23,
+		"REFUSAL_BUCKET_STATE":        24,
+		"REFUSAL_LIMIT_EXCEEDED":      25,
+		"REFUSAL_IN_USE":              26,
+		"REFUSAL_OFFSET":              27,
 	}
 )
 
@@ -535,6 +553,107 @@ func (RetentionMode) EnumDescriptor() ([]byte, []int) {
 	return file_wal_event_event_proto_rawDescGZIP(), []int{7}
 }
 
+type CursorKind int32
+
+const (
+	CursorKind_CURSOR_KIND_UNSPECIFIED  CursorKind = 0
+	CursorKind_CURSOR_KIND_NOTIFICATION CursorKind = 1 // of a bucket's configuration
+	CursorKind_CURSOR_KIND_FEED         CursorKind = 2 // of a consumer of the change feed
+)
+
+// Enum value maps for CursorKind.
+var (
+	CursorKind_name = map[int32]string{
+		0: "CURSOR_KIND_UNSPECIFIED",
+		1: "CURSOR_KIND_NOTIFICATION",
+		2: "CURSOR_KIND_FEED",
+	}
+	CursorKind_value = map[string]int32{
+		"CURSOR_KIND_UNSPECIFIED":  0,
+		"CURSOR_KIND_NOTIFICATION": 1,
+		"CURSOR_KIND_FEED":         2,
+	}
+)
+
+func (x CursorKind) Enum() *CursorKind {
+	p := new(CursorKind)
+	*p = x
+	return p
+}
+
+func (x CursorKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (CursorKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_wal_event_event_proto_enumTypes[8].Descriptor()
+}
+
+func (CursorKind) Type() protoreflect.EnumType {
+	return &file_wal_event_event_proto_enumTypes[8]
+}
+
+func (x CursorKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use CursorKind.Descriptor instead.
+func (CursorKind) EnumDescriptor() ([]byte, []int) {
+	return file_wal_event_event_proto_rawDescGZIP(), []int{8}
+}
+
+type PrincipalKind int32
+
+const (
+	PrincipalKind_PRINCIPAL_KIND_UNSPECIFIED PrincipalKind = 0
+	PrincipalKind_PRINCIPAL_KIND_USER        PrincipalKind = 1
+	PrincipalKind_PRINCIPAL_KIND_GROUP       PrincipalKind = 2
+	PrincipalKind_PRINCIPAL_KIND_ROLE        PrincipalKind = 3
+)
+
+// Enum value maps for PrincipalKind.
+var (
+	PrincipalKind_name = map[int32]string{
+		0: "PRINCIPAL_KIND_UNSPECIFIED",
+		1: "PRINCIPAL_KIND_USER",
+		2: "PRINCIPAL_KIND_GROUP",
+		3: "PRINCIPAL_KIND_ROLE",
+	}
+	PrincipalKind_value = map[string]int32{
+		"PRINCIPAL_KIND_UNSPECIFIED": 0,
+		"PRINCIPAL_KIND_USER":        1,
+		"PRINCIPAL_KIND_GROUP":       2,
+		"PRINCIPAL_KIND_ROLE":        3,
+	}
+)
+
+func (x PrincipalKind) Enum() *PrincipalKind {
+	p := new(PrincipalKind)
+	*p = x
+	return p
+}
+
+func (x PrincipalKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (PrincipalKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_wal_event_event_proto_enumTypes[9].Descriptor()
+}
+
+func (PrincipalKind) Type() protoreflect.EnumType {
+	return &file_wal_event_event_proto_enumTypes[9]
+}
+
+func (x PrincipalKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use PrincipalKind.Descriptor instead.
+func (PrincipalKind) EnumDescriptor() ([]byte, []int) {
+	return file_wal_event_event_proto_rawDescGZIP(), []int{9}
+}
+
 type DocumentKind int32
 
 const (
@@ -604,11 +723,11 @@ func (x DocumentKind) String() string {
 }
 
 func (DocumentKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_wal_event_event_proto_enumTypes[8].Descriptor()
+	return file_wal_event_event_proto_enumTypes[10].Descriptor()
 }
 
 func (DocumentKind) Type() protoreflect.EnumType {
-	return &file_wal_event_event_proto_enumTypes[8]
+	return &file_wal_event_event_proto_enumTypes[10]
 }
 
 func (x DocumentKind) Number() protoreflect.EnumNumber {
@@ -617,7 +736,108 @@ func (x DocumentKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use DocumentKind.Descriptor instead.
 func (DocumentKind) EnumDescriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{8}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{10}
+}
+
+type VersioningState int32
+
+const (
+	VersioningState_VERSIONING_STATE_NEVER     VersioningState = 0
+	VersioningState_VERSIONING_STATE_ENABLED   VersioningState = 1
+	VersioningState_VERSIONING_STATE_SUSPENDED VersioningState = 2
+)
+
+// Enum value maps for VersioningState.
+var (
+	VersioningState_name = map[int32]string{
+		0: "VERSIONING_STATE_NEVER",
+		1: "VERSIONING_STATE_ENABLED",
+		2: "VERSIONING_STATE_SUSPENDED",
+	}
+	VersioningState_value = map[string]int32{
+		"VERSIONING_STATE_NEVER":     0,
+		"VERSIONING_STATE_ENABLED":   1,
+		"VERSIONING_STATE_SUSPENDED": 2,
+	}
+)
+
+func (x VersioningState) Enum() *VersioningState {
+	p := new(VersioningState)
+	*p = x
+	return p
+}
+
+func (x VersioningState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (VersioningState) Descriptor() protoreflect.EnumDescriptor {
+	return file_wal_event_event_proto_enumTypes[11].Descriptor()
+}
+
+func (VersioningState) Type() protoreflect.EnumType {
+	return &file_wal_event_event_proto_enumTypes[11]
+}
+
+func (x VersioningState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use VersioningState.Descriptor instead.
+func (VersioningState) EnumDescriptor() ([]byte, []int) {
+	return file_wal_event_event_proto_rawDescGZIP(), []int{11}
+}
+
+type ExpiredKind int32
+
+const (
+	ExpiredKind_EXPIRED_KIND_UNSPECIFIED ExpiredKind = 0
+	ExpiredKind_EXPIRED_KIND_CURRENT     ExpiredKind = 1 // as a DELETE without a version
+	ExpiredKind_EXPIRED_KIND_NONCURRENT  ExpiredKind = 2 // that version, for good
+	ExpiredKind_EXPIRED_KIND_MARKER      ExpiredKind = 3 // a marker that is a key's only version
+)
+
+// Enum value maps for ExpiredKind.
+var (
+	ExpiredKind_name = map[int32]string{
+		0: "EXPIRED_KIND_UNSPECIFIED",
+		1: "EXPIRED_KIND_CURRENT",
+		2: "EXPIRED_KIND_NONCURRENT",
+		3: "EXPIRED_KIND_MARKER",
+	}
+	ExpiredKind_value = map[string]int32{
+		"EXPIRED_KIND_UNSPECIFIED": 0,
+		"EXPIRED_KIND_CURRENT":     1,
+		"EXPIRED_KIND_NONCURRENT":  2,
+		"EXPIRED_KIND_MARKER":      3,
+	}
+)
+
+func (x ExpiredKind) Enum() *ExpiredKind {
+	p := new(ExpiredKind)
+	*p = x
+	return p
+}
+
+func (x ExpiredKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ExpiredKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_wal_event_event_proto_enumTypes[12].Descriptor()
+}
+
+func (ExpiredKind) Type() protoreflect.EnumType {
+	return &file_wal_event_event_proto_enumTypes[12]
+}
+
+func (x ExpiredKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ExpiredKind.Descriptor instead.
+func (ExpiredKind) EnumDescriptor() ([]byte, []int) {
+	return file_wal_event_event_proto_rawDescGZIP(), []int{12}
 }
 
 // Proposal is what a proposer marshals once, and what a Raft entry holds after
@@ -767,22 +987,47 @@ type Statement struct {
 	//	*Statement_HistoryTrimmed
 	//	*Statement_NodeAdded
 	//	*Statement_NodeRemoved
+	//	*Statement_CursorSet
+	//	*Statement_CursorDeleted
 	//	*Statement_AccountCreated
 	//	*Statement_UserCreated
 	//	*Statement_AccessKeyCreated
 	//	*Statement_AccessKeyStatusSet
 	//	*Statement_AccessKeyDeleted
+	//	*Statement_PrincipalCreated
+	//	*Statement_PrincipalChanged
+	//	*Statement_PrincipalDeleted
+	//	*Statement_MembersChanged
+	//	*Statement_PolicyCreated
+	//	*Statement_PolicyVersionCreated
+	//	*Statement_PolicyVersionDeleted
+	//	*Statement_PolicyDefaultSet
+	//	*Statement_PolicyDeleted
+	//	*Statement_InlinePolicySet
+	//	*Statement_PoliciesAttached
 	//	*Statement_BucketCreated
 	//	*Statement_BucketDeleted
 	//	*Statement_BucketAclSet
 	//	*Statement_BucketDocumentSet
+	//	*Statement_BucketVersioningSet
+	//	*Statement_BucketLockSet
+	//	*Statement_BucketQuotaSet
 	//	*Statement_ObjectPut
 	//	*Statement_ObjectsDeleted
 	//	*Statement_ObjectAclSet
+	//	*Statement_ObjectTagsSet
+	//	*Statement_ObjectLockSet
+	//	*Statement_ObjectRenamed
+	//	*Statement_ObjectAppended
+	//	*Statement_ObjectsExpired
 	//	*Statement_UploadCreated
 	//	*Statement_PartPut
 	//	*Statement_UploadCompleted
 	//	*Statement_UploadAborted
+	//	*Statement_AccountChanged
+	//	*Statement_AccountDeleted
+	//	*Statement_AccessKeySealed
+	//	*Statement_AccountQuotaSet
 	Body          isStatement_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -940,6 +1185,24 @@ func (x *Statement) GetNodeRemoved() *NodeRemoved {
 	return nil
 }
 
+func (x *Statement) GetCursorSet() *CursorSet {
+	if x != nil {
+		if x, ok := x.Body.(*Statement_CursorSet); ok {
+			return x.CursorSet
+		}
+	}
+	return nil
+}
+
+func (x *Statement) GetCursorDeleted() *CursorDeleted {
+	if x != nil {
+		if x, ok := x.Body.(*Statement_CursorDeleted); ok {
+			return x.CursorDeleted
+		}
+	}
+	return nil
+}
+
 func (x *Statement) GetAccountCreated() *AccountCreated {
 	if x != nil {
 		if x, ok := x.Body.(*Statement_AccountCreated); ok {
@@ -985,6 +1248,105 @@ func (x *Statement) GetAccessKeyDeleted() *AccessKeyDeleted {
 	return nil
 }
 
+func (x *Statement) GetPrincipalCreated() *PrincipalCreated {
+	if x != nil {
+		if x, ok := x.Body.(*Statement_PrincipalCreated); ok {
+			return x.PrincipalCreated
+		}
+	}
+	return nil
+}
+
+func (x *Statement) GetPrincipalChanged() *PrincipalChanged {
+	if x != nil {
+		if x, ok := x.Body.(*Statement_PrincipalChanged); ok {
+			return x.PrincipalChanged
+		}
+	}
+	return nil
+}
+
+func (x *Statement) GetPrincipalDeleted() *PrincipalDeleted {
+	if x != nil {
+		if x, ok := x.Body.(*Statement_PrincipalDeleted); ok {
+			return x.PrincipalDeleted
+		}
+	}
+	return nil
+}
+
+func (x *Statement) GetMembersChanged() *MembersChanged {
+	if x != nil {
+		if x, ok := x.Body.(*Statement_MembersChanged); ok {
+			return x.MembersChanged
+		}
+	}
+	return nil
+}
+
+func (x *Statement) GetPolicyCreated() *PolicyCreated {
+	if x != nil {
+		if x, ok := x.Body.(*Statement_PolicyCreated); ok {
+			return x.PolicyCreated
+		}
+	}
+	return nil
+}
+
+func (x *Statement) GetPolicyVersionCreated() *PolicyVersionCreated {
+	if x != nil {
+		if x, ok := x.Body.(*Statement_PolicyVersionCreated); ok {
+			return x.PolicyVersionCreated
+		}
+	}
+	return nil
+}
+
+func (x *Statement) GetPolicyVersionDeleted() *PolicyVersionDeleted {
+	if x != nil {
+		if x, ok := x.Body.(*Statement_PolicyVersionDeleted); ok {
+			return x.PolicyVersionDeleted
+		}
+	}
+	return nil
+}
+
+func (x *Statement) GetPolicyDefaultSet() *PolicyDefaultSet {
+	if x != nil {
+		if x, ok := x.Body.(*Statement_PolicyDefaultSet); ok {
+			return x.PolicyDefaultSet
+		}
+	}
+	return nil
+}
+
+func (x *Statement) GetPolicyDeleted() *PolicyDeleted {
+	if x != nil {
+		if x, ok := x.Body.(*Statement_PolicyDeleted); ok {
+			return x.PolicyDeleted
+		}
+	}
+	return nil
+}
+
+func (x *Statement) GetInlinePolicySet() *InlinePolicySet {
+	if x != nil {
+		if x, ok := x.Body.(*Statement_InlinePolicySet); ok {
+			return x.InlinePolicySet
+		}
+	}
+	return nil
+}
+
+func (x *Statement) GetPoliciesAttached() *PoliciesAttached {
+	if x != nil {
+		if x, ok := x.Body.(*Statement_PoliciesAttached); ok {
+			return x.PoliciesAttached
+		}
+	}
+	return nil
+}
+
 func (x *Statement) GetBucketCreated() *BucketCreated {
 	if x != nil {
 		if x, ok := x.Body.(*Statement_BucketCreated); ok {
@@ -1021,6 +1383,33 @@ func (x *Statement) GetBucketDocumentSet() *BucketDocumentSet {
 	return nil
 }
 
+func (x *Statement) GetBucketVersioningSet() *BucketVersioningSet {
+	if x != nil {
+		if x, ok := x.Body.(*Statement_BucketVersioningSet); ok {
+			return x.BucketVersioningSet
+		}
+	}
+	return nil
+}
+
+func (x *Statement) GetBucketLockSet() *BucketLockSet {
+	if x != nil {
+		if x, ok := x.Body.(*Statement_BucketLockSet); ok {
+			return x.BucketLockSet
+		}
+	}
+	return nil
+}
+
+func (x *Statement) GetBucketQuotaSet() *BucketQuotaSet {
+	if x != nil {
+		if x, ok := x.Body.(*Statement_BucketQuotaSet); ok {
+			return x.BucketQuotaSet
+		}
+	}
+	return nil
+}
+
 func (x *Statement) GetObjectPut() *ObjectPut {
 	if x != nil {
 		if x, ok := x.Body.(*Statement_ObjectPut); ok {
@@ -1043,6 +1432,51 @@ func (x *Statement) GetObjectAclSet() *ObjectACLSet {
 	if x != nil {
 		if x, ok := x.Body.(*Statement_ObjectAclSet); ok {
 			return x.ObjectAclSet
+		}
+	}
+	return nil
+}
+
+func (x *Statement) GetObjectTagsSet() *ObjectTagsSet {
+	if x != nil {
+		if x, ok := x.Body.(*Statement_ObjectTagsSet); ok {
+			return x.ObjectTagsSet
+		}
+	}
+	return nil
+}
+
+func (x *Statement) GetObjectLockSet() *ObjectLockSet {
+	if x != nil {
+		if x, ok := x.Body.(*Statement_ObjectLockSet); ok {
+			return x.ObjectLockSet
+		}
+	}
+	return nil
+}
+
+func (x *Statement) GetObjectRenamed() *ObjectRenamed {
+	if x != nil {
+		if x, ok := x.Body.(*Statement_ObjectRenamed); ok {
+			return x.ObjectRenamed
+		}
+	}
+	return nil
+}
+
+func (x *Statement) GetObjectAppended() *ObjectAppended {
+	if x != nil {
+		if x, ok := x.Body.(*Statement_ObjectAppended); ok {
+			return x.ObjectAppended
+		}
+	}
+	return nil
+}
+
+func (x *Statement) GetObjectsExpired() *ObjectsExpired {
+	if x != nil {
+		if x, ok := x.Body.(*Statement_ObjectsExpired); ok {
+			return x.ObjectsExpired
 		}
 	}
 	return nil
@@ -1079,6 +1513,42 @@ func (x *Statement) GetUploadAborted() *UploadAborted {
 	if x != nil {
 		if x, ok := x.Body.(*Statement_UploadAborted); ok {
 			return x.UploadAborted
+		}
+	}
+	return nil
+}
+
+func (x *Statement) GetAccountChanged() *AccountChanged {
+	if x != nil {
+		if x, ok := x.Body.(*Statement_AccountChanged); ok {
+			return x.AccountChanged
+		}
+	}
+	return nil
+}
+
+func (x *Statement) GetAccountDeleted() *AccountDeleted {
+	if x != nil {
+		if x, ok := x.Body.(*Statement_AccountDeleted); ok {
+			return x.AccountDeleted
+		}
+	}
+	return nil
+}
+
+func (x *Statement) GetAccessKeySealed() *AccessKeySealed {
+	if x != nil {
+		if x, ok := x.Body.(*Statement_AccessKeySealed); ok {
+			return x.AccessKeySealed
+		}
+	}
+	return nil
+}
+
+func (x *Statement) GetAccountQuotaSet() *AccountQuotaSet {
+	if x != nil {
+		if x, ok := x.Body.(*Statement_AccountQuotaSet); ok {
+			return x.AccountQuotaSet
 		}
 	}
 	return nil
@@ -1136,6 +1606,15 @@ type Statement_NodeRemoved struct {
 	NodeRemoved *NodeRemoved `protobuf:"bytes,28,opt,name=node_removed,json=nodeRemoved,proto3,oneof"` // level 2
 }
 
+type Statement_CursorSet struct {
+	// Level 3: these two, 37 to 47, 52 to 54, 67 to 71, 96 to 99.
+	CursorSet *CursorSet `protobuf:"bytes,29,opt,name=cursor_set,json=cursorSet,proto3,oneof"`
+}
+
+type Statement_CursorDeleted struct {
+	CursorDeleted *CursorDeleted `protobuf:"bytes,30,opt,name=cursor_deleted,json=cursorDeleted,proto3,oneof"`
+}
+
 type Statement_AccountCreated struct {
 	AccountCreated *AccountCreated `protobuf:"bytes,32,opt,name=account_created,json=accountCreated,proto3,oneof"`
 }
@@ -1156,6 +1635,50 @@ type Statement_AccessKeyDeleted struct {
 	AccessKeyDeleted *AccessKeyDeleted `protobuf:"bytes,36,opt,name=access_key_deleted,json=accessKeyDeleted,proto3,oneof"`
 }
 
+type Statement_PrincipalCreated struct {
+	PrincipalCreated *PrincipalCreated `protobuf:"bytes,37,opt,name=principal_created,json=principalCreated,proto3,oneof"`
+}
+
+type Statement_PrincipalChanged struct {
+	PrincipalChanged *PrincipalChanged `protobuf:"bytes,38,opt,name=principal_changed,json=principalChanged,proto3,oneof"`
+}
+
+type Statement_PrincipalDeleted struct {
+	PrincipalDeleted *PrincipalDeleted `protobuf:"bytes,39,opt,name=principal_deleted,json=principalDeleted,proto3,oneof"`
+}
+
+type Statement_MembersChanged struct {
+	MembersChanged *MembersChanged `protobuf:"bytes,40,opt,name=members_changed,json=membersChanged,proto3,oneof"`
+}
+
+type Statement_PolicyCreated struct {
+	PolicyCreated *PolicyCreated `protobuf:"bytes,41,opt,name=policy_created,json=policyCreated,proto3,oneof"`
+}
+
+type Statement_PolicyVersionCreated struct {
+	PolicyVersionCreated *PolicyVersionCreated `protobuf:"bytes,42,opt,name=policy_version_created,json=policyVersionCreated,proto3,oneof"`
+}
+
+type Statement_PolicyVersionDeleted struct {
+	PolicyVersionDeleted *PolicyVersionDeleted `protobuf:"bytes,43,opt,name=policy_version_deleted,json=policyVersionDeleted,proto3,oneof"`
+}
+
+type Statement_PolicyDefaultSet struct {
+	PolicyDefaultSet *PolicyDefaultSet `protobuf:"bytes,44,opt,name=policy_default_set,json=policyDefaultSet,proto3,oneof"`
+}
+
+type Statement_PolicyDeleted struct {
+	PolicyDeleted *PolicyDeleted `protobuf:"bytes,45,opt,name=policy_deleted,json=policyDeleted,proto3,oneof"`
+}
+
+type Statement_InlinePolicySet struct {
+	InlinePolicySet *InlinePolicySet `protobuf:"bytes,46,opt,name=inline_policy_set,json=inlinePolicySet,proto3,oneof"`
+}
+
+type Statement_PoliciesAttached struct {
+	PoliciesAttached *PoliciesAttached `protobuf:"bytes,47,opt,name=policies_attached,json=policiesAttached,proto3,oneof"`
+}
+
 type Statement_BucketCreated struct {
 	BucketCreated *BucketCreated `protobuf:"bytes,48,opt,name=bucket_created,json=bucketCreated,proto3,oneof"`
 }
@@ -1172,6 +1695,18 @@ type Statement_BucketDocumentSet struct {
 	BucketDocumentSet *BucketDocumentSet `protobuf:"bytes,51,opt,name=bucket_document_set,json=bucketDocumentSet,proto3,oneof"`
 }
 
+type Statement_BucketVersioningSet struct {
+	BucketVersioningSet *BucketVersioningSet `protobuf:"bytes,52,opt,name=bucket_versioning_set,json=bucketVersioningSet,proto3,oneof"`
+}
+
+type Statement_BucketLockSet struct {
+	BucketLockSet *BucketLockSet `protobuf:"bytes,53,opt,name=bucket_lock_set,json=bucketLockSet,proto3,oneof"`
+}
+
+type Statement_BucketQuotaSet struct {
+	BucketQuotaSet *BucketQuotaSet `protobuf:"bytes,54,opt,name=bucket_quota_set,json=bucketQuotaSet,proto3,oneof"`
+}
+
 type Statement_ObjectPut struct {
 	ObjectPut *ObjectPut `protobuf:"bytes,64,opt,name=object_put,json=objectPut,proto3,oneof"`
 }
@@ -1182,6 +1717,26 @@ type Statement_ObjectsDeleted struct {
 
 type Statement_ObjectAclSet struct {
 	ObjectAclSet *ObjectACLSet `protobuf:"bytes,66,opt,name=object_acl_set,json=objectAclSet,proto3,oneof"`
+}
+
+type Statement_ObjectTagsSet struct {
+	ObjectTagsSet *ObjectTagsSet `protobuf:"bytes,67,opt,name=object_tags_set,json=objectTagsSet,proto3,oneof"`
+}
+
+type Statement_ObjectLockSet struct {
+	ObjectLockSet *ObjectLockSet `protobuf:"bytes,68,opt,name=object_lock_set,json=objectLockSet,proto3,oneof"`
+}
+
+type Statement_ObjectRenamed struct {
+	ObjectRenamed *ObjectRenamed `protobuf:"bytes,69,opt,name=object_renamed,json=objectRenamed,proto3,oneof"`
+}
+
+type Statement_ObjectAppended struct {
+	ObjectAppended *ObjectAppended `protobuf:"bytes,70,opt,name=object_appended,json=objectAppended,proto3,oneof"`
+}
+
+type Statement_ObjectsExpired struct {
+	ObjectsExpired *ObjectsExpired `protobuf:"bytes,71,opt,name=objects_expired,json=objectsExpired,proto3,oneof"`
 }
 
 type Statement_UploadCreated struct {
@@ -1198,6 +1753,22 @@ type Statement_UploadCompleted struct {
 
 type Statement_UploadAborted struct {
 	UploadAborted *UploadAborted `protobuf:"bytes,83,opt,name=upload_aborted,json=uploadAborted,proto3,oneof"`
+}
+
+type Statement_AccountChanged struct {
+	AccountChanged *AccountChanged `protobuf:"bytes,96,opt,name=account_changed,json=accountChanged,proto3,oneof"`
+}
+
+type Statement_AccountDeleted struct {
+	AccountDeleted *AccountDeleted `protobuf:"bytes,97,opt,name=account_deleted,json=accountDeleted,proto3,oneof"`
+}
+
+type Statement_AccessKeySealed struct {
+	AccessKeySealed *AccessKeySealed `protobuf:"bytes,98,opt,name=access_key_sealed,json=accessKeySealed,proto3,oneof"`
+}
+
+type Statement_AccountQuotaSet struct {
+	AccountQuotaSet *AccountQuotaSet `protobuf:"bytes,99,opt,name=account_quota_set,json=accountQuotaSet,proto3,oneof"`
 }
 
 func (*Statement_ClusterInitialized) isStatement_Body() {}
@@ -1224,6 +1795,10 @@ func (*Statement_NodeAdded) isStatement_Body() {}
 
 func (*Statement_NodeRemoved) isStatement_Body() {}
 
+func (*Statement_CursorSet) isStatement_Body() {}
+
+func (*Statement_CursorDeleted) isStatement_Body() {}
+
 func (*Statement_AccountCreated) isStatement_Body() {}
 
 func (*Statement_UserCreated) isStatement_Body() {}
@@ -1234,6 +1809,28 @@ func (*Statement_AccessKeyStatusSet) isStatement_Body() {}
 
 func (*Statement_AccessKeyDeleted) isStatement_Body() {}
 
+func (*Statement_PrincipalCreated) isStatement_Body() {}
+
+func (*Statement_PrincipalChanged) isStatement_Body() {}
+
+func (*Statement_PrincipalDeleted) isStatement_Body() {}
+
+func (*Statement_MembersChanged) isStatement_Body() {}
+
+func (*Statement_PolicyCreated) isStatement_Body() {}
+
+func (*Statement_PolicyVersionCreated) isStatement_Body() {}
+
+func (*Statement_PolicyVersionDeleted) isStatement_Body() {}
+
+func (*Statement_PolicyDefaultSet) isStatement_Body() {}
+
+func (*Statement_PolicyDeleted) isStatement_Body() {}
+
+func (*Statement_InlinePolicySet) isStatement_Body() {}
+
+func (*Statement_PoliciesAttached) isStatement_Body() {}
+
 func (*Statement_BucketCreated) isStatement_Body() {}
 
 func (*Statement_BucketDeleted) isStatement_Body() {}
@@ -1242,11 +1839,27 @@ func (*Statement_BucketAclSet) isStatement_Body() {}
 
 func (*Statement_BucketDocumentSet) isStatement_Body() {}
 
+func (*Statement_BucketVersioningSet) isStatement_Body() {}
+
+func (*Statement_BucketLockSet) isStatement_Body() {}
+
+func (*Statement_BucketQuotaSet) isStatement_Body() {}
+
 func (*Statement_ObjectPut) isStatement_Body() {}
 
 func (*Statement_ObjectsDeleted) isStatement_Body() {}
 
 func (*Statement_ObjectAclSet) isStatement_Body() {}
+
+func (*Statement_ObjectTagsSet) isStatement_Body() {}
+
+func (*Statement_ObjectLockSet) isStatement_Body() {}
+
+func (*Statement_ObjectRenamed) isStatement_Body() {}
+
+func (*Statement_ObjectAppended) isStatement_Body() {}
+
+func (*Statement_ObjectsExpired) isStatement_Body() {}
 
 func (*Statement_UploadCreated) isStatement_Body() {}
 
@@ -1255,6 +1868,14 @@ func (*Statement_PartPut) isStatement_Body() {}
 func (*Statement_UploadCompleted) isStatement_Body() {}
 
 func (*Statement_UploadAborted) isStatement_Body() {}
+
+func (*Statement_AccountChanged) isStatement_Body() {}
+
+func (*Statement_AccountDeleted) isStatement_Body() {}
+
+func (*Statement_AccessKeySealed) isStatement_Body() {}
+
+func (*Statement_AccountQuotaSet) isStatement_Body() {}
 
 type Header struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3709,6 +4330,127 @@ func (x *HistoryTrimmed) GetRows() uint32 {
 	return 0
 }
 
+// CursorSet remembers how far a consumer has come in the sequence of events.
+type CursorSet struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          CursorKind             `protobuf:"varint,1,opt,name=kind,proto3,enum=ironman.event.CursorKind" json:"kind,omitempty"`
+	Bucket        uint64                 `protobuf:"varint,2,opt,name=bucket,proto3" json:"bucket,omitempty"` // 0: none
+	From          uint64                 `protobuf:"varint,3,opt,name=from,proto3" json:"from,omitempty"`     // where it stood; unless it still does, the event is refused (CONFLICT)
+	To            uint64                 `protobuf:"varint,4,opt,name=to,proto3" json:"to,omitempty"`         // events below it are done
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CursorSet) Reset() {
+	*x = CursorSet{}
+	mi := &file_wal_event_event_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CursorSet) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CursorSet) ProtoMessage() {}
+
+func (x *CursorSet) ProtoReflect() protoreflect.Message {
+	mi := &file_wal_event_event_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CursorSet.ProtoReflect.Descriptor instead.
+func (*CursorSet) Descriptor() ([]byte, []int) {
+	return file_wal_event_event_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *CursorSet) GetKind() CursorKind {
+	if x != nil {
+		return x.Kind
+	}
+	return CursorKind_CURSOR_KIND_UNSPECIFIED
+}
+
+func (x *CursorSet) GetBucket() uint64 {
+	if x != nil {
+		return x.Bucket
+	}
+	return 0
+}
+
+func (x *CursorSet) GetFrom() uint64 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *CursorSet) GetTo() uint64 {
+	if x != nil {
+		return x.To
+	}
+	return 0
+}
+
+type CursorDeleted struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          CursorKind             `protobuf:"varint,1,opt,name=kind,proto3,enum=ironman.event.CursorKind" json:"kind,omitempty"`
+	Bucket        uint64                 `protobuf:"varint,2,opt,name=bucket,proto3" json:"bucket,omitempty"` // Item NAME.
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CursorDeleted) Reset() {
+	*x = CursorDeleted{}
+	mi := &file_wal_event_event_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CursorDeleted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CursorDeleted) ProtoMessage() {}
+
+func (x *CursorDeleted) ProtoReflect() protoreflect.Message {
+	mi := &file_wal_event_event_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CursorDeleted.ProtoReflect.Descriptor instead.
+func (*CursorDeleted) Descriptor() ([]byte, []int) {
+	return file_wal_event_event_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *CursorDeleted) GetKind() CursorKind {
+	if x != nil {
+		return x.Kind
+	}
+	return CursorKind_CURSOR_KIND_UNSPECIFIED
+}
+
+func (x *CursorDeleted) GetBucket() uint64 {
+	if x != nil {
+		return x.Bucket
+	}
+	return 0
+}
+
 // AccountCreated makes a tenant: the owner of buckets, the grantee of ACLs.
 type AccountCreated struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3721,7 +4463,7 @@ type AccountCreated struct {
 
 func (x *AccountCreated) Reset() {
 	*x = AccountCreated{}
-	mi := &file_wal_event_event_proto_msgTypes[40]
+	mi := &file_wal_event_event_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3733,7 +4475,7 @@ func (x *AccountCreated) String() string {
 func (*AccountCreated) ProtoMessage() {}
 
 func (x *AccountCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[40]
+	mi := &file_wal_event_event_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3746,7 +4488,7 @@ func (x *AccountCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountCreated.ProtoReflect.Descriptor instead.
 func (*AccountCreated) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{40}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *AccountCreated) GetAccount() string {
@@ -3780,7 +4522,7 @@ type UserCreated struct {
 
 func (x *UserCreated) Reset() {
 	*x = UserCreated{}
-	mi := &file_wal_event_event_proto_msgTypes[41]
+	mi := &file_wal_event_event_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3792,7 +4534,7 @@ func (x *UserCreated) String() string {
 func (*UserCreated) ProtoMessage() {}
 
 func (x *UserCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[41]
+	mi := &file_wal_event_event_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3805,7 +4547,7 @@ func (x *UserCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UserCreated.ProtoReflect.Descriptor instead.
 func (*UserCreated) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{41}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *UserCreated) GetUser() string {
@@ -3834,7 +4576,7 @@ type AccessKeyCreated struct {
 
 func (x *AccessKeyCreated) Reset() {
 	*x = AccessKeyCreated{}
-	mi := &file_wal_event_event_proto_msgTypes[42]
+	mi := &file_wal_event_event_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3846,7 +4588,7 @@ func (x *AccessKeyCreated) String() string {
 func (*AccessKeyCreated) ProtoMessage() {}
 
 func (x *AccessKeyCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[42]
+	mi := &file_wal_event_event_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3859,7 +4601,7 @@ func (x *AccessKeyCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccessKeyCreated.ProtoReflect.Descriptor instead.
 func (*AccessKeyCreated) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{42}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *AccessKeyCreated) GetAccessKey() string {
@@ -3900,7 +4642,7 @@ type AccessKeyStatusSet struct {
 
 func (x *AccessKeyStatusSet) Reset() {
 	*x = AccessKeyStatusSet{}
-	mi := &file_wal_event_event_proto_msgTypes[43]
+	mi := &file_wal_event_event_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3912,7 +4654,7 @@ func (x *AccessKeyStatusSet) String() string {
 func (*AccessKeyStatusSet) ProtoMessage() {}
 
 func (x *AccessKeyStatusSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[43]
+	mi := &file_wal_event_event_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3925,7 +4667,7 @@ func (x *AccessKeyStatusSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccessKeyStatusSet.ProtoReflect.Descriptor instead.
 func (*AccessKeyStatusSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{43}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *AccessKeyStatusSet) GetAccessKey() string {
@@ -3951,7 +4693,7 @@ type AccessKeyDeleted struct {
 
 func (x *AccessKeyDeleted) Reset() {
 	*x = AccessKeyDeleted{}
-	mi := &file_wal_event_event_proto_msgTypes[44]
+	mi := &file_wal_event_event_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3963,7 +4705,7 @@ func (x *AccessKeyDeleted) String() string {
 func (*AccessKeyDeleted) ProtoMessage() {}
 
 func (x *AccessKeyDeleted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[44]
+	mi := &file_wal_event_event_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3976,7 +4718,7 @@ func (x *AccessKeyDeleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccessKeyDeleted.ProtoReflect.Descriptor instead.
 func (*AccessKeyDeleted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{44}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *AccessKeyDeleted) GetAccessKey() string {
@@ -3984,6 +4726,886 @@ func (x *AccessKeyDeleted) GetAccessKey() string {
 		return x.AccessKey
 	}
 	return ""
+}
+
+// PrincipalCreated makes a user with a path, a group or a role. Names are unique in
+// their account and kind, without regard to case.
+type PrincipalCreated struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Principal     string                 `protobuf:"bytes,1,opt,name=principal,proto3" json:"principal,omitempty"` // opaque principal id
+	Account       string                 `protobuf:"bytes,2,opt,name=account,proto3" json:"account,omitempty"`
+	Kind          PrincipalKind          `protobuf:"varint,3,opt,name=kind,proto3,enum=ironman.event.PrincipalKind" json:"kind,omitempty"`
+	Path          string                 `protobuf:"bytes,4,opt,name=path,proto3" json:"path,omitempty"`                                // "/" or "/a/b/"
+	MaxSession    uint32                 `protobuf:"varint,5,opt,name=max_session,json=maxSession,proto3" json:"max_session,omitempty"` // of a role, in seconds
+	Boundary      string                 `protobuf:"bytes,6,opt,name=boundary,proto3" json:"boundary,omitempty"`                        // id of the managed policy that bounds it; empty: none
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PrincipalCreated) Reset() {
+	*x = PrincipalCreated{}
+	mi := &file_wal_event_event_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PrincipalCreated) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PrincipalCreated) ProtoMessage() {}
+
+func (x *PrincipalCreated) ProtoReflect() protoreflect.Message {
+	mi := &file_wal_event_event_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PrincipalCreated.ProtoReflect.Descriptor instead.
+func (*PrincipalCreated) Descriptor() ([]byte, []int) {
+	return file_wal_event_event_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *PrincipalCreated) GetPrincipal() string {
+	if x != nil {
+		return x.Principal
+	}
+	return ""
+}
+
+func (x *PrincipalCreated) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *PrincipalCreated) GetKind() PrincipalKind {
+	if x != nil {
+		return x.Kind
+	}
+	return PrincipalKind_PRINCIPAL_KIND_UNSPECIFIED
+}
+
+func (x *PrincipalCreated) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *PrincipalCreated) GetMaxSession() uint32 {
+	if x != nil {
+		return x.MaxSession
+	}
+	return 0
+}
+
+func (x *PrincipalCreated) GetBoundary() string {
+	if x != nil {
+		return x.Boundary
+	}
+	return ""
+}
+
+// PrincipalChanged replaces what can change of a principal, all of it.
+type PrincipalChanged struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Principal     string                 `protobuf:"bytes,1,opt,name=principal,proto3" json:"principal,omitempty"`
+	Path          string                 `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
+	MaxSession    uint32                 `protobuf:"varint,3,opt,name=max_session,json=maxSession,proto3" json:"max_session,omitempty"`
+	Boundary      string                 `protobuf:"bytes,4,opt,name=boundary,proto3" json:"boundary,omitempty"` // Items as those of PrincipalCreated.
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PrincipalChanged) Reset() {
+	*x = PrincipalChanged{}
+	mi := &file_wal_event_event_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PrincipalChanged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PrincipalChanged) ProtoMessage() {}
+
+func (x *PrincipalChanged) ProtoReflect() protoreflect.Message {
+	mi := &file_wal_event_event_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PrincipalChanged.ProtoReflect.Descriptor instead.
+func (*PrincipalChanged) Descriptor() ([]byte, []int) {
+	return file_wal_event_event_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *PrincipalChanged) GetPrincipal() string {
+	if x != nil {
+		return x.Principal
+	}
+	return ""
+}
+
+func (x *PrincipalChanged) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *PrincipalChanged) GetMaxSession() uint32 {
+	if x != nil {
+		return x.MaxSession
+	}
+	return 0
+}
+
+func (x *PrincipalChanged) GetBoundary() string {
+	if x != nil {
+		return x.Boundary
+	}
+	return ""
+}
+
+// PrincipalDeleted removes a principal that nothing refers to any more: no access
+// key, policy or member.
+type PrincipalDeleted struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Principal     string                 `protobuf:"bytes,1,opt,name=principal,proto3" json:"principal,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PrincipalDeleted) Reset() {
+	*x = PrincipalDeleted{}
+	mi := &file_wal_event_event_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PrincipalDeleted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PrincipalDeleted) ProtoMessage() {}
+
+func (x *PrincipalDeleted) ProtoReflect() protoreflect.Message {
+	mi := &file_wal_event_event_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PrincipalDeleted.ProtoReflect.Descriptor instead.
+func (*PrincipalDeleted) Descriptor() ([]byte, []int) {
+	return file_wal_event_event_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *PrincipalDeleted) GetPrincipal() string {
+	if x != nil {
+		return x.Principal
+	}
+	return ""
+}
+
+// MembersChanged takes users into a group, or out of it.
+type MembersChanged struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Group         string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	Add           []string               `protobuf:"bytes,2,rep,name=add,proto3" json:"add,omitempty"` // principal ids
+	Remove        []string               `protobuf:"bytes,3,rep,name=remove,proto3" json:"remove,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MembersChanged) Reset() {
+	*x = MembersChanged{}
+	mi := &file_wal_event_event_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MembersChanged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MembersChanged) ProtoMessage() {}
+
+func (x *MembersChanged) ProtoReflect() protoreflect.Message {
+	mi := &file_wal_event_event_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MembersChanged.ProtoReflect.Descriptor instead.
+func (*MembersChanged) Descriptor() ([]byte, []int) {
+	return file_wal_event_event_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *MembersChanged) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *MembersChanged) GetAdd() []string {
+	if x != nil {
+		return x.Add
+	}
+	return nil
+}
+
+func (x *MembersChanged) GetRemove() []string {
+	if x != nil {
+		return x.Remove
+	}
+	return nil
+}
+
+// PolicyCreated makes a managed policy; its first version is its default.
+type PolicyCreated struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Policy        string                 `protobuf:"bytes,1,opt,name=policy,proto3" json:"policy,omitempty"` // opaque policy id
+	Account       string                 `protobuf:"bytes,2,opt,name=account,proto3" json:"account,omitempty"`
+	Path          string                 `protobuf:"bytes,3,opt,name=path,proto3" json:"path,omitempty"` // Items: NAME 0 the name, NAME 1 the description; DOCUMENT 0; TAGS.
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PolicyCreated) Reset() {
+	*x = PolicyCreated{}
+	mi := &file_wal_event_event_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PolicyCreated) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PolicyCreated) ProtoMessage() {}
+
+func (x *PolicyCreated) ProtoReflect() protoreflect.Message {
+	mi := &file_wal_event_event_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PolicyCreated.ProtoReflect.Descriptor instead.
+func (*PolicyCreated) Descriptor() ([]byte, []int) {
+	return file_wal_event_event_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *PolicyCreated) GetPolicy() string {
+	if x != nil {
+		return x.Policy
+	}
+	return ""
+}
+
+func (x *PolicyCreated) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *PolicyCreated) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+type PolicyVersionCreated struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Policy        string                 `protobuf:"bytes,1,opt,name=policy,proto3" json:"policy,omitempty"`
+	Default       bool                   `protobuf:"varint,2,opt,name=default,proto3" json:"default,omitempty"` // Item DOCUMENT.
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PolicyVersionCreated) Reset() {
+	*x = PolicyVersionCreated{}
+	mi := &file_wal_event_event_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PolicyVersionCreated) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PolicyVersionCreated) ProtoMessage() {}
+
+func (x *PolicyVersionCreated) ProtoReflect() protoreflect.Message {
+	mi := &file_wal_event_event_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PolicyVersionCreated.ProtoReflect.Descriptor instead.
+func (*PolicyVersionCreated) Descriptor() ([]byte, []int) {
+	return file_wal_event_event_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *PolicyVersionCreated) GetPolicy() string {
+	if x != nil {
+		return x.Policy
+	}
+	return ""
+}
+
+func (x *PolicyVersionCreated) GetDefault() bool {
+	if x != nil {
+		return x.Default
+	}
+	return false
+}
+
+type PolicyVersionDeleted struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Policy        string                 `protobuf:"bytes,1,opt,name=policy,proto3" json:"policy,omitempty"`
+	Version       uint32                 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PolicyVersionDeleted) Reset() {
+	*x = PolicyVersionDeleted{}
+	mi := &file_wal_event_event_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PolicyVersionDeleted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PolicyVersionDeleted) ProtoMessage() {}
+
+func (x *PolicyVersionDeleted) ProtoReflect() protoreflect.Message {
+	mi := &file_wal_event_event_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PolicyVersionDeleted.ProtoReflect.Descriptor instead.
+func (*PolicyVersionDeleted) Descriptor() ([]byte, []int) {
+	return file_wal_event_event_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *PolicyVersionDeleted) GetPolicy() string {
+	if x != nil {
+		return x.Policy
+	}
+	return ""
+}
+
+func (x *PolicyVersionDeleted) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+type PolicyDefaultSet struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Policy        string                 `protobuf:"bytes,1,opt,name=policy,proto3" json:"policy,omitempty"`
+	Version       uint32                 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PolicyDefaultSet) Reset() {
+	*x = PolicyDefaultSet{}
+	mi := &file_wal_event_event_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PolicyDefaultSet) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PolicyDefaultSet) ProtoMessage() {}
+
+func (x *PolicyDefaultSet) ProtoReflect() protoreflect.Message {
+	mi := &file_wal_event_event_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PolicyDefaultSet.ProtoReflect.Descriptor instead.
+func (*PolicyDefaultSet) Descriptor() ([]byte, []int) {
+	return file_wal_event_event_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *PolicyDefaultSet) GetPolicy() string {
+	if x != nil {
+		return x.Policy
+	}
+	return ""
+}
+
+func (x *PolicyDefaultSet) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+// PolicyDeleted removes a managed policy that is attached to nobody.
+type PolicyDeleted struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Policy        string                 `protobuf:"bytes,1,opt,name=policy,proto3" json:"policy,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PolicyDeleted) Reset() {
+	*x = PolicyDeleted{}
+	mi := &file_wal_event_event_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PolicyDeleted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PolicyDeleted) ProtoMessage() {}
+
+func (x *PolicyDeleted) ProtoReflect() protoreflect.Message {
+	mi := &file_wal_event_event_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PolicyDeleted.ProtoReflect.Descriptor instead.
+func (*PolicyDeleted) Descriptor() ([]byte, []int) {
+	return file_wal_event_event_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *PolicyDeleted) GetPolicy() string {
+	if x != nil {
+		return x.Policy
+	}
+	return ""
+}
+
+// InlinePolicySet stores or (without an item DOCUMENT) removes a principal's own policy.
+type InlinePolicySet struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Principal     string                 `protobuf:"bytes,1,opt,name=principal,proto3" json:"principal,omitempty"` // Items: NAME 0 the policy's name; DOCUMENT 0.
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InlinePolicySet) Reset() {
+	*x = InlinePolicySet{}
+	mi := &file_wal_event_event_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InlinePolicySet) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InlinePolicySet) ProtoMessage() {}
+
+func (x *InlinePolicySet) ProtoReflect() protoreflect.Message {
+	mi := &file_wal_event_event_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InlinePolicySet.ProtoReflect.Descriptor instead.
+func (*InlinePolicySet) Descriptor() ([]byte, []int) {
+	return file_wal_event_event_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *InlinePolicySet) GetPrincipal() string {
+	if x != nil {
+		return x.Principal
+	}
+	return ""
+}
+
+// PoliciesAttached attaches managed policies to a principal, or detaches them.
+type PoliciesAttached struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Principal     string                 `protobuf:"bytes,1,opt,name=principal,proto3" json:"principal,omitempty"`
+	Attach        []string               `protobuf:"bytes,2,rep,name=attach,proto3" json:"attach,omitempty"` // policy ids
+	Detach        []string               `protobuf:"bytes,3,rep,name=detach,proto3" json:"detach,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PoliciesAttached) Reset() {
+	*x = PoliciesAttached{}
+	mi := &file_wal_event_event_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PoliciesAttached) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PoliciesAttached) ProtoMessage() {}
+
+func (x *PoliciesAttached) ProtoReflect() protoreflect.Message {
+	mi := &file_wal_event_event_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PoliciesAttached.ProtoReflect.Descriptor instead.
+func (*PoliciesAttached) Descriptor() ([]byte, []int) {
+	return file_wal_event_event_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *PoliciesAttached) GetPrincipal() string {
+	if x != nil {
+		return x.Principal
+	}
+	return ""
+}
+
+func (x *PoliciesAttached) GetAttach() []string {
+	if x != nil {
+		return x.Attach
+	}
+	return nil
+}
+
+func (x *PoliciesAttached) GetDetach() []string {
+	if x != nil {
+		return x.Detach
+	}
+	return nil
+}
+
+// AccountChanged renames a tenant. Items: NAME 0 the display name, NAME 1 the e-mail
+// address.
+type AccountChanged struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Account       string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AccountChanged) Reset() {
+	*x = AccountChanged{}
+	mi := &file_wal_event_event_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AccountChanged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AccountChanged) ProtoMessage() {}
+
+func (x *AccountChanged) ProtoReflect() protoreflect.Message {
+	mi := &file_wal_event_event_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AccountChanged.ProtoReflect.Descriptor instead.
+func (*AccountChanged) Descriptor() ([]byte, []int) {
+	return file_wal_event_event_proto_rawDescGZIP(), []int{58}
+}
+
+func (x *AccountChanged) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+// AccountDeleted removes a tenant without buckets, principals, policies and keys.
+type AccountDeleted struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Account       string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AccountDeleted) Reset() {
+	*x = AccountDeleted{}
+	mi := &file_wal_event_event_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AccountDeleted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AccountDeleted) ProtoMessage() {}
+
+func (x *AccountDeleted) ProtoReflect() protoreflect.Message {
+	mi := &file_wal_event_event_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AccountDeleted.ProtoReflect.Descriptor instead.
+func (*AccountDeleted) Descriptor() ([]byte, []int) {
+	return file_wal_event_event_proto_rawDescGZIP(), []int{59}
+}
+
+func (x *AccountDeleted) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+// AccessKeySealed replaces the ciphertext of a secret: the keyring was rotated.
+type AccessKeySealed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	AccessKey     string                 `protobuf:"bytes,1,opt,name=access_key,json=accessKey,proto3" json:"access_key,omitempty"`
+	SealedSecret  []byte                 `protobuf:"bytes,2,opt,name=sealed_secret,json=sealedSecret,proto3" json:"sealed_secret,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AccessKeySealed) Reset() {
+	*x = AccessKeySealed{}
+	mi := &file_wal_event_event_proto_msgTypes[60]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AccessKeySealed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AccessKeySealed) ProtoMessage() {}
+
+func (x *AccessKeySealed) ProtoReflect() protoreflect.Message {
+	mi := &file_wal_event_event_proto_msgTypes[60]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AccessKeySealed.ProtoReflect.Descriptor instead.
+func (*AccessKeySealed) Descriptor() ([]byte, []int) {
+	return file_wal_event_event_proto_rawDescGZIP(), []int{60}
+}
+
+func (x *AccessKeySealed) GetAccessKey() string {
+	if x != nil {
+		return x.AccessKey
+	}
+	return ""
+}
+
+func (x *AccessKeySealed) GetSealedSecret() []byte {
+	if x != nil {
+		return x.SealedSecret
+	}
+	return nil
+}
+
+// Quota bounds what may be stored, decided by apply. 0: no bound.
+type Quota struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Bytes         uint64                 `protobuf:"varint,1,opt,name=bytes,proto3" json:"bytes,omitempty"`     // of all versions, and of the parts of open uploads
+	Objects       uint64                 `protobuf:"varint,2,opt,name=objects,proto3" json:"objects,omitempty"` // all versions, without markers
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Quota) Reset() {
+	*x = Quota{}
+	mi := &file_wal_event_event_proto_msgTypes[61]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Quota) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Quota) ProtoMessage() {}
+
+func (x *Quota) ProtoReflect() protoreflect.Message {
+	mi := &file_wal_event_event_proto_msgTypes[61]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Quota.ProtoReflect.Descriptor instead.
+func (*Quota) Descriptor() ([]byte, []int) {
+	return file_wal_event_event_proto_rawDescGZIP(), []int{61}
+}
+
+func (x *Quota) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *Quota) GetObjects() uint64 {
+	if x != nil {
+		return x.Objects
+	}
+	return 0
+}
+
+// AccountQuotaSet bounds what all buckets of an account hold together.
+type AccountQuotaSet struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Account       string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	Quota         *Quota                 `protobuf:"bytes,2,opt,name=quota,proto3" json:"quota,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AccountQuotaSet) Reset() {
+	*x = AccountQuotaSet{}
+	mi := &file_wal_event_event_proto_msgTypes[62]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AccountQuotaSet) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AccountQuotaSet) ProtoMessage() {}
+
+func (x *AccountQuotaSet) ProtoReflect() protoreflect.Message {
+	mi := &file_wal_event_event_proto_msgTypes[62]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AccountQuotaSet.ProtoReflect.Descriptor instead.
+func (*AccountQuotaSet) Descriptor() ([]byte, []int) {
+	return file_wal_event_event_proto_rawDescGZIP(), []int{62}
+}
+
+func (x *AccountQuotaSet) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *AccountQuotaSet) GetQuota() *Quota {
+	if x != nil {
+		return x.Quota
+	}
+	return nil
 }
 
 type BucketCreated struct {
@@ -3998,7 +5620,7 @@ type BucketCreated struct {
 
 func (x *BucketCreated) Reset() {
 	*x = BucketCreated{}
-	mi := &file_wal_event_event_proto_msgTypes[45]
+	mi := &file_wal_event_event_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4010,7 +5632,7 @@ func (x *BucketCreated) String() string {
 func (*BucketCreated) ProtoMessage() {}
 
 func (x *BucketCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[45]
+	mi := &file_wal_event_event_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4023,7 +5645,7 @@ func (x *BucketCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketCreated.ProtoReflect.Descriptor instead.
 func (*BucketCreated) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{45}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *BucketCreated) GetOwner() string {
@@ -4063,7 +5685,7 @@ type BucketDeleted struct {
 
 func (x *BucketDeleted) Reset() {
 	*x = BucketDeleted{}
-	mi := &file_wal_event_event_proto_msgTypes[46]
+	mi := &file_wal_event_event_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4075,7 +5697,7 @@ func (x *BucketDeleted) String() string {
 func (*BucketDeleted) ProtoMessage() {}
 
 func (x *BucketDeleted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[46]
+	mi := &file_wal_event_event_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4088,7 +5710,7 @@ func (x *BucketDeleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketDeleted.ProtoReflect.Descriptor instead.
 func (*BucketDeleted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{46}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *BucketDeleted) GetBucket() uint64 {
@@ -4108,7 +5730,7 @@ type BucketACLSet struct {
 
 func (x *BucketACLSet) Reset() {
 	*x = BucketACLSet{}
-	mi := &file_wal_event_event_proto_msgTypes[47]
+	mi := &file_wal_event_event_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4120,7 +5742,7 @@ func (x *BucketACLSet) String() string {
 func (*BucketACLSet) ProtoMessage() {}
 
 func (x *BucketACLSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[47]
+	mi := &file_wal_event_event_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4133,7 +5755,7 @@ func (x *BucketACLSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketACLSet.ProtoReflect.Descriptor instead.
 func (*BucketACLSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{47}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *BucketACLSet) GetBucket() uint64 {
@@ -4161,7 +5783,7 @@ type BucketDocumentSet struct {
 
 func (x *BucketDocumentSet) Reset() {
 	*x = BucketDocumentSet{}
-	mi := &file_wal_event_event_proto_msgTypes[48]
+	mi := &file_wal_event_event_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4173,7 +5795,7 @@ func (x *BucketDocumentSet) String() string {
 func (*BucketDocumentSet) ProtoMessage() {}
 
 func (x *BucketDocumentSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[48]
+	mi := &file_wal_event_event_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4186,7 +5808,7 @@ func (x *BucketDocumentSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketDocumentSet.ProtoReflect.Descriptor instead.
 func (*BucketDocumentSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{48}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *BucketDocumentSet) GetBucket() uint64 {
@@ -4203,6 +5825,181 @@ func (x *BucketDocumentSet) GetKind() DocumentKind {
 	return DocumentKind_DOCUMENT_KIND_UNSPECIFIED
 }
 
+// BucketVersioningSet enables or suspends versioning, for what comes later.
+type BucketVersioningSet struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Bucket        uint64                 `protobuf:"varint,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
+	State         VersioningState        `protobuf:"varint,2,opt,name=state,proto3,enum=ironman.event.VersioningState" json:"state,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BucketVersioningSet) Reset() {
+	*x = BucketVersioningSet{}
+	mi := &file_wal_event_event_proto_msgTypes[67]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BucketVersioningSet) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BucketVersioningSet) ProtoMessage() {}
+
+func (x *BucketVersioningSet) ProtoReflect() protoreflect.Message {
+	mi := &file_wal_event_event_proto_msgTypes[67]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BucketVersioningSet.ProtoReflect.Descriptor instead.
+func (*BucketVersioningSet) Descriptor() ([]byte, []int) {
+	return file_wal_event_event_proto_rawDescGZIP(), []int{67}
+}
+
+func (x *BucketVersioningSet) GetBucket() uint64 {
+	if x != nil {
+		return x.Bucket
+	}
+	return 0
+}
+
+func (x *BucketVersioningSet) GetState() VersioningState {
+	if x != nil {
+		return x.State
+	}
+	return VersioningState_VERSIONING_STATE_NEVER
+}
+
+// BucketLockSet turns object lock on, which needs versioning and is for good, and sets
+// the retention of objects that are put without one of their own.
+type BucketLockSet struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Bucket        uint64                 `protobuf:"varint,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
+	Mode          RetentionMode          `protobuf:"varint,2,opt,name=mode,proto3,enum=ironman.event.RetentionMode" json:"mode,omitempty"` // NONE: no default
+	Days          uint32                 `protobuf:"varint,3,opt,name=days,proto3" json:"days,omitempty"`                                  // one of the two
+	Years         uint32                 `protobuf:"varint,4,opt,name=years,proto3" json:"years,omitempty"`                                // of 365 days
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BucketLockSet) Reset() {
+	*x = BucketLockSet{}
+	mi := &file_wal_event_event_proto_msgTypes[68]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BucketLockSet) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BucketLockSet) ProtoMessage() {}
+
+func (x *BucketLockSet) ProtoReflect() protoreflect.Message {
+	mi := &file_wal_event_event_proto_msgTypes[68]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BucketLockSet.ProtoReflect.Descriptor instead.
+func (*BucketLockSet) Descriptor() ([]byte, []int) {
+	return file_wal_event_event_proto_rawDescGZIP(), []int{68}
+}
+
+func (x *BucketLockSet) GetBucket() uint64 {
+	if x != nil {
+		return x.Bucket
+	}
+	return 0
+}
+
+func (x *BucketLockSet) GetMode() RetentionMode {
+	if x != nil {
+		return x.Mode
+	}
+	return RetentionMode_RETENTION_MODE_NONE
+}
+
+func (x *BucketLockSet) GetDays() uint32 {
+	if x != nil {
+		return x.Days
+	}
+	return 0
+}
+
+func (x *BucketLockSet) GetYears() uint32 {
+	if x != nil {
+		return x.Years
+	}
+	return 0
+}
+
+type BucketQuotaSet struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Bucket        uint64                 `protobuf:"varint,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
+	Quota         *Quota                 `protobuf:"bytes,2,opt,name=quota,proto3" json:"quota,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BucketQuotaSet) Reset() {
+	*x = BucketQuotaSet{}
+	mi := &file_wal_event_event_proto_msgTypes[69]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BucketQuotaSet) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BucketQuotaSet) ProtoMessage() {}
+
+func (x *BucketQuotaSet) ProtoReflect() protoreflect.Message {
+	mi := &file_wal_event_event_proto_msgTypes[69]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BucketQuotaSet.ProtoReflect.Descriptor instead.
+func (*BucketQuotaSet) Descriptor() ([]byte, []int) {
+	return file_wal_event_event_proto_rawDescGZIP(), []int{69}
+}
+
+func (x *BucketQuotaSet) GetBucket() uint64 {
+	if x != nil {
+		return x.Bucket
+	}
+	return 0
+}
+
+func (x *BucketQuotaSet) GetQuota() *Quota {
+	if x != nil {
+		return x.Quota
+	}
+	return nil
+}
+
 // CopySource pins the version that a copy reads.
 type CopySource struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -4215,7 +6012,7 @@ type CopySource struct {
 
 func (x *CopySource) Reset() {
 	*x = CopySource{}
-	mi := &file_wal_event_event_proto_msgTypes[49]
+	mi := &file_wal_event_event_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4227,7 +6024,7 @@ func (x *CopySource) String() string {
 func (*CopySource) ProtoMessage() {}
 
 func (x *CopySource) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[49]
+	mi := &file_wal_event_event_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4240,7 +6037,7 @@ func (x *CopySource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CopySource.ProtoReflect.Descriptor instead.
 func (*CopySource) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{49}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *CopySource) GetBucket() uint64 {
@@ -4287,7 +6084,7 @@ type ObjectPut struct {
 
 func (x *ObjectPut) Reset() {
 	*x = ObjectPut{}
-	mi := &file_wal_event_event_proto_msgTypes[50]
+	mi := &file_wal_event_event_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4299,7 +6096,7 @@ func (x *ObjectPut) String() string {
 func (*ObjectPut) ProtoMessage() {}
 
 func (x *ObjectPut) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[50]
+	mi := &file_wal_event_event_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4312,7 +6109,7 @@ func (x *ObjectPut) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectPut.ProtoReflect.Descriptor instead.
 func (*ObjectPut) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{50}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *ObjectPut) GetBucket() uint64 {
@@ -4417,7 +6214,7 @@ type ObjectsDeleted struct {
 
 func (x *ObjectsDeleted) Reset() {
 	*x = ObjectsDeleted{}
-	mi := &file_wal_event_event_proto_msgTypes[51]
+	mi := &file_wal_event_event_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4429,7 +6226,7 @@ func (x *ObjectsDeleted) String() string {
 func (*ObjectsDeleted) ProtoMessage() {}
 
 func (x *ObjectsDeleted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[51]
+	mi := &file_wal_event_event_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4442,7 +6239,7 @@ func (x *ObjectsDeleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectsDeleted.ProtoReflect.Descriptor instead.
 func (*ObjectsDeleted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{51}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *ObjectsDeleted) GetBucket() uint64 {
@@ -4471,7 +6268,7 @@ type DeleteTarget struct {
 
 func (x *DeleteTarget) Reset() {
 	*x = DeleteTarget{}
-	mi := &file_wal_event_event_proto_msgTypes[52]
+	mi := &file_wal_event_event_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4483,7 +6280,7 @@ func (x *DeleteTarget) String() string {
 func (*DeleteTarget) ProtoMessage() {}
 
 func (x *DeleteTarget) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[52]
+	mi := &file_wal_event_event_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4496,7 +6293,7 @@ func (x *DeleteTarget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteTarget.ProtoReflect.Descriptor instead.
 func (*DeleteTarget) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{52}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *DeleteTarget) GetVersion() *Version {
@@ -4538,7 +6335,7 @@ type ObjectACLSet struct {
 
 func (x *ObjectACLSet) Reset() {
 	*x = ObjectACLSet{}
-	mi := &file_wal_event_event_proto_msgTypes[53]
+	mi := &file_wal_event_event_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4550,7 +6347,7 @@ func (x *ObjectACLSet) String() string {
 func (*ObjectACLSet) ProtoMessage() {}
 
 func (x *ObjectACLSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[53]
+	mi := &file_wal_event_event_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4563,7 +6360,7 @@ func (x *ObjectACLSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectACLSet.ProtoReflect.Descriptor instead.
 func (*ObjectACLSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{53}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *ObjectACLSet) GetBucket() uint64 {
@@ -4587,6 +6384,454 @@ func (x *ObjectACLSet) GetAcl() *ACL {
 	return nil
 }
 
+// ObjectTagsSet replaces the tags of a version. Items: KEY, TAGS (none: no tags).
+type ObjectTagsSet struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Bucket        uint64                 `protobuf:"varint,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
+	Version       *Version               `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"` // of the row that was judged
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ObjectTagsSet) Reset() {
+	*x = ObjectTagsSet{}
+	mi := &file_wal_event_event_proto_msgTypes[75]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ObjectTagsSet) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ObjectTagsSet) ProtoMessage() {}
+
+func (x *ObjectTagsSet) ProtoReflect() protoreflect.Message {
+	mi := &file_wal_event_event_proto_msgTypes[75]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ObjectTagsSet.ProtoReflect.Descriptor instead.
+func (*ObjectTagsSet) Descriptor() ([]byte, []int) {
+	return file_wal_event_event_proto_rawDescGZIP(), []int{75}
+}
+
+func (x *ObjectTagsSet) GetBucket() uint64 {
+	if x != nil {
+		return x.Bucket
+	}
+	return 0
+}
+
+func (x *ObjectTagsSet) GetVersion() *Version {
+	if x != nil {
+		return x.Version
+	}
+	return nil
+}
+
+// ObjectLockSet changes retention, legal hold or both of a version. Item: KEY.
+type ObjectLockSet struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Bucket           uint64                 `protobuf:"varint,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
+	Version          *Version               `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	Lock             *Lock                  `protobuf:"bytes,3,opt,name=lock,proto3" json:"lock,omitempty"`
+	Retention        bool                   `protobuf:"varint,4,opt,name=retention,proto3" json:"retention,omitempty"`                  // mode and date are meant
+	LegalHold        bool                   `protobuf:"varint,5,opt,name=legal_hold,json=legalHold,proto3" json:"legal_hold,omitempty"` // the hold is meant
+	BypassGovernance bool                   `protobuf:"varint,6,opt,name=bypass_governance,json=bypassGovernance,proto3" json:"bypass_governance,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *ObjectLockSet) Reset() {
+	*x = ObjectLockSet{}
+	mi := &file_wal_event_event_proto_msgTypes[76]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ObjectLockSet) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ObjectLockSet) ProtoMessage() {}
+
+func (x *ObjectLockSet) ProtoReflect() protoreflect.Message {
+	mi := &file_wal_event_event_proto_msgTypes[76]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ObjectLockSet.ProtoReflect.Descriptor instead.
+func (*ObjectLockSet) Descriptor() ([]byte, []int) {
+	return file_wal_event_event_proto_rawDescGZIP(), []int{76}
+}
+
+func (x *ObjectLockSet) GetBucket() uint64 {
+	if x != nil {
+		return x.Bucket
+	}
+	return 0
+}
+
+func (x *ObjectLockSet) GetVersion() *Version {
+	if x != nil {
+		return x.Version
+	}
+	return nil
+}
+
+func (x *ObjectLockSet) GetLock() *Lock {
+	if x != nil {
+		return x.Lock
+	}
+	return nil
+}
+
+func (x *ObjectLockSet) GetRetention() bool {
+	if x != nil {
+		return x.Retention
+	}
+	return false
+}
+
+func (x *ObjectLockSet) GetLegalHold() bool {
+	if x != nil {
+		return x.LegalHold
+	}
+	return false
+}
+
+func (x *ObjectLockSet) GetBypassGovernance() bool {
+	if x != nil {
+		return x.BypassGovernance
+	}
+	return false
+}
+
+// ObjectRenamed gives an object another key in its bucket, in one step. Items: KEY (the
+// new one), SOURCE_KEY.
+type ObjectRenamed struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Bucket          uint64                 `protobuf:"varint,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
+	Version         *Version               `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"` // of the source, as it was judged
+	SourceCondition *Condition             `protobuf:"bytes,3,opt,name=source_condition,json=sourceCondition,proto3" json:"source_condition,omitempty"`
+	Condition       *Condition             `protobuf:"bytes,4,opt,name=condition,proto3" json:"condition,omitempty"` // on what is at the new key
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *ObjectRenamed) Reset() {
+	*x = ObjectRenamed{}
+	mi := &file_wal_event_event_proto_msgTypes[77]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ObjectRenamed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ObjectRenamed) ProtoMessage() {}
+
+func (x *ObjectRenamed) ProtoReflect() protoreflect.Message {
+	mi := &file_wal_event_event_proto_msgTypes[77]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ObjectRenamed.ProtoReflect.Descriptor instead.
+func (*ObjectRenamed) Descriptor() ([]byte, []int) {
+	return file_wal_event_event_proto_rawDescGZIP(), []int{77}
+}
+
+func (x *ObjectRenamed) GetBucket() uint64 {
+	if x != nil {
+		return x.Bucket
+	}
+	return 0
+}
+
+func (x *ObjectRenamed) GetVersion() *Version {
+	if x != nil {
+		return x.Version
+	}
+	return nil
+}
+
+func (x *ObjectRenamed) GetSourceCondition() *Condition {
+	if x != nil {
+		return x.SourceCondition
+	}
+	return nil
+}
+
+func (x *ObjectRenamed) GetCondition() *Condition {
+	if x != nil {
+		return x.Condition
+	}
+	return nil
+}
+
+// ObjectAppended puts new bytes behind an object's, or makes it of them. Item: KEY,
+// and for a new object HEADERS and TAGS.
+type ObjectAppended struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Bucket        uint64                 `protobuf:"varint,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
+	Version       *Version               `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"` // of the object that grows; unset: there is none yet
+	Blobs         []*Blob                `protobuf:"bytes,3,rep,name=blobs,proto3" json:"blobs,omitempty"`
+	Offset        uint64                 `protobuf:"varint,4,opt,name=offset,proto3" json:"offset,omitempty"` // the size it has
+	Size          uint64                 `protobuf:"varint,5,opt,name=size,proto3" json:"size,omitempty"`     // the size it will have
+	Etag          string                 `protobuf:"bytes,6,opt,name=etag,proto3" json:"etag,omitempty"`
+	Checksum      *Checksum              `protobuf:"bytes,7,opt,name=checksum,proto3" json:"checksum,omitempty"`
+	Owner         string                 `protobuf:"bytes,8,opt,name=owner,proto3" json:"owner,omitempty"` // of a new object
+	Acl           *ACL                   `protobuf:"bytes,9,opt,name=acl,proto3" json:"acl,omitempty"`
+	StorageClass  string                 `protobuf:"bytes,10,opt,name=storage_class,json=storageClass,proto3" json:"storage_class,omitempty"`
+	Condition     *Condition             `protobuf:"bytes,11,opt,name=condition,proto3" json:"condition,omitempty"`
+	Encryption    *Encryption            `protobuf:"bytes,12,opt,name=encryption,proto3" json:"encryption,omitempty"` // with the keys of the new blobs
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ObjectAppended) Reset() {
+	*x = ObjectAppended{}
+	mi := &file_wal_event_event_proto_msgTypes[78]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ObjectAppended) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ObjectAppended) ProtoMessage() {}
+
+func (x *ObjectAppended) ProtoReflect() protoreflect.Message {
+	mi := &file_wal_event_event_proto_msgTypes[78]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ObjectAppended.ProtoReflect.Descriptor instead.
+func (*ObjectAppended) Descriptor() ([]byte, []int) {
+	return file_wal_event_event_proto_rawDescGZIP(), []int{78}
+}
+
+func (x *ObjectAppended) GetBucket() uint64 {
+	if x != nil {
+		return x.Bucket
+	}
+	return 0
+}
+
+func (x *ObjectAppended) GetVersion() *Version {
+	if x != nil {
+		return x.Version
+	}
+	return nil
+}
+
+func (x *ObjectAppended) GetBlobs() []*Blob {
+	if x != nil {
+		return x.Blobs
+	}
+	return nil
+}
+
+func (x *ObjectAppended) GetOffset() uint64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *ObjectAppended) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *ObjectAppended) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+func (x *ObjectAppended) GetChecksum() *Checksum {
+	if x != nil {
+		return x.Checksum
+	}
+	return nil
+}
+
+func (x *ObjectAppended) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+func (x *ObjectAppended) GetAcl() *ACL {
+	if x != nil {
+		return x.Acl
+	}
+	return nil
+}
+
+func (x *ObjectAppended) GetStorageClass() string {
+	if x != nil {
+		return x.StorageClass
+	}
+	return ""
+}
+
+func (x *ObjectAppended) GetCondition() *Condition {
+	if x != nil {
+		return x.Condition
+	}
+	return nil
+}
+
+func (x *ObjectAppended) GetEncryption() *Encryption {
+	if x != nil {
+		return x.Encryption
+	}
+	return nil
+}
+
+// ObjectsExpired removes what a lifecycle rule names, each if it still is what the rule
+// saw. Items: one KEY per target, by ordinal; NAME 0: the rule's id.
+type ObjectsExpired struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Bucket        uint64                 `protobuf:"varint,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
+	Targets       []*ExpiredTarget       `protobuf:"bytes,2,rep,name=targets,proto3" json:"targets,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ObjectsExpired) Reset() {
+	*x = ObjectsExpired{}
+	mi := &file_wal_event_event_proto_msgTypes[79]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ObjectsExpired) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ObjectsExpired) ProtoMessage() {}
+
+func (x *ObjectsExpired) ProtoReflect() protoreflect.Message {
+	mi := &file_wal_event_event_proto_msgTypes[79]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ObjectsExpired.ProtoReflect.Descriptor instead.
+func (*ObjectsExpired) Descriptor() ([]byte, []int) {
+	return file_wal_event_event_proto_rawDescGZIP(), []int{79}
+}
+
+func (x *ObjectsExpired) GetBucket() uint64 {
+	if x != nil {
+		return x.Bucket
+	}
+	return 0
+}
+
+func (x *ObjectsExpired) GetTargets() []*ExpiredTarget {
+	if x != nil {
+		return x.Targets
+	}
+	return nil
+}
+
+type ExpiredTarget struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Version       *Version               `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
+	Kind          ExpiredKind            `protobuf:"varint,2,opt,name=kind,proto3,enum=ironman.event.ExpiredKind" json:"kind,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExpiredTarget) Reset() {
+	*x = ExpiredTarget{}
+	mi := &file_wal_event_event_proto_msgTypes[80]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExpiredTarget) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExpiredTarget) ProtoMessage() {}
+
+func (x *ExpiredTarget) ProtoReflect() protoreflect.Message {
+	mi := &file_wal_event_event_proto_msgTypes[80]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExpiredTarget.ProtoReflect.Descriptor instead.
+func (*ExpiredTarget) Descriptor() ([]byte, []int) {
+	return file_wal_event_event_proto_rawDescGZIP(), []int{80}
+}
+
+func (x *ExpiredTarget) GetVersion() *Version {
+	if x != nil {
+		return x.Version
+	}
+	return nil
+}
+
+func (x *ExpiredTarget) GetKind() ExpiredKind {
+	if x != nil {
+		return x.Kind
+	}
+	return ExpiredKind_EXPIRED_KIND_UNSPECIFIED
+}
+
 // UploadCreated begins a multipart upload. Items: KEY, HEADERS, TAGS.
 type UploadCreated struct {
 	state             protoimpl.MessageState `protogen:"open.v1"`
@@ -4605,7 +6850,7 @@ type UploadCreated struct {
 
 func (x *UploadCreated) Reset() {
 	*x = UploadCreated{}
-	mi := &file_wal_event_event_proto_msgTypes[54]
+	mi := &file_wal_event_event_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4617,7 +6862,7 @@ func (x *UploadCreated) String() string {
 func (*UploadCreated) ProtoMessage() {}
 
 func (x *UploadCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[54]
+	mi := &file_wal_event_event_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4630,7 +6875,7 @@ func (x *UploadCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadCreated.ProtoReflect.Descriptor instead.
 func (*UploadCreated) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{54}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *UploadCreated) GetBucket() uint64 {
@@ -4716,7 +6961,7 @@ type PartPut struct {
 
 func (x *PartPut) Reset() {
 	*x = PartPut{}
-	mi := &file_wal_event_event_proto_msgTypes[55]
+	mi := &file_wal_event_event_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4728,7 +6973,7 @@ func (x *PartPut) String() string {
 func (*PartPut) ProtoMessage() {}
 
 func (x *PartPut) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[55]
+	mi := &file_wal_event_event_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4741,7 +6986,7 @@ func (x *PartPut) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartPut.ProtoReflect.Descriptor instead.
 func (*PartPut) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{55}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *PartPut) GetBucket() uint64 {
@@ -4830,7 +7075,7 @@ type UploadCompleted struct {
 
 func (x *UploadCompleted) Reset() {
 	*x = UploadCompleted{}
-	mi := &file_wal_event_event_proto_msgTypes[56]
+	mi := &file_wal_event_event_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4842,7 +7087,7 @@ func (x *UploadCompleted) String() string {
 func (*UploadCompleted) ProtoMessage() {}
 
 func (x *UploadCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[56]
+	mi := &file_wal_event_event_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4855,7 +7100,7 @@ func (x *UploadCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadCompleted.ProtoReflect.Descriptor instead.
 func (*UploadCompleted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{56}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *UploadCompleted) GetBucket() uint64 {
@@ -4918,7 +7163,7 @@ type CompletedPart struct {
 
 func (x *CompletedPart) Reset() {
 	*x = CompletedPart{}
-	mi := &file_wal_event_event_proto_msgTypes[57]
+	mi := &file_wal_event_event_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4930,7 +7175,7 @@ func (x *CompletedPart) String() string {
 func (*CompletedPart) ProtoMessage() {}
 
 func (x *CompletedPart) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[57]
+	mi := &file_wal_event_event_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4943,7 +7188,7 @@ func (x *CompletedPart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompletedPart.ProtoReflect.Descriptor instead.
 func (*CompletedPart) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{57}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *CompletedPart) GetNumber() uint32 {
@@ -4971,7 +7216,7 @@ type UploadAborted struct {
 
 func (x *UploadAborted) Reset() {
 	*x = UploadAborted{}
-	mi := &file_wal_event_event_proto_msgTypes[58]
+	mi := &file_wal_event_event_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4983,7 +7228,7 @@ func (x *UploadAborted) String() string {
 func (*UploadAborted) ProtoMessage() {}
 
 func (x *UploadAborted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[58]
+	mi := &file_wal_event_event_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4996,7 +7241,7 @@ func (x *UploadAborted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadAborted.ProtoReflect.Descriptor instead.
 func (*UploadAborted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{58}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *UploadAborted) GetBucket() uint64 {
@@ -5025,7 +7270,7 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\x04salt\x18\x01 \x01(\fR\x04salt\x12+\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x17.ironman.event.ItemKindR\x04kind\x12\x18\n" +
 	"\aordinal\x18\x03 \x01(\rR\aordinal\x12\x14\n" +
-	"\x05value\x18\x04 \x01(\fR\x05value\"\x84\x10\n" +
+	"\x05value\x18\x04 \x01(\fR\x05value\"\xff\x1e\n" +
 	"\tStatement\x12-\n" +
 	"\x06header\x18\x01 \x01(\v2\x15.ironman.event.HeaderR\x06header\x12T\n" +
 	"\x13cluster_initialized\x18\x10 \x01(\v2!.ironman.event.ClusterInitializedH\x00R\x12clusterInitialized\x12?\n" +
@@ -5041,24 +7286,50 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\x0fhistory_trimmed\x18\x1a \x01(\v2\x1d.ironman.event.HistoryTrimmedH\x00R\x0ehistoryTrimmed\x129\n" +
 	"\n" +
 	"node_added\x18\x1b \x01(\v2\x18.ironman.event.NodeAddedH\x00R\tnodeAdded\x12?\n" +
-	"\fnode_removed\x18\x1c \x01(\v2\x1a.ironman.event.NodeRemovedH\x00R\vnodeRemoved\x12H\n" +
+	"\fnode_removed\x18\x1c \x01(\v2\x1a.ironman.event.NodeRemovedH\x00R\vnodeRemoved\x129\n" +
+	"\n" +
+	"cursor_set\x18\x1d \x01(\v2\x18.ironman.event.CursorSetH\x00R\tcursorSet\x12E\n" +
+	"\x0ecursor_deleted\x18\x1e \x01(\v2\x1c.ironman.event.CursorDeletedH\x00R\rcursorDeleted\x12H\n" +
 	"\x0faccount_created\x18  \x01(\v2\x1d.ironman.event.AccountCreatedH\x00R\x0eaccountCreated\x12?\n" +
 	"\fuser_created\x18! \x01(\v2\x1a.ironman.event.UserCreatedH\x00R\vuserCreated\x12O\n" +
 	"\x12access_key_created\x18\" \x01(\v2\x1f.ironman.event.AccessKeyCreatedH\x00R\x10accessKeyCreated\x12V\n" +
 	"\x15access_key_status_set\x18# \x01(\v2!.ironman.event.AccessKeyStatusSetH\x00R\x12accessKeyStatusSet\x12O\n" +
-	"\x12access_key_deleted\x18$ \x01(\v2\x1f.ironman.event.AccessKeyDeletedH\x00R\x10accessKeyDeleted\x12E\n" +
+	"\x12access_key_deleted\x18$ \x01(\v2\x1f.ironman.event.AccessKeyDeletedH\x00R\x10accessKeyDeleted\x12N\n" +
+	"\x11principal_created\x18% \x01(\v2\x1f.ironman.event.PrincipalCreatedH\x00R\x10principalCreated\x12N\n" +
+	"\x11principal_changed\x18& \x01(\v2\x1f.ironman.event.PrincipalChangedH\x00R\x10principalChanged\x12N\n" +
+	"\x11principal_deleted\x18' \x01(\v2\x1f.ironman.event.PrincipalDeletedH\x00R\x10principalDeleted\x12H\n" +
+	"\x0fmembers_changed\x18( \x01(\v2\x1d.ironman.event.MembersChangedH\x00R\x0emembersChanged\x12E\n" +
+	"\x0epolicy_created\x18) \x01(\v2\x1c.ironman.event.PolicyCreatedH\x00R\rpolicyCreated\x12[\n" +
+	"\x16policy_version_created\x18* \x01(\v2#.ironman.event.PolicyVersionCreatedH\x00R\x14policyVersionCreated\x12[\n" +
+	"\x16policy_version_deleted\x18+ \x01(\v2#.ironman.event.PolicyVersionDeletedH\x00R\x14policyVersionDeleted\x12O\n" +
+	"\x12policy_default_set\x18, \x01(\v2\x1f.ironman.event.PolicyDefaultSetH\x00R\x10policyDefaultSet\x12E\n" +
+	"\x0epolicy_deleted\x18- \x01(\v2\x1c.ironman.event.PolicyDeletedH\x00R\rpolicyDeleted\x12L\n" +
+	"\x11inline_policy_set\x18. \x01(\v2\x1e.ironman.event.InlinePolicySetH\x00R\x0finlinePolicySet\x12N\n" +
+	"\x11policies_attached\x18/ \x01(\v2\x1f.ironman.event.PoliciesAttachedH\x00R\x10policiesAttached\x12E\n" +
 	"\x0ebucket_created\x180 \x01(\v2\x1c.ironman.event.BucketCreatedH\x00R\rbucketCreated\x12E\n" +
 	"\x0ebucket_deleted\x181 \x01(\v2\x1c.ironman.event.BucketDeletedH\x00R\rbucketDeleted\x12C\n" +
 	"\x0ebucket_acl_set\x182 \x01(\v2\x1b.ironman.event.BucketACLSetH\x00R\fbucketAclSet\x12R\n" +
-	"\x13bucket_document_set\x183 \x01(\v2 .ironman.event.BucketDocumentSetH\x00R\x11bucketDocumentSet\x129\n" +
+	"\x13bucket_document_set\x183 \x01(\v2 .ironman.event.BucketDocumentSetH\x00R\x11bucketDocumentSet\x12X\n" +
+	"\x15bucket_versioning_set\x184 \x01(\v2\".ironman.event.BucketVersioningSetH\x00R\x13bucketVersioningSet\x12F\n" +
+	"\x0fbucket_lock_set\x185 \x01(\v2\x1c.ironman.event.BucketLockSetH\x00R\rbucketLockSet\x12I\n" +
+	"\x10bucket_quota_set\x186 \x01(\v2\x1d.ironman.event.BucketQuotaSetH\x00R\x0ebucketQuotaSet\x129\n" +
 	"\n" +
 	"object_put\x18@ \x01(\v2\x18.ironman.event.ObjectPutH\x00R\tobjectPut\x12H\n" +
 	"\x0fobjects_deleted\x18A \x01(\v2\x1d.ironman.event.ObjectsDeletedH\x00R\x0eobjectsDeleted\x12C\n" +
-	"\x0eobject_acl_set\x18B \x01(\v2\x1b.ironman.event.ObjectACLSetH\x00R\fobjectAclSet\x12E\n" +
+	"\x0eobject_acl_set\x18B \x01(\v2\x1b.ironman.event.ObjectACLSetH\x00R\fobjectAclSet\x12F\n" +
+	"\x0fobject_tags_set\x18C \x01(\v2\x1c.ironman.event.ObjectTagsSetH\x00R\robjectTagsSet\x12F\n" +
+	"\x0fobject_lock_set\x18D \x01(\v2\x1c.ironman.event.ObjectLockSetH\x00R\robjectLockSet\x12E\n" +
+	"\x0eobject_renamed\x18E \x01(\v2\x1c.ironman.event.ObjectRenamedH\x00R\robjectRenamed\x12H\n" +
+	"\x0fobject_appended\x18F \x01(\v2\x1d.ironman.event.ObjectAppendedH\x00R\x0eobjectAppended\x12H\n" +
+	"\x0fobjects_expired\x18G \x01(\v2\x1d.ironman.event.ObjectsExpiredH\x00R\x0eobjectsExpired\x12E\n" +
 	"\x0eupload_created\x18P \x01(\v2\x1c.ironman.event.UploadCreatedH\x00R\ruploadCreated\x123\n" +
 	"\bpart_put\x18Q \x01(\v2\x16.ironman.event.PartPutH\x00R\apartPut\x12K\n" +
 	"\x10upload_completed\x18R \x01(\v2\x1e.ironman.event.UploadCompletedH\x00R\x0fuploadCompleted\x12E\n" +
-	"\x0eupload_aborted\x18S \x01(\v2\x1c.ironman.event.UploadAbortedH\x00R\ruploadAbortedB\x06\n" +
+	"\x0eupload_aborted\x18S \x01(\v2\x1c.ironman.event.UploadAbortedH\x00R\ruploadAborted\x12H\n" +
+	"\x0faccount_changed\x18` \x01(\v2\x1d.ironman.event.AccountChangedH\x00R\x0eaccountChanged\x12H\n" +
+	"\x0faccount_deleted\x18a \x01(\v2\x1d.ironman.event.AccountDeletedH\x00R\x0eaccountDeleted\x12L\n" +
+	"\x11access_key_sealed\x18b \x01(\v2\x1e.ironman.event.AccessKeySealedH\x00R\x0faccessKeySealed\x12L\n" +
+	"\x11account_quota_set\x18c \x01(\v2\x1e.ironman.event.AccountQuotaSetH\x00R\x0faccountQuotaSetB\x06\n" +
 	"\x04body\"\xdf\x01\n" +
 	"\x06Header\x12#\n" +
 	"\rfeature_level\x18\x01 \x01(\rR\ffeatureLevel\x12\x1d\n" +
@@ -5256,7 +7527,15 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\x05packs\x18\x02 \x03(\v2\x15.ironman.event.PackIDR\x05packs\"4\n" +
 	"\x0eHistoryTrimmed\x12\x0e\n" +
 	"\x02to\x18\x01 \x01(\x04R\x02to\x12\x12\n" +
-	"\x04rows\x18\x02 \x01(\rR\x04rows\"a\n" +
+	"\x04rows\x18\x02 \x01(\rR\x04rows\"v\n" +
+	"\tCursorSet\x12-\n" +
+	"\x04kind\x18\x01 \x01(\x0e2\x19.ironman.event.CursorKindR\x04kind\x12\x16\n" +
+	"\x06bucket\x18\x02 \x01(\x04R\x06bucket\x12\x12\n" +
+	"\x04from\x18\x03 \x01(\x04R\x04from\x12\x0e\n" +
+	"\x02to\x18\x04 \x01(\x04R\x02to\"V\n" +
+	"\rCursorDeleted\x12-\n" +
+	"\x04kind\x18\x01 \x01(\x0e2\x19.ironman.event.CursorKindR\x04kind\x12\x16\n" +
+	"\x06bucket\x18\x02 \x01(\x04R\x06bucket\"a\n" +
 	"\x0eAccountCreated\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12!\n" +
 	"\fcanonical_id\x18\x02 \x01(\tR\vcanonicalId\x12\x12\n" +
@@ -5276,7 +7555,62 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\x06active\x18\x02 \x01(\bR\x06active\"1\n" +
 	"\x10AccessKeyDeleted\x12\x1d\n" +
 	"\n" +
-	"access_key\x18\x01 \x01(\tR\taccessKey\"\x84\x01\n" +
+	"access_key\x18\x01 \x01(\tR\taccessKey\"\xcd\x01\n" +
+	"\x10PrincipalCreated\x12\x1c\n" +
+	"\tprincipal\x18\x01 \x01(\tR\tprincipal\x12\x18\n" +
+	"\aaccount\x18\x02 \x01(\tR\aaccount\x120\n" +
+	"\x04kind\x18\x03 \x01(\x0e2\x1c.ironman.event.PrincipalKindR\x04kind\x12\x12\n" +
+	"\x04path\x18\x04 \x01(\tR\x04path\x12\x1f\n" +
+	"\vmax_session\x18\x05 \x01(\rR\n" +
+	"maxSession\x12\x1a\n" +
+	"\bboundary\x18\x06 \x01(\tR\bboundary\"\x81\x01\n" +
+	"\x10PrincipalChanged\x12\x1c\n" +
+	"\tprincipal\x18\x01 \x01(\tR\tprincipal\x12\x12\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\x12\x1f\n" +
+	"\vmax_session\x18\x03 \x01(\rR\n" +
+	"maxSession\x12\x1a\n" +
+	"\bboundary\x18\x04 \x01(\tR\bboundary\"0\n" +
+	"\x10PrincipalDeleted\x12\x1c\n" +
+	"\tprincipal\x18\x01 \x01(\tR\tprincipal\"P\n" +
+	"\x0eMembersChanged\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\x12\x10\n" +
+	"\x03add\x18\x02 \x03(\tR\x03add\x12\x16\n" +
+	"\x06remove\x18\x03 \x03(\tR\x06remove\"U\n" +
+	"\rPolicyCreated\x12\x16\n" +
+	"\x06policy\x18\x01 \x01(\tR\x06policy\x12\x18\n" +
+	"\aaccount\x18\x02 \x01(\tR\aaccount\x12\x12\n" +
+	"\x04path\x18\x03 \x01(\tR\x04path\"H\n" +
+	"\x14PolicyVersionCreated\x12\x16\n" +
+	"\x06policy\x18\x01 \x01(\tR\x06policy\x12\x18\n" +
+	"\adefault\x18\x02 \x01(\bR\adefault\"H\n" +
+	"\x14PolicyVersionDeleted\x12\x16\n" +
+	"\x06policy\x18\x01 \x01(\tR\x06policy\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\rR\aversion\"D\n" +
+	"\x10PolicyDefaultSet\x12\x16\n" +
+	"\x06policy\x18\x01 \x01(\tR\x06policy\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\rR\aversion\"'\n" +
+	"\rPolicyDeleted\x12\x16\n" +
+	"\x06policy\x18\x01 \x01(\tR\x06policy\"/\n" +
+	"\x0fInlinePolicySet\x12\x1c\n" +
+	"\tprincipal\x18\x01 \x01(\tR\tprincipal\"`\n" +
+	"\x10PoliciesAttached\x12\x1c\n" +
+	"\tprincipal\x18\x01 \x01(\tR\tprincipal\x12\x16\n" +
+	"\x06attach\x18\x02 \x03(\tR\x06attach\x12\x16\n" +
+	"\x06detach\x18\x03 \x03(\tR\x06detach\"*\n" +
+	"\x0eAccountChanged\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\tR\aaccount\"*\n" +
+	"\x0eAccountDeleted\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\tR\aaccount\"U\n" +
+	"\x0fAccessKeySealed\x12\x1d\n" +
+	"\n" +
+	"access_key\x18\x01 \x01(\tR\taccessKey\x12#\n" +
+	"\rsealed_secret\x18\x02 \x01(\fR\fsealedSecret\"7\n" +
+	"\x05Quota\x12\x14\n" +
+	"\x05bytes\x18\x01 \x01(\x04R\x05bytes\x12\x18\n" +
+	"\aobjects\x18\x02 \x01(\x04R\aobjects\"W\n" +
+	"\x0fAccountQuotaSet\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\tR\aaccount\x12*\n" +
+	"\x05quota\x18\x02 \x01(\v2\x14.ironman.event.QuotaR\x05quota\"\x84\x01\n" +
 	"\rBucketCreated\x12\x14\n" +
 	"\x05owner\x18\x01 \x01(\tR\x05owner\x12\x16\n" +
 	"\x06region\x18\x02 \x01(\tR\x06region\x12$\n" +
@@ -5290,7 +7624,18 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\x03acl\x18\x02 \x01(\v2\x12.ironman.event.ACLR\x03acl\"\\\n" +
 	"\x11BucketDocumentSet\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\x12/\n" +
-	"\x04kind\x18\x02 \x01(\x0e2\x1b.ironman.event.DocumentKindR\x04kind\"y\n" +
+	"\x04kind\x18\x02 \x01(\x0e2\x1b.ironman.event.DocumentKindR\x04kind\"c\n" +
+	"\x13BucketVersioningSet\x12\x16\n" +
+	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\x124\n" +
+	"\x05state\x18\x02 \x01(\x0e2\x1e.ironman.event.VersioningStateR\x05state\"\x83\x01\n" +
+	"\rBucketLockSet\x12\x16\n" +
+	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\x120\n" +
+	"\x04mode\x18\x02 \x01(\x0e2\x1c.ironman.event.RetentionModeR\x04mode\x12\x12\n" +
+	"\x04days\x18\x03 \x01(\rR\x04days\x12\x14\n" +
+	"\x05years\x18\x04 \x01(\rR\x05years\"T\n" +
+	"\x0eBucketQuotaSet\x12\x16\n" +
+	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\x12*\n" +
+	"\x05quota\x18\x02 \x01(\v2\x14.ironman.event.QuotaR\x05quota\"y\n" +
 	"\n" +
 	"CopySource\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\x120\n" +
@@ -5324,7 +7669,45 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\fObjectACLSet\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\x120\n" +
 	"\aversion\x18\x02 \x01(\v2\x16.ironman.event.VersionR\aversion\x12$\n" +
-	"\x03acl\x18\x03 \x01(\v2\x12.ironman.event.ACLR\x03acl\"\x8a\x03\n" +
+	"\x03acl\x18\x03 \x01(\v2\x12.ironman.event.ACLR\x03acl\"Y\n" +
+	"\rObjectTagsSet\x12\x16\n" +
+	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\x120\n" +
+	"\aversion\x18\x02 \x01(\v2\x16.ironman.event.VersionR\aversion\"\xec\x01\n" +
+	"\rObjectLockSet\x12\x16\n" +
+	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\x120\n" +
+	"\aversion\x18\x02 \x01(\v2\x16.ironman.event.VersionR\aversion\x12'\n" +
+	"\x04lock\x18\x03 \x01(\v2\x13.ironman.event.LockR\x04lock\x12\x1c\n" +
+	"\tretention\x18\x04 \x01(\bR\tretention\x12\x1d\n" +
+	"\n" +
+	"legal_hold\x18\x05 \x01(\bR\tlegalHold\x12+\n" +
+	"\x11bypass_governance\x18\x06 \x01(\bR\x10bypassGovernance\"\xd6\x01\n" +
+	"\rObjectRenamed\x12\x16\n" +
+	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\x120\n" +
+	"\aversion\x18\x02 \x01(\v2\x16.ironman.event.VersionR\aversion\x12C\n" +
+	"\x10source_condition\x18\x03 \x01(\v2\x18.ironman.event.ConditionR\x0fsourceCondition\x126\n" +
+	"\tcondition\x18\x04 \x01(\v2\x18.ironman.event.ConditionR\tcondition\"\xce\x03\n" +
+	"\x0eObjectAppended\x12\x16\n" +
+	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\x120\n" +
+	"\aversion\x18\x02 \x01(\v2\x16.ironman.event.VersionR\aversion\x12)\n" +
+	"\x05blobs\x18\x03 \x03(\v2\x13.ironman.event.BlobR\x05blobs\x12\x16\n" +
+	"\x06offset\x18\x04 \x01(\x04R\x06offset\x12\x12\n" +
+	"\x04size\x18\x05 \x01(\x04R\x04size\x12\x12\n" +
+	"\x04etag\x18\x06 \x01(\tR\x04etag\x123\n" +
+	"\bchecksum\x18\a \x01(\v2\x17.ironman.event.ChecksumR\bchecksum\x12\x14\n" +
+	"\x05owner\x18\b \x01(\tR\x05owner\x12$\n" +
+	"\x03acl\x18\t \x01(\v2\x12.ironman.event.ACLR\x03acl\x12#\n" +
+	"\rstorage_class\x18\n" +
+	" \x01(\tR\fstorageClass\x126\n" +
+	"\tcondition\x18\v \x01(\v2\x18.ironman.event.ConditionR\tcondition\x129\n" +
+	"\n" +
+	"encryption\x18\f \x01(\v2\x19.ironman.event.EncryptionR\n" +
+	"encryption\"`\n" +
+	"\x0eObjectsExpired\x12\x16\n" +
+	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\x126\n" +
+	"\atargets\x18\x02 \x03(\v2\x1c.ironman.event.ExpiredTargetR\atargets\"q\n" +
+	"\rExpiredTarget\x120\n" +
+	"\aversion\x18\x01 \x01(\v2\x16.ironman.event.VersionR\aversion\x12.\n" +
+	"\x04kind\x18\x02 \x01(\x0e2\x1a.ironman.event.ExpiredKindR\x04kind\"\x8a\x03\n" +
 	"\rUploadCreated\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\x12\x14\n" +
 	"\x05owner\x18\x02 \x01(\tR\x05owner\x12\x1c\n" +
@@ -5384,7 +7767,7 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\x15REASON_KIND_ACL_GRANT\x10\x04\x12\x1f\n" +
 	"\x1bREASON_KIND_IDENTITY_POLICY\x10\x05\x12\x1d\n" +
 	"\x19REASON_KIND_BUCKET_POLICY\x10\x06\x12\x17\n" +
-	"\x13REASON_KIND_ACCOUNT\x10\a*\xb7\x04\n" +
+	"\x13REASON_KIND_ACCOUNT\x10\a*\xcc\x05\n" +
 	"\aRefusal\x12\x10\n" +
 	"\fREFUSAL_NONE\x10\x00\x12\x13\n" +
 	"\x0fREFUSAL_INVALID\x10\x01\x12\x16\n" +
@@ -5408,7 +7791,13 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\x1bREFUSAL_PRECONDITION_FAILED\x10\x12\x12\x1a\n" +
 	"\x16REFUSAL_SOURCE_CHANGED\x10\x13\x12\x14\n" +
 	"\x10REFUSAL_CONFLICT\x10\x14\x12\x15\n" +
-	"\x11REFUSAL_PLACEMENT\x10\x15*\xcb\x01\n" +
+	"\x11REFUSAL_PLACEMENT\x10\x15\x12\x19\n" +
+	"\x15REFUSAL_OBJECT_LOCKED\x10\x16\x12\x1a\n" +
+	"\x16REFUSAL_QUOTA_EXCEEDED\x10\x17\x12\x18\n" +
+	"\x14REFUSAL_BUCKET_STATE\x10\x18\x12\x1a\n" +
+	"\x16REFUSAL_LIMIT_EXCEEDED\x10\x19\x12\x12\n" +
+	"\x0eREFUSAL_IN_USE\x10\x1a\x12\x12\n" +
+	"\x0eREFUSAL_OFFSET\x10\x1b*\xcb\x01\n" +
 	"\x11ChecksumAlgorithm\x12\x1b\n" +
 	"\x17CHECKSUM_ALGORITHM_NONE\x10\x00\x12\x1c\n" +
 	"\x18CHECKSUM_ALGORITHM_CRC32\x10\x01\x12\x1d\n" +
@@ -5437,7 +7826,17 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\rRetentionMode\x12\x17\n" +
 	"\x13RETENTION_MODE_NONE\x10\x00\x12\x1d\n" +
 	"\x19RETENTION_MODE_GOVERNANCE\x10\x01\x12\x1d\n" +
-	"\x19RETENTION_MODE_COMPLIANCE\x10\x02*\xd7\x03\n" +
+	"\x19RETENTION_MODE_COMPLIANCE\x10\x02*]\n" +
+	"\n" +
+	"CursorKind\x12\x1b\n" +
+	"\x17CURSOR_KIND_UNSPECIFIED\x10\x00\x12\x1c\n" +
+	"\x18CURSOR_KIND_NOTIFICATION\x10\x01\x12\x14\n" +
+	"\x10CURSOR_KIND_FEED\x10\x02*{\n" +
+	"\rPrincipalKind\x12\x1e\n" +
+	"\x1aPRINCIPAL_KIND_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13PRINCIPAL_KIND_USER\x10\x01\x12\x18\n" +
+	"\x14PRINCIPAL_KIND_GROUP\x10\x02\x12\x17\n" +
+	"\x13PRINCIPAL_KIND_ROLE\x10\x03*\xd7\x03\n" +
 	"\fDocumentKind\x12\x1d\n" +
 	"\x19DOCUMENT_KIND_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14DOCUMENT_KIND_POLICY\x10\x01\x12\x16\n" +
@@ -5454,7 +7853,16 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\x1aDOCUMENT_KIND_NOTIFICATION\x10\v\x12\x19\n" +
 	"\x15DOCUMENT_KIND_LOGGING\x10\f\x12!\n" +
 	"\x1dDOCUMENT_KIND_REQUEST_PAYMENT\x10\r\x12\x1d\n" +
-	"\x19DOCUMENT_KIND_REPLICATION\x10\x0eB\x13Z\x11ironman/wal/eventb\x06proto3"
+	"\x19DOCUMENT_KIND_REPLICATION\x10\x0e*k\n" +
+	"\x0fVersioningState\x12\x1a\n" +
+	"\x16VERSIONING_STATE_NEVER\x10\x00\x12\x1c\n" +
+	"\x18VERSIONING_STATE_ENABLED\x10\x01\x12\x1e\n" +
+	"\x1aVERSIONING_STATE_SUSPENDED\x10\x02*{\n" +
+	"\vExpiredKind\x12\x1c\n" +
+	"\x18EXPIRED_KIND_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14EXPIRED_KIND_CURRENT\x10\x01\x12\x1b\n" +
+	"\x17EXPIRED_KIND_NONCURRENT\x10\x02\x12\x17\n" +
+	"\x13EXPIRED_KIND_MARKER\x10\x03B\x13Z\x11ironman/wal/eventb\x06proto3"
 
 var (
 	file_wal_event_event_proto_rawDescOnce sync.Once
@@ -5468,176 +7876,254 @@ func file_wal_event_event_proto_rawDescGZIP() []byte {
 	return file_wal_event_event_proto_rawDescData
 }
 
-var file_wal_event_event_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
-var file_wal_event_event_proto_msgTypes = make([]protoimpl.MessageInfo, 59)
+var file_wal_event_event_proto_enumTypes = make([]protoimpl.EnumInfo, 13)
+var file_wal_event_event_proto_msgTypes = make([]protoimpl.MessageInfo, 86)
 var file_wal_event_event_proto_goTypes = []any{
-	(ItemKind)(0),              // 0: ironman.event.ItemKind
-	(ReasonKind)(0),            // 1: ironman.event.ReasonKind
-	(Refusal)(0),               // 2: ironman.event.Refusal
-	(ChecksumAlgorithm)(0),     // 3: ironman.event.ChecksumAlgorithm
-	(Permission)(0),            // 4: ironman.event.Permission
-	(Group)(0),                 // 5: ironman.event.Group
-	(EncryptionKind)(0),        // 6: ironman.event.EncryptionKind
-	(RetentionMode)(0),         // 7: ironman.event.RetentionMode
-	(DocumentKind)(0),          // 8: ironman.event.DocumentKind
-	(*Proposal)(nil),           // 9: ironman.event.Proposal
-	(*Item)(nil),               // 10: ironman.event.Item
-	(*Statement)(nil),          // 11: ironman.event.Statement
-	(*Header)(nil),             // 12: ironman.event.Header
-	(*Reason)(nil),             // 13: ironman.event.Reason
-	(*Client)(nil),             // 14: ironman.event.Client
-	(*Outcome)(nil),            // 15: ironman.event.Outcome
-	(*SubOutcome)(nil),         // 16: ironman.event.SubOutcome
-	(*Envelope)(nil),           // 17: ironman.event.Envelope
-	(*Version)(nil),            // 18: ironman.event.Version
-	(*BlobID)(nil),             // 19: ironman.event.BlobID
-	(*Blob)(nil),               // 20: ironman.event.Blob
-	(*Shard)(nil),              // 21: ironman.event.Shard
-	(*PackID)(nil),             // 22: ironman.event.PackID
-	(*Segment)(nil),            // 23: ironman.event.Segment
-	(*Checksum)(nil),           // 24: ironman.event.Checksum
-	(*UserHeader)(nil),         // 25: ironman.event.UserHeader
-	(*Headers)(nil),            // 26: ironman.event.Headers
-	(*Tag)(nil),                // 27: ironman.event.Tag
-	(*Tags)(nil),               // 28: ironman.event.Tags
-	(*Grant)(nil),              // 29: ironman.event.Grant
-	(*ACL)(nil),                // 30: ironman.event.ACL
-	(*Condition)(nil),          // 31: ironman.event.Condition
-	(*Encryption)(nil),         // 32: ironman.event.Encryption
-	(*WrappedKey)(nil),         // 33: ironman.event.WrappedKey
-	(*Lock)(nil),               // 34: ironman.event.Lock
-	(*ClusterInitialized)(nil), // 35: ironman.event.ClusterInitialized
-	(*NodeAdded)(nil),          // 36: ironman.event.NodeAdded
-	(*NodeRemoved)(nil),        // 37: ironman.event.NodeRemoved
-	(*NodeStarted)(nil),        // 38: ironman.event.NodeStarted
-	(*DiskAdded)(nil),          // 39: ironman.event.DiskAdded
-	(*FeatureLevelRaised)(nil), // 40: ironman.event.FeatureLevelRaised
-	(*Cancel)(nil),             // 41: ironman.event.Cancel
-	(*BlobsAbandoned)(nil),     // 42: ironman.event.BlobsAbandoned
-	(*BlobsReleased)(nil),      // 43: ironman.event.BlobsReleased
-	(*AssemblyRelease)(nil),    // 44: ironman.event.AssemblyRelease
-	(*ShardsPlaced)(nil),       // 45: ironman.event.ShardsPlaced
-	(*Placement)(nil),          // 46: ironman.event.Placement
-	(*PacksReleased)(nil),      // 47: ironman.event.PacksReleased
-	(*HistoryTrimmed)(nil),     // 48: ironman.event.HistoryTrimmed
-	(*AccountCreated)(nil),     // 49: ironman.event.AccountCreated
-	(*UserCreated)(nil),        // 50: ironman.event.UserCreated
-	(*AccessKeyCreated)(nil),   // 51: ironman.event.AccessKeyCreated
-	(*AccessKeyStatusSet)(nil), // 52: ironman.event.AccessKeyStatusSet
-	(*AccessKeyDeleted)(nil),   // 53: ironman.event.AccessKeyDeleted
-	(*BucketCreated)(nil),      // 54: ironman.event.BucketCreated
-	(*BucketDeleted)(nil),      // 55: ironman.event.BucketDeleted
-	(*BucketACLSet)(nil),       // 56: ironman.event.BucketACLSet
-	(*BucketDocumentSet)(nil),  // 57: ironman.event.BucketDocumentSet
-	(*CopySource)(nil),         // 58: ironman.event.CopySource
-	(*ObjectPut)(nil),          // 59: ironman.event.ObjectPut
-	(*ObjectsDeleted)(nil),     // 60: ironman.event.ObjectsDeleted
-	(*DeleteTarget)(nil),       // 61: ironman.event.DeleteTarget
-	(*ObjectACLSet)(nil),       // 62: ironman.event.ObjectACLSet
-	(*UploadCreated)(nil),      // 63: ironman.event.UploadCreated
-	(*PartPut)(nil),            // 64: ironman.event.PartPut
-	(*UploadCompleted)(nil),    // 65: ironman.event.UploadCompleted
-	(*CompletedPart)(nil),      // 66: ironman.event.CompletedPart
-	(*UploadAborted)(nil),      // 67: ironman.event.UploadAborted
+	(ItemKind)(0),                // 0: ironman.event.ItemKind
+	(ReasonKind)(0),              // 1: ironman.event.ReasonKind
+	(Refusal)(0),                 // 2: ironman.event.Refusal
+	(ChecksumAlgorithm)(0),       // 3: ironman.event.ChecksumAlgorithm
+	(Permission)(0),              // 4: ironman.event.Permission
+	(Group)(0),                   // 5: ironman.event.Group
+	(EncryptionKind)(0),          // 6: ironman.event.EncryptionKind
+	(RetentionMode)(0),           // 7: ironman.event.RetentionMode
+	(CursorKind)(0),              // 8: ironman.event.CursorKind
+	(PrincipalKind)(0),           // 9: ironman.event.PrincipalKind
+	(DocumentKind)(0),            // 10: ironman.event.DocumentKind
+	(VersioningState)(0),         // 11: ironman.event.VersioningState
+	(ExpiredKind)(0),             // 12: ironman.event.ExpiredKind
+	(*Proposal)(nil),             // 13: ironman.event.Proposal
+	(*Item)(nil),                 // 14: ironman.event.Item
+	(*Statement)(nil),            // 15: ironman.event.Statement
+	(*Header)(nil),               // 16: ironman.event.Header
+	(*Reason)(nil),               // 17: ironman.event.Reason
+	(*Client)(nil),               // 18: ironman.event.Client
+	(*Outcome)(nil),              // 19: ironman.event.Outcome
+	(*SubOutcome)(nil),           // 20: ironman.event.SubOutcome
+	(*Envelope)(nil),             // 21: ironman.event.Envelope
+	(*Version)(nil),              // 22: ironman.event.Version
+	(*BlobID)(nil),               // 23: ironman.event.BlobID
+	(*Blob)(nil),                 // 24: ironman.event.Blob
+	(*Shard)(nil),                // 25: ironman.event.Shard
+	(*PackID)(nil),               // 26: ironman.event.PackID
+	(*Segment)(nil),              // 27: ironman.event.Segment
+	(*Checksum)(nil),             // 28: ironman.event.Checksum
+	(*UserHeader)(nil),           // 29: ironman.event.UserHeader
+	(*Headers)(nil),              // 30: ironman.event.Headers
+	(*Tag)(nil),                  // 31: ironman.event.Tag
+	(*Tags)(nil),                 // 32: ironman.event.Tags
+	(*Grant)(nil),                // 33: ironman.event.Grant
+	(*ACL)(nil),                  // 34: ironman.event.ACL
+	(*Condition)(nil),            // 35: ironman.event.Condition
+	(*Encryption)(nil),           // 36: ironman.event.Encryption
+	(*WrappedKey)(nil),           // 37: ironman.event.WrappedKey
+	(*Lock)(nil),                 // 38: ironman.event.Lock
+	(*ClusterInitialized)(nil),   // 39: ironman.event.ClusterInitialized
+	(*NodeAdded)(nil),            // 40: ironman.event.NodeAdded
+	(*NodeRemoved)(nil),          // 41: ironman.event.NodeRemoved
+	(*NodeStarted)(nil),          // 42: ironman.event.NodeStarted
+	(*DiskAdded)(nil),            // 43: ironman.event.DiskAdded
+	(*FeatureLevelRaised)(nil),   // 44: ironman.event.FeatureLevelRaised
+	(*Cancel)(nil),               // 45: ironman.event.Cancel
+	(*BlobsAbandoned)(nil),       // 46: ironman.event.BlobsAbandoned
+	(*BlobsReleased)(nil),        // 47: ironman.event.BlobsReleased
+	(*AssemblyRelease)(nil),      // 48: ironman.event.AssemblyRelease
+	(*ShardsPlaced)(nil),         // 49: ironman.event.ShardsPlaced
+	(*Placement)(nil),            // 50: ironman.event.Placement
+	(*PacksReleased)(nil),        // 51: ironman.event.PacksReleased
+	(*HistoryTrimmed)(nil),       // 52: ironman.event.HistoryTrimmed
+	(*CursorSet)(nil),            // 53: ironman.event.CursorSet
+	(*CursorDeleted)(nil),        // 54: ironman.event.CursorDeleted
+	(*AccountCreated)(nil),       // 55: ironman.event.AccountCreated
+	(*UserCreated)(nil),          // 56: ironman.event.UserCreated
+	(*AccessKeyCreated)(nil),     // 57: ironman.event.AccessKeyCreated
+	(*AccessKeyStatusSet)(nil),   // 58: ironman.event.AccessKeyStatusSet
+	(*AccessKeyDeleted)(nil),     // 59: ironman.event.AccessKeyDeleted
+	(*PrincipalCreated)(nil),     // 60: ironman.event.PrincipalCreated
+	(*PrincipalChanged)(nil),     // 61: ironman.event.PrincipalChanged
+	(*PrincipalDeleted)(nil),     // 62: ironman.event.PrincipalDeleted
+	(*MembersChanged)(nil),       // 63: ironman.event.MembersChanged
+	(*PolicyCreated)(nil),        // 64: ironman.event.PolicyCreated
+	(*PolicyVersionCreated)(nil), // 65: ironman.event.PolicyVersionCreated
+	(*PolicyVersionDeleted)(nil), // 66: ironman.event.PolicyVersionDeleted
+	(*PolicyDefaultSet)(nil),     // 67: ironman.event.PolicyDefaultSet
+	(*PolicyDeleted)(nil),        // 68: ironman.event.PolicyDeleted
+	(*InlinePolicySet)(nil),      // 69: ironman.event.InlinePolicySet
+	(*PoliciesAttached)(nil),     // 70: ironman.event.PoliciesAttached
+	(*AccountChanged)(nil),       // 71: ironman.event.AccountChanged
+	(*AccountDeleted)(nil),       // 72: ironman.event.AccountDeleted
+	(*AccessKeySealed)(nil),      // 73: ironman.event.AccessKeySealed
+	(*Quota)(nil),                // 74: ironman.event.Quota
+	(*AccountQuotaSet)(nil),      // 75: ironman.event.AccountQuotaSet
+	(*BucketCreated)(nil),        // 76: ironman.event.BucketCreated
+	(*BucketDeleted)(nil),        // 77: ironman.event.BucketDeleted
+	(*BucketACLSet)(nil),         // 78: ironman.event.BucketACLSet
+	(*BucketDocumentSet)(nil),    // 79: ironman.event.BucketDocumentSet
+	(*BucketVersioningSet)(nil),  // 80: ironman.event.BucketVersioningSet
+	(*BucketLockSet)(nil),        // 81: ironman.event.BucketLockSet
+	(*BucketQuotaSet)(nil),       // 82: ironman.event.BucketQuotaSet
+	(*CopySource)(nil),           // 83: ironman.event.CopySource
+	(*ObjectPut)(nil),            // 84: ironman.event.ObjectPut
+	(*ObjectsDeleted)(nil),       // 85: ironman.event.ObjectsDeleted
+	(*DeleteTarget)(nil),         // 86: ironman.event.DeleteTarget
+	(*ObjectACLSet)(nil),         // 87: ironman.event.ObjectACLSet
+	(*ObjectTagsSet)(nil),        // 88: ironman.event.ObjectTagsSet
+	(*ObjectLockSet)(nil),        // 89: ironman.event.ObjectLockSet
+	(*ObjectRenamed)(nil),        // 90: ironman.event.ObjectRenamed
+	(*ObjectAppended)(nil),       // 91: ironman.event.ObjectAppended
+	(*ObjectsExpired)(nil),       // 92: ironman.event.ObjectsExpired
+	(*ExpiredTarget)(nil),        // 93: ironman.event.ExpiredTarget
+	(*UploadCreated)(nil),        // 94: ironman.event.UploadCreated
+	(*PartPut)(nil),              // 95: ironman.event.PartPut
+	(*UploadCompleted)(nil),      // 96: ironman.event.UploadCompleted
+	(*CompletedPart)(nil),        // 97: ironman.event.CompletedPart
+	(*UploadAborted)(nil),        // 98: ironman.event.UploadAborted
 }
 var file_wal_event_event_proto_depIdxs = []int32{
-	0,  // 0: ironman.event.Item.kind:type_name -> ironman.event.ItemKind
-	12, // 1: ironman.event.Statement.header:type_name -> ironman.event.Header
-	35, // 2: ironman.event.Statement.cluster_initialized:type_name -> ironman.event.ClusterInitialized
-	38, // 3: ironman.event.Statement.node_started:type_name -> ironman.event.NodeStarted
-	39, // 4: ironman.event.Statement.disk_added:type_name -> ironman.event.DiskAdded
-	40, // 5: ironman.event.Statement.feature_level_raised:type_name -> ironman.event.FeatureLevelRaised
-	41, // 6: ironman.event.Statement.cancel:type_name -> ironman.event.Cancel
-	42, // 7: ironman.event.Statement.blobs_abandoned:type_name -> ironman.event.BlobsAbandoned
-	43, // 8: ironman.event.Statement.blobs_released:type_name -> ironman.event.BlobsReleased
-	45, // 9: ironman.event.Statement.shards_placed:type_name -> ironman.event.ShardsPlaced
-	47, // 10: ironman.event.Statement.packs_released:type_name -> ironman.event.PacksReleased
-	48, // 11: ironman.event.Statement.history_trimmed:type_name -> ironman.event.HistoryTrimmed
-	36, // 12: ironman.event.Statement.node_added:type_name -> ironman.event.NodeAdded
-	37, // 13: ironman.event.Statement.node_removed:type_name -> ironman.event.NodeRemoved
-	49, // 14: ironman.event.Statement.account_created:type_name -> ironman.event.AccountCreated
-	50, // 15: ironman.event.Statement.user_created:type_name -> ironman.event.UserCreated
-	51, // 16: ironman.event.Statement.access_key_created:type_name -> ironman.event.AccessKeyCreated
-	52, // 17: ironman.event.Statement.access_key_status_set:type_name -> ironman.event.AccessKeyStatusSet
-	53, // 18: ironman.event.Statement.access_key_deleted:type_name -> ironman.event.AccessKeyDeleted
-	54, // 19: ironman.event.Statement.bucket_created:type_name -> ironman.event.BucketCreated
-	55, // 20: ironman.event.Statement.bucket_deleted:type_name -> ironman.event.BucketDeleted
-	56, // 21: ironman.event.Statement.bucket_acl_set:type_name -> ironman.event.BucketACLSet
-	57, // 22: ironman.event.Statement.bucket_document_set:type_name -> ironman.event.BucketDocumentSet
-	59, // 23: ironman.event.Statement.object_put:type_name -> ironman.event.ObjectPut
-	60, // 24: ironman.event.Statement.objects_deleted:type_name -> ironman.event.ObjectsDeleted
-	62, // 25: ironman.event.Statement.object_acl_set:type_name -> ironman.event.ObjectACLSet
-	63, // 26: ironman.event.Statement.upload_created:type_name -> ironman.event.UploadCreated
-	64, // 27: ironman.event.Statement.part_put:type_name -> ironman.event.PartPut
-	65, // 28: ironman.event.Statement.upload_completed:type_name -> ironman.event.UploadCompleted
-	67, // 29: ironman.event.Statement.upload_aborted:type_name -> ironman.event.UploadAborted
-	13, // 30: ironman.event.Header.reason:type_name -> ironman.event.Reason
-	1,  // 31: ironman.event.Reason.kind:type_name -> ironman.event.ReasonKind
-	2,  // 32: ironman.event.Outcome.refusal:type_name -> ironman.event.Refusal
-	18, // 33: ironman.event.Outcome.version:type_name -> ironman.event.Version
-	16, // 34: ironman.event.Outcome.subs:type_name -> ironman.event.SubOutcome
-	2,  // 35: ironman.event.SubOutcome.refusal:type_name -> ironman.event.Refusal
-	18, // 36: ironman.event.SubOutcome.version:type_name -> ironman.event.Version
-	2,  // 37: ironman.event.Envelope.refusal:type_name -> ironman.event.Refusal
-	19, // 38: ironman.event.Blob.id:type_name -> ironman.event.BlobID
-	21, // 39: ironman.event.Blob.shards:type_name -> ironman.event.Shard
-	22, // 40: ironman.event.Shard.pack:type_name -> ironman.event.PackID
-	19, // 41: ironman.event.Segment.blob:type_name -> ironman.event.BlobID
-	3,  // 42: ironman.event.Checksum.algorithm:type_name -> ironman.event.ChecksumAlgorithm
-	25, // 43: ironman.event.Headers.user:type_name -> ironman.event.UserHeader
-	27, // 44: ironman.event.Tags.tags:type_name -> ironman.event.Tag
-	5,  // 45: ironman.event.Grant.group:type_name -> ironman.event.Group
-	4,  // 46: ironman.event.Grant.permission:type_name -> ironman.event.Permission
-	29, // 47: ironman.event.ACL.grants:type_name -> ironman.event.Grant
-	6,  // 48: ironman.event.Encryption.kind:type_name -> ironman.event.EncryptionKind
-	33, // 49: ironman.event.Encryption.keys:type_name -> ironman.event.WrappedKey
-	19, // 50: ironman.event.WrappedKey.blob:type_name -> ironman.event.BlobID
-	7,  // 51: ironman.event.Lock.mode:type_name -> ironman.event.RetentionMode
-	19, // 52: ironman.event.BlobsAbandoned.blobs:type_name -> ironman.event.BlobID
-	19, // 53: ironman.event.BlobsReleased.blobs:type_name -> ironman.event.BlobID
-	44, // 54: ironman.event.BlobsReleased.assemblies:type_name -> ironman.event.AssemblyRelease
-	18, // 55: ironman.event.AssemblyRelease.assembly:type_name -> ironman.event.Version
-	46, // 56: ironman.event.ShardsPlaced.placements:type_name -> ironman.event.Placement
-	19, // 57: ironman.event.Placement.blob:type_name -> ironman.event.BlobID
-	21, // 58: ironman.event.Placement.shard:type_name -> ironman.event.Shard
-	22, // 59: ironman.event.PacksReleased.packs:type_name -> ironman.event.PackID
-	30, // 60: ironman.event.BucketCreated.acl:type_name -> ironman.event.ACL
-	30, // 61: ironman.event.BucketACLSet.acl:type_name -> ironman.event.ACL
-	8,  // 62: ironman.event.BucketDocumentSet.kind:type_name -> ironman.event.DocumentKind
-	18, // 63: ironman.event.CopySource.version:type_name -> ironman.event.Version
-	20, // 64: ironman.event.ObjectPut.blobs:type_name -> ironman.event.Blob
-	23, // 65: ironman.event.ObjectPut.segments:type_name -> ironman.event.Segment
-	58, // 66: ironman.event.ObjectPut.source:type_name -> ironman.event.CopySource
-	24, // 67: ironman.event.ObjectPut.checksum:type_name -> ironman.event.Checksum
-	30, // 68: ironman.event.ObjectPut.acl:type_name -> ironman.event.ACL
-	31, // 69: ironman.event.ObjectPut.condition:type_name -> ironman.event.Condition
-	32, // 70: ironman.event.ObjectPut.encryption:type_name -> ironman.event.Encryption
-	34, // 71: ironman.event.ObjectPut.lock:type_name -> ironman.event.Lock
-	61, // 72: ironman.event.ObjectsDeleted.targets:type_name -> ironman.event.DeleteTarget
-	18, // 73: ironman.event.DeleteTarget.version:type_name -> ironman.event.Version
-	31, // 74: ironman.event.DeleteTarget.condition:type_name -> ironman.event.Condition
-	18, // 75: ironman.event.ObjectACLSet.version:type_name -> ironman.event.Version
-	30, // 76: ironman.event.ObjectACLSet.acl:type_name -> ironman.event.ACL
-	30, // 77: ironman.event.UploadCreated.acl:type_name -> ironman.event.ACL
-	3,  // 78: ironman.event.UploadCreated.checksum_algorithm:type_name -> ironman.event.ChecksumAlgorithm
-	32, // 79: ironman.event.UploadCreated.encryption:type_name -> ironman.event.Encryption
-	34, // 80: ironman.event.UploadCreated.lock:type_name -> ironman.event.Lock
-	18, // 81: ironman.event.PartPut.upload:type_name -> ironman.event.Version
-	20, // 82: ironman.event.PartPut.blobs:type_name -> ironman.event.Blob
-	58, // 83: ironman.event.PartPut.source:type_name -> ironman.event.CopySource
-	23, // 84: ironman.event.PartPut.segments:type_name -> ironman.event.Segment
-	24, // 85: ironman.event.PartPut.checksum:type_name -> ironman.event.Checksum
-	32, // 86: ironman.event.PartPut.encryption:type_name -> ironman.event.Encryption
-	18, // 87: ironman.event.UploadCompleted.upload:type_name -> ironman.event.Version
-	66, // 88: ironman.event.UploadCompleted.parts:type_name -> ironman.event.CompletedPart
-	24, // 89: ironman.event.UploadCompleted.checksum:type_name -> ironman.event.Checksum
-	31, // 90: ironman.event.UploadCompleted.condition:type_name -> ironman.event.Condition
-	18, // 91: ironman.event.UploadAborted.upload:type_name -> ironman.event.Version
-	92, // [92:92] is the sub-list for method output_type
-	92, // [92:92] is the sub-list for method input_type
-	92, // [92:92] is the sub-list for extension type_name
-	92, // [92:92] is the sub-list for extension extendee
-	0,  // [0:92] is the sub-list for field type_name
+	0,   // 0: ironman.event.Item.kind:type_name -> ironman.event.ItemKind
+	16,  // 1: ironman.event.Statement.header:type_name -> ironman.event.Header
+	39,  // 2: ironman.event.Statement.cluster_initialized:type_name -> ironman.event.ClusterInitialized
+	42,  // 3: ironman.event.Statement.node_started:type_name -> ironman.event.NodeStarted
+	43,  // 4: ironman.event.Statement.disk_added:type_name -> ironman.event.DiskAdded
+	44,  // 5: ironman.event.Statement.feature_level_raised:type_name -> ironman.event.FeatureLevelRaised
+	45,  // 6: ironman.event.Statement.cancel:type_name -> ironman.event.Cancel
+	46,  // 7: ironman.event.Statement.blobs_abandoned:type_name -> ironman.event.BlobsAbandoned
+	47,  // 8: ironman.event.Statement.blobs_released:type_name -> ironman.event.BlobsReleased
+	49,  // 9: ironman.event.Statement.shards_placed:type_name -> ironman.event.ShardsPlaced
+	51,  // 10: ironman.event.Statement.packs_released:type_name -> ironman.event.PacksReleased
+	52,  // 11: ironman.event.Statement.history_trimmed:type_name -> ironman.event.HistoryTrimmed
+	40,  // 12: ironman.event.Statement.node_added:type_name -> ironman.event.NodeAdded
+	41,  // 13: ironman.event.Statement.node_removed:type_name -> ironman.event.NodeRemoved
+	53,  // 14: ironman.event.Statement.cursor_set:type_name -> ironman.event.CursorSet
+	54,  // 15: ironman.event.Statement.cursor_deleted:type_name -> ironman.event.CursorDeleted
+	55,  // 16: ironman.event.Statement.account_created:type_name -> ironman.event.AccountCreated
+	56,  // 17: ironman.event.Statement.user_created:type_name -> ironman.event.UserCreated
+	57,  // 18: ironman.event.Statement.access_key_created:type_name -> ironman.event.AccessKeyCreated
+	58,  // 19: ironman.event.Statement.access_key_status_set:type_name -> ironman.event.AccessKeyStatusSet
+	59,  // 20: ironman.event.Statement.access_key_deleted:type_name -> ironman.event.AccessKeyDeleted
+	60,  // 21: ironman.event.Statement.principal_created:type_name -> ironman.event.PrincipalCreated
+	61,  // 22: ironman.event.Statement.principal_changed:type_name -> ironman.event.PrincipalChanged
+	62,  // 23: ironman.event.Statement.principal_deleted:type_name -> ironman.event.PrincipalDeleted
+	63,  // 24: ironman.event.Statement.members_changed:type_name -> ironman.event.MembersChanged
+	64,  // 25: ironman.event.Statement.policy_created:type_name -> ironman.event.PolicyCreated
+	65,  // 26: ironman.event.Statement.policy_version_created:type_name -> ironman.event.PolicyVersionCreated
+	66,  // 27: ironman.event.Statement.policy_version_deleted:type_name -> ironman.event.PolicyVersionDeleted
+	67,  // 28: ironman.event.Statement.policy_default_set:type_name -> ironman.event.PolicyDefaultSet
+	68,  // 29: ironman.event.Statement.policy_deleted:type_name -> ironman.event.PolicyDeleted
+	69,  // 30: ironman.event.Statement.inline_policy_set:type_name -> ironman.event.InlinePolicySet
+	70,  // 31: ironman.event.Statement.policies_attached:type_name -> ironman.event.PoliciesAttached
+	76,  // 32: ironman.event.Statement.bucket_created:type_name -> ironman.event.BucketCreated
+	77,  // 33: ironman.event.Statement.bucket_deleted:type_name -> ironman.event.BucketDeleted
+	78,  // 34: ironman.event.Statement.bucket_acl_set:type_name -> ironman.event.BucketACLSet
+	79,  // 35: ironman.event.Statement.bucket_document_set:type_name -> ironman.event.BucketDocumentSet
+	80,  // 36: ironman.event.Statement.bucket_versioning_set:type_name -> ironman.event.BucketVersioningSet
+	81,  // 37: ironman.event.Statement.bucket_lock_set:type_name -> ironman.event.BucketLockSet
+	82,  // 38: ironman.event.Statement.bucket_quota_set:type_name -> ironman.event.BucketQuotaSet
+	84,  // 39: ironman.event.Statement.object_put:type_name -> ironman.event.ObjectPut
+	85,  // 40: ironman.event.Statement.objects_deleted:type_name -> ironman.event.ObjectsDeleted
+	87,  // 41: ironman.event.Statement.object_acl_set:type_name -> ironman.event.ObjectACLSet
+	88,  // 42: ironman.event.Statement.object_tags_set:type_name -> ironman.event.ObjectTagsSet
+	89,  // 43: ironman.event.Statement.object_lock_set:type_name -> ironman.event.ObjectLockSet
+	90,  // 44: ironman.event.Statement.object_renamed:type_name -> ironman.event.ObjectRenamed
+	91,  // 45: ironman.event.Statement.object_appended:type_name -> ironman.event.ObjectAppended
+	92,  // 46: ironman.event.Statement.objects_expired:type_name -> ironman.event.ObjectsExpired
+	94,  // 47: ironman.event.Statement.upload_created:type_name -> ironman.event.UploadCreated
+	95,  // 48: ironman.event.Statement.part_put:type_name -> ironman.event.PartPut
+	96,  // 49: ironman.event.Statement.upload_completed:type_name -> ironman.event.UploadCompleted
+	98,  // 50: ironman.event.Statement.upload_aborted:type_name -> ironman.event.UploadAborted
+	71,  // 51: ironman.event.Statement.account_changed:type_name -> ironman.event.AccountChanged
+	72,  // 52: ironman.event.Statement.account_deleted:type_name -> ironman.event.AccountDeleted
+	73,  // 53: ironman.event.Statement.access_key_sealed:type_name -> ironman.event.AccessKeySealed
+	75,  // 54: ironman.event.Statement.account_quota_set:type_name -> ironman.event.AccountQuotaSet
+	17,  // 55: ironman.event.Header.reason:type_name -> ironman.event.Reason
+	1,   // 56: ironman.event.Reason.kind:type_name -> ironman.event.ReasonKind
+	2,   // 57: ironman.event.Outcome.refusal:type_name -> ironman.event.Refusal
+	22,  // 58: ironman.event.Outcome.version:type_name -> ironman.event.Version
+	20,  // 59: ironman.event.Outcome.subs:type_name -> ironman.event.SubOutcome
+	2,   // 60: ironman.event.SubOutcome.refusal:type_name -> ironman.event.Refusal
+	22,  // 61: ironman.event.SubOutcome.version:type_name -> ironman.event.Version
+	2,   // 62: ironman.event.Envelope.refusal:type_name -> ironman.event.Refusal
+	23,  // 63: ironman.event.Blob.id:type_name -> ironman.event.BlobID
+	25,  // 64: ironman.event.Blob.shards:type_name -> ironman.event.Shard
+	26,  // 65: ironman.event.Shard.pack:type_name -> ironman.event.PackID
+	23,  // 66: ironman.event.Segment.blob:type_name -> ironman.event.BlobID
+	3,   // 67: ironman.event.Checksum.algorithm:type_name -> ironman.event.ChecksumAlgorithm
+	29,  // 68: ironman.event.Headers.user:type_name -> ironman.event.UserHeader
+	31,  // 69: ironman.event.Tags.tags:type_name -> ironman.event.Tag
+	5,   // 70: ironman.event.Grant.group:type_name -> ironman.event.Group
+	4,   // 71: ironman.event.Grant.permission:type_name -> ironman.event.Permission
+	33,  // 72: ironman.event.ACL.grants:type_name -> ironman.event.Grant
+	6,   // 73: ironman.event.Encryption.kind:type_name -> ironman.event.EncryptionKind
+	37,  // 74: ironman.event.Encryption.keys:type_name -> ironman.event.WrappedKey
+	23,  // 75: ironman.event.WrappedKey.blob:type_name -> ironman.event.BlobID
+	7,   // 76: ironman.event.Lock.mode:type_name -> ironman.event.RetentionMode
+	23,  // 77: ironman.event.BlobsAbandoned.blobs:type_name -> ironman.event.BlobID
+	23,  // 78: ironman.event.BlobsReleased.blobs:type_name -> ironman.event.BlobID
+	48,  // 79: ironman.event.BlobsReleased.assemblies:type_name -> ironman.event.AssemblyRelease
+	22,  // 80: ironman.event.AssemblyRelease.assembly:type_name -> ironman.event.Version
+	50,  // 81: ironman.event.ShardsPlaced.placements:type_name -> ironman.event.Placement
+	23,  // 82: ironman.event.Placement.blob:type_name -> ironman.event.BlobID
+	25,  // 83: ironman.event.Placement.shard:type_name -> ironman.event.Shard
+	26,  // 84: ironman.event.PacksReleased.packs:type_name -> ironman.event.PackID
+	8,   // 85: ironman.event.CursorSet.kind:type_name -> ironman.event.CursorKind
+	8,   // 86: ironman.event.CursorDeleted.kind:type_name -> ironman.event.CursorKind
+	9,   // 87: ironman.event.PrincipalCreated.kind:type_name -> ironman.event.PrincipalKind
+	74,  // 88: ironman.event.AccountQuotaSet.quota:type_name -> ironman.event.Quota
+	34,  // 89: ironman.event.BucketCreated.acl:type_name -> ironman.event.ACL
+	34,  // 90: ironman.event.BucketACLSet.acl:type_name -> ironman.event.ACL
+	10,  // 91: ironman.event.BucketDocumentSet.kind:type_name -> ironman.event.DocumentKind
+	11,  // 92: ironman.event.BucketVersioningSet.state:type_name -> ironman.event.VersioningState
+	7,   // 93: ironman.event.BucketLockSet.mode:type_name -> ironman.event.RetentionMode
+	74,  // 94: ironman.event.BucketQuotaSet.quota:type_name -> ironman.event.Quota
+	22,  // 95: ironman.event.CopySource.version:type_name -> ironman.event.Version
+	24,  // 96: ironman.event.ObjectPut.blobs:type_name -> ironman.event.Blob
+	27,  // 97: ironman.event.ObjectPut.segments:type_name -> ironman.event.Segment
+	83,  // 98: ironman.event.ObjectPut.source:type_name -> ironman.event.CopySource
+	28,  // 99: ironman.event.ObjectPut.checksum:type_name -> ironman.event.Checksum
+	34,  // 100: ironman.event.ObjectPut.acl:type_name -> ironman.event.ACL
+	35,  // 101: ironman.event.ObjectPut.condition:type_name -> ironman.event.Condition
+	36,  // 102: ironman.event.ObjectPut.encryption:type_name -> ironman.event.Encryption
+	38,  // 103: ironman.event.ObjectPut.lock:type_name -> ironman.event.Lock
+	86,  // 104: ironman.event.ObjectsDeleted.targets:type_name -> ironman.event.DeleteTarget
+	22,  // 105: ironman.event.DeleteTarget.version:type_name -> ironman.event.Version
+	35,  // 106: ironman.event.DeleteTarget.condition:type_name -> ironman.event.Condition
+	22,  // 107: ironman.event.ObjectACLSet.version:type_name -> ironman.event.Version
+	34,  // 108: ironman.event.ObjectACLSet.acl:type_name -> ironman.event.ACL
+	22,  // 109: ironman.event.ObjectTagsSet.version:type_name -> ironman.event.Version
+	22,  // 110: ironman.event.ObjectLockSet.version:type_name -> ironman.event.Version
+	38,  // 111: ironman.event.ObjectLockSet.lock:type_name -> ironman.event.Lock
+	22,  // 112: ironman.event.ObjectRenamed.version:type_name -> ironman.event.Version
+	35,  // 113: ironman.event.ObjectRenamed.source_condition:type_name -> ironman.event.Condition
+	35,  // 114: ironman.event.ObjectRenamed.condition:type_name -> ironman.event.Condition
+	22,  // 115: ironman.event.ObjectAppended.version:type_name -> ironman.event.Version
+	24,  // 116: ironman.event.ObjectAppended.blobs:type_name -> ironman.event.Blob
+	28,  // 117: ironman.event.ObjectAppended.checksum:type_name -> ironman.event.Checksum
+	34,  // 118: ironman.event.ObjectAppended.acl:type_name -> ironman.event.ACL
+	35,  // 119: ironman.event.ObjectAppended.condition:type_name -> ironman.event.Condition
+	36,  // 120: ironman.event.ObjectAppended.encryption:type_name -> ironman.event.Encryption
+	93,  // 121: ironman.event.ObjectsExpired.targets:type_name -> ironman.event.ExpiredTarget
+	22,  // 122: ironman.event.ExpiredTarget.version:type_name -> ironman.event.Version
+	12,  // 123: ironman.event.ExpiredTarget.kind:type_name -> ironman.event.ExpiredKind
+	34,  // 124: ironman.event.UploadCreated.acl:type_name -> ironman.event.ACL
+	3,   // 125: ironman.event.UploadCreated.checksum_algorithm:type_name -> ironman.event.ChecksumAlgorithm
+	36,  // 126: ironman.event.UploadCreated.encryption:type_name -> ironman.event.Encryption
+	38,  // 127: ironman.event.UploadCreated.lock:type_name -> ironman.event.Lock
+	22,  // 128: ironman.event.PartPut.upload:type_name -> ironman.event.Version
+	24,  // 129: ironman.event.PartPut.blobs:type_name -> ironman.event.Blob
+	83,  // 130: ironman.event.PartPut.source:type_name -> ironman.event.CopySource
+	27,  // 131: ironman.event.PartPut.segments:type_name -> ironman.event.Segment
+	28,  // 132: ironman.event.PartPut.checksum:type_name -> ironman.event.Checksum
+	36,  // 133: ironman.event.PartPut.encryption:type_name -> ironman.event.Encryption
+	22,  // 134: ironman.event.UploadCompleted.upload:type_name -> ironman.event.Version
+	97,  // 135: ironman.event.UploadCompleted.parts:type_name -> ironman.event.CompletedPart
+	28,  // 136: ironman.event.UploadCompleted.checksum:type_name -> ironman.event.Checksum
+	35,  // 137: ironman.event.UploadCompleted.condition:type_name -> ironman.event.Condition
+	22,  // 138: ironman.event.UploadAborted.upload:type_name -> ironman.event.Version
+	139, // [139:139] is the sub-list for method output_type
+	139, // [139:139] is the sub-list for method input_type
+	139, // [139:139] is the sub-list for extension type_name
+	139, // [139:139] is the sub-list for extension extendee
+	0,   // [0:139] is the sub-list for field type_name
 }
 
 func init() { file_wal_event_event_proto_init() }
@@ -5658,22 +8144,47 @@ func file_wal_event_event_proto_init() {
 		(*Statement_HistoryTrimmed)(nil),
 		(*Statement_NodeAdded)(nil),
 		(*Statement_NodeRemoved)(nil),
+		(*Statement_CursorSet)(nil),
+		(*Statement_CursorDeleted)(nil),
 		(*Statement_AccountCreated)(nil),
 		(*Statement_UserCreated)(nil),
 		(*Statement_AccessKeyCreated)(nil),
 		(*Statement_AccessKeyStatusSet)(nil),
 		(*Statement_AccessKeyDeleted)(nil),
+		(*Statement_PrincipalCreated)(nil),
+		(*Statement_PrincipalChanged)(nil),
+		(*Statement_PrincipalDeleted)(nil),
+		(*Statement_MembersChanged)(nil),
+		(*Statement_PolicyCreated)(nil),
+		(*Statement_PolicyVersionCreated)(nil),
+		(*Statement_PolicyVersionDeleted)(nil),
+		(*Statement_PolicyDefaultSet)(nil),
+		(*Statement_PolicyDeleted)(nil),
+		(*Statement_InlinePolicySet)(nil),
+		(*Statement_PoliciesAttached)(nil),
 		(*Statement_BucketCreated)(nil),
 		(*Statement_BucketDeleted)(nil),
 		(*Statement_BucketAclSet)(nil),
 		(*Statement_BucketDocumentSet)(nil),
+		(*Statement_BucketVersioningSet)(nil),
+		(*Statement_BucketLockSet)(nil),
+		(*Statement_BucketQuotaSet)(nil),
 		(*Statement_ObjectPut)(nil),
 		(*Statement_ObjectsDeleted)(nil),
 		(*Statement_ObjectAclSet)(nil),
+		(*Statement_ObjectTagsSet)(nil),
+		(*Statement_ObjectLockSet)(nil),
+		(*Statement_ObjectRenamed)(nil),
+		(*Statement_ObjectAppended)(nil),
+		(*Statement_ObjectsExpired)(nil),
 		(*Statement_UploadCreated)(nil),
 		(*Statement_PartPut)(nil),
 		(*Statement_UploadCompleted)(nil),
 		(*Statement_UploadAborted)(nil),
+		(*Statement_AccountChanged)(nil),
+		(*Statement_AccountDeleted)(nil),
+		(*Statement_AccessKeySealed)(nil),
+		(*Statement_AccountQuotaSet)(nil),
 	}
 	file_wal_event_event_proto_msgTypes[22].OneofWrappers = []any{}
 	type x struct{}
@@ -5681,8 +8192,8 @@ func file_wal_event_event_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wal_event_event_proto_rawDesc), len(file_wal_event_event_proto_rawDesc)),
-			NumEnums:      9,
-			NumMessages:   59,
+			NumEnums:      13,
+			NumMessages:   86,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -121,6 +121,46 @@ func bodies() map[string]isStatement_Body {
 			Size: 600000, Etag: "bb-2", Checksum: checksum(), Condition: condition(),
 		}},
 		"upload_aborted": &Statement_UploadAborted{&UploadAborted{Bucket: 7, Upload: version(50)}},
+
+		"cursor_set":     &Statement_CursorSet{&CursorSet{Kind: CursorKind_CURSOR_KIND_FEED, Bucket: 7, From: 40, To: 50}},
+		"cursor_deleted": &Statement_CursorDeleted{&CursorDeleted{Kind: CursorKind_CURSOR_KIND_NOTIFICATION, Bucket: 7}},
+
+		"principal_created": &Statement_PrincipalCreated{&PrincipalCreated{
+			Principal: "AROA1", Account: "123456789012", Kind: PrincipalKind_PRINCIPAL_KIND_ROLE, Path: "/a/", MaxSession: 3600, Boundary: "ANPA1",
+		}},
+		"principal_changed":      &Statement_PrincipalChanged{&PrincipalChanged{Principal: "AROA1", Path: "/b/", MaxSession: 7200, Boundary: "ANPA2"}},
+		"principal_deleted":      &Statement_PrincipalDeleted{&PrincipalDeleted{Principal: "AROA1"}},
+		"members_changed":        &Statement_MembersChanged{&MembersChanged{Group: "AGPA1", Add: []string{"AIDA1"}, Remove: []string{"AIDA2", "AIDA3"}}},
+		"policy_created":         &Statement_PolicyCreated{&PolicyCreated{Policy: "ANPA1", Account: "123456789012", Path: "/"}},
+		"policy_version_created": &Statement_PolicyVersionCreated{&PolicyVersionCreated{Policy: "ANPA1", Default: true}},
+		"policy_version_deleted": &Statement_PolicyVersionDeleted{&PolicyVersionDeleted{Policy: "ANPA1", Version: 2}},
+		"policy_default_set":     &Statement_PolicyDefaultSet{&PolicyDefaultSet{Policy: "ANPA1", Version: 3}},
+		"policy_deleted":         &Statement_PolicyDeleted{&PolicyDeleted{Policy: "ANPA1"}},
+		"inline_policy_set":      &Statement_InlinePolicySet{&InlinePolicySet{Principal: "AIDA1"}},
+		"policies_attached":      &Statement_PoliciesAttached{&PoliciesAttached{Principal: "AIDA1", Attach: []string{"ANPA1"}, Detach: []string{"ANPA2"}}},
+		"account_changed":        &Statement_AccountChanged{&AccountChanged{Account: "123456789012"}},
+		"account_deleted":        &Statement_AccountDeleted{&AccountDeleted{Account: "123456789012"}},
+		"access_key_sealed":      &Statement_AccessKeySealed{&AccessKeySealed{AccessKey: "AKIA1", SealedSecret: []byte{8, 8}}},
+		"account_quota_set":      &Statement_AccountQuotaSet{&AccountQuotaSet{Account: "123456789012", Quota: &Quota{Bytes: 1 << 40, Objects: 1000}}},
+
+		"bucket_versioning_set": &Statement_BucketVersioningSet{&BucketVersioningSet{Bucket: 7, State: VersioningState_VERSIONING_STATE_SUSPENDED}},
+		"bucket_lock_set":       &Statement_BucketLockSet{&BucketLockSet{Bucket: 7, Mode: RetentionMode_RETENTION_MODE_GOVERNANCE, Days: 30, Years: 1}},
+		"bucket_quota_set":      &Statement_BucketQuotaSet{&BucketQuotaSet{Bucket: 7, Quota: &Quota{Bytes: 1 << 30}}},
+
+		"object_tags_set": &Statement_ObjectTagsSet{&ObjectTagsSet{Bucket: 7, Version: version(41)}},
+		"object_lock_set": &Statement_ObjectLockSet{&ObjectLockSet{
+			Bucket: 7, Version: version(41), Lock: lock(), Retention: true, LegalHold: true, BypassGovernance: true,
+		}},
+		"object_renamed": &Statement_ObjectRenamed{&ObjectRenamed{
+			Bucket: 7, Version: version(41), SourceCondition: condition(), Condition: condition(),
+		}},
+		"object_appended": &Statement_ObjectAppended{&ObjectAppended{
+			Bucket: 7, Version: version(41), Blobs: []*Blob{blob(4)}, Offset: 100, Size: 300100, Etag: "dd", Checksum: checksum(),
+			Owner: alice, Acl: acl(), StorageClass: "STANDARD", Condition: condition(), Encryption: encryption(),
+		}},
+		"objects_expired": &Statement_ObjectsExpired{&ObjectsExpired{Bucket: 7, Targets: []*ExpiredTarget{
+			{Version: version(41), Kind: ExpiredKind_EXPIRED_KIND_CURRENT}, {Version: version(42), Kind: ExpiredKind_EXPIRED_KIND_MARKER},
+		}}},
 	}
 }
 
