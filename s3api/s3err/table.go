@@ -20,7 +20,7 @@ func find(code string) (row, bool) {
 
 // table holds every code in byte order; it is never written. The code is what
 // programs read; messages are Amazon's where those are known and fit.
-// InsufficientStorage is our own.
+// InsufficientStorage and QuotaExceeded are our own.
 var table = [...]row{
 	{"AccessControlListNotSupported", 400, "The bucket does not allow ACLs"},
 	{"AccessDenied", 403, "Access Denied"},
@@ -133,6 +133,7 @@ var table = [...]row{
 	{"OwnershipControlsNotFoundError", 404, "The bucket ownership controls were not found"},
 	{"PermanentRedirect", 301, "The bucket you are attempting to access must be addressed using the specified endpoint. Please send all future requests to this endpoint."},
 	{"PreconditionFailed", 412, "At least one of the pre-conditions you specified did not hold"},
+	{"QuotaExceeded", 403, "The quota of the bucket, or of its owner, would be exceeded."},
 	{"Redirect", 307, "Temporary redirect."},
 	{"ReplicationConfigurationNotFoundError", 404, "The replication configuration was not found"},
 	{"ReplicationParameterValueError", 400, "The replication configuration has a value that is not valid."},
