@@ -26,10 +26,14 @@ func (t *tx) bucketCreated(p *event.Parsed, b *event.BucketCreated) *event.Outco
 		return refuse(event.Refusal_REFUSAL_BUCKET_EXISTS)
 	}
 	t.set(keyText(tableBucketName, name), &BucketName{Bucket: t.seq, Owner: b.Owner, Time: t.time})
-	t.set(key(tableBucket, t.seq), &Bucket{
+	row := &Bucket{
 		Bucket: t.seq, Name: name, Owner: b.Owner, Region: b.Region,
 		Time: t.time, Acl: b.Acl, ObjectLock: b.ObjectLock,
-	})
+	}
+	if b.ObjectLock && t.level() >= 3 {
+		row.Versioning = event.VersioningState_VERSIONING_STATE_ENABLED
+	}
+	t.set(key(tableBucket, t.seq), row)
 	return &event.Outcome{Allocated: t.seq}
 }
 
@@ -49,6 +53,7 @@ func (t *tx) bucketDeleted(b *event.BucketDeleted) *event.Outcome {
 	t.delete(bk)
 	t.delete(key(tableUsage, b.Bucket))
 	t.deleteAll(key(tableDocument, b.Bucket))
+	t.deleteAll(key(tableCursor, b.Bucket))
 	return accept()
 }
 
@@ -83,11 +88,20 @@ func (t *tx) bucketDocumentSet(p *event.Parsed, b *event.BucketDocumentSet) *eve
 	return accept()
 }
 
-// count changes what a bucket is known to hold.
-func (t *tx) count(bucket uint64, objects, bytes, uploads int64) {
-	k := key(tableUsage, bucket)
-	u := look[Usage](t, k)
-	t.set(k, &Usage{
-		Objects: u.GetObjects() + uint64(objects), Bytes: u.GetBytes() + uint64(bytes), Uploads: u.GetUploads() + uint64(uploads),
-	})
+// bucketVersioningSet enables or suspends versioning. It can never be as if it had not
+// been, and object lock needs it.
+func (t *tx) bucketVersioningSet(b *event.BucketVersioningSet) *event.Outcome {
+	k := key(tableBucket, b.Bucket)
+	row := get[Bucket](t, k)
+	switch {
+	case row == nil:
+		return refuse(event.Refusal_REFUSAL_NO_SUCH_BUCKET)
+	case b.State == event.VersioningState_VERSIONING_STATE_NEVER:
+		return refuse(event.Refusal_REFUSAL_INVALID)
+	case b.State == event.VersioningState_VERSIONING_STATE_SUSPENDED && row.ObjectLock:
+		return refuse(event.Refusal_REFUSAL_BUCKET_STATE)
+	}
+	row.Versioning = b.State
+	t.set(k, row)
+	return accept()
 }
