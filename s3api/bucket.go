@@ -50,9 +50,6 @@ func (s *Server) createBucket(ctx context.Context, r *Request) (*Response, error
 	if !validBucketName(r.Bucket) {
 		return nil, s3err.New("InvalidBucketName").With("BucketName", r.Bucket)
 	}
-	if strings.EqualFold(r.Header.Get("X-Amz-Bucket-Object-Lock-Enabled"), "true") {
-		return nil, s3err.Newf("NotImplemented", "Object Lock is not implemented.")
-	}
 	if err := r.checkOwnership(); err != nil {
 		return nil, err
 	}
@@ -66,6 +63,7 @@ func (s *Server) createBucket(ctx context.Context, r *Request) (*Response, error
 	}
 	d := event.NewDraft(nil, &event.Statement_BucketCreated{BucketCreated: &event.BucketCreated{
 		Owner: owner, Region: s.Region, Acl: acl,
+		ObjectLock: strings.EqualFold(r.Header.Get("X-Amz-Bucket-Object-Lock-Enabled"), "true"),
 	}}).AddText(event.ItemKind_ITEM_KIND_BUCKET_NAME, 0, r.Bucket)
 	existing, err := r.view.BucketByName(r.Bucket)
 	if err != nil {
@@ -141,13 +139,6 @@ func (s *Server) getBucketLocation(_ context.Context, r *Request) (*Response, er
 		region = ""
 	}
 	return &Response{XML: s3xml.LocationConstraint(region)}, nil
-}
-
-// getBucketVersioning answers for a bucket whose versioning was never set, which
-// is every bucket of this release.
-// https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketVersioning.html
-func (s *Server) getBucketVersioning(context.Context, *Request) (*Response, error) {
-	return &Response{XML: &s3xml.VersioningConfiguration{}}, nil
 }
 
 // deleteBucket removes an empty bucket.

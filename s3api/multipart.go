@@ -28,7 +28,7 @@ func (s *Server) createMultipartUpload(ctx context.Context, r *Request) (*Respon
 	if r.principal.Anonymous() {
 		return nil, s3err.Newf("AccessDenied", "Anonymous users cannot initiate multipart uploads. Please authenticate.")
 	}
-	put, err := r.newPut()
+	put, err := s.newPut(r)
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +43,7 @@ func (s *Server) createMultipartUpload(ctx context.Context, r *Request) (*Respon
 	r.closeView()
 	d := event.NewDraft(nil, &event.Statement_UploadCreated{UploadCreated: &event.UploadCreated{
 		Bucket: put.Bucket, Owner: put.Owner, Initiator: r.principalID(), Acl: put.Acl, StorageClass: put.StorageClass,
-		ChecksumAlgorithm: algorithm, ChecksumComposite: composite,
+		ChecksumAlgorithm: algorithm, ChecksumComposite: composite, Lock: put.Lock,
 	}}).AddText(event.ItemKind_ITEM_KIND_KEY, 0, r.Key).
 		AddMessage(event.ItemKind_ITEM_KIND_HEADERS, 0, headers).
 		AddMessage(event.ItemKind_ITEM_KIND_TAGS, 0, tags)
@@ -178,11 +178,13 @@ func (s *Server) uploadPartCopy(ctx context.Context, r *Request) (*Response, err
 	if err != nil {
 		return nil, err
 	}
+	h := http.Header{}
+	src.setVersion(h)
 	out := &s3xml.CopyPartResult{ETag: s3xml.ETag(read.etag), LastModified: s3xml.Time(o.Time)}
 	if u.ChecksumAlgorithm != noChecksum {
 		out.Checksums = checksumsXML(read.checksum, read.etag)
 	}
-	return &Response{XML: out}, nil
+	return &Response{Header: h, XML: out}, nil
 }
 
 // copyRange reads x-amz-copy-source-range, which must lie inside the source.
@@ -279,7 +281,7 @@ func (s *Server) completeMultipartUpload(ctx context.Context, r *Request) (*Resp
 	if err != nil {
 		return nil, err
 	}
-	return r.completed(o.Etag, done.Checksum), nil
+	return r.completed(o.Etag, done.Checksum, o.Version, o.NullVersion), nil
 }
 
 // completedBefore answers a repeated completion as the first was, for as long as
@@ -292,10 +294,10 @@ func (s *Server) completedBefore(r *Request, id *event.Version) (*Response, erro
 	if o == nil || !o.Upload.Same(id) {
 		return nil, noSuchUpload(r)
 	}
-	return r.completed(o.Etag, o.Checksum), nil
+	return r.completed(o.Etag, o.Checksum, o.Version, o.NullVersion), nil
 }
 
-func (r *Request) completed(etag string, c *event.Checksum) *Response {
+func (r *Request) completed(etag string, c *event.Checksum, version *event.Version, null bool) *Response {
 	out := &s3xml.CompleteMultipartUploadResult{
 		Location: "http://" + r.HTTP.Host + r.HTTP.URL.EscapedPath(), Bucket: r.Bucket, Key: r.Key, ETag: s3xml.ETag(etag),
 	}
@@ -305,7 +307,9 @@ func (r *Request) completed(etag string, c *event.Checksum) *Response {
 	if c != nil {
 		out.Checksums, out.ChecksumType = checksumsXML(c, etag), checksumType(c.Composite)
 	}
-	return &Response{XML: out}
+	h := http.Header{}
+	setVersion(h, r.bucket, version, null)
+	return &Response{Header: h, XML: out}
 }
 
 // assemble judges the parts that the client lists against those stored.

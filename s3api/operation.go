@@ -50,21 +50,32 @@ func operations() []operation {
 		{"ListObjectsV2", "GET", onBucket, "list-type", "", "s3:ListBucket", needBucket, (*Server).listObjectsV2},
 		{"ListObjects", "GET", onBucket, "", "", "s3:ListBucket", needBucket, (*Server).listObjects},
 		{"HeadBucket", "HEAD", onBucket, "", "", "s3:ListBucket", needBucket, (*Server).headBucket},
+		{"PutBucketVersioning", "PUT", onBucket, "versioning", "", "s3:PutBucketVersioning", needBucket, (*Server).putBucketVersioning},
+		{"GetObjectLockConfiguration", "GET", onBucket, "object-lock", "", "s3:GetBucketObjectLockConfiguration", needBucket, (*Server).getObjectLockConfiguration},
+		{"PutObjectLockConfiguration", "PUT", onBucket, "object-lock", "", "s3:PutBucketObjectLockConfiguration", needBucket, (*Server).putObjectLockConfiguration},
 		{"PutBucketAcl", "PUT", onBucket, "acl", "", "s3:PutBucketAcl", needBucket, (*Server).putBucketACL},
 		{"CreateBucket", "PUT", onBucket, "", "", "s3:CreateBucket", needNothing, (*Server).createBucket},
 		{"DeleteBucket", "DELETE", onBucket, "", "", "s3:DeleteBucket", needBucket, (*Server).deleteBucket},
 		{"DeleteObjects", "POST", onBucket, "delete", "", "s3:DeleteObject", needBucket, (*Server).deleteObjects},
 
 		{"GetObjectAcl", "GET", onObject, "acl", "", "s3:GetObjectAcl", needObject, (*Server).getObjectACL},
+		{"GetObjectTagging", "GET", onObject, "tagging", "", "s3:GetObjectTagging", needObject, (*Server).getObjectTagging},
+		{"GetObjectRetention", "GET", onObject, "retention", "", "s3:GetObjectRetention", needObject, (*Server).getObjectRetention},
+		{"GetObjectLegalHold", "GET", onObject, "legal-hold", "", "s3:GetObjectLegalHold", needObject, (*Server).getObjectLegalHold},
 		{"ListParts", "GET", onObject, "uploadId", "", "s3:ListMultipartUploadParts", needBucket, (*Server).listParts},
 		{"GetObject", "GET", onObject, "", "", "s3:GetObject", needObject, (*Server).getObject},
 		{"HeadObject", "HEAD", onObject, "", "", "s3:GetObject", needObject, (*Server).headObject},
 		{"PutObjectAcl", "PUT", onObject, "acl", "", "s3:PutObjectAcl", needObject, (*Server).putObjectACL},
+		{"PutObjectTagging", "PUT", onObject, "tagging", "", "s3:PutObjectTagging", needObject, (*Server).putObjectTagging},
+		{"PutObjectRetention", "PUT", onObject, "retention", "", "s3:PutObjectRetention", needObject, (*Server).putObjectRetention},
+		{"PutObjectLegalHold", "PUT", onObject, "legal-hold", "", "s3:PutObjectLegalHold", needObject, (*Server).putObjectLegalHold},
+		{"RenameObject", "PUT", onObject, "renameObject", "X-Amz-Rename-Source", "s3:PutObject", needBucket, (*Server).renameObject},
 		{"UploadPartCopy", "PUT", onObject, "uploadId", "X-Amz-Copy-Source", "s3:PutObject", needBucket, (*Server).uploadPartCopy},
 		{"UploadPart", "PUT", onObject, "uploadId", "", "s3:PutObject", needBucket, (*Server).uploadPart},
 		{"CopyObject", "PUT", onObject, "", "X-Amz-Copy-Source", "s3:PutObject", needBucket, (*Server).copyObject},
 		{"PutObject", "PUT", onObject, "", "", "s3:PutObject", needBucket, (*Server).putObject},
 		{"AbortMultipartUpload", "DELETE", onObject, "uploadId", "", "s3:AbortMultipartUpload", needBucket, (*Server).abortMultipartUpload},
+		{"DeleteObjectTagging", "DELETE", onObject, "tagging", "", "s3:DeleteObjectTagging", needObject, (*Server).deleteObjectTagging},
 		{"DeleteObject", "DELETE", onObject, "", "", "s3:DeleteObject", needBucket, (*Server).deleteObject},
 		{"CreateMultipartUpload", "POST", onObject, "uploads", "", "s3:PutObject", needBucket, (*Server).createMultipartUpload},
 		{"CompleteMultipartUpload", "POST", onObject, "uploadId", "", "s3:PutObject", needBucket, (*Server).completeMultipartUpload},
@@ -77,14 +88,13 @@ func operations() []operation {
 func notImplemented(on target) []string {
 	if on == onObject {
 		return []string{
-			"annotation", "annotations", "attributes", "encryption", "legal-hold", "renameObject", "restore", "retention",
-			"select", "tagging", "torrent",
+			"annotation", "annotations", "attributes", "encryption", "restore", "select", "torrent",
 		}
 	}
 	return []string{
 		"abac", "accelerate", "analytics", "cors", "encryption", "intelligent-tiering", "inventory", "lifecycle",
 		"logging", "metadataAnnotationTable", "metadataConfiguration", "metadataInventoryTable", "metadataJournalTable",
-		"metadataTable", "metrics", "notification", "object-lock", "ownershipControls", "policy", "policyStatus",
+		"metadataTable", "metrics", "notification", "ownershipControls", "policy", "policyStatus",
 		"publicAccessBlock", "replication", "requestPayment", "session", "tagging", "website",
 	}
 }
