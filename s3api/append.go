@@ -64,7 +64,7 @@ func (s *Server) appendObject(ctx context.Context, r *Request) (*Response, error
 		return nil, err
 	}
 	resp := &Response{Header: http.Header{"Etag": {`"` + grown.Etag + `"`}, "X-Amz-Object-Size": {strconv.FormatUint(grown.Size, 10)}}}
-	setVersion(resp.Header, r.bucket, o.Version, o.NullVersion)
+	setNewVersion(resp.Header, o.Version, o.NullVersion)
 	setChecksum(resp.Header, grown.Checksum, grown.Etag)
 	return resp, nil
 }

@@ -133,7 +133,7 @@ func (s *Server) copyObject(ctx context.Context, r *Request) (*Response, error) 
 		return nil, err
 	}
 	h := http.Header{}
-	setVersion(h, r.bucket, o.Version, o.NullVersion)
+	setNewVersion(h, o.Version, o.NullVersion)
 	src.setVersion(h)
 	out := &s3xml.CopyObjectResult{ETag: s3xml.ETag(put.Etag), LastModified: s3xml.Time(o.Time)}
 	if put.Checksum != nil {

@@ -308,7 +308,7 @@ func (r *Request) completed(etag string, c *event.Checksum, version *event.Versi
 		out.Checksums, out.ChecksumType = checksumsXML(c, etag), checksumType(c.Composite)
 	}
 	h := http.Header{}
-	setVersion(h, r.bucket, version, null)
+	setNewVersion(h, version, null)
 	return &Response{Header: h, XML: out}
 }
 

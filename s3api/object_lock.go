@@ -152,7 +152,7 @@ func (s *Server) putObjectRetention(ctx context.Context, r *Request) (*Response,
 	}
 	lock := &event.Lock{Mode: retentionMode(doc.Mode)}
 	if doc.Until != nil {
-		lock.RetainUntil = int64(*doc.Until)
+		lock.RetainUntil = wholeSecond(int64(*doc.Until))
 		if err := s.inTheFuture(lock.RetainUntil); err != nil {
 			return nil, err
 		}
@@ -162,6 +162,16 @@ func (s *Server) putObjectRetention(ctx context.Context, r *Request) (*Response,
 		return nil, err
 	}
 	return &Response{}, s.setLock(ctx, r, &event.ObjectLockSet{Lock: lock, Retention: true, BypassGovernance: bypass})
+}
+
+// wholeSecond rounds a date up to what answers show of it: nobody is to see a retention
+// end before it does.
+func wholeSecond(at int64) int64 {
+	const second = int64(time.Second)
+	if at%second > 0 {
+		at += second - at%second
+	}
+	return at
 }
 
 // inTheFuture refuses a date that has passed.
@@ -259,7 +269,7 @@ func (s *Server) headerLock(r *Request) (*event.Lock, error) {
 		if err != nil {
 			return nil, s3err.InvalidArgument("x-amz-object-lock-retain-until-date", until, "The retain until date must be provided in ISO 8601 format")
 		}
-		lock.RetainUntil = at.UnixNano()
+		lock.RetainUntil = wholeSecond(at.UnixNano())
 		if err := s.inTheFuture(lock.RetainUntil); err != nil {
 			return nil, err
 		}

@@ -48,7 +48,7 @@ func (s *Server) putObject(ctx context.Context, r *Request) (*Response, error) {
 		return nil, err
 	}
 	resp := &Response{Header: http.Header{"Etag": {`"` + put.Etag + `"`}}}
-	setVersion(resp.Header, r.bucket, o.Version, o.NullVersion)
+	setNewVersion(resp.Header, o.Version, o.NullVersion)
 	setChecksum(resp.Header, put.Checksum, put.Etag)
 	return resp, nil
 }

@@ -47,7 +47,7 @@ func (s *Server) renameObject(ctx context.Context, r *Request) (*Response, error
 		return nil, err
 	}
 	resp := &Response{Header: http.Header{}}
-	setVersion(resp.Header, r.bucket, o.Version, o.NullVersion)
+	setNewVersion(resp.Header, o.Version, o.NullVersion)
 	return resp, nil
 }
 

@@ -28,6 +28,13 @@ func versionID(v *event.Version, null bool) string {
 
 func objectVersionID(o *fsm.Object) string { return versionID(o.Version, o.NullVersion) }
 
+// setNewVersion names the version that was made: a null version goes without a name.
+func setNewVersion(h http.Header, v *event.Version, null bool) {
+	if !null {
+		h.Set("X-Amz-Version-Id", v.ID())
+	}
+}
+
 // setVersion names the version that an answer is about, where its bucket has versions.
 func setVersion(h http.Header, b *fsm.Bucket, v *event.Version, null bool) {
 	if versioned(b) || !null {
