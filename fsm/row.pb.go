@@ -1013,14 +1013,17 @@ func (x *BucketName) GetTime() int64 {
 }
 
 type Bucket struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Bucket        uint64                 `protobuf:"varint,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
-	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	Owner         string                 `protobuf:"bytes,3,opt,name=owner,proto3" json:"owner,omitempty"`
-	Region        string                 `protobuf:"bytes,4,opt,name=region,proto3" json:"region,omitempty"`
-	Time          int64                  `protobuf:"varint,5,opt,name=time,proto3" json:"time,omitempty"`
-	Acl           *event.ACL             `protobuf:"bytes,6,opt,name=acl,proto3" json:"acl,omitempty"`
-	ObjectLock    bool                   `protobuf:"varint,7,opt,name=object_lock,json=objectLock,proto3" json:"object_lock,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Bucket     uint64                 `protobuf:"varint,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
+	Name       string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Owner      string                 `protobuf:"bytes,3,opt,name=owner,proto3" json:"owner,omitempty"`
+	Region     string                 `protobuf:"bytes,4,opt,name=region,proto3" json:"region,omitempty"`
+	Time       int64                  `protobuf:"varint,5,opt,name=time,proto3" json:"time,omitempty"`
+	Acl        *event.ACL             `protobuf:"bytes,6,opt,name=acl,proto3" json:"acl,omitempty"`
+	ObjectLock bool                   `protobuf:"varint,7,opt,name=object_lock,json=objectLock,proto3" json:"object_lock,omitempty"`
+	// Bit k: there is a document of kind k. Who has read the bucket need not look for those
+	// that are not there. Kept by events of feature level 3 on.
+	Documents     uint64 `protobuf:"varint,15,opt,name=documents,proto3" json:"documents,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1102,6 +1105,13 @@ func (x *Bucket) GetObjectLock() bool {
 		return x.ObjectLock
 	}
 	return false
+}
+
+func (x *Bucket) GetDocuments() uint64 {
+	if x != nil {
+		return x.Documents
+	}
+	return 0
 }
 
 // Document is the text of a bucket document.
@@ -1782,7 +1792,7 @@ const file_fsm_row_proto_rawDesc = "" +
 	"BucketName\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\x12\x14\n" +
 	"\x05owner\x18\x02 \x01(\tR\x05owner\x12\x12\n" +
-	"\x04time\x18\x03 \x01(\x03R\x04time\"\xbd\x01\n" +
+	"\x04time\x18\x03 \x01(\x03R\x04time\"\xdb\x01\n" +
 	"\x06Bucket\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -1791,7 +1801,8 @@ const file_fsm_row_proto_rawDesc = "" +
 	"\x04time\x18\x05 \x01(\x03R\x04time\x12$\n" +
 	"\x03acl\x18\x06 \x01(\v2\x12.ironman.event.ACLR\x03acl\x12\x1f\n" +
 	"\vobject_lock\x18\a \x01(\bR\n" +
-	"objectLock\"2\n" +
+	"objectLock\x12\x1c\n" +
+	"\tdocuments\x18\x0f \x01(\x04R\tdocuments\"2\n" +
 	"\bDocument\x12\x12\n" +
 	"\x04text\x18\x01 \x01(\fR\x04text\x12\x12\n" +
 	"\x04time\x18\x02 \x01(\x03R\x04time\"Q\n" +
