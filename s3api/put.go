@@ -59,8 +59,7 @@ func (r *Request) newPut() (*event.ObjectPut, error) {
 	if err := r.refuseUnservedHeaders(); err != nil {
 		return nil, err
 	}
-	owner := r.principal.Owner()
-	acl, err := r.headerACL(owner, r.bucket.Owner, false)
+	owner, acl, err := r.newObjectACL()
 	if err != nil {
 		return nil, err
 	}

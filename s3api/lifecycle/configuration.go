@@ -1,6 +1,10 @@
 package lifecycle
 
-import "ironman/s3api/s3xml"
+import (
+	"bytes"
+
+	"ironman/s3api/s3xml"
+)
 
 // Configuration is the rules of a bucket. Immutable.
 type Configuration struct {
@@ -56,6 +60,15 @@ func Parse(doc *s3xml.LifecycleConfiguration) (*Configuration, error) {
 		c.Rules[i] = ruleOf(d)
 	}
 	return c, nil
+}
+
+// Read gives what a stored document means: for who runs the rules.
+func Read(text []byte) (*Configuration, error) {
+	var doc s3xml.StoredLifecycle
+	if err := s3xml.Decode(bytes.NewReader(text), int64(len(text)), &doc); err != nil {
+		return nil, err
+	}
+	return Parse(&doc.LifecycleConfiguration)
 }
 
 // ruleOf takes over a rule that is valid.

@@ -73,7 +73,7 @@ func (r *CORSRule) validate() error {
 		if strings.Count(h, "*") > 1 {
 			return invalidRequest(fmt.Sprintf("AllowedHeader %q can not have more than one wildcard.", h))
 		}
-		if h == "" || !headerToken(h) {
+		if h == "" || !HeaderToken(h) {
 			return invalidRequest(fmt.Sprintf("AllowedHeader %q is not valid.", h))
 		}
 	}
@@ -81,7 +81,7 @@ func (r *CORSRule) validate() error {
 		if strings.Contains(h, "*") {
 			return invalidRequest(fmt.Sprintf("ExposeHeader %q contains wildcard. We currently do not support wildcard for ExposeHeader.", h))
 		}
-		if h == "" || !headerToken(h) {
+		if h == "" || !HeaderToken(h) {
 			return invalidRequest(fmt.Sprintf("ExposeHeader %q is not valid.", h))
 		}
 	}
@@ -100,8 +100,8 @@ func CORSMethod(m string) bool {
 	return false
 }
 
-// headerToken tells what may be a header's name (RFC 9110, section 5.6.2).
-func headerToken(s string) bool {
+// HeaderToken tells what may be a header's name (RFC 9110, section 5.6.2).
+func HeaderToken(s string) bool {
 	for i := range len(s) {
 		c := s[i]
 		alnum := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'

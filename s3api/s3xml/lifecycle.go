@@ -104,6 +104,25 @@ func (c *LifecycleConfiguration) AppendXML(dst []byte) []byte {
 	return shut(dst, "LifecycleConfiguration")
 }
 
+// StoredLifecycle is a lifecycle configuration as the store keeps it: with what clients
+// send and get in a header.
+type StoredLifecycle struct {
+	XMLName xml.Name `xml:"LifecycleConfiguration"`
+	LifecycleConfiguration
+	// MinimumSize is x-amz-transition-default-minimum-object-size.
+	MinimumSize string `xml:"TransitionDefaultMinimumObjectSize"`
+}
+
+// AppendXML appends the root element.
+func (c *StoredLifecycle) AppendXML(dst []byte) []byte {
+	dst = openRoot(dst, "LifecycleConfiguration")
+	for i := range c.Rules {
+		dst = c.Rules[i].append(dst)
+	}
+	dst = appendString(dst, "TransitionDefaultMinimumObjectSize", c.MinimumSize)
+	return shut(dst, "LifecycleConfiguration")
+}
+
 func (r *LifecycleRule) append(dst []byte) []byte {
 	dst = appendSome(open(dst, "Rule"), "ID", r.ID)
 	dst = appendPresent(dst, "Prefix", r.Prefix)
