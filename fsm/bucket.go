@@ -25,7 +25,6 @@ func (t *tx) bucketCreated(p *event.Parsed, b *event.BucketCreated) *event.Outco
 		}
 		return refuse(event.Refusal_REFUSAL_BUCKET_EXISTS)
 	}
-	t.set(keyText(tableBucketName, name), &BucketName{Bucket: t.seq, Owner: b.Owner, Time: t.time})
 	row := &Bucket{
 		Bucket: t.seq, Name: name, Owner: b.Owner, Region: b.Region,
 		Time: t.time, Acl: b.Acl, ObjectLock: b.ObjectLock,
@@ -33,8 +32,50 @@ func (t *tx) bucketCreated(p *event.Parsed, b *event.BucketCreated) *event.Outco
 	if b.ObjectLock && t.level() >= 3 {
 		row.Versioning = event.VersioningState_VERSIONING_STATE_ENABLED
 	}
+	if !t.firstDocuments(p, row) {
+		return refuse(event.Refusal_REFUSAL_INVALID)
+	}
+	t.set(keyText(tableBucketName, name), &BucketName{Bucket: t.seq, Owner: b.Owner, Time: t.time})
 	t.set(key(tableBucket, t.seq), row)
 	return &event.Outcome{Allocated: t.seq}
+}
+
+// listsDocuments: from feature level 3 on a bucket's row lists its documents, and the
+// event that makes a bucket may bring some.
+func listsDocuments(p *event.Parsed) bool { return p.Statement.GetHeader().GetFeatureLevel() >= 3 }
+
+// firstDocuments stores the documents that a new bucket comes with.
+func (t *tx) firstDocuments(p *event.Parsed, row *Bucket) bool {
+	if !listsDocuments(p) {
+		return true
+	}
+	for _, it := range p.Items {
+		if it.Kind != event.ItemKind_ITEM_KIND_DOCUMENT {
+			continue
+		}
+		kind := event.DocumentKind(it.Ordinal)
+		if kind == event.DocumentKind_DOCUMENT_KIND_UNSPECIFIED || event.DocumentKind_name[int32(kind)] == "" {
+			return false
+		}
+		row.list(kind, true)
+		t.set(documentKey(row.Bucket, kind), &Document{Text: it.Value, Time: t.time})
+	}
+	return true
+}
+
+// maxDocumentKind is what the bits of Bucket.Documents can tell.
+const maxDocumentKind = 63
+
+// Lists tells whether a bucket has a document of a kind.
+func (b *Bucket) Lists(kind event.DocumentKind) bool { return b.GetDocuments()>>uint(kind)&1 == 1 }
+
+// list notes that there is, or is no, document of a kind. It reports whether that is new.
+func (b *Bucket) list(kind event.DocumentKind, there bool) bool {
+	if kind > maxDocumentKind || b.Lists(kind) == there {
+		return false
+	}
+	b.Documents ^= 1 << uint(kind)
+	return true
 }
 
 // bucketDeleted removes an empty bucket: without objects, versions, markers or uploads.
@@ -75,11 +116,16 @@ func (t *tx) bucketDocumentSet(p *event.Parsed, b *event.BucketDocumentSet) *eve
 	if b.Kind == event.DocumentKind_DOCUMENT_KIND_UNSPECIFIED {
 		return refuse(event.Refusal_REFUSAL_INVALID)
 	}
-	if !t.has(key(tableBucket, b.Bucket)) {
+	bk := key(tableBucket, b.Bucket)
+	row := get[Bucket](t, bk)
+	if row == nil {
 		return refuse(event.Refusal_REFUSAL_NO_SUCH_BUCKET)
 	}
 	k := documentKey(b.Bucket, b.Kind)
 	text, ok := p.Item(event.ItemKind_ITEM_KIND_DOCUMENT, 0)
+	if listsDocuments(p) && row.list(b.Kind, ok) {
+		t.set(bk, row)
+	}
 	if !ok {
 		t.delete(k)
 		return accept()

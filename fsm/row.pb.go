@@ -1024,10 +1024,13 @@ type Bucket struct {
 	Versioning event.VersioningState  `protobuf:"varint,8,opt,name=versioning,proto3,enum=ironman.event.VersioningState" json:"versioning,omitempty"` // NEVER never comes back
 	// The retention of objects that are put without one of their own; at most one of
 	// days and years.
-	DefaultMode   event.RetentionMode `protobuf:"varint,9,opt,name=default_mode,json=defaultMode,proto3,enum=ironman.event.RetentionMode" json:"default_mode,omitempty"`
-	DefaultDays   uint32              `protobuf:"varint,10,opt,name=default_days,json=defaultDays,proto3" json:"default_days,omitempty"`
-	DefaultYears  uint32              `protobuf:"varint,11,opt,name=default_years,json=defaultYears,proto3" json:"default_years,omitempty"`
-	Quota         *event.Quota        `protobuf:"bytes,12,opt,name=quota,proto3" json:"quota,omitempty"`
+	DefaultMode  event.RetentionMode `protobuf:"varint,9,opt,name=default_mode,json=defaultMode,proto3,enum=ironman.event.RetentionMode" json:"default_mode,omitempty"`
+	DefaultDays  uint32              `protobuf:"varint,10,opt,name=default_days,json=defaultDays,proto3" json:"default_days,omitempty"`
+	DefaultYears uint32              `protobuf:"varint,11,opt,name=default_years,json=defaultYears,proto3" json:"default_years,omitempty"`
+	Quota        *event.Quota        `protobuf:"bytes,12,opt,name=quota,proto3" json:"quota,omitempty"`
+	// Bit k: there is a document of kind k. Who has read the bucket need not look for those
+	// that are not there. Kept by events of feature level 3 on.
+	Documents     uint64 `protobuf:"varint,15,opt,name=documents,proto3" json:"documents,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1144,6 +1147,13 @@ func (x *Bucket) GetQuota() *event.Quota {
 		return x.Quota
 	}
 	return nil
+}
+
+func (x *Bucket) GetDocuments() uint64 {
+	if x != nil {
+		return x.Documents
+	}
+	return 0
 }
 
 // Document is the text of a bucket document.
@@ -1963,7 +1973,7 @@ const file_fsm_row_proto_rawDesc = "" +
 	"BucketName\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\x12\x14\n" +
 	"\x05owner\x18\x02 \x01(\tR\x05owner\x12\x12\n" +
-	"\x04time\x18\x03 \x01(\x03R\x04time\"\xb2\x03\n" +
+	"\x04time\x18\x03 \x01(\x03R\x04time\"\xd0\x03\n" +
 	"\x06Bucket\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -1980,7 +1990,8 @@ const file_fsm_row_proto_rawDesc = "" +
 	"\fdefault_days\x18\n" +
 	" \x01(\rR\vdefaultDays\x12#\n" +
 	"\rdefault_years\x18\v \x01(\rR\fdefaultYears\x12*\n" +
-	"\x05quota\x18\f \x01(\v2\x14.ironman.event.QuotaR\x05quota\"2\n" +
+	"\x05quota\x18\f \x01(\v2\x14.ironman.event.QuotaR\x05quota\x12\x1c\n" +
+	"\tdocuments\x18\x0f \x01(\x04R\tdocuments\"2\n" +
 	"\bDocument\x12\x12\n" +
 	"\x04text\x18\x01 \x01(\fR\x04text\x12\x12\n" +
 	"\x04time\x18\x02 \x01(\x03R\x04time\"\xbb\x01\n" +

@@ -92,6 +92,9 @@ func (s *Server) admit(r *Request) error {
 	if err := r.expectOwner(r.bucket, "X-Amz-Expected-Bucket-Owner"); err != nil {
 		return err
 	}
+	if err := r.admitPayer(r.bucket); err != nil {
+		return err
+	}
 	if r.op.needs == needObject {
 		return s.admitObject(r)
 	}
@@ -99,7 +102,10 @@ func (s *Server) admit(r *Request) error {
 	if r.Query.Has("versionId") {
 		action = versionAction(action)
 	}
-	q := bucketRequest(action, r.bucket)
+	q, err := r.bucketRequest(action, r.bucket)
+	if err != nil {
+		return err
+	}
 	if r.op.query == "uploadId" {
 		if u, err := r.upload(); err == nil {
 			q.Upload = &access.Upload{Owner: u.Owner, Initiator: u.Initiator}
@@ -115,10 +121,6 @@ func (r *Request) decide(q *access.Request) error {
 	d := access.Decide(r.principal, q)
 	r.reason = d.Reason(r.viewedSeq)
 	return d.Err()
-}
-
-func bucketRequest(action string, b *fsm.Bucket) *access.Request {
-	return &access.Request{Action: action, Bucket: access.Resource{Owner: b.Owner, ACL: b.Acl}}
 }
 
 // expectOwner refuses a bucket that is not whose the client believes.
@@ -155,6 +157,9 @@ func (s *Server) admitRead(r *Request, b *fsm.Bucket, key string, w wanted) (*fs
 	if err := r.expectOwner(b, "X-Amz-Source-Expected-Bucket-Owner"); err != nil {
 		return nil, err
 	}
+	if err := r.admitPayer(b); err != nil {
+		return nil, err
+	}
 	kept := r.reason // the event's reason is that of the write
 	o, err := s.admitVersion(r, "s3:GetObject", b, key, w)
 	r.reason = kept
@@ -183,11 +188,15 @@ func (s *Server) admitRow(r *Request, action string, b *fsm.Bucket, key string, 
 	if w.given {
 		action, missing = versionAction(action), "NoSuchVersion"
 	}
-	q := bucketRequest(action, b)
+	q, err := r.bucketRequest(action, b)
+	if err != nil {
+		return err
+	}
 	if o == nil || o.DeleteMarker {
 		asked := access.Decide(r.principal, q)
-		list := access.Decide(r.principal, bucketRequest("s3:ListBucket", b))
-		absent := access.Absent(asked, list, missing).About(s3err.Subject{Key: key, VersionID: w.id})
+		lists := *q
+		lists.Action = "s3:ListBucket"
+		absent := access.Absent(asked, access.Decide(r.principal, &lists), missing).About(s3err.Subject{Key: key, VersionID: w.id})
 		if o != nil && absent.Code == missing {
 			return nil // may know, and the caller tells what it is
 		}

@@ -78,7 +78,11 @@ func (s *Server) deleteTarget(r *Request, id *s3xml.ObjectIdentifier, bypass boo
 	}
 	w := wanted{id.VersionID, id.VersionID != ""}
 	if w.given {
-		if err := access.Decide(r.principal, bucketRequest(versionAction(r.op.action), r.bucket)).Err(); err != nil {
+		q, err := r.bucketRequest(versionAction(r.op.action), r.bucket)
+		if err != nil {
+			return nil, false, err
+		}
+		if err := access.Decide(r.principal, q).Err(); err != nil {
 			return nil, false, err
 		}
 	}

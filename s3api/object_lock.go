@@ -194,12 +194,15 @@ func (s *Server) bypass(r *Request) (bool, error) {
 // mayAlso decides on another action on what the request is about. The event's reason
 // stays that of the operation.
 func (s *Server) mayAlso(r *Request, action string) error {
-	q := bucketRequest(action, r.bucket)
+	q, err := r.bucketRequest(action, r.bucket)
+	if err != nil {
+		return err
+	}
 	if o := r.object; o != nil {
 		q.Object = &access.Resource{Owner: o.Owner, ACL: o.Acl}
 	}
 	kept := r.reason
-	err := r.decide(q)
+	err = r.decide(q)
 	r.reason = kept
 	return err
 }

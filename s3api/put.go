@@ -64,8 +64,7 @@ func (s *Server) newPut(r *Request) (*event.ObjectPut, error) {
 	if err := r.refuseUnservedHeaders(); err != nil {
 		return nil, err
 	}
-	owner := r.principal.Owner()
-	acl, err := r.headerACL(owner, r.bucket.Owner, false)
+	owner, acl, err := r.newObjectACL()
 	if err != nil {
 		return nil, err
 	}

@@ -24,6 +24,7 @@ func find(code string) (row, bool) {
 var table = [...]row{
 	{"AccessControlListNotSupported", 400, "The bucket does not allow ACLs"},
 	{"AccessDenied", 403, "Access Denied"},
+	{"AccessForbidden", 403, "CORSResponse: This CORS request is not allowed. This is usually because the evaluation of Origin, request method / Access-Control-Request-Method or Access-Control-Request-Headers are not whitelisted by the resource's CORS spec."},
 	{"AccountProblem", 403, "There is a problem with your account that prevents the operation from completing successfully."},
 	{"AllAccessDisabled", 403, "All access to this resource has been disabled."},
 	{"AmbiguousGrantByEmailAddress", 400, "The email address you provided is associated with more than one account."},
