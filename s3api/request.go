@@ -34,6 +34,7 @@ type Request struct {
 	account   *fsm.Account // nil: anonymous
 	user      string       // principal id of a user of the account; "": the account itself
 	names     map[string]string
+	rules     map[uint64]*bucketRules // by bucket, at the view
 	reason    *event.Reason
 
 	view      *fsm.View
