@@ -80,7 +80,7 @@ func withHoisted(h, hoisted http.Header) http.Header {
 // admit finds what the operation needs and decides whether it may be done.
 func (s *Server) admit(r *Request) error {
 	if r.op.needs == needNothing {
-		return r.decide(&access.Request{Action: r.op.action})
+		return s.decide(r, question{action: r.op.action})
 	}
 	var err error
 	if r.bucket, err = r.view.BucketByName(r.Bucket); err != nil {
@@ -102,23 +102,39 @@ func (s *Server) admit(r *Request) error {
 	if r.Query.Has("versionId") {
 		action = versionAction(action)
 	}
-	q, err := r.bucketRequest(action, r.bucket)
-	if err != nil {
-		return err
-	}
+	q := question{action: action, bucket: r.bucket, key: r.Key, version: r.Query.Get("versionId")}
 	if r.op.query == "uploadId" {
 		if u, err := r.upload(); err == nil {
-			q.Upload = &access.Upload{Owner: u.Owner, Initiator: u.Initiator}
+			q.upload = &access.Upload{Owner: u.Owner, Initiator: u.Initiator}
 		} else if !s3err.Is(err, "NoSuchUpload") {
 			return err
 		}
 	}
-	return r.decide(q)
+	if r.op.name == "DeleteObjects" {
+		return s.admitDeletes(r, q)
+	}
+	if err := s.decide(r, q); err != nil {
+		return err
+	}
+	return s.admitParts(r)
+}
+
+// admitDeletes decides on a list of deletions before it is read. Where a policy has a
+// say each key is judged for itself, later; elsewhere all keys are alike.
+func (s *Server) admitDeletes(r *Request, q question) error {
+	rules, err := r.rules(r.bucket)
+	if err != nil || rules.policy != nil {
+		return err
+	}
+	return s.decide(r, q)
 }
 
 // decide asks for an action and keeps the reason for the audit.
-func (r *Request) decide(q *access.Request) error {
-	d := access.Decide(r.principal, q)
+func (s *Server) decide(r *Request, q question) error {
+	d, err := s.judge(r, q)
+	if err != nil {
+		return err
+	}
 	r.reason = d.Reason(r.viewedSeq)
 	return d.Err()
 }
@@ -188,22 +204,24 @@ func (s *Server) admitRow(r *Request, action string, b *fsm.Bucket, key string, 
 	if w.given {
 		action, missing = versionAction(action), "NoSuchVersion"
 	}
-	q, err := r.bucketRequest(action, b)
+	q := question{action: action, bucket: b, key: key, object: o, version: w.id}
+	if o != nil && !o.DeleteMarker {
+		return s.decide(r, q)
+	}
+	q.object = nil
+	asked, err := s.judge(r, q)
 	if err != nil {
 		return err
 	}
-	if o == nil || o.DeleteMarker {
-		asked := access.Decide(r.principal, q)
-		lists := *q
-		lists.Action = "s3:ListBucket"
-		absent := access.Absent(asked, access.Decide(r.principal, &lists), missing).About(s3err.Subject{Key: key, VersionID: w.id})
-		if o != nil && absent.Code == missing {
-			return nil // may know, and the caller tells what it is
-		}
-		return absent
+	list, err := s.judge(r, question{action: "s3:ListBucket", bucket: b, listed: key})
+	if err != nil {
+		return err
 	}
-	q.Object = &access.Resource{Owner: o.Owner, ACL: o.Acl}
-	return r.decide(q)
+	absent := access.Absent(asked, list, missing).About(s3err.Subject{Key: key, VersionID: w.id})
+	if o != nil && absent.Code == missing {
+		return nil // may know, and the caller tells what it is
+	}
+	return absent
 }
 
 // versionAction names the action on a given version, where that is another one.

@@ -2,7 +2,7 @@ package s3api
 
 import (
 	"ironman/fsm"
-	"ironman/s3api/access"
+	"ironman/s3api/policy"
 	"ironman/s3api/s3err"
 	"ironman/s3api/s3xml"
 	"ironman/wal/event"
@@ -12,11 +12,13 @@ import (
 type bucketRules struct {
 	// ownership is one of s3xml's values of ObjectOwnership; "" as ObjectWriter.
 	ownership string
-	// block is the public access block. BlockPublicPolicy and RestrictPublicBuckets are
-	// for whoever judges policies.
-	block s3xml.PublicAccessBlock
+	block     s3xml.PublicAccessBlock
 	// requesterPays: others than the owner's account must say that they will pay.
 	requesterPays bool
+	policy        *policy.Policy // nil: there is none
+	// unreadable: there is a policy that cannot be understood, so that it denies
+	// everything.
+	unreadable bool
 }
 
 func (b *bucketRules) aclsDisabled() bool { return b.ownership == s3xml.BucketOwnerEnforced }
@@ -28,13 +30,14 @@ func (r *Request) rules(b *fsm.Bucket) (bucketRules, error) {
 		ownership = event.DocumentKind_DOCUMENT_KIND_OWNERSHIP_CONTROLS
 		block     = event.DocumentKind_DOCUMENT_KIND_PUBLIC_ACCESS_BLOCK
 		payment   = event.DocumentKind_DOCUMENT_KIND_REQUEST_PAYMENT
+		policies  = event.DocumentKind_DOCUMENT_KIND_POLICY
 	)
-	var out bucketRules
-	if b.Documents&(1<<ownership|1<<block|1<<payment) == 0 {
-		return out, nil
-	}
 	if known, ok := r.rulesOf[b.Bucket]; ok {
 		return known, nil
+	}
+	var out bucketRules
+	if b.Documents&(1<<ownership|1<<block|1<<payment|1<<policies) == 0 {
+		return out, nil
 	}
 	var o s3xml.OwnershipControls
 	if ok, err := r.decodeDocument(b, ownership, &o); err != nil {
@@ -51,23 +54,34 @@ func (r *Request) rules(b *fsm.Bucket) (bucketRules, error) {
 	} else if ok {
 		out.requesterPays = p.Payer == s3xml.PayerRequester
 	}
-	if r.rulesOf == nil {
-		r.rulesOf = make(map[uint64]bucketRules)
+	if err := r.policyOf(b, &out); err != nil {
+		return out, err
 	}
-	r.rulesOf[b.Bucket] = out
+	r.remember(b, out)
 	return out, nil
 }
 
-// bucketRequest asks for an action on a bucket under the rules of its documents.
-func (r *Request) bucketRequest(action string, b *fsm.Bucket) (*access.Request, error) {
-	rules, err := r.rules(b)
-	if err != nil {
-		return nil, err
+func (r *Request) remember(b *fsm.Bucket, rules bucketRules) {
+	if r.rulesOf == nil {
+		r.rulesOf = make(map[uint64]bucketRules)
 	}
-	return &access.Request{
-		Action: action, Bucket: access.Resource{Owner: b.Owner, ACL: b.Acl},
-		ACLsDisabled: rules.aclsDisabled(), IgnorePublicACLs: rules.block.IgnorePublicACLs,
-	}, nil
+	r.rulesOf[b.Bucket] = rules
+}
+
+// policyOf reads a bucket's policy into its rules.
+func (r *Request) policyOf(b *fsm.Bucket, out *bucketRules) error {
+	if !b.Lists(event.DocumentKind_DOCUMENT_KIND_POLICY) {
+		return nil
+	}
+	doc, err := r.view.Document(b.Bucket, event.DocumentKind_DOCUMENT_KIND_POLICY)
+	if err != nil || doc == nil {
+		return err
+	}
+	if out.policy, err = r.server.policies.parse(doc.Text); err != nil {
+		r.server.Logger.Error("a bucket's policy cannot be read: it denies everything", "request", r.RequestID(), "bucket", b.Name, "err", err)
+		out.unreadable = true
+	}
+	return nil
 }
 
 // admitPayer refuses who does not say that it will pay, where it has to.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 
-	"ironman/s3api/access"
 	"ironman/s3api/s3err"
 	"ironman/s3api/s3xml"
 	"ironman/wal/event"
@@ -69,22 +68,20 @@ func (s *Server) deleteTarget(r *Request, id *s3xml.ObjectIdentifier, bypass boo
 	if len(id.Key) > maxKeyBytes {
 		return nil, false, s3err.New("KeyTooLongError")
 	}
+	w := wanted{id.VersionID, id.VersionID != ""}
+	q := question{action: r.op.action, bucket: r.bucket, key: id.Key, version: id.VersionID}
+	if w.given {
+		q.action = versionAction(q.action)
+	}
+	if err := s.decide(r, q); err != nil {
+		return nil, false, err
+	}
 	if id.Size != nil && *id.Size < 0 {
 		return nil, false, s3err.InvalidArgument("Size", i64toa(*id.Size), "Size must be non-negative")
 	}
 	var c *event.Condition
 	if id.ETag != nil || id.Size != nil || id.LastModifiedTime != nil {
 		c = deleteConditionOf(id)
-	}
-	w := wanted{id.VersionID, id.VersionID != ""}
-	if w.given {
-		q, err := r.bucketRequest(versionAction(r.op.action), r.bucket)
-		if err != nil {
-			return nil, false, err
-		}
-		if err := access.Decide(r.principal, q).Err(); err != nil {
-			return nil, false, err
-		}
 	}
 	t, decided, err = s.newTarget(r, id.Key, w, c)
 	if s3err.Is(err, "InvalidArgument") {
@@ -115,7 +112,7 @@ func (s *Server) newTarget(r *Request, key string, w wanted, c *event.Condition)
 	if old.GetDeleteMarker() {
 		old = nil // no object to compare with
 	}
-	return t, decided, s.admitCondition(r, c, old)
+	return t, decided, s.admitCondition(r, key, c, old)
 }
 
 func deleteConditionOf(id *s3xml.ObjectIdentifier) *event.Condition {

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"ironman/fsm"
-	"ironman/s3api/access"
 	"ironman/s3api/s3err"
 	"ironman/s3api/s3xml"
 	"ironman/wal/event"
@@ -194,15 +193,8 @@ func (s *Server) bypass(r *Request) (bool, error) {
 // mayAlso decides on another action on what the request is about. The event's reason
 // stays that of the operation.
 func (s *Server) mayAlso(r *Request, action string) error {
-	q, err := r.bucketRequest(action, r.bucket)
-	if err != nil {
-		return err
-	}
-	if o := r.object; o != nil {
-		q.Object = &access.Resource{Owner: o.Owner, ACL: o.Acl}
-	}
 	kept := r.reason
-	err = r.decide(q)
+	err := s.decide(r, question{action: action, bucket: r.bucket, key: r.Key, object: r.object, version: r.Query.Get("versionId")})
 	r.reason = kept
 	return err
 }

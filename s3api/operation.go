@@ -82,6 +82,8 @@ func operations() []operation {
 		{"GetBucketAcl", "GET", onBucket, "acl", "", "s3:GetBucketAcl", needBucket, (*Server).getBucketACL},
 		{"GetBucketVersioning", "GET", onBucket, "versioning", "", "s3:GetBucketVersioning", needBucket, (*Server).getBucketVersioning},
 		{"GetObjectLockConfiguration", "GET", onBucket, "object-lock", "", "s3:GetBucketObjectLockConfiguration", needBucket, (*Server).getObjectLockConfiguration},
+		{"GetBucketPolicy", "GET", onBucket, "policy", "", "s3:GetBucketPolicy", needBucket, (*Server).getBucketPolicy},
+		{"GetBucketPolicyStatus", "GET", onBucket, "policyStatus", "", "s3:GetBucketPolicyStatus", needBucket, (*Server).getBucketPolicyStatus},
 		{"ListMultipartUploads", "GET", onBucket, "uploads", "", "s3:ListBucketMultipartUploads", needBucket, (*Server).listMultipartUploads},
 		{"ListObjectVersions", "GET", onBucket, "versions", "", "s3:ListBucketVersions", needBucket, (*Server).listObjectVersions},
 		{"ListObjectsV2", "GET", onBucket, "list-type", "", "s3:ListBucket", needBucket, (*Server).listObjectsV2},
@@ -90,7 +92,9 @@ func operations() []operation {
 		{"PutBucketVersioning", "PUT", onBucket, "versioning", "", "s3:PutBucketVersioning", needBucket, (*Server).putBucketVersioning},
 		{"PutObjectLockConfiguration", "PUT", onBucket, "object-lock", "", "s3:PutBucketObjectLockConfiguration", needBucket, (*Server).putObjectLockConfiguration},
 		{"PutBucketAcl", "PUT", onBucket, "acl", "", "s3:PutBucketAcl", needBucket, (*Server).putBucketACL},
+		{"PutBucketPolicy", "PUT", onBucket, "policy", "", "s3:PutBucketPolicy", needBucket, (*Server).putBucketPolicy},
 		{"CreateBucket", "PUT", onBucket, "", "", "s3:CreateBucket", needNothing, (*Server).createBucket},
+		{"DeleteBucketPolicy", "DELETE", onBucket, "policy", "", "s3:DeleteBucketPolicy", needBucket, (*Server).deleteBucketPolicy},
 		{"DeleteBucket", "DELETE", onBucket, "", "", "s3:DeleteBucket", needBucket, (*Server).deleteBucket},
 		{"DeleteObjects", "POST", onBucket, "delete", "", "s3:DeleteObject", needBucket, (*Server).deleteObjects},
 
@@ -130,6 +134,6 @@ func notImplemented(on target) []string {
 	return []string{
 		"abac", "accelerate", "analytics", "intelligent-tiering", "inventory",
 		"metadataAnnotationTable", "metadataConfiguration", "metadataInventoryTable", "metadataJournalTable",
-		"metadataTable", "metrics", "policy", "policyStatus", "session",
+		"metadataTable", "metrics", "session",
 	}
 }

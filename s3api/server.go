@@ -44,6 +44,7 @@ type Server struct {
 	router   *router
 	verifier *sig.Verifier
 	blocks   checksum.Pool
+	policies policyCache
 }
 
 // New makes a Server.

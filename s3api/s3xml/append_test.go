@@ -86,6 +86,7 @@ func TestAppendXMLEqualsEncodingXML(t *testing.T) {
 		{"ObjectLockConfiguration", new(ObjectLockConfiguration)},
 		{"Retention", new(Retention)},
 		{"LegalHold", new(LegalHold)},
+		{"PolicyStatus", new(PolicyStatus)},
 	} {
 		t.Run(reflect.TypeOf(r.of).Elem().Name(), rapid.MakeCheck(func(t *rapid.T) {
 			v := reflect.New(reflect.TypeOf(r.of).Elem())
