@@ -54,8 +54,11 @@ func operations() []operation {
 		{"CreateBucket", "PUT", onBucket, "", "", "s3:CreateBucket", needNothing, (*Server).createBucket},
 		{"DeleteBucket", "DELETE", onBucket, "", "", "s3:DeleteBucket", needBucket, (*Server).deleteBucket},
 		{"DeleteObjects", "POST", onBucket, "delete", "", "s3:DeleteObject", needBucket, (*Server).deleteObjects},
+		{"PostObject", "POST", onBucket, "", "", "s3:PutObject", needBucket, (*Server).postObject},
 
 		{"GetObjectAcl", "GET", onObject, "acl", "", "s3:GetObjectAcl", needObject, (*Server).getObjectACL},
+		{"GetObjectAttributes", "GET", onObject, "attributes", "", "s3:GetObjectAttributes", needObject, (*Server).getObjectAttributes},
+		{"GetObjectTorrent", "GET", onObject, "torrent", "", "s3:GetObjectTorrent", needObject, (*Server).getObjectTorrent},
 		{"ListParts", "GET", onObject, "uploadId", "", "s3:ListMultipartUploadParts", needBucket, (*Server).listParts},
 		{"GetObject", "GET", onObject, "", "", "s3:GetObject", needObject, (*Server).getObject},
 		{"HeadObject", "HEAD", onObject, "", "", "s3:GetObject", needObject, (*Server).headObject},
@@ -68,6 +71,8 @@ func operations() []operation {
 		{"DeleteObject", "DELETE", onObject, "", "", "s3:DeleteObject", needBucket, (*Server).deleteObject},
 		{"CreateMultipartUpload", "POST", onObject, "uploads", "", "s3:PutObject", needBucket, (*Server).createMultipartUpload},
 		{"CompleteMultipartUpload", "POST", onObject, "uploadId", "", "s3:PutObject", needBucket, (*Server).completeMultipartUpload},
+		{"RestoreObject", "POST", onObject, "restore", "", "s3:RestoreObject", needObject, (*Server).restoreObject},
+		{"SelectObjectContent", "POST", onObject, "select", "", "s3:GetObject", needObject, (*Server).selectObjectContent},
 	}
 }
 
@@ -77,8 +82,7 @@ func operations() []operation {
 func notImplemented(on target) []string {
 	if on == onObject {
 		return []string{
-			"annotation", "annotations", "attributes", "encryption", "legal-hold", "renameObject", "restore", "retention",
-			"select", "tagging", "torrent",
+			"annotation", "annotations", "encryption", "legal-hold", "renameObject", "retention", "tagging",
 		}
 	}
 	return []string{
