@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"ironman/s3api/form"
 	"ironman/s3api/s3err"
@@ -54,12 +55,14 @@ func (r *Request) takeForm() error {
 	if r.op.name != postObjectName {
 		return nil
 	}
-	f, err := form.Read(r.HTTP.Body, r.HTTP.Header.Get("Content-Type"), func(name string) bool {
+	fields := &fieldsBody{Reader: r.HTTP.Body, now: r.server.Now, until: r.server.Now().Add(r.server.BodyIdle)}
+	f, err := form.Read(fields, r.HTTP.Header.Get("Content-Type"), func(name string) bool {
 		return formHeader(name) != "" || knownField(name)
 	})
 	if err != nil {
 		return err
 	}
+	fields.done = true
 	key, ok := f.Fields["key"]
 	if !ok {
 		return s3err.InvalidArgument("key", "", "Bucket POST must contain a field named 'key'.  If it is specified, please check the order of the fields.")
@@ -70,6 +73,23 @@ func (r *Request) takeForm() error {
 	f.Fields["key"] = key // as the policy is to see it
 	r.form, r.Key = f, key
 	return checkKey(key)
+}
+
+// fieldsBody is a form of which the fields must come in time: until they have, it may
+// be anybody's, and one byte after the other would hold a connection for days.
+type fieldsBody struct {
+	io.Reader
+	now   func() time.Time
+	until time.Time
+	done  bool // the file is next, for which only standing still is too slow
+}
+
+// Read implements io.Reader.
+func (b *fieldsBody) Read(p []byte) (int, error) {
+	if !b.done && b.now().After(b.until) {
+		return 0, s3err.New("RequestTimeout")
+	}
+	return b.Reader.Read(p)
 }
 
 // verify finds out who asks: of the headers and the query, or of a form.

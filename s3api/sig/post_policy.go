@@ -96,13 +96,16 @@ func (c postCondition) holds(value string) bool {
 	return true
 }
 
-// String is the condition as errors show it.
+// String is the condition as errors show it. What a field of a key must be is a secret.
 func (c postCondition) String() string {
-	operator := "eq"
+	operator, value := "eq", c.value
 	if c.prefix {
 		operator = "starts-with"
 	}
-	return fmt.Sprintf("[%q, %q, %q]", operator, "$"+c.field, c.value)
+	if strings.HasSuffix(c.field, "-customer-key") {
+		value = redacted
+	}
+	return fmt.Sprintf("[%q, %q, %q]", operator, "$"+c.field, value)
 }
 
 func errPolicy(message string) *Error {

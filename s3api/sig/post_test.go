@@ -284,6 +284,17 @@ func TestPostPolicyDocument(t *testing.T) {
 	}
 }
 
+// What a policy says of an encryption key is in no error.
+func TestPostPolicyKeepsKeys(t *testing.T) {
+	p, err := ParsePostPolicy([]byte(`{"expiration": "2030-01-01T00:00:00Z", "conditions": [{"x-amz-server-side-encryption-customer-key": "c2VjcmV0"}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Check(Fields{}, "b", postTime); err == nil || strings.Contains(err.Error(), "c2VjcmV0") || !strings.Contains(err.Error(), "customer-key") {
+		t.Fatal(err)
+	}
+}
+
 func itoa(n int64) string {
 	b, _ := json.Marshal(n)
 	return string(b)
