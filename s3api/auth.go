@@ -50,7 +50,7 @@ func (s *Server) secret(r *Request, accessKey, token string) (sig.Secret, bool, 
 
 // authenticate verifies who asks. Bad credentials are refused, never anonymous.
 func (s *Server) authenticate(ctx context.Context, r *Request) error {
-	id, err := s.verifier.Verify(context.WithValue(ctx, requestKey{}, r), r.HTTP)
+	id, err := s.verify(context.WithValue(ctx, requestKey{}, r), r)
 	if err != nil {
 		r.account = nil
 		return err
@@ -231,6 +231,10 @@ func versionAction(action string) string {
 		return "s3:DeleteObjectVersion"
 	case "s3:GetObject":
 		return "s3:GetObjectVersion"
+	case "s3:GetObjectAttributes":
+		return "s3:GetObjectVersionAttributes"
+	case "s3:GetObjectTorrent":
+		return "s3:GetObjectVersionTorrent"
 	case "s3:GetObjectAcl":
 		return "s3:GetObjectVersionAcl"
 	case "s3:PutObjectAcl":
@@ -241,8 +245,6 @@ func versionAction(action string) string {
 		return "s3:PutObjectVersionTagging"
 	case "s3:DeleteObjectTagging":
 		return "s3:DeleteObjectVersionTagging"
-	case "s3:GetObjectAttributes":
-		return "s3:GetObjectVersionAttributes"
 	}
 	return action
 }

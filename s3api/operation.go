@@ -97,11 +97,14 @@ func operations() []operation {
 		{"DeleteBucketPolicy", "DELETE", onBucket, "policy", "", "s3:DeleteBucketPolicy", needBucket, (*Server).deleteBucketPolicy},
 		{"DeleteBucket", "DELETE", onBucket, "", "", "s3:DeleteBucket", needBucket, (*Server).deleteBucket},
 		{"DeleteObjects", "POST", onBucket, "delete", "", "s3:DeleteObject", needBucket, (*Server).deleteObjects},
+		{"PostObject", "POST", onBucket, "", "", "s3:PutObject", needBucket, (*Server).postObject},
 
 		{"GetObjectAcl", "GET", onObject, "acl", "", "s3:GetObjectAcl", needObject, (*Server).getObjectACL},
 		{"GetObjectTagging", "GET", onObject, "tagging", "", "s3:GetObjectTagging", needObject, (*Server).getObjectTagging},
 		{"GetObjectRetention", "GET", onObject, "retention", "", "s3:GetObjectRetention", needObject, (*Server).getObjectRetention},
 		{"GetObjectLegalHold", "GET", onObject, "legal-hold", "", "s3:GetObjectLegalHold", needObject, (*Server).getObjectLegalHold},
+		{"GetObjectAttributes", "GET", onObject, "attributes", "", "s3:GetObjectAttributes", needObject, (*Server).getObjectAttributes},
+		{"GetObjectTorrent", "GET", onObject, "torrent", "", "s3:GetObjectTorrent", needObject, (*Server).getObjectTorrent},
 		{"ListParts", "GET", onObject, "uploadId", "", "s3:ListMultipartUploadParts", needBucket, (*Server).listParts},
 		{"GetObject", "GET", onObject, "", "", "s3:GetObject", needObject, (*Server).getObject},
 		{"HeadObject", "HEAD", onObject, "", "", "s3:GetObject", needObject, (*Server).headObject},
@@ -119,6 +122,8 @@ func operations() []operation {
 		{"DeleteObject", "DELETE", onObject, "", "", "s3:DeleteObject", needBucket, (*Server).deleteObject},
 		{"CreateMultipartUpload", "POST", onObject, "uploads", "", "s3:PutObject", needBucket, (*Server).createMultipartUpload},
 		{"CompleteMultipartUpload", "POST", onObject, "uploadId", "", "s3:PutObject", needBucket, (*Server).completeMultipartUpload},
+		{"RestoreObject", "POST", onObject, "restore", "", "s3:RestoreObject", needObject, (*Server).restoreObject},
+		{"SelectObjectContent", "POST", onObject, "select", "", "s3:GetObject", needObject, (*Server).selectObjectContent},
 	}
 }
 
@@ -128,7 +133,7 @@ func operations() []operation {
 func notImplemented(on target) []string {
 	if on == onObject {
 		return []string{
-			"annotation", "annotations", "attributes", "encryption", "restore", "select", "torrent",
+			"annotation", "annotations", "encryption",
 		}
 	}
 	return []string{

@@ -10,6 +10,7 @@ import (
 
 	"ironman/fsm"
 	"ironman/s3api/access"
+	"ironman/s3api/form"
 	"ironman/s3api/s3err"
 	"ironman/s3api/sig"
 	"ironman/wal/event"
@@ -44,6 +45,7 @@ type Request struct {
 	viewedSeq uint64
 	rulesOf   map[uint64]bucketRules // by bucket, of those that have any
 
+	form           *form.Form // of PostObject, else nil
 	incoming       *incoming
 	server         *Server
 	writer         http.ResponseWriter // for deadlines only: handlers answer with a Response
@@ -92,11 +94,16 @@ func (s *Server) route(r *Request) error {
 	if r.op, err = m.choose(r.Query, r.HTTP.Header); err != nil {
 		return err
 	}
-	if !utf8.ValidString(r.Key) {
+	return checkKey(r.Key)
+}
+
+// checkKey refuses a key that no object can have.
+func checkKey(key string) error {
+	if !utf8.ValidString(key) {
 		return s3err.New("InvalidURI") // listings and deletions could not name it
 	}
-	if len(r.Key) > maxKeyBytes {
-		return s3err.New("KeyTooLongError").With("Size", itoa(len(r.Key))).With("MaxSizeAllowed", itoa(maxKeyBytes))
+	if len(key) > maxKeyBytes {
+		return s3err.New("KeyTooLongError").With("Size", itoa(len(key))).With("MaxSizeAllowed", itoa(maxKeyBytes))
 	}
 	return nil
 }

@@ -28,8 +28,10 @@ type Options struct {
 	Region  string
 	// Domains under which buckets are addressed as hosts; none: only by path.
 	Domains []string
-	Now     func() time.Time
-	Logger  *slog.Logger
+	// WebsiteDomains are those under which buckets are served as websites.
+	WebsiteDomains []string
+	Now            func() time.Time
+	Logger         *slog.Logger
 	// Observe is told of every answered request (metrics); may be nil.
 	Observe func(operation string, status int, took time.Duration, received, sent int64)
 	// HostID is sent as x-amz-id-2.
@@ -101,8 +103,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 
 // serve is everything before the answer.
 func (s *Server) serve(ctx context.Context, r *Request) (*Response, error) {
+	if bucket, ok := hostBucket(r.HTTP.Host, s.WebsiteDomains); ok {
+		return s.serveWebsite(ctx, r, bucket)
+	}
 	err := s.route(r)
 	if err != nil && !r.crossOrigin() {
+		return nil, err
+	}
+	if err := r.takeForm(); err != nil {
 		return nil, err
 	}
 	if err := r.openView(ctx); err != nil {
@@ -213,9 +221,7 @@ func (s *Server) stream(out *answer, r *Request, resp *Response) {
 // refuse writes an error as Amazon would.
 func (s *Server) refuse(out *answer, r *Request, err error) {
 	e := clientError(err)
-	if e.Status >= 500 && e.Status != http.StatusNotImplemented {
-		s.Logger.Error("request failed", "request", r.RequestID(), "operation", r.Operation(), "code", e.Code, "err", err, "cause", errors.Unwrap(e))
-	}
+	s.logFailure(r, e, err)
 	h := out.w.Header()
 	r.incoming.settle(h)
 	if e.RetryAfter > 0 {
@@ -237,6 +243,13 @@ func (s *Server) refuse(out *answer, r *Request, err error) {
 	h.Set("Content-Length", strconv.Itoa(len(b)))
 	out.begin(e.Status)
 	out.write(b)
+}
+
+// logFailure tells whoever is on call of what is not the client's fault.
+func (s *Server) logFailure(r *Request, e *s3err.Error, err error) {
+	if e.Status >= 500 && e.Status != http.StatusNotImplemented {
+		s.Logger.Error("request failed", "request", r.RequestID(), "operation", r.Operation(), "code", e.Code, "err", err, "cause", errors.Unwrap(e))
+	}
 }
 
 // answer is the response being written.

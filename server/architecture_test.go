@@ -28,6 +28,8 @@ var floors = map[string]int{
 	"ironman/s3api/lifecycle":    3,
 	"ironman/s3api/s3xml":        3,
 	"ironman/s3api/s3err":        3,
+	"ironman/s3api/form":         3,
+	"ironman/s3api/website":      3,
 	"ironman/s3api":              3,
 	"ironman/server/link":        4,
 	"ironman/server":             4,

@@ -71,6 +71,9 @@ func routes(bucket, key string) []route {
 		{"GET", object + "?partNumber=1", "", nil},
 		{"GET", object + "?acl", "", nil},
 		{"GET", object + "?acl&versionId=null", "", nil},
+		{"GET", object + "?attributes", "", []string{"X-Amz-Object-Attributes", "ETag"}},
+		{"GET", object + "?attributes&versionId=null", "", []string{"X-Amz-Object-Attributes", "ETag"}},
+		{"GET", object + "?torrent", "", nil},
 		{"GET", object + "?uploadId=000000000000g0000000", "", nil},
 		{"PUT", object + "?acl", acl, nil},
 		{"PUT", object + "?acl", "", []string{"X-Amz-Acl", "public-read"}},
@@ -82,6 +85,8 @@ func routes(bucket, key string) []route {
 		{"DELETE", object + "?versionId=null", "", nil},
 		{"DELETE", object + "?uploadId=000000000000g0000000", "", nil},
 		{"POST", object + "?uploads", "", nil},
+		{"POST", object + "?restore", "<RestoreRequest/>", nil},
+		{"POST", object + "?select&select-type=2", "<SelectObjectContentRequest/>", nil},
 		{"POST", object + "?uploadId=000000000000g0000000", "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>x</ETag></Part></CompleteMultipartUpload>", nil},
 	}
 }

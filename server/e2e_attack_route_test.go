@@ -58,6 +58,9 @@ func TestAttackSubresources(t *testing.T) {
 			}
 		}
 		for _, sub := range in {
+			if method == "POST" && (sub == "restore" || sub == "select") {
+				continue // operations, though they do nothing
+			}
 			v.root.refused(t, 501, "NotImplemented", method, "/vault/secret?"+sub, []byte("<Other/>"))
 			v.root.refused(t, 501, "NotImplemented", method, "/vault/new?"+sub, []byte("<Other/>"))
 		}

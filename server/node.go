@@ -308,7 +308,7 @@ func (n *Node) cluster() (*fsm.Cluster, error) {
 func (n *Node) newS3() *s3api.Server {
 	return s3api.New(s3api.Options{
 		Log: proposer{n}, Views: views{n}, Blobs: blobs{n}, Secrets: secrets{n.keyring},
-		Region: n.opts.Region, Domains: n.opts.Domains, Now: n.opts.Now, Logger: n.opts.Logger,
+		Region: n.opts.Region, Domains: n.opts.Domains, WebsiteDomains: n.opts.WebsiteDomains, Now: n.opts.Now, Logger: n.opts.Logger,
 		Observe: n.metrics.observe, HostID: raftID(n.identity.Node), BodyIdle: n.opts.BodyIdle,
 	})
 }

@@ -43,6 +43,8 @@ type Options struct {
 
 	Region  string   // us-east-1 if empty; fixed at first start
 	Domains []string // of virtual-hosted buckets
+	// WebsiteDomains are those under which buckets are served as websites.
+	WebsiteDomains []string
 
 	// Root keys of the first start; generated if empty. Later they are ignored.
 	RootAccessKey, RootSecretKey string

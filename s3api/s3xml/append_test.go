@@ -116,6 +116,21 @@ func TestAppendXMLEqualsEncodingXML(t *testing.T) {
 	}
 }
 
+// The answer to a form is the one without a namespace.
+func TestPostResponseEqualsEncodingXML(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var v PostResponse
+		fill(t, reflect.ValueOf(&v).Elem())
+		want, err := xml.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := string(v.AppendXML(nil)); got != strings.ReplaceAll(string(want), "&#34;", "&quot;") {
+			t.Fatalf("got  %s\nwant %s", got, want)
+		}
+	})
+}
+
 // versionTwin and markerTwin spell entries of ListVersionsResult for encoding/xml.
 type versionTwin struct {
 	XMLName xml.Name

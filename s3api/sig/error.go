@@ -16,6 +16,7 @@ const (
 	CodeInvalidAccessKeyID                = "InvalidAccessKeyId"
 	CodeInvalidArgument                   = "InvalidArgument"
 	CodeInvalidChunkSize                  = "InvalidChunkSizeError"
+	CodeInvalidPolicyDocument             = "InvalidPolicyDocument"
 	CodeInvalidRequest                    = "InvalidRequest"
 	CodeInvalidURI                        = "InvalidURI"
 	CodeMalformedTrailer                  = "MalformedTrailerError"
@@ -36,7 +37,7 @@ func Codes() []string {
 	c := []string{
 		CodeAccessDenied, CodeAuthorizationHeaderMalformed, CodeAuthorizationQueryParametersError,
 		CodeEntityTooLarge, CodeExpiredToken, CodeIncompleteBody, CodeInvalidAccessKeyID,
-		CodeInvalidArgument, CodeInvalidChunkSize, CodeInvalidRequest, CodeInvalidToken,
+		CodeInvalidArgument, CodeInvalidChunkSize, CodeInvalidPolicyDocument, CodeInvalidRequest, CodeInvalidToken,
 		CodeInvalidURI, CodeMalformedTrailer, CodeMissingContentLength, CodeNotImplemented,
 		CodeRequestTimeTooSkewed, CodeSignatureDoesNotMatch, CodeXAmzContentSHA256Mismatch,
 	}

@@ -16,6 +16,8 @@ const (
 	FormV4Query        // Version 4, presigned
 	FormV2Header       // Version 2, Authorization header
 	FormV2Query        // Version 2, presigned
+	FormV4Post         // Version 4, the policy of an upload form
+	FormV2Post         // Version 2, the policy of an upload form
 )
 
 // String returns a short name for logs.
@@ -29,6 +31,10 @@ func (f Form) String() string {
 		return "v2-header"
 	case FormV2Query:
 		return "v2-presigned"
+	case FormV4Post:
+		return "v4-post"
+	case FormV2Post:
+		return "v2-post"
 	default:
 		return "anonymous"
 	}
@@ -41,6 +47,8 @@ func (f Form) AuthType() string {
 		return "REST-HEADER"
 	case FormV4Query, FormV2Query:
 		return "REST-QUERY-STRING"
+	case FormV4Post, FormV2Post:
+		return "POST"
 	default:
 		return ""
 	}
@@ -50,9 +58,9 @@ func (f Form) AuthType() string {
 // empty: anonymous.
 func (f Form) SignatureVersion() string {
 	switch f {
-	case FormV4Header, FormV4Query:
+	case FormV4Header, FormV4Query, FormV4Post:
 		return algorithmV4
-	case FormV2Header, FormV2Query:
+	case FormV2Header, FormV2Query, FormV2Post:
 		return "AWS"
 	default:
 		return ""

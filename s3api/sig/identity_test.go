@@ -19,6 +19,8 @@ func TestForms(t *testing.T) {
 		{FormV4Query, "v4-presigned", "REST-QUERY-STRING", "AWS4-HMAC-SHA256"},
 		{FormV2Header, "v2-header", "REST-HEADER", "AWS"},
 		{FormV2Query, "v2-presigned", "REST-QUERY-STRING", "AWS"},
+		{FormV4Post, "v4-post", "POST", "AWS4-HMAC-SHA256"},
+		{FormV2Post, "v2-post", "POST", "AWS"},
 	} {
 		if c.form.String() != c.name || c.form.AuthType() != c.auth || c.form.SignatureVersion() != c.version {
 			t.Errorf("%v %q %q", c.form, c.form.AuthType(), c.form.SignatureVersion())

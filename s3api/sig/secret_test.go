@@ -113,7 +113,7 @@ func TestKeyCache(t *testing.T) {
 
 func TestCodesAreComplete(t *testing.T) {
 	codes := Codes()
-	if len(codes) != 18 {
+	if len(codes) != 19 {
 		t.Fatal(len(codes))
 	}
 	for i := 1; i < len(codes); i++ {

@@ -171,6 +171,42 @@ def presigned(all_, bucket):
                 raise AssertionError("a changed address was taken")
 
 
+def form(fields, content):
+    """A browser's form: its bytes and their type."""
+    boundary = "----" + os.urandom(12).hex()
+    parts = [f'--{boundary}\r\nContent-Disposition: form-data; name="{k}"\r\n\r\n{v}\r\n'.encode() for k, v in fields.items()]
+    parts.append(f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="a.bin"\r\n\r\n'.encode() + content)
+    parts.append(f"\r\n--{boundary}--\r\n".encode())
+    return b"".join(parts), f"multipart/form-data; boundary={boundary}"
+
+
+def posted(url, fields, content):
+    """The status of the answer to a form."""
+    data, kind = form(fields, content)
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, data=data, headers={"Content-Type": kind})) as answer:
+            return answer.status
+    except urllib.error.HTTPError as e:
+        return e.code
+
+
+def forms(all_, bucket):
+    for n, c in enumerate(all_):
+        post = c.generate_presigned_post(
+            bucket, f"form{n}/${{filename}}", Fields={"acl": "private", "x-amz-meta-color": "blue"},
+            Conditions=[{"acl": "private"}, ["starts-with", "$x-amz-meta-color", "b"], ["content-length-range", 1, 4 * MIB]], ExpiresIn=60)
+        content = os.urandom(3 * MIB)
+        assert posted(post["url"], post["fields"], content) == 204
+        for other in all_:
+            got = other.get_object(Bucket=bucket, Key=f"form{n}/a.bin")
+            assert got["Body"].read() == content and got["Metadata"] == {"color": "blue"}
+        assert posted(post["url"], post["fields"], bytes(4 * MIB + 1)) == 400
+        assert posted(post["url"], post["fields"], b"") == 400
+        assert posted(post["url"], {**post["fields"], "x-amz-meta-color": "red"}, content) == 403
+        assert posted(post["url"], {**post["fields"], "key": "elsewhere"}, content) == 403
+        assert body(all_[-1], bucket, f"form{n}/a.bin") == content
+
+
 def deletes(first, all_, bucket):
     keys = [o["Key"] for p in first.get_paginator("list_objects_v2").paginate(Bucket=bucket) for o in p["Contents"]]
     refused("BucketNotEmpty", first.delete_bucket, Bucket=bucket)
@@ -195,6 +231,7 @@ def main(signature, bucket, megabytes, *endpoints):
     copies(first, all_, bucket)
     races(endpoints, signature, all_, bucket)
     presigned(all_, bucket)
+    forms(all_, bucket)
     deletes(first, all_, bucket)
 
 

@@ -28,7 +28,7 @@ type serverFlags struct {
 	disks, listen        []string
 	tlsCert, tlsKey      string
 	readyFile, region    string
-	domains              []string
+	domains, websites    []string
 	logLevel             string
 	history, grace, stop time.Duration
 	keysFile, reserve    string
@@ -69,6 +69,7 @@ of DIR without it is useless.`,
 	fl.StringVar(&f.readyFile, "ready-file", "", "file that is written once the node serves: JSON with endpoints, access_key, secret_key, pids")
 	fl.StringVar(&f.region, "region", server.DefaultRegion, "region of the cluster; fixed at first start")
 	fl.StringSliceVar(&f.domains, "domains", nil, "domains under which buckets are addressed as hosts")
+	fl.StringSliceVar(&f.websites, "website-domain", nil, "domains under which buckets are served as websites: BUCKET.DOMAIN")
 	fl.DurationVar(&f.history, "history", server.DefaultHistoryRetention, "how long superseded and deleted objects are kept; fixed at first start")
 	fl.DurationVar(&f.grace, "release-grace", server.DefaultReleaseGrace, "how long bytes without references are kept for readers; fixed at first start")
 	fl.StringVar(&f.reserve, "reserve", "", "bytes that stay free under DIR and on each disk, such as 500MiB; 0: none (default 2GiB, or 5 % of the file system if that is less)")
@@ -135,7 +136,7 @@ func (f *serverFlags) options(log *slog.Logger) (server.Options, error) {
 		return server.Options{}, err
 	}
 	o := server.Options{
-		FS: vfs.Default, Dir: dir, Region: f.region, Domains: f.domains,
+		FS: vfs.Default, Dir: dir, Region: f.region, Domains: f.domains, WebsiteDomains: f.websites,
 		RootAccessKey: os.Getenv("IRONMAN_ROOT_ACCESS_KEY"), RootSecretKey: os.Getenv("IRONMAN_ROOT_SECRET_KEY"),
 		HistoryRetention: f.history, ReleaseGrace: f.grace, Now: time.Now, Logger: log, CheckModes: true,
 		Fatal: func(err error) {
