@@ -20,9 +20,9 @@ type tx struct {
 	fresh map[string][]byte // rows that earlier events of the batch wrote; nil: deleted
 	below *reader           // of the rows below the batch
 
-	rows  []row          // in the order of their first touch
-	index map[string]int // key -> position in rows
-	agreed *Cluster      // the cluster's row, once it was read; nil when it was written
+	rows   []row          // in the order of their first touch
+	index  map[string]int // key -> position in rows
+	agreed *Cluster       // the cluster's row, once it was read; nil when it was written
 	// What the event did in the table of versions, by the beginning of a key's rows.
 	versions map[string]*versionWrites
 }
