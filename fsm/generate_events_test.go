@@ -12,7 +12,7 @@ func (g *generator) begin(retention int64) []*event.Draft {
 	var drafts []*event.Draft
 	add := func(s *event.Statement, items ...string) {
 		g.ids++
-		s.Header = &event.Header{FeatureLevel: 1, RequestId: id16(g.ids)}
+		s.Header = &event.Header{FeatureLevel: g.level, RequestId: id16(g.ids)}
 		d := &event.Draft{Statement: s}
 		for i, text := range items {
 			d.AddText(event.ItemKind_ITEM_KIND_BUCKET_NAME, i, text)
@@ -23,6 +23,9 @@ func (g *generator) begin(retention int64) []*event.Draft {
 		ClusterId: make([]byte, 16), FeatureLevel: g.level, HistoryRetention: retention, ReleaseGrace: int64(g.choose(3)) * 5e9,
 	}}})
 	for n := uint32(1); n <= 2; n++ {
+		if g.level > 1 {
+			add(&event.Statement{Body: &event.Statement_NodeAdded{NodeAdded: &event.NodeAdded{PublicKey: []byte{byte(n)}}}})
+		}
 		add(&event.Statement{Body: &event.Statement_NodeStarted{NodeStarted: &event.NodeStarted{Node: n, PublicKey: []byte{byte(n)}, Boot: 1, FeatureLevel: 2}}})
 		id := make([]byte, 16)
 		id[0] = byte(n)
@@ -74,7 +77,7 @@ func (g *generator) draft() *event.Draft {
 		g.topology(d)
 	case 26, 27, 28:
 		g.bucketEvent(d)
-	case 29, 30, 47:
+	case 29, 30, 47, 48:
 		g.identity(d)
 	case 31:
 		id := id16(uint64(1 + g.choose(int(g.ids)+2)))

@@ -58,8 +58,12 @@ func (w *world) next(d *event.Draft) Entry {
 }
 
 func newWorld(t rapid.TB, choose chooser, window uint64, retention int64) *world {
-	w := &world{t: t, g: &generator{choose: choose, m: newModel(window)}, stamp: 1_800_000_000e9}
-	w.g.level = []uint32{1, 1, 3, 3, 3}[choose(5)]
+	return newWorldAt(t, []uint32{1, 1, 3, 3, 3}[choose(5)], choose, window, retention)
+}
+
+// newWorldAt begins at a feature level.
+func newWorldAt(t rapid.TB, level uint32, choose chooser, window uint64, retention int64) *world {
+	w := &world{t: t, g: &generator{choose: choose, m: newModel(window), level: level}, stamp: 1_800_000_000e9}
 	for _, d := range w.g.begin(retention) {
 		w.next(d)
 	}

@@ -34,10 +34,7 @@ func TestVersionsLong(t *testing.T) {
 
 // versionedWorld begins with a bucket in each state of versioning.
 func versionedWorld(t rapid.TB, choose chooser, retention int64) *world {
-	w := &world{t: t, g: &generator{choose: choose, m: newModel(100), level: 3}, stamp: 1_800_000_000e9}
-	for _, d := range w.g.begin(retention) {
-		w.next(d)
-	}
+	w := newWorldAt(t, 3, choose, 100, retention)
 	for i, name := range []string{"two", "three"} {
 		w.next(event.NewDraft(w.header(), &event.Statement_BucketCreated{BucketCreated: &event.BucketCreated{Owner: bob, Acl: private(bob), ObjectLock: i == 1}}).
 			AddText(event.ItemKind_ITEM_KIND_BUCKET_NAME, 0, name))
