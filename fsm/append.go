@@ -16,7 +16,8 @@ const (
 
 // objectAppended puts new bytes behind those of a key's current object, or makes the
 // object. What it makes is a new version like that of any PUT: the older one, where it
-// stays, keeps its own list of the blobs that both hold.
+// stays, keeps its own list of the blobs that both hold. An append to an object of n
+// segments takes n references.
 func (t *tx) objectAppended(p *event.Parsed, b *event.ObjectAppended) *event.Outcome {
 	name := p.Text(event.ItemKind_ITEM_KIND_KEY, 0)
 	bucket := t.bucket(b.Bucket)

@@ -12,6 +12,11 @@
 //   - Every row that names a body (current, history, upload part, assembly) holds
 //     exactly one reference to it; a body without references is released by an
 //     event no sooner than the grace after the last one went.
+//   - A key's newest version is its object row or, where there is none, its first row in
+//     the table of versions, which then is a marker. Versions are ordered as the log is.
+//   - No event removes a version for good whose retention has not passed by log time, or
+//     that is held.
+//   - What quotas bound is counted by every event that changes it, exactly.
 //   - The state digest is the sum mod 2^256 of SHA-256 over all replicated rows.
 //   - Pebble runs without a log of its own: the Raft log is its log. Entries at or
 //     below the applied index are skipped on replay.

@@ -12,7 +12,7 @@ func (g *generator) begin(retention int64) []*event.Draft {
 	var drafts []*event.Draft
 	add := func(s *event.Statement, items ...string) {
 		g.ids++
-		s.Header = &event.Header{FeatureLevel: 1, RequestId: id16(g.ids)}
+		s.Header = &event.Header{FeatureLevel: g.level, RequestId: id16(g.ids)}
 		d := &event.Draft{Statement: s}
 		for i, text := range items {
 			d.AddText(event.ItemKind_ITEM_KIND_BUCKET_NAME, i, text)
@@ -20,9 +20,12 @@ func (g *generator) begin(retention int64) []*event.Draft {
 		drafts = append(drafts, d)
 	}
 	add(&event.Statement{Body: &event.Statement_ClusterInitialized{ClusterInitialized: &event.ClusterInitialized{
-		ClusterId: make([]byte, 16), FeatureLevel: 1, HistoryRetention: retention, ReleaseGrace: int64(g.choose(3)) * 5e9,
+		ClusterId: make([]byte, 16), FeatureLevel: g.level, HistoryRetention: retention, ReleaseGrace: int64(g.choose(3)) * 5e9,
 	}}})
 	for n := uint32(1); n <= 2; n++ {
+		if g.level > 1 {
+			add(&event.Statement{Body: &event.Statement_NodeAdded{NodeAdded: &event.NodeAdded{PublicKey: []byte{byte(n)}}}})
+		}
 		add(&event.Statement{Body: &event.Statement_NodeStarted{NodeStarted: &event.NodeStarted{Node: n, PublicKey: []byte{byte(n)}, Boot: 1, FeatureLevel: 2}}})
 		id := make([]byte, 16)
 		id[0] = byte(n)
@@ -35,7 +38,7 @@ func (g *generator) begin(retention int64) []*event.Draft {
 // draft draws one event.
 func (g *generator) draft() *event.Draft {
 	d := event.NewDraft(g.request(), nil)
-	switch g.choose(40) {
+	switch g.choose(60) {
 	default:
 		g.put(d)
 	case 0, 1, 2, 3:
@@ -46,11 +49,11 @@ func (g *generator) draft() *event.Draft {
 		if g.odds(10) {
 			owner = "someone"
 		}
-		d.Statement.Body = &event.Statement_ObjectAclSet{ObjectAclSet: &event.ObjectACLSet{Bucket: at.bucket, Version: g.version(at), Acl: g.acl(owner)}}
+		d.Statement.Body = &event.Statement_ObjectAclSet{ObjectAclSet: &event.ObjectACLSet{Bucket: at.bucket, Version: g.anyVersion(at), Acl: g.acl(owner)}}
 		d.AddText(event.ItemKind_ITEM_KIND_KEY, 0, at.name)
 	case 6, 7:
 		at := objectPlace{g.bucket(), g.key()}
-		b := &event.UploadCreated{Bucket: at.bucket, Owner: g.owner(), Initiator: "i", Acl: g.acl(alice)}
+		b := &event.UploadCreated{Bucket: at.bucket, Owner: g.owner(), Initiator: "i", Acl: g.acl(alice), Lock: g.lock(at.bucket)}
 		if g.odds(3) {
 			b.Encryption = &event.Encryption{Kind: event.EncryptionKind_ENCRYPTION_KIND_S3, KeyId: "k"}
 		}
@@ -74,7 +77,7 @@ func (g *generator) draft() *event.Draft {
 		g.topology(d)
 	case 26, 27, 28:
 		g.bucketEvent(d)
-	case 29, 30:
+	case 29, 30, 47, 48:
 		g.identity(d)
 	case 31:
 		id := id16(uint64(1 + g.choose(int(g.ids)+2)))
@@ -82,6 +85,16 @@ func (g *generator) draft() *event.Draft {
 			id = id[:3]
 		}
 		d.Statement.Body = &event.Statement_Cancel{Cancel: &event.Cancel{RequestId: id}}
+	case 32, 33, 34:
+		g.settings(d)
+	case 35, 36, 37, 38, 39, 40, 41, 42, 43, 44:
+		g.versionEvent(d)
+	case 45, 46:
+		g.cursor(d)
+	}
+	// Mostly in the vocabulary that its kind needs.
+	if need := event.LevelOf(d.Statement.Kind()); need > d.Statement.Header.FeatureLevel && !g.odds(20) {
+		d.Statement.Header.FeatureLevel = need
 	}
 	return d
 }
@@ -102,15 +115,15 @@ func (g *generator) put(d *event.Draft) {
 	if g.odds(3) {
 		at = g.object()
 	}
-	b := &event.ObjectPut{Bucket: at.bucket, Etag: g.one("e1", "e2", "e3"), Owner: g.owner(), Acl: g.acl(alice), Condition: g.condition(at)}
+	b := &event.ObjectPut{Bucket: at.bucket, Etag: g.one("e1", "e2", "e3"), Owner: g.owner(), Acl: g.acl(alice), Condition: g.condition(at), Lock: g.lock(at.bucket)}
 	switch g.choose(12) {
 	default:
 		b.Blobs = []*event.Blob{g.blob()}
 	case 0, 1:
 	case 2, 3, 4:
 		src := g.object()
-		b.Source = &event.CopySource{Bucket: src.bucket, Version: g.version(src)}
-		b.Size = g.m.objects[src].row.GetSize()
+		b.Source = &event.CopySource{Bucket: src.bucket, Version: g.anyVersion(src)}
+		b.Size = g.m.find(src, b.Source.Version).GetSize()
 		d.AddText(event.ItemKind_ITEM_KIND_SOURCE_KEY, 0, src.name)
 	case 5:
 		b.Blobs = []*event.Blob{g.blob(), g.blob()}
@@ -147,9 +160,12 @@ func (g *generator) delete(d *event.Draft) {
 	b := &event.ObjectsDeleted{Bucket: g.bucket()}
 	for i := range g.choose(4) {
 		at := objectPlace{b.Bucket, g.key()}
-		target := &event.DeleteTarget{Condition: g.condition(at), NullVersion: g.odds(4)}
-		if g.odds(6) {
-			target.Version = g.version(at)
+		if v := g.versioned(); v.bucket == b.Bucket && g.odds(2) {
+			at = v
+		}
+		target := &event.DeleteTarget{Condition: g.condition(at), NullVersion: g.odds(6), BypassGovernance: g.odds(3)}
+		if g.odds(3) {
+			target.Version = g.anyVersion(at)
 		}
 		b.Targets = append(b.Targets, target)
 		ordinal := i
@@ -181,7 +197,7 @@ func (g *generator) part(d *event.Draft) {
 	}
 	if g.odds(3) {
 		src := g.object()
-		b.Source = &event.CopySource{Bucket: src.bucket, Version: g.version(src)}
+		b.Source = &event.CopySource{Bucket: src.bucket, Version: g.anyVersion(src)}
 		d.AddText(event.ItemKind_ITEM_KIND_SOURCE_KEY, 0, src.name)
 	}
 	if b.Source != nil && !g.odds(3) || g.odds(60) {
@@ -267,7 +283,7 @@ func (g *generator) place(d *event.Draft) {
 func (g *generator) topology(d *event.Draft) {
 	node := uint32(g.choose(4))
 	boot := g.m.nodes[node].GetBoot() + uint64(g.choose(4))
-	switch g.choose(12) {
+	switch g.choose(15) {
 	case 8, 10:
 		d.Statement.Body = &event.Statement_NodeAdded{NodeAdded: &event.NodeAdded{PublicKey: []byte{byte(g.choose(60))}, LinkAddress: "a"}}
 	case 9, 11:
@@ -285,7 +301,7 @@ func (g *generator) topology(d *event.Draft) {
 		d.Statement.Body = &event.Statement_NodeRemoved{NodeRemoved: &event.NodeRemoved{Node: max(node, 3)}}
 	case 0, 1:
 		d.Statement.Body = &event.Statement_NodeStarted{NodeStarted: &event.NodeStarted{
-			Node: node, PublicKey: []byte{byte(node)}[g.choose(10)/9:], Boot: boot, LinkAddress: "a", FeatureLevel: 2 - uint32(g.choose(10)/9),
+			Node: node, PublicKey: []byte{byte(node)}[g.choose(10)/9:], Boot: boot, LinkAddress: "a", FeatureLevel: 3 - uint32(g.choose(10)/9),
 		}}
 	case 2, 3:
 		id := make([]byte, 16-g.choose(10)/9)
@@ -309,9 +325,9 @@ func (g *generator) topology(d *event.Draft) {
 			b.Packs = append(b.Packs, &event.PackID{Incarnation: at.incarnation, Counter: at.counter})
 		}
 		d.Statement.Body = &event.Statement_PacksReleased{PacksReleased: b}
-	case 7:
-		if g.odds(2) {
-			d.Statement.Body = &event.Statement_FeatureLevelRaised{FeatureLevelRaised: &event.FeatureLevelRaised{FeatureLevel: uint32([]int{0, 1, 2, 2, 2, 3}[g.choose(6)])}}
+	default:
+		if !g.odds(3) {
+			d.Statement.Body = &event.Statement_FeatureLevelRaised{FeatureLevelRaised: &event.FeatureLevelRaised{FeatureLevel: uint32([]int{0, 1, 2, 2, 3, 3, 4}[g.choose(7)])}}
 			return
 		}
 		d.Statement.Body = &event.Statement_ClusterInitialized{ClusterInitialized: &event.ClusterInitialized{ClusterId: make([]byte, 16), FeatureLevel: 1}}
@@ -322,7 +338,7 @@ func (g *generator) bucketEvent(d *event.Draft) {
 	id := g.bucket()
 	switch g.choose(8) {
 	case 0, 1:
-		d.Statement.Body = &event.Statement_BucketCreated{BucketCreated: &event.BucketCreated{Owner: g.owner(), Acl: g.acl(alice), Region: "r"}}
+		d.Statement.Body = &event.Statement_BucketCreated{BucketCreated: &event.BucketCreated{Owner: g.owner(), Acl: g.acl(alice), Region: "r", ObjectLock: g.odds(4)}}
 		d.AddText(event.ItemKind_ITEM_KIND_BUCKET_NAME, 0, g.one("one", "two", "three", "three", "\xff", ""))
 		for range g.choose(3) - 1 {
 			d.AddText(event.ItemKind_ITEM_KIND_DOCUMENT, []int{0, 1, 2, 3, 3, 4, 99}[g.choose(7)], "with it")

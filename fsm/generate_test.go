@@ -25,6 +25,8 @@ func seeded(seed uint64) chooser { return rand.New(rand.NewPCG(seed, 1)).IntN }
 type generator struct {
 	choose chooser
 	m      *model
+	level  uint32   // of the cluster at its beginning
+	keys   []string // to choose from; nil: those that make trouble
 	ids    uint64
 	blobs  uint64
 }
@@ -46,6 +48,9 @@ func number(n uint64) string { return string(binary.BigEndian.AppendUint64(nil, 
 
 // key is one of few, with everything that makes trouble.
 func (g *generator) key() string {
+	if g.keys != nil {
+		return g.one(g.keys...)
+	}
 	return g.one("a", "a/", "a/b", "a/c", "a/b/c", "b//", "b/c", "ab", "a\x00b", "a\x00", "\x00", "é/x", "\xff", "\xff\xff/", "a\xff", "zz", "zz/\x01", "b\x01/")
 }
 

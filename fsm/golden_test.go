@@ -15,11 +15,11 @@ import (
 // change that breaks it needs a feature level. With -update one that is missing is
 // recorded.
 func TestGoldenLog(t *testing.T) {
-	for _, level := range []int{1, 2} {
+	for _, level := range []int{1, 2, 3} {
 		path := fmt.Sprintf("testdata/golden/level-%d.log", level)
 		b, err := os.ReadFile(path)
 		if os.IsNotExist(err) && *update {
-			b = recordGolden(t, uint64(2025+level))
+			b = recordGolden(t, level)
 			err = os.WriteFile(path, b, 0o644)
 		}
 		if err != nil {
@@ -60,9 +60,9 @@ func replayDigest(t *testing.T, m *Machine) string {
 	return hex.EncodeToString(d[:])
 }
 
-func recordGolden(t *testing.T, seed uint64) []byte {
-	w := newWorld(t, seeded(seed), 100, 3600e9)
-	w.grow(400)
+func recordGolden(t *testing.T, level int) []byte {
+	w := newWorldAt(t, uint32(level), seeded(uint64(2025+level)), 100, 3600e9)
+	w.grow(1000)
 	m := memory(t, Options{Window: 100})
 	m.Apply(w.log)
 	var b []byte

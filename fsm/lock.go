@@ -2,7 +2,6 @@ package fsm
 
 import (
 	"math"
-	"time"
 
 	"ironman/sim/sabotage"
 	"ironman/wal/event"
@@ -54,7 +53,7 @@ func (t *tx) lockNew(b *Bucket, o *Object) event.Refusal {
 
 // defaultUntil is when the default retention of what is put at a log time ends.
 func (b *Bucket) defaultUntil(now int64) int64 {
-	period := (int64(b.DefaultDays) + 365*int64(b.DefaultYears)) * int64(24*time.Hour)
+	period := (int64(b.DefaultDays) + 365*int64(b.DefaultYears)) * 24 * 3600e9
 	if now > math.MaxInt64-period {
 		return math.MaxInt64
 	}

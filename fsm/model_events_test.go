@@ -64,6 +64,12 @@ func (m *model) dispatch(p *event.Parsed) *event.Outcome {
 		return m.deleteBucket(b.BucketDeleted.Bucket)
 	case *event.Statement_BucketAclSet:
 		return m.bucketACL(b.BucketAclSet)
+	case *event.Statement_BucketVersioningSet, *event.Statement_BucketLockSet, *event.Statement_BucketQuotaSet, *event.Statement_AccountQuotaSet:
+		return m.bucketSettings(s)
+	case *event.Statement_CursorSet:
+		return m.moveCursor(b.CursorSet, p.Text(event.ItemKind_ITEM_KIND_NAME, 0))
+	case *event.Statement_CursorDeleted:
+		return m.dropCursor(b.CursorDeleted, p.Text(event.ItemKind_ITEM_KIND_NAME, 0))
 	case *event.Statement_BucketDocumentSet:
 		return m.document(p, b.BucketDocumentSet)
 	case *event.Statement_ObjectPut:
@@ -72,6 +78,16 @@ func (m *model) dispatch(p *event.Parsed) *event.Outcome {
 		return m.deleteObjects(p, b.ObjectsDeleted)
 	case *event.Statement_ObjectAclSet:
 		return m.objectACL(b.ObjectAclSet, objectPlace{b.ObjectAclSet.Bucket, key})
+	case *event.Statement_ObjectTagsSet:
+		return m.setTags(p, b.ObjectTagsSet, objectPlace{b.ObjectTagsSet.Bucket, key})
+	case *event.Statement_ObjectLockSet:
+		return m.setLock(b.ObjectLockSet, objectPlace{b.ObjectLockSet.Bucket, key})
+	case *event.Statement_ObjectRenamed:
+		return m.rename(p, b.ObjectRenamed, objectPlace{b.ObjectRenamed.Bucket, key})
+	case *event.Statement_ObjectAppended:
+		return m.grow(p, b.ObjectAppended, objectPlace{b.ObjectAppended.Bucket, key})
+	case *event.Statement_ObjectsExpired:
+		return m.expire(p, b.ObjectsExpired)
 	case *event.Statement_UploadCreated:
 		return m.createUpload(p, b.UploadCreated, objectPlace{b.UploadCreated.Bucket, key})
 	case *event.Statement_PartPut:
@@ -88,11 +104,11 @@ func (m *model) initialize(b *event.ClusterInitialized) *event.Outcome {
 	if m.cluster != nil {
 		return refuse(exists)
 	}
-	if len(b.ClusterId) != 16 || b.FeatureLevel != 1 || b.HistoryRetention < 0 || b.ReleaseGrace < 0 {
+	if len(b.ClusterId) != 16 || b.FeatureLevel < 1 || b.HistoryRetention < 0 || b.ReleaseGrace < 0 {
 		return refuse(invalid)
 	}
 	m.cluster = &Cluster{ClusterId: b.ClusterId, Region: b.Region, KeyringFingerprint: b.KeyringFingerprint, LedgerOrigin: b.LedgerOrigin,
-		LedgerKey: b.LedgerKey, FeatureLevel: 1, HistoryRetention: b.HistoryRetention, ReleaseGrace: b.ReleaseGrace}
+		LedgerKey: b.LedgerKey, FeatureLevel: b.FeatureLevel, HistoryRetention: b.HistoryRetention, ReleaseGrace: b.ReleaseGrace}
 	return nil
 }
 

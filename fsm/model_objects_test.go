@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 
@@ -30,6 +31,9 @@ func (m *model) createBucket(p *event.Parsed, b *event.BucketCreated, name strin
 		m.documents[documentPlace{m.seq, kind}] = dated[*Document]{m.seq, &Document{Text: text, Time: m.now}}
 	}
 	m.names[name] = dated[*BucketName]{m.seq, &BucketName{Bucket: m.seq, Owner: b.Owner, Time: m.now}}
+	if b.ObjectLock && m.level3() {
+		row.Versioning = enabled
+	}
 	m.buckets[m.seq] = dated[*Bucket]{m.seq, row}
 	return &event.Outcome{Allocated: m.seq}
 }
@@ -39,9 +43,16 @@ func (m *model) deleteBucket(id uint64) *event.Outcome {
 	if !ok {
 		return refuse(noBucket)
 	}
-	if u := m.usage(id); u.Objects+u.Uploads > 0 {
+	markers := 0
+	for at := range m.versions {
+		if at.bucket == id {
+			markers++
+		}
+	}
+	if u := m.usage(id); u.Objects+u.Uploads > 0 || markers > 0 {
 		return refuse(event.Refusal_REFUSAL_BUCKET_NOT_EMPTY)
 	}
+	maps.DeleteFunc(m.cursors, func(at cursorPlace, _ *Cursor) bool { return at.bucket == id })
 	m.archive(keyText(tableBucketName, b.row.Name), m.names[b.row.Name].from, m.names[b.row.Name].row)
 	m.archive(key(tableBucket, id), b.from, b.row)
 	delete(m.names, b.row.Name)
@@ -56,18 +67,13 @@ func (m *model) deleteBucket(id uint64) *event.Outcome {
 }
 
 func (m *model) bucketACL(b *event.BucketACLSet) *event.Outcome {
-	old, ok := m.buckets[b.Bucket]
-	if !ok {
-		return refuse(noBucket)
-	}
-	if b.Acl == nil || b.Acl.Owner != old.row.Owner {
-		return refuse(invalid)
-	}
-	m.archive(key(tableBucket, b.Bucket), old.from, old.row)
-	row := proto.Clone(old.row).(*Bucket)
-	row.Acl = b.Acl
-	m.buckets[b.Bucket] = dated[*Bucket]{m.seq, row}
-	return nil
+	return m.changeBucket(b.Bucket, func(row *Bucket) event.Refusal {
+		if b.Acl == nil || b.Acl.Owner != row.Owner {
+			return invalid
+		}
+		row.Acl = b.Acl
+		return none
+	})
 }
 
 func (m *model) document(p *event.Parsed, b *event.BucketDocumentSet) *event.Outcome {
@@ -161,11 +167,11 @@ func (m *model) within(segments []*event.Segment, news []*event.Blob) event.Refu
 
 // pinned is the object a copy reads, if it is still that.
 func (m *model) pinned(p *event.Parsed, s *event.CopySource) *Object {
-	o, ok := m.objects[objectPlace{s.Bucket, p.Text(event.ItemKind_ITEM_KIND_SOURCE_KEY, 0)}]
-	if !ok || s.Version == nil || ver(o.row.Version) != ver(s.Version) {
+	o := m.find(objectPlace{s.Bucket, p.Text(event.ItemKind_ITEM_KIND_SOURCE_KEY, 0)}, s.Version)
+	if o.GetDeleteMarker() {
 		return nil
 	}
-	return o.row
+	return o
 }
 
 // beside reads the headers and tags; false if they are malformed.
@@ -203,14 +209,16 @@ func (m *model) put(p *event.Parsed, b *event.ObjectPut, at objectPlace) *event.
 		return refuse(invalid)
 	}
 	o := &Object{
-		Version: &event.Version{Seq: m.seq}, NullVersion: true, Size: b.Size, Etag: b.Etag, Time: m.now, Owner: b.Owner, Acl: b.Acl,
+		Version: &event.Version{Seq: m.seq}, Size: b.Size, Etag: b.Etag, Time: m.now, Owner: b.Owner, Acl: b.Acl,
 		StorageClass: b.StorageClass, Checksum: b.Checksum, Encryption: b.Encryption, Lock: b.Lock, Headers: headers, Tags: tags,
 	}
 	if r := m.body(p, b, o); r != none {
 		return refuse(r)
 	}
-	m.setObject(at, o)
-	return &event.Outcome{Version: o.Version, NullVersion: true, Etag: b.Etag}
+	if r := m.add(at, o); r != none {
+		return refuse(r)
+	}
+	return &event.Outcome{Version: o.Version, NullVersion: o.NullVersion, Etag: b.Etag}
 }
 
 func (m *model) body(p *event.Parsed, b *event.ObjectPut, o *Object) event.Refusal {
@@ -264,55 +272,54 @@ func (m *model) judgeCondition(c *event.Condition, o *Object) event.Refusal {
 }
 
 func (m *model) deleteObjects(p *event.Parsed, b *event.ObjectsDeleted) *event.Outcome {
-	if _, ok := m.buckets[b.Bucket]; !ok {
-		return refuse(noBucket)
-	}
-	n := 0
-	for _, it := range p.Items {
-		if it.Kind == event.ItemKind_ITEM_KIND_KEY {
-			n++
-		}
-	}
-	if n == 0 || n != len(b.Targets) {
-		return refuse(invalid)
+	keys, r := m.keysOf(p, b.Bucket, len(b.Targets))
+	if r != none {
+		return refuse(r)
 	}
 	o := &event.Outcome{}
 	for i, target := range b.Targets {
-		name := p.Text(event.ItemKind_ITEM_KIND_KEY, i)
-		if name == "" || len(name) > 1024 {
+		if keys[i] == "" || len(keys[i]) > 1024 {
 			return refuse(invalid)
 		}
-		at := objectPlace{b.Bucket, name}
-		old := m.objects[at].row
-		if target.Version != nil && !target.NullVersion {
-			old = nil // there are null versions only
-		}
-		sub := &event.SubOutcome{Refusal: m.judgeCondition(target.Condition, old)}
-		if sub.Refusal == none && old == nil {
-			sub.Absent = true
-		} else if sub.Refusal == none {
-			sub.Version, sub.NullVersion = old.Version, true
-			m.setObject(at, nil)
-		}
-		o.Subs = append(o.Subs, sub)
+		o.Subs = append(o.Subs, m.deleteOne(objectPlace{b.Bucket, keys[i]}, i, target))
 	}
 	return o
 }
 
-func (m *model) objectACL(b *event.ObjectACLSet, at objectPlace) *event.Outcome {
-	old := m.objects[at].row
+func (m *model) deleteOne(at objectPlace, i int, target *event.DeleteTarget) *event.SubOutcome {
+	meant := m.objects[at].row
 	switch {
-	case old == nil:
-		return refuse(event.Refusal_REFUSAL_NO_SUCH_KEY)
-	case !old.Version.Same(b.Version):
-		return refuse(conflict)
-	case b.Acl == nil || b.Acl.Owner != old.Owner:
-		return refuse(invalid)
+	case target.NullVersion:
+		meant = nullOf(m.chain(at))
+	case target.Version != nil:
+		if meant = m.find(at, target.Version); meant.GetNullVersion() {
+			meant = nil // it is named null
+		}
 	}
-	o := proto.Clone(old).(*Object)
-	o.Acl = b.Acl
-	m.setObject(at, o)
-	return &event.Outcome{Version: o.Version, NullVersion: true}
+	judged := meant
+	if meant.GetDeleteMarker() {
+		judged = nil
+	}
+	if r := m.judgeCondition(target.Condition, judged); r != none {
+		return &event.SubOutcome{Refusal: r}
+	}
+	switch {
+	case !target.NullVersion && target.Version == nil:
+		return m.remove(at, i)
+	case meant == nil:
+		return &event.SubOutcome{Absent: true}
+	}
+	return m.destroy(at, meant, target.BypassGovernance)
+}
+
+func (m *model) objectACL(b *event.ObjectACLSet, at objectPlace) *event.Outcome {
+	return m.change(at, b.Version, func(o *Object) event.Refusal {
+		if b.Acl == nil || b.Acl.Owner != o.Owner {
+			return invalid
+		}
+		o.Acl = b.Acl
+		return none
+	})
 }
 
 func (m *model) createUpload(p *event.Parsed, b *event.UploadCreated, at objectPlace) *event.Outcome {
@@ -322,6 +329,11 @@ func (m *model) createUpload(p *event.Parsed, b *event.UploadCreated, at objectP
 	}
 	if _, ok := m.buckets[at.bucket]; !ok {
 		return refuse(noBucket)
+	}
+	if b.Lock != nil {
+		if _, r := m.lockFor(at.bucket, b.Lock); r != none {
+			return refuse(r)
+		}
 	}
 	if !ok {
 		return refuse(invalid)
@@ -369,7 +381,7 @@ func (m *model) complete(b *event.UploadCompleted, at objectPlace) *event.Outcom
 	u, old := m.uploads[up], m.objects[at].row
 	if u == nil {
 		if old != nil && b.Upload != nil && old.Upload != nil && ver(old.Upload) == up.upload {
-			return &event.Outcome{Version: old.Version, NullVersion: true, Etag: old.Etag}
+			return &event.Outcome{Version: old.Version, NullVersion: old.NullVersion, Etag: old.Etag}
 		}
 		return refuse(event.Refusal_REFUSAL_NO_SUCH_UPLOAD)
 	}
@@ -377,7 +389,7 @@ func (m *model) complete(b *event.UploadCompleted, at objectPlace) *event.Outcom
 		return refuse(r)
 	}
 	o := &Object{
-		Version: &event.Version{Seq: m.seq}, NullVersion: true, Size: b.Size, Etag: b.Etag, Time: m.now, Owner: u.Owner, Acl: u.Acl,
+		Version: &event.Version{Seq: m.seq}, Size: b.Size, Etag: b.Etag, Time: m.now, Owner: u.Owner, Acl: u.Acl,
 		StorageClass: u.StorageClass, Checksum: b.Checksum, Lock: u.Lock, Headers: u.Headers, Tags: u.Tags,
 		Assembly: &event.Version{Seq: m.seq}, Upload: u.Upload,
 	}
@@ -406,8 +418,10 @@ func (m *model) complete(b *event.UploadCompleted, at objectPlace) *event.Outcom
 	}
 	m.assemblies[ver(o.Version)] = a
 	m.dropUpload(up)
-	m.setObject(at, o)
-	return &event.Outcome{Version: o.Version, NullVersion: true, Etag: b.Etag}
+	if r := m.add(at, o); r != none {
+		return refuse(r)
+	}
+	return &event.Outcome{Version: o.Version, NullVersion: o.NullVersion, Etag: b.Etag}
 }
 
 func (m *model) dropUpload(up uploadPlace) {

@@ -96,6 +96,19 @@ func (m *model) objectRows(put func([]byte, uint64, proto.Message), raw func([]b
 	for at, o := range m.objects {
 		put(objectKey(at.bucket, at.name), o.from, o.row)
 	}
+	for at, o := range m.versions {
+		put(versionKey(at.bucket, at.name, o.row.Version), o.from, o.row)
+	}
+	for at, v := range m.nulls {
+		put(nullKey(at.bucket, at.name), v.from, v.row)
+	}
+	for at, c := range m.cursors {
+		put(cursorKey(at.bucket, at.kind, at.name), 0, c)
+	}
+	for owner, q := range m.quotas {
+		h := m.ownerHolds(owner)
+		put(keyText(tableHoldings, owner), 0, &Holdings{Quota: q, Objects: h.objects, Bytes: h.bytes})
+	}
 	for at, u := range m.uploads {
 		put(uploadKey(at.bucket, at.name, u.Upload), 0, u)
 	}
@@ -177,7 +190,7 @@ func describe(k string, rows map[string]string) string {
 	}
 	messages := map[table]proto.Message{
 		tableCluster: &Cluster{}, tableNode: &Node{}, tablePack: &Pack{}, tableBlob: &BlobRow{}, tableAssembly: &Assembly{}, tableHolders: &Holders{},
-		tableBucket: &Bucket{}, tableObject: &Object{}, tableUpload: &Upload{}, tablePart: &Part{}, tableRequest: &Request{},
+		tableBucket: &Bucket{}, tableObject: &Object{}, tableVersion: &Object{}, tableNull: &event.Version{}, tableHoldings: &Holdings{}, tableCursor: &Cursor{}, tableUpload: &Upload{}, tablePart: &Part{}, tableRequest: &Request{},
 	}
 	m := messages[tableOf([]byte(k))]
 	from, text, _ := strings.Cut(v, " ")

@@ -34,6 +34,10 @@ type model struct {
 	buckets      map[uint64]dated[*Bucket]
 	documents    map[documentPlace]dated[*Document]
 	objects      map[objectPlace]dated[*Object]
+	versions     map[versionPlace]dated[*Object]
+	nulls        map[objectPlace]dated[*event.Version]
+	cursors      map[cursorPlace]*Cursor
+	quotas       map[string]*event.Quota // of accounts that ever had one
 	uploads      map[uploadPlace]*Upload
 	parts        map[partPlace]*Part
 	history      []past
@@ -52,6 +56,15 @@ type (
 	}
 	objectPlace struct {
 		bucket uint64
+		name   string
+	}
+	versionPlace struct {
+		objectPlace
+		version moment
+	}
+	cursorPlace struct {
+		bucket uint64
+		kind   event.CursorKind
 		name   string
 	}
 	uploadPlace struct {
@@ -103,6 +116,8 @@ func newModel(window uint64) *model {
 		keys: map[string]*AccessKey{}, names: map[string]dated[*BucketName]{}, buckets: map[uint64]dated[*Bucket]{},
 		documents: map[documentPlace]dated[*Document]{}, objects: map[objectPlace]dated[*Object]{},
 		uploads: map[uploadPlace]*Upload{}, parts: map[partPlace]*Part{}, seconds: map[int64]uint64{},
+		versions: map[versionPlace]dated[*Object]{}, nulls: map[objectPlace]dated[*event.Version]{},
+		cursors: map[cursorPlace]*Cursor{}, quotas: map[string]*event.Quota{},
 	}
 }
 
@@ -113,6 +128,7 @@ func (m *model) clone() *model {
 	c.accounts, c.users, c.keys = maps.Clone(m.accounts), maps.Clone(m.users), maps.Clone(m.keys)
 	c.names, c.buckets, c.documents = maps.Clone(m.names), maps.Clone(m.buckets), maps.Clone(m.documents)
 	c.objects, c.uploads, c.parts = maps.Clone(m.objects), maps.Clone(m.uploads), maps.Clone(m.parts)
+	c.versions, c.nulls, c.cursors, c.quotas = maps.Clone(m.versions), maps.Clone(m.nulls), maps.Clone(m.cursors), maps.Clone(m.quotas)
 	c.history, c.seconds = slices.Clone(m.history), maps.Clone(m.seconds)
 	return &c
 }
@@ -143,6 +159,9 @@ func (m *model) apply(stamp int64, p *event.Parsed) Result {
 	c.now = max(min(stamp, 1<<63-1-1<<48), m.now+1)
 	m.now = c.now
 	o := c.judge(h, p)
+	if o.Refusal == event.Refusal_REFUSAL_NONE && c.overQuota(m) {
+		o = refuse(event.Refusal_REFUSAL_QUOTA_EXCEEDED)
+	}
 	if o.Refusal == event.Refusal_REFUSAL_NONE {
 		c.settle()
 		requests := m.requests
@@ -172,7 +191,7 @@ func (m *model) judge(h *event.Header, p *event.Parsed) *event.Outcome {
 	case p.Statement.GetClusterInitialized() != nil:
 	case m.cluster == nil || h.Base > m.seq:
 		return refuse(event.Refusal_REFUSAL_INVALID)
-	case h.FeatureLevel > m.cluster.FeatureLevel, h.FeatureLevel < 2 && (p.Statement.GetNodeAdded() != nil || p.Statement.GetNodeRemoved() != nil):
+	case h.FeatureLevel > m.cluster.FeatureLevel, h.FeatureLevel < event.LevelOf(p.Statement.Kind()):
 		return refuse(event.Refusal_REFUSAL_FEATURE_LEVEL)
 	case m.seq-h.Base > m.window:
 		return refuse(event.Refusal_REFUSAL_STALE_BASE)
@@ -196,6 +215,9 @@ func (m *model) settle() {
 		}
 	}
 	for _, o := range m.objects {
+		body(o.row)
+	}
+	for _, o := range m.versions {
 		body(o.row)
 	}
 	for _, h := range m.history {
@@ -238,16 +260,6 @@ func (m *model) archive(key []byte, from uint64, row proto.Message) {
 	}
 }
 
-func (m *model) setObject(at objectPlace, o *Object) {
-	if old, ok := m.objects[at]; ok {
-		m.archive(objectKey(at.bucket, at.name), old.from, old.row)
-		delete(m.objects, at)
-	}
-	if o != nil {
-		m.objects[at] = dated[*Object]{m.seq, o}
-	}
-}
-
 func (m *model) usage(bucket uint64) *Usage {
 	u := &Usage{}
 	for at, o := range m.objects {
@@ -256,9 +268,21 @@ func (m *model) usage(bucket uint64) *Usage {
 			u.Bytes += o.row.Size
 		}
 	}
+	for at, o := range m.versions {
+		if at.bucket == bucket && !o.row.DeleteMarker {
+			u.Noncurrent++
+			u.NoncurrentBytes += o.row.Size
+		}
+	}
 	for at := range m.uploads {
-		if at.bucket == bucket {
-			u.Uploads++
+		if at.bucket != bucket {
+			continue
+		}
+		u.Uploads++
+		for _, p := range m.partsOf(at.upload) {
+			if m.level3() {
+				u.PartBytes += p.Size
+			}
 		}
 	}
 	return u

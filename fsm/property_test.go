@@ -44,6 +44,10 @@ func (w *world) next(d *event.Draft) Entry {
 		if w.g.odds(20) {
 			stamp = 1<<63 - 1 // a clock gone mad: all time from here on is a nanosecond an event
 		}
+	case 3:
+		if w.g.odds(4) {
+			w.stamp += 100 * 24 * 3600e9 // retentions pass
+		}
 	}
 	e := Entry{Index: uint64(len(w.log)) + 1, Term: 1, Data: event.AppendEntry(nil, stamp, b)}
 	w.past = append(w.past, w.g.m.clone())
@@ -54,7 +58,12 @@ func (w *world) next(d *event.Draft) Entry {
 }
 
 func newWorld(t rapid.TB, choose chooser, window uint64, retention int64) *world {
-	w := &world{t: t, g: &generator{choose: choose, m: newModel(window)}, stamp: 1_800_000_000e9}
+	return newWorldAt(t, []uint32{1, 1, 3, 3, 3}[choose(5)], choose, window, retention)
+}
+
+// newWorldAt begins at a feature level.
+func newWorldAt(t rapid.TB, level uint32, choose chooser, window uint64, retention int64) *world {
+	w := &world{t: t, g: &generator{choose: choose, m: newModel(window), level: level}, stamp: 1_800_000_000e9}
 	for _, d := range w.g.begin(retention) {
 		w.next(d)
 	}
@@ -110,6 +119,13 @@ func TestModelLong(t *testing.T) {
 	}
 }
 
+// notYetApplied are the kinds that the machine still refuses as invalid.
+var notYetApplied = []string{
+	"principal_created", "principal_changed", "principal_deleted", "members_changed", "policy_created", "policy_version_created",
+	"policy_version_deleted", "policy_default_set", "policy_deleted", "inline_policy_set", "policies_attached",
+	"account_changed", "account_deleted", "access_key_sealed",
+}
+
 // vacuous complains of kinds that were never accepted and of refusals that never came.
 func vacuous(t *testing.T, outcomes map[string]int, duplicates int) {
 	if duplicates < 50 {
@@ -118,6 +134,9 @@ func vacuous(t *testing.T, outcomes map[string]int, duplicates int) {
 	fields := (&event.Statement{}).ProtoReflect().Descriptor().Oneofs().ByName("body").Fields()
 	for i := range fields.Len() {
 		name := string(fields.Get(i).Name())
+		if slices.Contains(notYetApplied, name) {
+			continue
+		}
 		if n := outcomes[name+" REFUSAL_NONE"]; n < 10 {
 			t.Errorf("%s was accepted only %d times", name, n)
 		}
@@ -129,8 +148,9 @@ func vacuous(t *testing.T, outcomes map[string]int, duplicates int) {
 				sum += v
 			}
 		}
-		// There are no versions but null ones yet.
-		if r := event.Refusal(n); sum < 10 && r != event.Refusal_REFUSAL_NO_SUCH_VERSION {
+		// What nothing refuses for until all kinds are applied.
+		if r := event.Refusal(n); sum < 10 && (r != event.Refusal_REFUSAL_IN_USE || len(notYetApplied) == 0) &&
+			r != event.Refusal_REFUSAL_LIMIT_EXCEEDED { // TestAppendLimits
 			t.Errorf("%s came only %d times", name, sum)
 		}
 	}
@@ -203,6 +223,9 @@ func (w *world) compareView(next uint64) {
 		w.compareBucket(v, m, id)
 	}
 	w.compareBuckets(v, m)
+	if next == present {
+		w.compareCursors(v)
+	}
 }
 
 func (w *world) compareBucket(v *View, m *model, id uint64) {
@@ -239,6 +262,7 @@ func (w *world) compareBucket(v *View, m *model, id uint64) {
 		}
 		w.compareUploads(v, u)
 	}
+	w.compareVersions(v, m, id)
 }
 
 // compareBody holds the segments of an object to its size, and each to a live blob.

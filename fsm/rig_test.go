@@ -50,6 +50,7 @@ type rig struct {
 	t testing.TB
 	*Machine
 	options Options
+	level   uint32 // to which genesis raises the cluster
 	index   uint64 // of the last entry made
 	stamp   int64  // of the next entry, ns
 	id      uint64 // of the next request
@@ -61,7 +62,7 @@ func newRig(t testing.TB, o Options) *rig {
 	if o.FS == nil {
 		o.FS = vfs.NewMem()
 	}
-	return &rig{t: t, options: o, Machine: memory(t, o), stamp: 1_800_000_000e9}
+	return &rig{t: t, options: o, level: 1, Machine: memory(t, o), stamp: 1_800_000_000e9}
 }
 
 func (r *rig) close() {
@@ -75,7 +76,7 @@ func (r *rig) close() {
 func (r *rig) header() *event.Header {
 	r.id++
 	id := binary.BigEndian.AppendUint64(make([]byte, 8), r.id)
-	return &event.Header{FeatureLevel: 1, RequestId: id, Principal: "test", Base: r.Applied().Next}
+	return &event.Header{FeatureLevel: r.level, RequestId: id, Principal: "test", Base: r.Applied().Next}
 }
 
 // entry makes the next entry of the log, a second after the one before.
@@ -119,12 +120,14 @@ func (r *rig) view() *View {
 // 2n-1 and 2n), and a bucket, whose id it returns.
 func (r *rig) genesis(retention int64) (bucket uint64) {
 	r.t.Helper()
+	level := r.level
+	r.level = 1
 	r.accept(event.NewDraft(r.header(), &event.Statement_ClusterInitialized{ClusterInitialized: &event.ClusterInitialized{
-		ClusterId: make([]byte, 16), FeatureLevel: 1, HistoryRetention: retention, ReleaseGrace: 60e9,
+		ClusterId: make([]byte, 16), FeatureLevel: r.level, HistoryRetention: retention, ReleaseGrace: 60e9,
 	}}))
 	for n := uint32(1); n <= 3; n++ {
 		r.accept(event.NewDraft(r.header(), &event.Statement_NodeStarted{NodeStarted: &event.NodeStarted{
-			Node: n, PublicKey: []byte{byte(n)}, Boot: 1, FeatureLevel: 1,
+			Node: n, PublicKey: []byte{byte(n)}, Boot: 1, FeatureLevel: level,
 		}}))
 	}
 	for d := uint32(1); d <= 6; d++ {
@@ -132,9 +135,20 @@ func (r *rig) genesis(retention int64) (bucket uint64) {
 		id[0] = byte(d)
 		r.accept(event.NewDraft(r.header(), &event.Statement_DiskAdded{DiskAdded: &event.DiskAdded{DiskId: id, Node: (d + 1) / 2, Slot: d}}))
 	}
+	if r.level = level; level > 1 {
+		r.raise(level)
+	}
 	return r.accept(event.NewDraft(r.header(), &event.Statement_BucketCreated{BucketCreated: &event.BucketCreated{
 		Owner: alice, Acl: private(alice),
 	}}).AddText(event.ItemKind_ITEM_KIND_BUCKET_NAME, 0, "bucket")).Allocated
+}
+
+// raise raises the cluster to a feature level.
+func (r *rig) raise(level uint32) {
+	r.t.Helper()
+	h := r.header()
+	h.FeatureLevel = 1
+	r.accept(event.NewDraft(h, &event.Statement_FeatureLevelRaised{FeatureLevelRaised: &event.FeatureLevelRaised{FeatureLevel: level}}))
 }
 
 func private(owner string) *event.ACL {

@@ -72,7 +72,10 @@ var events = map[string]func(*script, args, *event.Header) *event.Draft{
 	},
 
 	"bucket": func(s *script, a args, h *event.Header) *event.Draft {
-		return event.NewDraft(h, &event.Statement_BucketCreated{BucketCreated: &event.BucketCreated{Owner: a.named["owner"], Acl: a.acl()}}).
+		if of := a.named["of"]; of != "" {
+			a.named["owner"] = canonical(of)
+		}
+		return event.NewDraft(h, &event.Statement_BucketCreated{BucketCreated: &event.BucketCreated{Owner: a.named["owner"], Acl: a.acl(), ObjectLock: a.has("object-lock")}}).
 			AddText(event.ItemKind_ITEM_KIND_BUCKET_NAME, 0, a.first()).
 			AddText(event.ItemKind_ITEM_KIND_DOCUMENT, int(a.number("kind")), a.named["text"])
 	},
@@ -101,11 +104,22 @@ var events = map[string]func(*script, args, *event.Header) *event.Draft{
 	"upload": func(s *script, a args, h *event.Header) *event.Draft {
 		b, k := s.place(a, a.first())
 		s.uploads[a.named["as"]] = upload{b, k, &event.Version{Seq: s.Applied().Next}}
-		return event.NewDraft(h, &event.Statement_UploadCreated{UploadCreated: &event.UploadCreated{Bucket: b, Owner: "alice", Initiator: "alice", Acl: private("alice")}}).
+		return event.NewDraft(h, &event.Statement_UploadCreated{UploadCreated: &event.UploadCreated{Bucket: b, Owner: "alice", Initiator: "alice", Acl: private("alice"), Lock: a.lock()}}).
 			AddText(event.ItemKind_ITEM_KIND_KEY, 0, k)
 	},
-	"part":     partCommand,
-	"complete": completeCommand,
+	"part":          partCommand,
+	"versioning":    versioningCommand,
+	"lock-bucket":   lockBucketCommand,
+	"quota":         quotaCommand,
+	"account-quota": accountQuotaCommand,
+	"tags":          tagsCommand,
+	"lock":          lockCommand,
+	"rename":        renameCommand,
+	"append":        appendCommand,
+	"expire":        expireCommand,
+	"cursor":        cursorCommand,
+	"delete-cursor": deleteCursorCommand,
+	"complete":      completeCommand,
 	"abort": func(s *script, a args, h *event.Header) *event.Draft {
 		u := s.uploads[a.first()]
 		return event.NewDraft(h, &event.Statement_UploadAborted{UploadAborted: &event.UploadAborted{Bucket: u.bucket, Upload: u.id}}).
@@ -180,7 +194,7 @@ func (s *script) shard(a args, disk, generation uint32) *event.Shard {
 
 func putCommand(s *script, a args, h *event.Header) *event.Draft {
 	b, k := s.place(a, a.first())
-	p := &event.ObjectPut{Bucket: b, Size: a.number("size"), Etag: a.named["etag"], Owner: "alice", Acl: private("alice"), Condition: a.condition()}
+	p := &event.ObjectPut{Bucket: b, Size: a.number("size"), Etag: a.named["etag"], Owner: "alice", Acl: private("alice"), Condition: a.condition(), Lock: a.lock()}
 	d := event.NewDraft(h, &event.Statement_ObjectPut{ObjectPut: p}).AddText(event.ItemKind_ITEM_KIND_KEY, 0, k)
 	if a.named["blob"] != "" {
 		p.Blobs = []*event.Blob{s.newBlob(a)}
@@ -210,16 +224,19 @@ func (a args) segments() []*event.Segment {
 func deleteCommand(s *script, a args, h *event.Header) *event.Draft {
 	p := &event.ObjectsDeleted{}
 	d := event.NewDraft(h, &event.Statement_ObjectsDeleted{ObjectsDeleted: p})
-	for i, w := range a.words {
+	for _, w := range a.words {
 		at, version, ok := strings.Cut(w, "@")
+		if w == "bypass" {
+			continue
+		}
 		var k string
 		p.Bucket, k = s.place(a, at)
-		target := &event.DeleteTarget{Condition: a.condition(), NullVersion: version == "null"}
+		target := &event.DeleteTarget{Condition: a.condition(), NullVersion: version == "null", BypassGovernance: a.has("bypass")}
 		if ok && version != "null" {
 			target.Version = a.version(version)
 		}
 		p.Targets = append(p.Targets, target)
-		d.AddText(event.ItemKind_ITEM_KIND_KEY, i, k)
+		d.AddText(event.ItemKind_ITEM_KIND_KEY, len(p.Targets)-1, k)
 	}
 	return d
 }

@@ -37,7 +37,27 @@ var queries = map[string]func(*script, args) []string{
 		r := s.Apply([]Entry{{Index: s.index, Term: 1, Data: []byte(a.named["bytes"])}})[0]
 		return []string{describeResult(r)}
 	},
-	"list":    listQuery,
+	"list":     listQuery,
+	"versions": versionsQuery,
+	"cursors": func(s *script, a args) []string {
+		v := s.view()
+		defer v.Close()
+		entries, err := v.Cursors(s.bucketOrNone(a, a.first()))
+		var out []string
+		for _, e := range entries {
+			out = append(out, fmt.Sprintf("  %s %s next=%d time=+%ds", strings.TrimPrefix(e.Kind.String(), "CURSOR_KIND_"), e.Name, e.Row.Next, e.Row.Time/1e9-1_800_000_000))
+		}
+		return found(out, err)
+	},
+	"holdings": func(s *script, a args) []string {
+		v := s.view()
+		defer v.Close()
+		h, err := v.Holdings(canonical(a.first()))
+		if h == nil {
+			return found(nil, err)
+		}
+		return found([]string{fmt.Sprintf("  objects=%d bytes=%d of objects=%d bytes=%d", h.Objects, h.Bytes, h.Quota.GetObjects(), h.Quota.GetBytes())}, err)
+	},
 	"uploads": uploadsQuery,
 	"show":    showQuery,
 	"blob":    blobQuery,
@@ -70,7 +90,11 @@ var queries = map[string]func(*script, args) []string{
 		defer v.Close()
 		b, _ := s.place(a, a.first())
 		u, err := v.Usage(b)
-		return found([]string{fmt.Sprintf("  objects=%d bytes=%d uploads=%d", u.Objects, u.Bytes, u.Uploads)}, err)
+		line := fmt.Sprintf("  objects=%d bytes=%d uploads=%d", u.Objects, u.Bytes, u.Uploads)
+		if u.Noncurrent+u.PartBytes > 0 {
+			line += fmt.Sprintf(" noncurrent=%d/%d parts=%d", u.Noncurrent, u.NoncurrentBytes, u.PartBytes)
+		}
+		return found([]string{line}, err)
 	},
 	"packs": func(s *script, a args) []string {
 		v := s.view()
@@ -176,7 +200,7 @@ func listQuery(s *script, a args) []string {
 			out = append(out, "  "+it.Key+" …")
 			continue
 		}
-		out = append(out, fmt.Sprintf("  %s version=%s size=%d etag=%s", it.Key, describeVersion(it.Object.Version), it.Object.Size, it.Object.Etag))
+		out = append(out, fmt.Sprintf("  %s %s size=%d etag=%s", it.Key, versionName(it.Object.Version, it.Object.NullVersion), it.Object.Size, it.Object.Etag))
 	}
 	if l.Truncated {
 		out = append(out, "  and more")
@@ -236,14 +260,17 @@ func showQuery(s *script, a args) []string {
 				line += fmt.Sprintf(" %s=%q", strings.ToLower(strings.TrimPrefix(kind.String(), "DOCUMENT_KIND_")), d.Text)
 			}
 		}
-		return []string{line}
+		return []string{line + describeSettings(b)}
 	}
-	o, err := v.Object(b.Bucket, k)
+	o, err := s.shown(v, a, b.Bucket, k)
 	if err != nil || o == nil {
 		return found(nil, err)
 	}
+	if o.DeleteMarker {
+		return found([]string{fmt.Sprintf("  marker %s time=+%ds owner=%s", versionName(o.Version, o.NullVersion), o.Time/1e9-1_800_000_000, o.Owner)}, nil)
+	}
 	segments, parts, err := v.Body(o)
-	line := fmt.Sprintf("  version=%s size=%d etag=%s time=+%ds acl=%s body=", describeVersion(o.Version), o.Size, o.Etag, o.Time/1e9-1_800_000_000, describeACL(o.Acl))
+	line := fmt.Sprintf("  %s size=%d etag=%s time=+%ds acl=%s body=", versionName(o.Version, o.NullVersion), o.Size, o.Etag, o.Time/1e9-1_800_000_000, describeACL(o.Acl))
 	for i, x := range segments {
 		if i > 0 {
 			line += "+"
@@ -252,6 +279,10 @@ func showQuery(s *script, a args) []string {
 	}
 	if parts != nil {
 		line += fmt.Sprintf(" parts=%d", len(parts))
+	}
+	line += describeLock(o.Lock)
+	for _, g := range o.Tags.GetTags() {
+		line += fmt.Sprintf(" tag=%s:%s", g.Key, g.Value)
 	}
 	return found([]string{line}, err)
 }

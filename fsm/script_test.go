@@ -115,7 +115,14 @@ func (s *script) command(line string) []string {
 		s.t.Fatalf("no such command: %s", line)
 	}
 	d := f(s, a, s.request(a))
-	return []string{describeResult(s.propose(d))}
+	if _, ok := a.named["feature"]; !ok {
+		d.Statement.Header.FeatureLevel = max(d.Statement.Header.FeatureLevel, event.LevelOf(d.Statement.Kind()))
+	}
+	r := s.propose(d)
+	if d.Statement.GetUploadCreated() != nil {
+		r.Outcome.NullVersion = true // it is no version
+	}
+	return []string{describeResult(r)}
 }
 
 // request is the header of a command's event.
@@ -144,7 +151,7 @@ func describeResult(r Result) string {
 		b.WriteString(" duplicate")
 	}
 	if o.Version != nil {
-		fmt.Fprintf(&b, " version=%s", describeVersion(o.Version))
+		b.WriteString(" " + versionName(o.Version, o.NullVersion))
 	}
 	if o.Etag != "" {
 		fmt.Fprintf(&b, " etag=%s", o.Etag)
@@ -157,8 +164,11 @@ func describeResult(r Result) string {
 		if sub.Absent {
 			b.WriteString(" absent")
 		}
+		if sub.DeleteMarker {
+			b.WriteString(" marker")
+		}
 		if sub.Version != nil {
-			fmt.Fprintf(&b, " version=%s", describeVersion(sub.Version))
+			b.WriteString(" " + versionName(sub.Version, sub.NullVersion))
 		}
 		b.WriteString("]")
 	}
@@ -170,6 +180,14 @@ func describeRefusal(r event.Refusal) string {
 		return "ok"
 	}
 	return strings.TrimPrefix(r.String(), "REFUSAL_")
+}
+
+// versionName says "version" of a null version, and "id" of one that a client can name.
+func versionName(v *event.Version, null bool) string {
+	if null {
+		return "version=" + describeVersion(v)
+	}
+	return "id=" + describeVersion(v)
 }
 
 func describeVersion(v *event.Version) string {

@@ -20,8 +20,9 @@ type tx struct {
 	fresh map[string][]byte // rows that earlier events of the batch wrote; nil: deleted
 	below *reader           // of the rows below the batch
 
-	rows  []row          // in the order of their first touch
-	index map[string]int // key -> position in rows
+	rows   []row          // in the order of their first touch
+	index  map[string]int // key -> position in rows
+	agreed *Cluster       // the cluster's row, once it was read; nil when it was written
 	// What the event did in the table of versions, by the beginning of a key's rows.
 	versions map[string]*versionWrites
 }
@@ -60,6 +61,7 @@ func (t *tx) drop() {
 	t.rows = t.rows[:0]
 	clear(t.index)
 	clear(t.versions)
+	t.agreed = nil
 }
 
 // at is the touched row of a key, good until the next row is touched. The key is
@@ -114,6 +116,9 @@ func (t *tx) write(key []byte) *row {
 		r.changed = true
 		t.supersede(key, r.old)
 		r = t.at(key)
+	}
+	if tableOf(key) == tableCluster {
+		t.agreed = nil
 	}
 	r.value, r.message, r.from, r.encode = nil, nil, t.seq, false
 	return r
@@ -255,4 +260,9 @@ func (t *tx) level() uint32 { return t.cluster().GetFeatureLevel() }
 func (t *tx) bucket(id uint64) *Bucket { return look[Bucket](t, key(tableBucket, id)) }
 
 // cluster is what all nodes agreed on; nil before genesis. It must not be changed.
-func (t *tx) cluster() *Cluster { return look[Cluster](t, key(tableCluster)) }
+func (t *tx) cluster() *Cluster {
+	if t.agreed == nil {
+		t.agreed = look[Cluster](t, key(tableCluster))
+	}
+	return t.agreed
+}

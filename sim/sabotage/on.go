@@ -31,7 +31,7 @@ func On(id ID) bool {
 	return true
 }
 
-// Now is the wall clock where X36 reads it.
+// Now is the wall clock where X36 and X39 read it.
 func Now() int64 { return time.Now().UnixNano() }
 
 // Shuffle puts a list into the order in which a map gives it, if a wrong change is in
