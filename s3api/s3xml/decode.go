@@ -192,10 +192,10 @@ func (d *decoder) set(v reflect.Value, text string) error {
 		return nil
 	case reflect.Bool:
 		switch strings.TrimSpace(text) {
-		case "true", "1":
+		case "true", "1", "TRUE": // as some of Amazon's examples have it
 			v.SetBool(true)
 			return nil
-		case "false", "0":
+		case "false", "0", "FALSE":
 			v.SetBool(false)
 			return nil
 		}

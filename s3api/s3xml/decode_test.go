@@ -266,7 +266,8 @@ func TestDecodeOthers(t *testing.T) {
 // requests are all the documents that clients send.
 func requests() []any {
 	return []any{new(Delete), new(CompleteMultipartUpload), new(AccessControlPolicy),
-		new(VersioningConfiguration), new(Tagging), new(CreateBucketConfiguration)}
+		new(VersioningConfiguration), new(Tagging), new(CreateBucketConfiguration), new(CORSConfiguration), new(OwnershipControls),
+		new(ServerSideEncryptionConfiguration), new(PublicAccessBlock), new(RequestPaymentConfiguration), new(WebsiteConfiguration)}
 }
 
 // FuzzDecode holds Decode against encoding/xml: what it accepts, the library must
