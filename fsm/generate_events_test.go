@@ -52,7 +52,7 @@ func (g *generator) draft() *event.Draft {
 		at := objectPlace{g.bucket(), g.key()}
 		b := &event.UploadCreated{Bucket: at.bucket, Owner: g.owner(), Initiator: "i", Acl: g.acl(alice)}
 		if g.odds(3) {
-			b.Encryption = &event.Encryption{Kind: event.EncryptionKind_ENCRYPTION_KIND_S3, KeyId: "k"}
+			b.Encryption = &event.Encryption{Kind: event.EncryptionKind(1 + g.choose(2)), KeyId: "k"}
 		}
 		d.Statement.Body = &event.Statement_UploadCreated{UploadCreated: b}
 		g.describe(d.AddText(event.ItemKind_ITEM_KIND_KEY, 0, at.name))
@@ -111,6 +111,7 @@ func (g *generator) put(d *event.Draft) {
 		src := g.object()
 		b.Source = &event.CopySource{Bucket: src.bucket, Version: g.version(src)}
 		b.Size = g.m.objects[src].row.GetSize()
+		b.Encryption = g.encryption(g.m.objects[src].row.GetEncryption().GetKind())
 		d.AddText(event.ItemKind_ITEM_KIND_SOURCE_KEY, 0, src.name)
 	case 5:
 		b.Blobs = []*event.Blob{g.blob(), g.blob()}
@@ -124,9 +125,11 @@ func (g *generator) put(d *event.Draft) {
 		}
 	}
 	if b.Source == nil {
+		b.Encryption = g.encryption(event.EncryptionKind(g.choose(6)))
+		g.keys(b.Encryption, b.Blobs, b.Segments)
 		b.Size = total(b.Segments)
 		if len(b.Segments) == 0 {
-			b.Size = total(wholes(b.Blobs))
+			b.Size = total(g.m.whole(b.Encryption, b.Blobs))
 		}
 	}
 	switch g.choose(60) {
@@ -141,6 +144,29 @@ func (g *generator) put(d *event.Draft) {
 	}
 	d.Statement.Body = &event.Statement_ObjectPut{ObjectPut: b}
 	g.describe(d.AddText(event.ItemKind_ITEM_KIND_KEY, 0, at.name))
+}
+
+// encryption is one of a kind, mostly.
+func (g *generator) encryption(kind event.EncryptionKind) *event.Encryption {
+	if g.odds(20) {
+		kind = event.EncryptionKind(g.choose(4))
+	}
+	if kind > 3 || kind == 0 && g.odds(2) {
+		return nil
+	}
+	return &event.Encryption{Kind: kind}
+}
+
+// keys gives an encryption those of all blobs, mostly.
+func (g *generator) keys(e *event.Encryption, blobs []*event.Blob, segments []*event.Segment) {
+	if e == nil {
+		return
+	}
+	for _, s := range append(wholes(nil, blobs), segments...) {
+		if !g.odds(40) {
+			e.Keys = append(e.Keys, &event.WrappedKey{Blob: s.Blob, Wrapped: []byte{byte(g.choose(9))}})
+		}
+	}
 }
 
 func (g *generator) delete(d *event.Draft) {
@@ -189,9 +215,10 @@ func (g *generator) part(d *event.Draft) {
 	}
 	if len(b.Segments) == 0 && !g.odds(8) || g.odds(60) {
 		b.Blobs = []*event.Blob{g.blob()}
-		b.Encryption = &event.Encryption{Keys: []*event.WrappedKey{{Blob: b.Blobs[0].Id, Wrapped: []byte{1}}}}
 	}
-	b.Size = total(b.Segments) + total(wholes(b.Blobs))
+	b.Encryption = g.encryption(g.m.uploads[up].GetEncryption().GetKind())
+	g.keys(b.Encryption, b.Blobs, b.Segments)
+	b.Size = total(b.Segments) + total(g.m.whole(b.Encryption, b.Blobs))
 	if g.odds(30) {
 		b.Size++
 	}

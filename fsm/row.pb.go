@@ -566,9 +566,12 @@ func (x *BlobRow) GetDue() int64 {
 // rows that hold it stands apart, so that an object of 10,000 parts is copied or
 // deleted without touching its list.
 type Assembly struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Segments      []*event.Segment       `protobuf:"bytes,1,rep,name=segments,proto3" json:"segments,omitempty"`
-	Parts         []*PartInfo            `protobuf:"bytes,2,rep,name=parts,proto3" json:"parts,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Segments []*event.Segment       `protobuf:"bytes,1,rep,name=segments,proto3" json:"segments,omitempty"`
+	Parts    []*PartInfo            `protobuf:"bytes,2,rep,name=parts,proto3" json:"parts,omitempty"`
+	// The data keys of its blobs, where they are sealed. They are here and not in the row
+	// of the object, which every listing reads.
+	Keys          []*event.WrappedKey `protobuf:"bytes,3,rep,name=keys,proto3" json:"keys,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -613,6 +616,13 @@ func (x *Assembly) GetSegments() []*event.Segment {
 func (x *Assembly) GetParts() []*PartInfo {
 	if x != nil {
 		return x.Parts
+	}
+	return nil
+}
+
+func (x *Assembly) GetKeys() []*event.WrappedKey {
+	if x != nil {
+		return x.Keys
 	}
 	return nil
 }
@@ -1231,10 +1241,12 @@ type Object struct {
 	Acl          *event.ACL             `protobuf:"bytes,8,opt,name=acl,proto3" json:"acl,omitempty"`
 	StorageClass string                 `protobuf:"bytes,9,opt,name=storage_class,json=storageClass,proto3" json:"storage_class,omitempty"`
 	Checksum     *event.Checksum        `protobuf:"bytes,10,opt,name=checksum,proto3" json:"checksum,omitempty"`
-	Encryption   *event.Encryption      `protobuf:"bytes,11,opt,name=encryption,proto3" json:"encryption,omitempty"`
-	Lock         *event.Lock            `protobuf:"bytes,12,opt,name=lock,proto3" json:"lock,omitempty"`
-	Headers      *event.Headers         `protobuf:"bytes,13,opt,name=headers,proto3" json:"headers,omitempty"`
-	Tags         *event.Tags            `protobuf:"bytes,14,opt,name=tags,proto3" json:"tags,omitempty"`
+	// Its own keys, if it has any, go before those of its assembly: a copy by reference
+	// may have them wrapped for another.
+	Encryption *event.Encryption `protobuf:"bytes,11,opt,name=encryption,proto3" json:"encryption,omitempty"`
+	Lock       *event.Lock       `protobuf:"bytes,12,opt,name=lock,proto3" json:"lock,omitempty"`
+	Headers    *event.Headers    `protobuf:"bytes,13,opt,name=headers,proto3" json:"headers,omitempty"`
+	Tags       *event.Tags       `protobuf:"bytes,14,opt,name=tags,proto3" json:"tags,omitempty"`
 	// At most one: the body is that whole blob, or that assembly. Neither: empty.
 	Blob     *event.BlobID  `protobuf:"bytes,15,opt,name=blob,proto3" json:"blob,omitempty"`
 	Assembly *event.Version `protobuf:"bytes,16,opt,name=assembly,proto3" json:"assembly,omitempty"`
@@ -1749,10 +1761,11 @@ const file_fsm_row_proto_rawDesc = "" +
 	"\aBlobRow\x12'\n" +
 	"\x04blob\x18\x01 \x01(\v2\x13.ironman.event.BlobR\x04blob\x12\x12\n" +
 	"\x04refs\x18\x02 \x01(\x04R\x04refs\x12\x10\n" +
-	"\x03due\x18\x03 \x01(\x03R\x03due\"k\n" +
+	"\x03due\x18\x03 \x01(\x03R\x03due\"\x9a\x01\n" +
 	"\bAssembly\x122\n" +
 	"\bsegments\x18\x01 \x03(\v2\x16.ironman.event.SegmentR\bsegments\x12+\n" +
-	"\x05parts\x18\x02 \x03(\v2\x15.ironman.fsm.PartInfoR\x05parts\"/\n" +
+	"\x05parts\x18\x02 \x03(\v2\x15.ironman.fsm.PartInfoR\x05parts\x12-\n" +
+	"\x04keys\x18\x03 \x03(\v2\x19.ironman.event.WrappedKeyR\x04keys\"/\n" +
 	"\aHolders\x12\x12\n" +
 	"\x04refs\x18\x01 \x01(\x04R\x04refs\x12\x10\n" +
 	"\x03due\x18\x02 \x01(\x03R\x03due\"k\n" +
@@ -1891,47 +1904,49 @@ var file_fsm_row_proto_goTypes = []any{
 	(*Request)(nil),              // 20: ironman.fsm.Request
 	(*event.Blob)(nil),           // 21: ironman.event.Blob
 	(*event.Segment)(nil),        // 22: ironman.event.Segment
-	(*event.Checksum)(nil),       // 23: ironman.event.Checksum
-	(*event.ACL)(nil),            // 24: ironman.event.ACL
-	(*event.Version)(nil),        // 25: ironman.event.Version
-	(*event.Encryption)(nil),     // 26: ironman.event.Encryption
-	(*event.Lock)(nil),           // 27: ironman.event.Lock
-	(*event.Headers)(nil),        // 28: ironman.event.Headers
-	(*event.Tags)(nil),           // 29: ironman.event.Tags
-	(*event.BlobID)(nil),         // 30: ironman.event.BlobID
-	(event.ChecksumAlgorithm)(0), // 31: ironman.event.ChecksumAlgorithm
+	(*event.WrappedKey)(nil),     // 23: ironman.event.WrappedKey
+	(*event.Checksum)(nil),       // 24: ironman.event.Checksum
+	(*event.ACL)(nil),            // 25: ironman.event.ACL
+	(*event.Version)(nil),        // 26: ironman.event.Version
+	(*event.Encryption)(nil),     // 27: ironman.event.Encryption
+	(*event.Lock)(nil),           // 28: ironman.event.Lock
+	(*event.Headers)(nil),        // 29: ironman.event.Headers
+	(*event.Tags)(nil),           // 30: ironman.event.Tags
+	(*event.BlobID)(nil),         // 31: ironman.event.BlobID
+	(event.ChecksumAlgorithm)(0), // 32: ironman.event.ChecksumAlgorithm
 }
 var file_fsm_row_proto_depIdxs = []int32{
 	21, // 0: ironman.fsm.BlobRow.blob:type_name -> ironman.event.Blob
 	22, // 1: ironman.fsm.Assembly.segments:type_name -> ironman.event.Segment
 	9,  // 2: ironman.fsm.Assembly.parts:type_name -> ironman.fsm.PartInfo
-	23, // 3: ironman.fsm.PartInfo.checksum:type_name -> ironman.event.Checksum
-	24, // 4: ironman.fsm.Bucket.acl:type_name -> ironman.event.ACL
-	25, // 5: ironman.fsm.Object.version:type_name -> ironman.event.Version
-	24, // 6: ironman.fsm.Object.acl:type_name -> ironman.event.ACL
-	23, // 7: ironman.fsm.Object.checksum:type_name -> ironman.event.Checksum
-	26, // 8: ironman.fsm.Object.encryption:type_name -> ironman.event.Encryption
-	27, // 9: ironman.fsm.Object.lock:type_name -> ironman.event.Lock
-	28, // 10: ironman.fsm.Object.headers:type_name -> ironman.event.Headers
-	29, // 11: ironman.fsm.Object.tags:type_name -> ironman.event.Tags
-	30, // 12: ironman.fsm.Object.blob:type_name -> ironman.event.BlobID
-	25, // 13: ironman.fsm.Object.assembly:type_name -> ironman.event.Version
-	25, // 14: ironman.fsm.Object.upload:type_name -> ironman.event.Version
-	25, // 15: ironman.fsm.Upload.upload:type_name -> ironman.event.Version
-	24, // 16: ironman.fsm.Upload.acl:type_name -> ironman.event.ACL
-	31, // 17: ironman.fsm.Upload.checksum_algorithm:type_name -> ironman.event.ChecksumAlgorithm
-	26, // 18: ironman.fsm.Upload.encryption:type_name -> ironman.event.Encryption
-	27, // 19: ironman.fsm.Upload.lock:type_name -> ironman.event.Lock
-	28, // 20: ironman.fsm.Upload.headers:type_name -> ironman.event.Headers
-	29, // 21: ironman.fsm.Upload.tags:type_name -> ironman.event.Tags
-	23, // 22: ironman.fsm.Part.checksum:type_name -> ironman.event.Checksum
-	26, // 23: ironman.fsm.Part.encryption:type_name -> ironman.event.Encryption
-	22, // 24: ironman.fsm.Part.segments:type_name -> ironman.event.Segment
-	25, // [25:25] is the sub-list for method output_type
-	25, // [25:25] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	23, // 3: ironman.fsm.Assembly.keys:type_name -> ironman.event.WrappedKey
+	24, // 4: ironman.fsm.PartInfo.checksum:type_name -> ironman.event.Checksum
+	25, // 5: ironman.fsm.Bucket.acl:type_name -> ironman.event.ACL
+	26, // 6: ironman.fsm.Object.version:type_name -> ironman.event.Version
+	25, // 7: ironman.fsm.Object.acl:type_name -> ironman.event.ACL
+	24, // 8: ironman.fsm.Object.checksum:type_name -> ironman.event.Checksum
+	27, // 9: ironman.fsm.Object.encryption:type_name -> ironman.event.Encryption
+	28, // 10: ironman.fsm.Object.lock:type_name -> ironman.event.Lock
+	29, // 11: ironman.fsm.Object.headers:type_name -> ironman.event.Headers
+	30, // 12: ironman.fsm.Object.tags:type_name -> ironman.event.Tags
+	31, // 13: ironman.fsm.Object.blob:type_name -> ironman.event.BlobID
+	26, // 14: ironman.fsm.Object.assembly:type_name -> ironman.event.Version
+	26, // 15: ironman.fsm.Object.upload:type_name -> ironman.event.Version
+	26, // 16: ironman.fsm.Upload.upload:type_name -> ironman.event.Version
+	25, // 17: ironman.fsm.Upload.acl:type_name -> ironman.event.ACL
+	32, // 18: ironman.fsm.Upload.checksum_algorithm:type_name -> ironman.event.ChecksumAlgorithm
+	27, // 19: ironman.fsm.Upload.encryption:type_name -> ironman.event.Encryption
+	28, // 20: ironman.fsm.Upload.lock:type_name -> ironman.event.Lock
+	29, // 21: ironman.fsm.Upload.headers:type_name -> ironman.event.Headers
+	30, // 22: ironman.fsm.Upload.tags:type_name -> ironman.event.Tags
+	24, // 23: ironman.fsm.Part.checksum:type_name -> ironman.event.Checksum
+	27, // 24: ironman.fsm.Part.encryption:type_name -> ironman.event.Encryption
+	22, // 25: ironman.fsm.Part.segments:type_name -> ironman.event.Segment
+	26, // [26:26] is the sub-list for method output_type
+	26, // [26:26] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_fsm_row_proto_init() }

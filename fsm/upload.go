@@ -34,7 +34,8 @@ func (t *tx) partPut(p *event.Parsed, b *event.PartPut) *event.Outcome {
 	if b.Number == 0 || b.Number > maxPartNumber {
 		return refuse(event.Refusal_REFUSAL_INVALID)
 	}
-	if !t.has(uploadKey(b.Bucket, p.Text(event.ItemKind_ITEM_KIND_KEY, 0), b.Upload)) {
+	u := get[Upload](t, uploadKey(b.Bucket, p.Text(event.ItemKind_ITEM_KIND_KEY, 0), b.Upload))
+	if u == nil {
 		return refuse(event.Refusal_REFUSAL_NO_SUCH_UPLOAD)
 	}
 	if b.Source != nil && t.source(p, b.Source) == nil {
@@ -42,7 +43,10 @@ func (t *tx) partPut(p *event.Parsed, b *event.PartPut) *event.Outcome {
 	}
 	segments := b.Segments
 	if len(b.Blobs) > 0 {
-		segments = wholes(b.Blobs)
+		segments = wholes(b.Encryption, b.Blobs)
+	}
+	if b.Encryption.GetKind() != u.Encryption.GetKind() || !hasKeys(b.Encryption, segments) {
+		return refuse(event.Refusal_REFUSAL_INVALID)
 	}
 	// Ranges of blobs come from a source, and nothing else comes beside them.
 	if len(b.Segments) > 0 && (b.Source == nil || len(b.Blobs) > 0) || total(segments) != b.Size {
@@ -51,7 +55,7 @@ func (t *tx) partPut(p *event.Parsed, b *event.PartPut) *event.Outcome {
 	if r := t.adoptBlobs(b.Blobs); r != event.Refusal_REFUSAL_NONE {
 		return refuse(r)
 	}
-	if r := t.refSegments(b.Blobs, segments); r != event.Refusal_REFUSAL_NONE {
+	if r := t.refSegments(b.Encryption, b.Blobs, segments); r != event.Refusal_REFUSAL_NONE {
 		return refuse(r)
 	}
 	k := partKey(b.Upload, b.Number)
@@ -100,10 +104,7 @@ func (t *tx) uploadCompleted(p *event.Parsed, b *event.UploadCompleted) *event.O
 		StorageClass: u.StorageClass, Checksum: b.Checksum, Encryption: u.Encryption, Lock: u.Lock,
 		Headers: u.Headers, Tags: u.Tags, Upload: u.Upload,
 	}
-	if o.Encryption != nil {
-		o.Encryption.Keys = body.keys
-	}
-	t.assemble(o, body.segments, body.parts)
+	t.assemble(o, &Assembly{Segments: body.segments, Parts: body.parts, Keys: body.keys})
 	t.dropUpload(b.Bucket, uk, u)
 	t.putObject(b.Bucket, k, old, from, o)
 	return made(o)
@@ -113,14 +114,15 @@ func (t *tx) uploadCompleted(p *event.Parsed, b *event.UploadCompleted) *event.O
 type completed struct {
 	segments []*event.Segment
 	parts    []*PartInfo
-	keys     []*event.WrappedKey
+	keys     []*event.WrappedKey // of its blobs, each once
+	known    map[[16]byte]bool   // those that keys has
 	size     uint64
 }
 
 func (c *completed) add(p *Part) {
 	c.segments = append(c.segments, p.Segments...)
 	c.parts = append(c.parts, &PartInfo{Number: p.Number, Size: p.Size, Checksum: p.Checksum})
-	c.keys = append(c.keys, p.GetEncryption().GetKeys()...)
+	c.addKeys(p.Encryption)
 	c.size += p.Size
 }
 
