@@ -69,7 +69,7 @@ func TestAWS(t *testing.T) {
 				{"objects", (*awsRun).objects}, {"ranges", (*awsRun).ranges}, {"lists", (*awsRun).lists}, {"deletes", (*awsRun).deletes},
 				{"copies", (*awsRun).copies}, {"conditions", (*awsRun).conditions}, {"checksums", (*awsRun).checksums},
 				{"multipart", (*awsRun).multipart}, {"unchecked", (*awsRun).unchecked}, {"partCopy", (*awsRun).partCopy}, {"transfer", (*awsRun).transfer}, {"bucketAcl", (*awsRun).bucketACL},
-				{"objectAcl", (*awsRun).objectACL}, {"presigned", (*awsRun).presigned}, {"deleteBucket", (*awsRun).deleteBucket},
+				{"objectAcl", (*awsRun).objectACL}, {"presigned", (*awsRun).presigned}, {"encryption", (*awsRun).encryption}, {"deleteBucket", (*awsRun).deleteBucket},
 			} {
 				t.Run(part.name, func(t *testing.T) {
 					b := *a
