@@ -2,6 +2,20 @@ package fsm
 
 import "ironman/wal/event"
 
+// sealedLevel is the feature level from which apply knows sealed bytes. Below it an
+// encryption was kept as it came, and no node asked for one.
+const sealedLevel = 3
+
+func (t *tx) knowsSealed() bool { return t.cluster().GetFeatureLevel() >= sealedLevel }
+
+// sealing is how bytes are sealed, as far as sizes and keys go; nil: they are plain.
+func (t *tx) sealing(e *event.Encryption) *event.Encryption {
+	if !t.knowsSealed() {
+		return nil
+	}
+	return e
+}
+
 // hasKeys tells whether an encryption has the data key of every segment's blob. What
 // these are cannot be seen here: they are sealed under keys that are not in the log.
 func hasKeys(e *event.Encryption, segments []*event.Segment) bool {
@@ -23,7 +37,10 @@ func hasKeys(e *event.Encryption, segments []*event.Segment) bool {
 // copiedKeys settles the keys of an object that has the body of another one. They stay
 // as they are unless the event brings them wrapped for another; between plain and
 // sealed, and between kinds, no body can be shared.
-func copiedKeys(o, src *Object) event.Refusal {
+func (t *tx) copiedKeys(o, src *Object) event.Refusal {
+	if !t.knowsSealed() {
+		return event.Refusal_REFUSAL_NONE
+	}
 	if o.Encryption.GetKind() != src.Encryption.GetKind() {
 		return event.Refusal_REFUSAL_INVALID
 	}
@@ -36,6 +53,10 @@ func copiedKeys(o, src *Object) event.Refusal {
 // addKeys takes a part's data keys over. A blob that is in several parts has its key
 // once: any of them opens under what the upload's keys are wrapped with.
 func (c *completed) addKeys(e *event.Encryption) {
+	if !c.sealed {
+		c.keys = append(c.keys, e.GetKeys()...)
+		return
+	}
 	if !e.Sealed() {
 		return
 	}

@@ -22,13 +22,17 @@ func (g *generator) begin(retention int64) []*event.Draft {
 	add(&event.Statement{Body: &event.Statement_ClusterInitialized{ClusterInitialized: &event.ClusterInitialized{
 		ClusterId: make([]byte, 16), FeatureLevel: 1, HistoryRetention: retention, ReleaseGrace: int64(g.choose(3)) * 5e9,
 	}}})
+	level := uint32(2 + g.choose(2))
 	for n := uint32(1); n <= 2; n++ {
-		add(&event.Statement{Body: &event.Statement_NodeStarted{NodeStarted: &event.NodeStarted{Node: n, PublicKey: []byte{byte(n)}, Boot: 1, FeatureLevel: 2}}})
+		add(&event.Statement{Body: &event.Statement_NodeStarted{NodeStarted: &event.NodeStarted{Node: n, PublicKey: []byte{byte(n)}, Boot: 1, FeatureLevel: level}}})
 		id := make([]byte, 16)
 		id[0] = byte(n)
 		add(&event.Statement{Body: &event.Statement_DiskAdded{DiskAdded: &event.DiskAdded{DiskId: id, Node: n}}})
 	}
 	add(&event.Statement{Body: &event.Statement_BucketCreated{BucketCreated: &event.BucketCreated{Owner: alice, Acl: private(alice)}}}, "one")
+	if level > 2 {
+		add(&event.Statement{Body: &event.Statement_FeatureLevelRaised{FeatureLevelRaised: &event.FeatureLevelRaised{FeatureLevel: level}}})
+	}
 	return drafts
 }
 

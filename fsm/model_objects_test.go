@@ -140,12 +140,19 @@ func plainBytes(sealed bool, size uint64) uint64 {
 	return 0
 }
 
-func isSealed(e *event.Encryption) bool { return e != nil && e.Kind != 0 }
+func (m *model) isSealed(e *event.Encryption) bool {
+	return e != nil && e.Kind != 0 && m.cluster.GetFeatureLevel() > 2
+}
+
+// differ tells whether bytes are sealed in different ways.
+func (m *model) differ(a, b *event.Encryption) bool {
+	return m.cluster.GetFeatureLevel() > 2 && a.GetKind() != b.GetKind()
+}
 
 // keyed tells whether every segment has a key.
-func keyed(e *event.Encryption, segments []*event.Segment) bool {
+func (m *model) keyed(e *event.Encryption, segments []*event.Segment) bool {
 	for _, s := range segments {
-		if isSealed(e) && !slices.ContainsFunc(e.Keys, func(k *event.WrappedKey) bool { return k.Blob.Key() == s.Blob.Key() }) {
+		if m.isSealed(e) && !slices.ContainsFunc(e.Keys, func(k *event.WrappedKey) bool { return k.Blob.Key() == s.Blob.Key() }) {
 			return false
 		}
 	}
@@ -154,7 +161,7 @@ func keyed(e *event.Encryption, segments []*event.Segment) bool {
 
 func (m *model) whole(e *event.Encryption, blobs []*event.Blob) (segments []*event.Segment) {
 	for _, b := range blobs {
-		segments = append(segments, &event.Segment{Blob: b.Id, Length: plainBytes(isSealed(e), b.Size)})
+		segments = append(segments, &event.Segment{Blob: b.Id, Length: plainBytes(m.isSealed(e), b.Size)})
 	}
 	return segments
 }
@@ -223,10 +230,10 @@ func (m *model) body(p *event.Parsed, b *event.ObjectPut, o *Object) event.Refus
 			return changed
 		}
 		o.Blob, o.Assembly = src.Blob, src.Assembly
-		if o.Encryption.GetKind() != src.Encryption.GetKind() {
+		if m.differ(o.Encryption, src.Encryption) {
 			return invalid
 		}
-		if isSealed(o.Encryption) && len(o.Encryption.Keys) == 0 {
+		if m.isSealed(o.Encryption) && len(o.Encryption.Keys) == 0 {
 			o.Encryption.Keys = src.Encryption.Keys
 		}
 		return none
@@ -242,7 +249,7 @@ func (m *model) body(p *event.Parsed, b *event.ObjectPut, o *Object) event.Refus
 		size += s.Length
 	}
 	switch {
-	case size != b.Size || !keyed(b.Encryption, segments):
+	case size != b.Size || !m.keyed(b.Encryption, segments):
 		return invalid
 	case len(segments) == 0:
 		return none
@@ -252,7 +259,7 @@ func (m *model) body(p *event.Parsed, b *event.ObjectPut, o *Object) event.Refus
 	}
 	o.Assembly = o.Version
 	m.assemblies[ver(o.Version)] = modelAssembly{segments: segments}
-	return m.within(isSealed(b.Encryption), segments, b.Blobs)
+	return m.within(m.isSealed(b.Encryption), segments, b.Blobs)
 }
 
 func (m *model) judgeCondition(c *event.Condition, o *Object) event.Refusal {
@@ -356,7 +363,7 @@ func (m *model) putPart(p *event.Parsed, b *event.PartPut, at objectPlace) *even
 	for _, s := range segments {
 		size += s.Length
 	}
-	if b.Encryption.GetKind() != u.Encryption.GetKind() || !keyed(b.Encryption, segments) {
+	if m.differ(b.Encryption, u.Encryption) || !m.keyed(b.Encryption, segments) {
 		return refuse(invalid)
 	}
 	if size != b.Size || len(b.Segments) > 0 && (b.Source == nil || len(b.Blobs) > 0) {
@@ -365,7 +372,7 @@ func (m *model) putPart(p *event.Parsed, b *event.PartPut, at objectPlace) *even
 	if r := m.adopt(b.Blobs); r != none {
 		return refuse(r)
 	}
-	if r := m.within(isSealed(b.Encryption), segments, b.Blobs); r != none {
+	if r := m.within(m.isSealed(b.Encryption), segments, b.Blobs); r != none {
 		return refuse(r)
 	}
 	m.parts[partPlace{ver(b.Upload), b.Number}] = &Part{
@@ -393,6 +400,9 @@ func (m *model) complete(b *event.UploadCompleted, at objectPlace) *event.Outcom
 	}
 	if u.Encryption != nil {
 		o.Encryption = proto.Clone(u.Encryption).(*event.Encryption)
+		if m.cluster.FeatureLevel < 3 {
+			o.Encryption.Keys = nil
+		}
 	}
 	a, last, size := modelAssembly{}, uint32(0), uint64(0)
 	for _, c := range b.Parts {
@@ -403,8 +413,11 @@ func (m *model) complete(b *event.UploadCompleted, at objectPlace) *event.Outcom
 		last, size = c.Number, size+p.Size
 		a.segments = append(a.segments, p.Segments...)
 		a.parts = append(a.parts, &PartInfo{Number: p.Number, Size: p.Size, Checksum: p.Checksum})
+		if m.cluster.FeatureLevel < 3 && u.Encryption != nil {
+			o.Encryption.Keys = append(o.Encryption.Keys, p.Encryption.GetKeys()...)
+		}
 		for _, k := range p.Encryption.GetKeys() {
-			if isSealed(p.Encryption) && !slices.ContainsFunc(a.keys, func(x *event.WrappedKey) bool { return x.Blob.Key() == k.Blob.Key() }) {
+			if m.isSealed(p.Encryption) && !slices.ContainsFunc(a.keys, func(x *event.WrappedKey) bool { return x.Blob.Key() == k.Blob.Key() }) {
 				a.keys = append(a.keys, k)
 			}
 		}

@@ -95,17 +95,17 @@ func (t *tx) objectBody(p *event.Parsed, b *event.ObjectPut, o *Object) event.Re
 			return event.Refusal_REFUSAL_SOURCE_CHANGED
 		}
 		o.Blob, o.Assembly = src.Blob, src.Assembly
-		return copiedKeys(o, src)
+		return t.copiedKeys(o, src)
 	}
 	if r := t.adoptBlobs(b.Blobs); r != event.Refusal_REFUSAL_NONE {
 		return r
 	}
-	segments := b.Segments
+	segments, sealing := b.Segments, t.sealing(b.Encryption)
 	if len(segments) == 0 {
-		segments = wholes(b.Encryption, b.Blobs)
+		segments = wholes(sealing, b.Blobs)
 	}
 	switch {
-	case total(segments) != b.Size || !hasKeys(b.Encryption, segments):
+	case total(segments) != b.Size || !hasKeys(sealing, segments):
 		return event.Refusal_REFUSAL_INVALID
 	case len(b.Segments) == 0 && len(b.Blobs) == 1:
 		o.Blob = b.Blobs[0].Id
@@ -113,7 +113,7 @@ func (t *tx) objectBody(p *event.Parsed, b *event.ObjectPut, o *Object) event.Re
 	case len(segments) == 0:
 		return event.Refusal_REFUSAL_NONE
 	}
-	if r := t.refSegments(b.Encryption, b.Blobs, segments); r != event.Refusal_REFUSAL_NONE {
+	if r := t.refSegments(sealing, b.Blobs, segments); r != event.Refusal_REFUSAL_NONE {
 		return r
 	}
 	t.assemble(o, &Assembly{Segments: segments})

@@ -117,14 +117,17 @@ func (r *rig) view() *View {
 
 // genesis makes a cluster of three nodes with two disks each (node n has the disks
 // 2n-1 and 2n), and a bucket, whose id it returns.
-func (r *rig) genesis(retention int64) (bucket uint64) {
+func (r *rig) genesis(retention int64) (bucket uint64) { return r.genesisOf(retention, 1) }
+
+// genesisOf is genesis with nodes that support a feature level. The cluster is at level 1.
+func (r *rig) genesisOf(retention int64, level uint32) (bucket uint64) {
 	r.t.Helper()
 	r.accept(event.NewDraft(r.header(), &event.Statement_ClusterInitialized{ClusterInitialized: &event.ClusterInitialized{
 		ClusterId: make([]byte, 16), FeatureLevel: 1, HistoryRetention: retention, ReleaseGrace: 60e9,
 	}}))
 	for n := uint32(1); n <= 3; n++ {
 		r.accept(event.NewDraft(r.header(), &event.Statement_NodeStarted{NodeStarted: &event.NodeStarted{
-			Node: n, PublicKey: []byte{byte(n)}, Boot: 1, FeatureLevel: 1,
+			Node: n, PublicKey: []byte{byte(n)}, Boot: 1, FeatureLevel: level,
 		}}))
 	}
 	for d := uint32(1); d <= 6; d++ {

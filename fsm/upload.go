@@ -41,11 +41,11 @@ func (t *tx) partPut(p *event.Parsed, b *event.PartPut) *event.Outcome {
 	if b.Source != nil && t.source(p, b.Source) == nil {
 		return refuse(event.Refusal_REFUSAL_SOURCE_CHANGED)
 	}
-	segments := b.Segments
+	segments, sealing := b.Segments, t.sealing(b.Encryption)
 	if len(b.Blobs) > 0 {
-		segments = wholes(b.Encryption, b.Blobs)
+		segments = wholes(sealing, b.Blobs)
 	}
-	if b.Encryption.GetKind() != u.Encryption.GetKind() || !hasKeys(b.Encryption, segments) {
+	if sealing.GetKind() != t.sealing(u.Encryption).GetKind() || !hasKeys(sealing, segments) {
 		return refuse(event.Refusal_REFUSAL_INVALID)
 	}
 	// Ranges of blobs come from a source, and nothing else comes beside them.
@@ -55,7 +55,7 @@ func (t *tx) partPut(p *event.Parsed, b *event.PartPut) *event.Outcome {
 	if r := t.adoptBlobs(b.Blobs); r != event.Refusal_REFUSAL_NONE {
 		return refuse(r)
 	}
-	if r := t.refSegments(b.Encryption, b.Blobs, segments); r != event.Refusal_REFUSAL_NONE {
+	if r := t.refSegments(sealing, b.Blobs, segments); r != event.Refusal_REFUSAL_NONE {
 		return refuse(r)
 	}
 	k := partKey(b.Upload, b.Number)
@@ -104,7 +104,13 @@ func (t *tx) uploadCompleted(p *event.Parsed, b *event.UploadCompleted) *event.O
 		StorageClass: u.StorageClass, Checksum: b.Checksum, Encryption: u.Encryption, Lock: u.Lock,
 		Headers: u.Headers, Tags: u.Tags, Upload: u.Upload,
 	}
-	t.assemble(o, &Assembly{Segments: body.segments, Parts: body.parts, Keys: body.keys})
+	a := &Assembly{Segments: body.segments, Parts: body.parts}
+	if body.sealed {
+		a.Keys = body.keys
+	} else if o.Encryption != nil {
+		o.Encryption.Keys = body.keys
+	}
+	t.assemble(o, a)
 	t.dropUpload(b.Bucket, uk, u)
 	t.putObject(b.Bucket, k, old, from, o)
 	return made(o)
@@ -114,6 +120,7 @@ func (t *tx) uploadCompleted(p *event.Parsed, b *event.UploadCompleted) *event.O
 type completed struct {
 	segments []*event.Segment
 	parts    []*PartInfo
+	sealed   bool                // keys are an assembly's, not an object's
 	keys     []*event.WrappedKey // of its blobs, each once
 	known    map[[16]byte]bool   // those that keys has
 	size     uint64
@@ -130,7 +137,7 @@ func (c *completed) add(p *Part) {
 // them. It is false if a chosen part is not stored, or is another than the proposer
 // saw; the event is to be refused then. Of those given up one is in memory at a time.
 func (t *tx) choose(upload *event.Version, chosen []*event.CompletedPart) (body completed, ok bool) {
-	ok = true
+	ok, body.sealed = true, t.knowsSealed()
 	t.eachPart(upload, func(p *Part) bool {
 		if len(chosen) == 0 || chosen[0].Number != p.Number {
 			t.unrefPart(p)

@@ -142,9 +142,20 @@ func encryptionHeaders(h http.Header, e *event.Encryption, customer *customerKey
 	}
 }
 
+// encryptionLevel is the feature level from which all nodes know sealed sizes.
+const encryptionLevel = 3
+
 // newSealing reads how the bytes of a new object are to be sealed: what the request
 // says, else what the bucket's default is. POST uploads put their fields where the headers are.
 func (r *Request) newSealing() (*sealing, error) {
+	to, err := r.askedSealing()
+	if err == nil && to != nil && r.cluster.GetFeatureLevel() < encryptionLevel {
+		return nil, s3err.Newf("ServiceUnavailable", "Objects can be encrypted once all nodes of the cluster run this release.")
+	}
+	return to, err
+}
+
+func (r *Request) askedSealing() (*sealing, error) {
 	customer, err := r.customerKey(customerPrefix)
 	if err != nil {
 		return nil, err

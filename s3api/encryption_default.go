@@ -32,8 +32,11 @@ func (r *Request) defaultSealing() (*sealing, error) {
 	}
 	var doc bucketEncryption
 	// Fail closed: what cannot be read must not leave bytes plain.
-	if err := xml.Unmarshal(d.Text, &doc); err != nil || len(doc.Rules) != 1 {
+	if err := xml.Unmarshal(d.Text, &doc); err != nil {
 		return nil, fmt.Errorf("s3api: the encryption document of bucket %d cannot be read: %w", r.bucket.Bucket, err)
+	}
+	if len(doc.Rules) != 1 {
+		return nil, fmt.Errorf("s3api: the encryption document of bucket %d has %d rules, not one", r.bucket.Bucket, len(doc.Rules))
 	}
 	rule := &doc.Rules[0]
 	switch rule.Default.Algorithm {

@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -140,9 +139,10 @@ func TestEncryption(t *testing.T) {
 		}
 		// Of a length that is not said.
 		a, err := c.try("PUT", "/sealed/chunked", content(7, 200_000), withHeaders(s.write), func(r *http.Request) { r.ContentLength = -1 })
-		if err == nil && a.status == 200 {
-			s.holds(t, c, "/sealed/chunked", content(7, 200_000))
+		if err != nil || a.status != 200 {
+			t.Fatalf("of a length that is not said: %v, %v", a, err)
 		}
+		s.holds(t, c, "/sealed/chunked", content(7, 200_000))
 	}
 	if got := c.list(t, "sealed", 100); !slices.ContainsFunc(got, func(l listed) bool { return l.Key == "customer-65537" && l.Size == 65537 }) {
 		t.Errorf("listed: %v", got)
@@ -152,62 +152,57 @@ func TestEncryption(t *testing.T) {
 // TestCopyEncrypted copies between all kinds, whole and in parts.
 func TestCopyEncrypted(t *testing.T) {
 	c := openSealing(t).client()
-	b := content(1, 5<<20+70_000)
-	for _, from := range waysToSeal() {
-		source := header("X-Amz-Copy-Source", "/sealed/"+from.name)
+	b, large := content(1, 150_000), content(2, 5<<20+70_000)
+	ways := waysToSeal()
+	for i, from := range ways {
 		c.must(t, 200, "PUT", "/sealed/"+from.name, b, withHeaders(from.write))
-		for _, to := range waysToSeal() {
+		c.must(t, 200, "PUT", "/sealed/large-"+from.name, large, withHeaders(from.write))
+		for j, to := range ways {
 			t.Run(from.name+" to "+to.name, func(t *testing.T) {
 				target := "/sealed/copy-" + from.name + "-" + to.name
-				a := c.must(t, 200, "PUT", target, []byte{}, source, withHeaders(from.source, to.write))
+				a := c.must(t, 200, "PUT", target, []byte{}, header("X-Amz-Copy-Source", "/sealed/"+from.name), withHeaders(from.source, to.write))
 				to.answers(t, "copy", a)
 				to.holds(t, c, target, b)
 				again := c.must(t, 200, "PUT", target+"-2", []byte{}, header("X-Amz-Copy-Source", target), withHeaders(to.source, to.write))
 				to.answers(t, "copy of a copy", again)
 				to.holds(t, c, target+"-2", b)
-				copyParts(t, c, target+"-parts", source, from, to, b)
+				if i == j || i+1 == j || i == 0 || j == 0 { // each way, each change of key, with and without moving bytes
+					copySealedParts(t, c, target+"-parts", from, to, large)
+				}
 			})
 		}
 	}
 	// What a copy refers to outlives the source.
-	for _, s := range waysToSeal() {
+	for _, s := range ways {
 		c.must(t, 204, "DELETE", "/sealed/"+s.name, nil)
 		s.holds(t, c, "/sealed/copy-"+s.name+"-"+s.name, b)
 	}
 }
 
-// copyParts makes an object of a copied range, an uploaded part, and a copied whole.
-func copyParts(t *testing.T, c *client, target string, source func(*http.Request), from, to sealed, b []byte) {
+// copySealedParts makes an object of a copied range and an uploaded part.
+func copySealedParts(t *testing.T, c *client, target string, from, to sealed, b []byte) {
 	t.Helper()
 	id := c.begin(t, target, withHeaders(to.write))
 	partOf := func(n int) string { return fmt.Sprintf("%s?partNumber=%d&uploadId=%s", target, n, id) }
-	tag := func(a *answer) string {
-		if v := a.header.Get("Etag"); v != "" {
-			return "<ETag>" + v + "</ETag>"
-		}
-		_, v, _ := strings.Cut(string(a.body), "<ETag>")
-		v, _, _ = strings.Cut(v, "</ETag>")
-		return "<ETag>" + v + "</ETag>"
-	}
-	first := c.must(t, 200, "PUT", partOf(1), []byte{}, source, withHeaders(from.source, to.read), header("X-Amz-Copy-Source-Range", "bytes=65000-5400000"))
+	source := header("X-Amz-Copy-Source", "/sealed/large-"+from.name)
+	first := c.must(t, 200, "PUT", partOf(1), []byte{}, source, withHeaders(from.source, to.read), header("X-Amz-Copy-Source-Range", "bytes=65000-5308000"))
 	to.answers(t, "UploadPartCopy", first)
-	middle := content(2, 5<<20+1)
-	second := c.must(t, 200, "PUT", partOf(2), middle, withHeaders(to.read))
+	last := content(3, 70_001)
+	second := c.must(t, 200, "PUT", partOf(2), last, withHeaders(to.read))
 	to.answers(t, "UploadPart", second)
-	third := c.must(t, 200, "PUT", partOf(3), []byte{}, source, withHeaders(from.source, to.read))
+	_, copied, _ := strings.Cut(string(first.body), "<ETag>")
+	copied, _, _ = strings.Cut(copied, "</ETag>")
+	list := completion("<ETag>"+copied+"</ETag>", "<ETag>"+second.header.Get("Etag")+"</ETag>")
+	wrong := withHeaders(customer(customerHeader, content(55, 32)))
+	c.refused(t, 400, "InvalidRequest", "PUT", partOf(2), last, wrong)
+	c.refused(t, 400, "InvalidRequest", "POST", target+"?uploadId="+id, list, wrong)
 	if to.read != nil {
-		c.refused(t, 400, "InvalidRequest", "PUT", partOf(2), middle)
-		c.refused(t, 400, "InvalidRequest", "PUT", partOf(2), middle, withHeaders(customer(customerHeader, content(55, 32))))
-		c.refused(t, 400, "InvalidRequest", "POST", target+"?uploadId="+id, completion(tag(first), tag(second), tag(third)), withHeaders(customer(customerHeader, content(55, 32))))
-	} else {
-		c.refused(t, 400, "InvalidRequest", "PUT", partOf(2), middle, withHeaders(customer(customerHeader, content(55, 32))))
+		c.refused(t, 400, "InvalidRequest", "PUT", partOf(2), last)
 	}
-	done := c.must(t, 200, "POST", target+"?uploadId="+id, completion(tag(first), tag(second), tag(third)), withHeaders(to.read))
-	to.answers(t, "completion", done)
-	whole := slices.Concat(b[65000:5400001], middle, b)
+	to.answers(t, "completion", c.must(t, 200, "POST", target+"?uploadId="+id, list, withHeaders(to.read)))
+	whole := slices.Concat(b[65000:5308001], last)
 	to.holds(t, c, target, whole)
-	part := c.must(t, 206, "GET", target+"?partNumber=2", nil, withHeaders(to.read))
-	if !bytes.Equal(part.body, middle) {
+	if part := c.must(t, 206, "GET", target+"?partNumber=2", nil, withHeaders(to.read)); !bytes.Equal(part.body, last) {
 		t.Error("part 2 is another")
 	}
 	// An object of parts is copied by its references, too.
@@ -353,7 +348,7 @@ func TestBucketEncryption(t *testing.T) {
 	c.must(t, 404, "HEAD", "/sealed/unread", nil)
 }
 
-// TestEncryptedDamage reads encrypted objects with shards lost and spoiled, and after a restart.
+// TestEncryptedDamage reads encrypted objects of which two shards are spoiled, and after a restart.
 func TestEncryptedDamage(t *testing.T) {
 	p := newProcess(t, "--allow-insecure-sse-c", "--kms-keys", "testkey-*,alias/two")
 	p.start()
@@ -365,14 +360,8 @@ func TestEncryptedDamage(t *testing.T) {
 		target := "/damage/" + way.name
 		c.must(t, 200, "PUT", target, b, withHeaders(way.write))
 		shards := d.locate(way.name)
-		restore := d.spoil(shards, damages()[0], 0)
-		if err := os.Rename(shards[1].Path, shards[1].Path+".away"); err != nil {
-			t.Fatal(err)
-		}
+		restore := d.spoil(shards, damages()[0], 0, 1)
 		way.holds(t, c, target, b)
-		if err := os.Rename(shards[1].Path+".away", shards[1].Path); err != nil {
-			t.Fatal(err)
-		}
 		restore()
 	}
 	p.stop()
@@ -386,4 +375,30 @@ func TestEncryptedDamage(t *testing.T) {
 		t.Errorf("admin kms: %+v", kms)
 	}
 	p.stop()
+}
+
+// BenchmarkEncryption compares objects of 1 MiB, plain and encrypted, on real files.
+func BenchmarkEncryption(b *testing.B) {
+	p := openInProcess(b, vfs.Default, b.TempDir(), func(o *server.Options) { o.AllowInsecureSSEC, o.KMSKeys = true, []string{"testkey-1"} })
+	c := p.client()
+	c.must(b, 200, "PUT", "/bench", nil)
+	body := content(1, 1<<20)
+	for _, s := range waysToSeal() {
+		if strings.HasSuffix(s.name, "-other") {
+			continue
+		}
+		target := "/bench/" + s.name
+		b.Run("put-1m/"+s.name, func(b *testing.B) {
+			b.SetBytes(int64(len(body)))
+			for b.Loop() {
+				c.must(b, 200, "PUT", target, body, withHeaders(s.write))
+			}
+		})
+		b.Run("get-1m/"+s.name, func(b *testing.B) {
+			b.SetBytes(int64(len(body)))
+			for b.Loop() {
+				c.must(b, 200, "GET", target, nil, withHeaders(s.read))
+			}
+		})
+	}
 }
