@@ -7,7 +7,7 @@ TESTFLAGS ?=
 NODES ?= 3
 DISKS ?= 2
 
-.PHONY: help build run cluster clients test check race lint fmt generate wasip1 sim sim-build sim-long sim-fast crash chaos sabotage fuzz golden bench clean
+.PHONY: help build run cluster clients conformance test check race lint fmt generate wasip1 sim sim-build sim-long sim-fast crash chaos sabotage fuzz golden bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,10 @@ cluster: build ## a cluster of NODES (3) processes with DISKS (2) disk directori
 CLIENTS ?=
 clients: build ## real S3 clients (aws, boto3, s3cmd, rclone, restic, s3fs, node) against a cluster; installs them; CLIENTS="aws node"
 	NODES=$(NODES) DISKS=$(DISKS) ./server/clients/run.sh $(CLIENTS)
+
+TESTS ?=
+conformance: build ## ceph/s3-tests of the checkout S3TESTS_DIR against a fresh cluster of three nodes; TESTS="-k multipart" only some
+	NODES=$(NODES) DISKS=$(DISKS) ./server/conformance/run.py $(TESTS)
 
 test: lint wasip1 race check ## everything that must pass before a commit
 

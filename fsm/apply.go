@@ -226,7 +226,7 @@ func (t *tx) execute(p *event.Parsed) *event.Outcome {
 	return t.executeS3(p)
 }
 
-// executeS3 dispatches the events of buckets, objects and uploads.
+// executeS3 dispatches the events of buckets and uploads.
 func (t *tx) executeS3(p *event.Parsed) *event.Outcome {
 	switch b := p.Statement.Body.(type) {
 	case *event.Statement_BucketCreated:
@@ -237,12 +237,18 @@ func (t *tx) executeS3(p *event.Parsed) *event.Outcome {
 		return t.bucketACLSet(b.BucketAclSet)
 	case *event.Statement_BucketDocumentSet:
 		return t.bucketDocumentSet(p, b.BucketDocumentSet)
-	case *event.Statement_ObjectPut:
-		return t.objectPut(p, b.ObjectPut)
-	case *event.Statement_ObjectsDeleted:
-		return t.objectsDeleted(p, b.ObjectsDeleted)
-	case *event.Statement_ObjectAclSet:
-		return t.objectACLSet(p, b.ObjectAclSet)
+	case *event.Statement_BucketVersioningSet:
+		return t.bucketVersioningSet(b.BucketVersioningSet)
+	case *event.Statement_BucketLockSet:
+		return t.bucketLockSet(b.BucketLockSet)
+	case *event.Statement_BucketQuotaSet:
+		return t.bucketQuotaSet(b.BucketQuotaSet)
+	case *event.Statement_AccountQuotaSet:
+		return t.accountQuotaSet(b.AccountQuotaSet)
+	case *event.Statement_CursorSet:
+		return t.cursorSet(p, b.CursorSet)
+	case *event.Statement_CursorDeleted:
+		return t.cursorDeleted(p, b.CursorDeleted)
 	case *event.Statement_UploadCreated:
 		return t.uploadCreated(p, b.UploadCreated)
 	case *event.Statement_PartPut:
@@ -251,6 +257,29 @@ func (t *tx) executeS3(p *event.Parsed) *event.Outcome {
 		return t.uploadCompleted(p, b.UploadCompleted)
 	case *event.Statement_UploadAborted:
 		return t.uploadAborted(p, b.UploadAborted)
+	}
+	return t.executeObject(p)
+}
+
+// executeObject dispatches the events of objects.
+func (t *tx) executeObject(p *event.Parsed) *event.Outcome {
+	switch b := p.Statement.Body.(type) {
+	case *event.Statement_ObjectPut:
+		return t.objectPut(p, b.ObjectPut)
+	case *event.Statement_ObjectsDeleted:
+		return t.objectsDeleted(p, b.ObjectsDeleted)
+	case *event.Statement_ObjectAclSet:
+		return t.objectACLSet(p, b.ObjectAclSet)
+	case *event.Statement_ObjectTagsSet:
+		return t.objectTagsSet(p, b.ObjectTagsSet)
+	case *event.Statement_ObjectLockSet:
+		return t.objectLockSet(p, b.ObjectLockSet)
+	case *event.Statement_ObjectRenamed:
+		return t.objectRenamed(p, b.ObjectRenamed)
+	case *event.Statement_ObjectAppended:
+		return t.objectAppended(p, b.ObjectAppended)
+	case *event.Statement_ObjectsExpired:
+		return t.objectsExpired(p, b.ObjectsExpired)
 	}
 	return refuse(event.Refusal_REFUSAL_INVALID)
 }

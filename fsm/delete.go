@@ -4,20 +4,12 @@ import "ironman/wal/event"
 
 // objectsDeleted removes up to 1,000 objects; each has its own outcome.
 func (t *tx) objectsDeleted(p *event.Parsed, b *event.ObjectsDeleted) *event.Outcome {
-	if !t.has(key(tableBucket, b.Bucket)) {
+	bucket := t.bucket(b.Bucket)
+	if bucket == nil {
 		return refuse(event.Refusal_REFUSAL_NO_SUCH_BUCKET)
 	}
-	keys := make([]string, len(b.Targets))
-	for _, it := range p.Items {
-		if it.Kind != event.ItemKind_ITEM_KIND_KEY {
-			continue
-		}
-		if it.Ordinal >= uint32(len(keys)) {
-			return refuse(event.Refusal_REFUSAL_INVALID)
-		}
-		keys[it.Ordinal] = string(it.Value)
-	}
-	if len(keys) == 0 {
+	keys, ok := keysOf(p, len(b.Targets))
+	if !ok {
 		return refuse(event.Refusal_REFUSAL_INVALID)
 	}
 	o := accept()
@@ -25,36 +17,59 @@ func (t *tx) objectsDeleted(p *event.Parsed, b *event.ObjectsDeleted) *event.Out
 		if !validKey(keys[i]) {
 			return refuse(event.Refusal_REFUSAL_INVALID)
 		}
-		o.Subs = append(o.Subs, t.deleteObject(b.Bucket, keys[i], target))
+		o.Subs = append(o.Subs, t.deleteObject(bucket, keys[i], i, target, p.Statement.Header.Base))
 	}
 	return o
 }
 
-// deleteObject removes one object, or the version that is named. That there is
-// nothing to remove is a success, unless the client made a condition.
-func (t *tx) deleteObject(bucket uint64, name string, target *event.DeleteTarget) *event.SubOutcome {
-	k := objectKey(bucket, name)
-	old, from := getFrom[Object](t, k)
-	if old != nil && !names(target, old) {
-		old = nil // another version than the only one there is
+// keysOf reads the keys of an event of n targets, n > 0; false if one is of no target.
+func keysOf(p *event.Parsed, n int) ([]string, bool) {
+	keys := make([]string, n)
+	for _, it := range p.Items {
+		if it.Kind != event.ItemKind_ITEM_KIND_KEY {
+			continue
+		}
+		if it.Ordinal >= uint32(n) {
+			return nil, false
+		}
+		keys[it.Ordinal] = string(it.Value)
 	}
-	if r := condition(target.Condition, old); r != event.Refusal_REFUSAL_NONE {
-		return &event.SubOutcome{Refusal: r}
-	}
-	if old == nil {
-		return &event.SubOutcome{Absent: true}
-	}
-	t.putObject(bucket, k, old, from, nil)
-	return &event.SubOutcome{Version: old.Version, NullVersion: old.NullVersion}
+	return keys, n > 0
 }
 
-// names tells whether a target means this object.
-func names(target *event.DeleteTarget, o *Object) bool {
-	switch {
-	case target.NullVersion:
-		return o.NullVersion
-	case target.Version != nil:
-		return !o.NullVersion && o.Version.Same(target.Version)
+// deleteObject removes the current object of a key, or the version that is named. That
+// there is nothing to remove is a success, unless the client made a condition. It is
+// judged against what is to be removed; a marker is no object.
+func (t *tx) deleteObject(b *Bucket, name string, i int, target *event.DeleteTarget, base uint64) *event.SubOutcome {
+	if !target.NullVersion && target.Version == nil {
+		old := get[Object](t, objectKey(b.Bucket, name))
+		if r := condition(target.Condition, old); r != event.Refusal_REFUSAL_NONE {
+			return &event.SubOutcome{Refusal: r}
+		}
+		return t.deleteCurrent(b, name, i, old.GetVersion().GetSeq() >= base)
 	}
-	return true
+	found := t.named(b.Bucket, name, target)
+	var object *Object
+	if found != nil && !found.object.DeleteMarker {
+		object = found.object
+	}
+	if r := condition(target.Condition, object); r != event.Refusal_REFUSAL_NONE {
+		return &event.SubOutcome{Refusal: r}
+	}
+	if found == nil {
+		return &event.SubOutcome{Absent: true}
+	}
+	return t.deleteVersion(b, name, found, target.BypassGovernance)
+}
+
+// named finds the version that a target names. The null version goes by no other name.
+func (t *tx) named(bucket uint64, name string, target *event.DeleteTarget) *placed {
+	if target.NullVersion {
+		return t.findNull(bucket, name)
+	}
+	p := t.findVersion(bucket, name, target.Version)
+	if p == nil || p.object.NullVersion {
+		return nil
+	}
+	return p
 }

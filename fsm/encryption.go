@@ -50,6 +50,14 @@ func (t *tx) copiedKeys(o, src *Object) event.Refusal {
 	return event.Refusal_REFUSAL_NONE
 }
 
+// keys are the wrapped data keys of an object: its own, else those of its assembly.
+func (t *tx) keys(o *Object) []*event.WrappedKey {
+	if len(o.Encryption.GetKeys()) > 0 || o.Assembly == nil {
+		return o.Encryption.GetKeys()
+	}
+	return get[Assembly](t, assemblyKey(o.Assembly)).GetKeys()
+}
+
 // addKeys takes a part's data keys over. A blob that is in several parts has its key
 // once: any of them opens under what the upload's keys are wrapped with.
 func (c *completed) addKeys(e *event.Encryption) {

@@ -355,6 +355,9 @@ func (g *generator) bucketEvent(d *event.Draft) {
 	case 0, 1:
 		d.Statement.Body = &event.Statement_BucketCreated{BucketCreated: &event.BucketCreated{Owner: g.owner(), Acl: g.acl(alice), Region: "r"}}
 		d.AddText(event.ItemKind_ITEM_KIND_BUCKET_NAME, 0, g.one("one", "two", "three", "three", "\xff", ""))
+		for range g.choose(3) - 1 {
+			d.AddText(event.ItemKind_ITEM_KIND_DOCUMENT, []int{0, 1, 2, 3, 3, 4, 99}[g.choose(7)], "with it")
+		}
 	case 2, 6, 7:
 		d.Statement.Body = &event.Statement_BucketDeleted{BucketDeleted: &event.BucketDeleted{Bucket: id}}
 	case 3:

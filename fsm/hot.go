@@ -30,7 +30,7 @@ type hotRows struct {
 // hot tells whether the rows of a table are kept in memory.
 func (t table) hot() bool {
 	switch t {
-	case tableCluster, tableNode, tableDisk, tableIncarnation, tablePack, tableBucket, tableUsage:
+	case tableCluster, tableNode, tableDisk, tableIncarnation, tablePack, tableBucket, tableUsage, tableHoldings:
 		return true
 	}
 	return false
@@ -90,6 +90,11 @@ func look[T any, P message[T]](t *tx, key []byte) P {
 	if i, ok := t.index[string(key)]; ok && t.rows[i].changed {
 		return get[T, P](t, key)
 	}
+	return lookBefore[T, P](t, key)
+}
+
+// lookBefore reads a row of a hot table as it was before the event.
+func lookBefore[T any, P message[T]](t *tx, key []byte) P {
 	h := t.hotRow(key)
 	if h.value == nil {
 		return nil

@@ -31,8 +31,11 @@ import (
 //	bucket        31 bucket:8
 //	document      32 bucket:8 kind:4
 //	usage         33 bucket:8
+//	holdings      34 canonical id                 of an account with a quota
+//	cursor        35 bucket:8 kind:4 name
 //	object        40 bucket:8 key                 current objects that are not markers
 //	version       41 bucket:8 key... ^seq:8 ^ordinal:4   every other version and marker
+//	null          42 bucket:8 key                 -> the null version, where it is one of those
 //	upload        50 bucket:8 key... seq:8 ordinal:4
 //	part          51 seq:8 ordinal:4 number:4
 //	history       60 (table key...)... to:8
@@ -64,8 +67,11 @@ const (
 	tableBucket       table = 0x31
 	tableDocument     table = 0x32
 	tableUsage        table = 0x33
+	tableHoldings     table = 0x34
+	tableCursor       table = 0x35
 	tableObject       table = 0x40
 	tableVersion      table = 0x41
+	tableNull         table = 0x42
 	tableUpload       table = 0x50
 	tablePart         table = 0x51
 	tableHistory      table = 0x60
@@ -79,7 +85,7 @@ const (
 // values begin with the sequence that wrote them.
 func (t table) historical() bool {
 	switch t {
-	case tableBucketName, tableBucket, tableDocument, tableObject, tableVersion:
+	case tableBucketName, tableBucket, tableDocument, tableObject, tableVersion, tableNull:
 		return true
 	}
 	return false
@@ -140,6 +146,23 @@ func documentKey(bucket uint64, kind event.DocumentKind) []byte {
 
 func objectKey(bucket uint64, name string) []byte {
 	return append(key(tableObject, bucket), name...)
+}
+
+// versionKey orders the versions of a key from the newest to the oldest.
+func versionKey(bucket uint64, name string, v *event.Version) []byte {
+	b := binary.BigEndian.AppendUint64(versionsOf(bucket, name), ^v.GetSeq())
+	return binary.BigEndian.AppendUint32(b, ^v.GetOrdinal())
+}
+
+// versionsOf begins the rows of a key in the table of versions.
+func versionsOf(bucket uint64, name string) []byte {
+	return appendEscaped(key(tableVersion, bucket), name)
+}
+
+func nullKey(bucket uint64, name string) []byte { return append(key(tableNull, bucket), name...) }
+
+func cursorKey(bucket uint64, kind event.CursorKind, name string) []byte {
+	return append(binary.BigEndian.AppendUint32(key(tableCursor, bucket), uint32(kind)), name...)
 }
 
 func uploadKey(bucket uint64, name string, v *event.Version) []byte {

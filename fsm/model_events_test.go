@@ -59,7 +59,7 @@ func (m *model) dispatch(p *event.Parsed) *event.Outcome {
 		*event.Statement_AccessKeyStatusSet, *event.Statement_AccessKeyDeleted:
 		return m.identity(p)
 	case *event.Statement_BucketCreated:
-		return m.createBucket(b.BucketCreated, p.Text(event.ItemKind_ITEM_KIND_BUCKET_NAME, 0))
+		return m.createBucket(p, b.BucketCreated, p.Text(event.ItemKind_ITEM_KIND_BUCKET_NAME, 0))
 	case *event.Statement_BucketDeleted:
 		return m.deleteBucket(b.BucketDeleted.Bucket)
 	case *event.Statement_BucketAclSet:

@@ -10,7 +10,7 @@ import (
 	"ironman/wal/event"
 )
 
-func (m *model) createBucket(b *event.BucketCreated, name string) *event.Outcome {
+func (m *model) createBucket(p *event.Parsed, b *event.BucketCreated, name string) *event.Outcome {
 	if name == "" || !text(name) || b.Owner == "" || b.Acl == nil {
 		return refuse(invalid)
 	}
@@ -20,8 +20,17 @@ func (m *model) createBucket(b *event.BucketCreated, name string) *event.Outcome
 		}
 		return refuse(event.Refusal_REFUSAL_BUCKET_EXISTS)
 	}
+	row := &Bucket{Bucket: m.seq, Name: name, Owner: b.Owner, Region: b.Region, Time: m.now, Acl: b.Acl, ObjectLock: b.ObjectLock}
+	documents, ok := m.brought(p)
+	if !ok {
+		return refuse(invalid)
+	}
+	for kind, text := range documents {
+		row.Documents |= 1 << kind
+		m.documents[documentPlace{m.seq, kind}] = dated[*Document]{m.seq, &Document{Text: text, Time: m.now}}
+	}
 	m.names[name] = dated[*BucketName]{m.seq, &BucketName{Bucket: m.seq, Owner: b.Owner, Time: m.now}}
-	m.buckets[m.seq] = dated[*Bucket]{m.seq, &Bucket{Bucket: m.seq, Name: name, Owner: b.Owner, Region: b.Region, Time: m.now, Acl: b.Acl, ObjectLock: b.ObjectLock}}
+	m.buckets[m.seq] = dated[*Bucket]{m.seq, row}
 	return &event.Outcome{Allocated: m.seq}
 }
 
@@ -65,18 +74,41 @@ func (m *model) document(p *event.Parsed, b *event.BucketDocumentSet) *event.Out
 	if b.Kind == 0 {
 		return refuse(invalid)
 	}
-	if _, ok := m.buckets[b.Bucket]; !ok {
+	bucket, ok := m.buckets[b.Bucket]
+	if !ok {
 		return refuse(noBucket)
+	}
+	text, there := p.Item(event.ItemKind_ITEM_KIND_DOCUMENT, 0)
+	if p.Statement.Header.FeatureLevel >= 3 && (bucket.row.Documents>>b.Kind&1 == 1) != there {
+		m.archive(key(tableBucket, b.Bucket), bucket.from, bucket.row)
+		row := proto.Clone(bucket.row).(*Bucket)
+		row.Documents ^= 1 << b.Kind
+		m.buckets[b.Bucket] = dated[*Bucket]{m.seq, row}
 	}
 	at := documentPlace{b.Bucket, b.Kind}
 	if old, ok := m.documents[at]; ok {
 		m.archive(documentKey(at.bucket, at.kind), old.from, old.row)
 		delete(m.documents, at)
 	}
-	if text, ok := p.Item(event.ItemKind_ITEM_KIND_DOCUMENT, 0); ok {
+	if there {
 		m.documents[at] = dated[*Document]{m.seq, &Document{Text: text, Time: m.now}}
 	}
 	return nil
+}
+
+// brought are the documents that a new bucket comes with.
+func (m *model) brought(p *event.Parsed) (map[event.DocumentKind][]byte, bool) {
+	documents := map[event.DocumentKind][]byte{}
+	for _, it := range p.Items {
+		if p.Statement.Header.FeatureLevel < 3 || it.Kind != event.ItemKind_ITEM_KIND_DOCUMENT {
+			continue
+		}
+		if it.Ordinal == 0 || it.Ordinal > uint32(event.DocumentKind_DOCUMENT_KIND_REPLICATION) {
+			return nil, false
+		}
+		documents[event.DocumentKind(it.Ordinal)] = it.Value
+	}
+	return documents, true
 }
 
 // adopt takes in new blobs.

@@ -22,17 +22,16 @@ func (t *tx) objectPut(p *event.Parsed, b *event.ObjectPut) *event.Outcome {
 	if !validKey(name) || b.Acl == nil || b.Owner == "" {
 		return refuse(event.Refusal_REFUSAL_INVALID)
 	}
-	if !t.has(key(tableBucket, b.Bucket)) {
+	bucket := t.bucket(b.Bucket)
+	if bucket == nil {
 		return refuse(event.Refusal_REFUSAL_NO_SUCH_BUCKET)
 	}
-	k := objectKey(b.Bucket, name)
-	old, from := getFrom[Object](t, k)
+	old := get[Object](t, objectKey(b.Bucket, name))
 	if r := condition(b.Condition, old); r != event.Refusal_REFUSAL_NONE {
 		return refuse(r)
 	}
 	o := &Object{
-		Version: &event.Version{Seq: t.seq}, NullVersion: true,
-		Size: b.Size, Etag: b.Etag, Time: t.lastModified(old), Owner: b.Owner, Acl: b.Acl,
+		Version: &event.Version{Seq: t.seq}, Size: b.Size, Etag: b.Etag, Time: t.lastModified(old), Owner: b.Owner, Acl: b.Acl,
 		StorageClass: b.StorageClass, Checksum: b.Checksum, Encryption: b.Encryption, Lock: b.Lock,
 	}
 	if r := t.describe(p, &o.Headers, &o.Tags); r != event.Refusal_REFUSAL_NONE {
@@ -41,11 +40,25 @@ func (t *tx) objectPut(p *event.Parsed, b *event.ObjectPut) *event.Outcome {
 	if r := t.objectBody(p, b, o); r != event.Refusal_REFUSAL_NONE {
 		return refuse(r)
 	}
-	t.putObject(b.Bucket, k, old, from, o)
+	if r := t.store(bucket, name, o); r != event.Refusal_REFUSAL_NONE {
+		return refuse(r)
+	}
 	if b.Source != nil && sabotage.On(sabotage.X51) {
 		t.unref(o.body()) // the source's reference is to do for both
 	}
 	return made(o)
+}
+
+// store makes o, whose body the event has settled, the current object of a key: under
+// the bucket's retention, and within its quota and its owner's.
+func (t *tx) store(b *Bucket, name string, o *Object) event.Refusal {
+	if r := t.lockNew(b, o); r != event.Refusal_REFUSAL_NONE {
+		return r
+	}
+	if r := t.putCurrent(b, name, o); r != event.Refusal_REFUSAL_NONE {
+		return r
+	}
+	return t.withinQuota(b)
 }
 
 // made is the outcome of a put, copy or completion.
@@ -127,13 +140,14 @@ func (t *tx) assemble(o *Object, a *Assembly) {
 	t.set(holdersKey(o.Assembly), &Holders{})
 }
 
-// source finds the object that a copy pinned; nil if it is not that any more.
+// source finds the object that a copy pinned, current or not; nil if there is no such
+// version any more.
 func (t *tx) source(p *event.Parsed, s *event.CopySource) *Object {
-	o := get[Object](t, objectKey(s.Bucket, p.Text(event.ItemKind_ITEM_KIND_SOURCE_KEY, 0)))
-	if o == nil || !o.Version.Same(s.Version) {
+	found := t.findVersion(s.Bucket, p.Text(event.ItemKind_ITEM_KIND_SOURCE_KEY, 0), s.Version)
+	if found == nil || found.object.DeleteMarker {
 		return nil
 	}
-	return o
+	return found.object
 }
 
 // refSegments takes a reference for each segment. Each new blob must be in one, or
@@ -178,30 +192,28 @@ func total(segments []*event.Segment) uint64 {
 	return n
 }
 
-// putObject writes a row of a key's current object and settles the references:
-// the new row takes one; the old row's moves to history with it, or is given up.
-func (t *tx) putObject(bucket uint64, k []byte, old *Object, from uint64, o *Object) {
+// putRow writes a row that holds a version, or deletes it (nil), counts it, and
+// settles the references: the new row takes one; the old row's moves to history with
+// it, or is given up.
+func (t *tx) putRow(bucket uint64, k []byte, old *Object, from uint64, o *Object) {
 	if o != nil && !t.ref(o.body()) {
 		t.m.fatal(errReferences) // checked before: the body was read in this event
 	}
 	if old != nil && (from == t.seq || !t.keepsHistory()) {
 		t.unref(old.body())
 	}
+	if tableOf(k) == tableVersion {
+		t.noteVersion(k)
+	}
 	if o == nil {
 		t.delete(k)
 	} else {
 		t.set(k, o)
 	}
-	objects, bytes := int64(0), int64(0)
-	if o != nil {
-		objects, bytes = 1, int64(o.Size)
-	}
-	if old != nil {
-		objects, bytes = objects-1, bytes-int64(old.Size)
-	}
-	if objects != 0 || bytes != 0 {
-		t.count(bucket, objects, bytes, 0)
-	}
+	var c change
+	c.add(k, o, 1)
+	c.add(k, old, -1)
+	t.count(bucket, c)
 }
 
 // condition judges a write's conditions against the current object (nil: none).
@@ -233,18 +245,50 @@ func matches(tags []string, etag string) bool {
 
 // objectACLSet replaces an object's access control list, on the version that was judged.
 func (t *tx) objectACLSet(p *event.Parsed, b *event.ObjectACLSet) *event.Outcome {
-	k := objectKey(b.Bucket, p.Text(event.ItemKind_ITEM_KIND_KEY, 0))
-	old, from := getFrom[Object](t, k)
-	if old == nil {
-		return refuse(event.Refusal_REFUSAL_NO_SUCH_KEY)
+	found, r := t.judged(p, b.Bucket, b.Version)
+	if r != event.Refusal_REFUSAL_NONE {
+		return refuse(r)
 	}
-	if !old.Version.Same(b.Version) {
-		return refuse(event.Refusal_REFUSAL_CONFLICT)
-	}
-	if b.Acl == nil || b.Acl.Owner != old.Owner {
+	if b.Acl == nil || b.Acl.Owner != found.object.Owner {
 		return refuse(event.Refusal_REFUSAL_INVALID)
 	}
-	old.Acl = b.Acl // the row's own bytes go to history
-	t.putObject(b.Bucket, k, old, from, old)
-	return &event.Outcome{Version: old.Version, NullVersion: old.NullVersion}
+	found.object.Acl = b.Acl
+	return t.rewrite(b.Bucket, found)
+}
+
+// objectTagsSet replaces the tags of a version; without an item it has none.
+func (t *tx) objectTagsSet(p *event.Parsed, b *event.ObjectTagsSet) *event.Outcome {
+	found, r := t.judged(p, b.Bucket, b.Version)
+	if r != event.Refusal_REFUSAL_NONE {
+		return refuse(r)
+	}
+	var headers *event.Headers // of an object: they stay
+	found.object.Tags = nil
+	if r := t.describe(p, &headers, &found.object.Tags); r != event.Refusal_REFUSAL_NONE {
+		return refuse(r)
+	}
+	return t.rewrite(b.Bucket, found)
+}
+
+// judged finds the version that an event is about, by its item KEY. A marker is no
+// object.
+func (t *tx) judged(p *event.Parsed, bucket uint64, v *event.Version) (*placed, event.Refusal) {
+	name := p.Text(event.ItemKind_ITEM_KIND_KEY, 0)
+	found := t.findVersion(bucket, name, v)
+	switch {
+	case found != nil && !found.object.DeleteMarker:
+		return found, event.Refusal_REFUSAL_NONE
+	case t.bucket(bucket).GetVersioning() != event.VersioningState_VERSIONING_STATE_NEVER:
+		return nil, event.Refusal_REFUSAL_NO_SUCH_VERSION
+	case t.has(objectKey(bucket, name)):
+		return nil, event.Refusal_REFUSAL_CONFLICT
+	}
+	return nil, event.Refusal_REFUSAL_NO_SUCH_KEY
+}
+
+// rewrite writes a version that was changed where it lies. The row's own bytes go to
+// history.
+func (t *tx) rewrite(bucket uint64, p *placed) *event.Outcome {
+	t.putRow(bucket, p.key, p.object, p.from, p.object)
+	return &event.Outcome{Version: p.object.Version, NullVersion: p.object.NullVersion}
 }

@@ -1023,14 +1023,24 @@ func (x *BucketName) GetTime() int64 {
 }
 
 type Bucket struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Bucket        uint64                 `protobuf:"varint,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
-	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	Owner         string                 `protobuf:"bytes,3,opt,name=owner,proto3" json:"owner,omitempty"`
-	Region        string                 `protobuf:"bytes,4,opt,name=region,proto3" json:"region,omitempty"`
-	Time          int64                  `protobuf:"varint,5,opt,name=time,proto3" json:"time,omitempty"`
-	Acl           *event.ACL             `protobuf:"bytes,6,opt,name=acl,proto3" json:"acl,omitempty"`
-	ObjectLock    bool                   `protobuf:"varint,7,opt,name=object_lock,json=objectLock,proto3" json:"object_lock,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Bucket     uint64                 `protobuf:"varint,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
+	Name       string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Owner      string                 `protobuf:"bytes,3,opt,name=owner,proto3" json:"owner,omitempty"`
+	Region     string                 `protobuf:"bytes,4,opt,name=region,proto3" json:"region,omitempty"`
+	Time       int64                  `protobuf:"varint,5,opt,name=time,proto3" json:"time,omitempty"`
+	Acl        *event.ACL             `protobuf:"bytes,6,opt,name=acl,proto3" json:"acl,omitempty"`
+	ObjectLock bool                   `protobuf:"varint,7,opt,name=object_lock,json=objectLock,proto3" json:"object_lock,omitempty"`
+	Versioning event.VersioningState  `protobuf:"varint,8,opt,name=versioning,proto3,enum=ironman.event.VersioningState" json:"versioning,omitempty"` // NEVER never comes back
+	// The retention of objects that are put without one of their own; at most one of
+	// days and years.
+	DefaultMode  event.RetentionMode `protobuf:"varint,9,opt,name=default_mode,json=defaultMode,proto3,enum=ironman.event.RetentionMode" json:"default_mode,omitempty"`
+	DefaultDays  uint32              `protobuf:"varint,10,opt,name=default_days,json=defaultDays,proto3" json:"default_days,omitempty"`
+	DefaultYears uint32              `protobuf:"varint,11,opt,name=default_years,json=defaultYears,proto3" json:"default_years,omitempty"`
+	Quota        *event.Quota        `protobuf:"bytes,12,opt,name=quota,proto3" json:"quota,omitempty"`
+	// Bit k: there is a document of kind k. Who has read the bucket need not look for those
+	// that are not there. Kept by events of feature level 3 on.
+	Documents     uint64 `protobuf:"varint,15,opt,name=documents,proto3" json:"documents,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1114,6 +1124,48 @@ func (x *Bucket) GetObjectLock() bool {
 	return false
 }
 
+func (x *Bucket) GetVersioning() event.VersioningState {
+	if x != nil {
+		return x.Versioning
+	}
+	return event.VersioningState(0)
+}
+
+func (x *Bucket) GetDefaultMode() event.RetentionMode {
+	if x != nil {
+		return x.DefaultMode
+	}
+	return event.RetentionMode(0)
+}
+
+func (x *Bucket) GetDefaultDays() uint32 {
+	if x != nil {
+		return x.DefaultDays
+	}
+	return 0
+}
+
+func (x *Bucket) GetDefaultYears() uint32 {
+	if x != nil {
+		return x.DefaultYears
+	}
+	return 0
+}
+
+func (x *Bucket) GetQuota() *event.Quota {
+	if x != nil {
+		return x.Quota
+	}
+	return nil
+}
+
+func (x *Bucket) GetDocuments() uint64 {
+	if x != nil {
+		return x.Documents
+	}
+	return 0
+}
+
 // Document is the text of a bucket document.
 type Document struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1169,12 +1221,15 @@ func (x *Document) GetTime() int64 {
 
 // Usage counts what a bucket holds now.
 type Usage struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Objects       uint64                 `protobuf:"varint,1,opt,name=objects,proto3" json:"objects,omitempty"` // current, not delete markers
-	Bytes         uint64                 `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`     // of those
-	Uploads       uint64                 `protobuf:"varint,3,opt,name=uploads,proto3" json:"uploads,omitempty"` // open multipart uploads
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Objects         uint64                 `protobuf:"varint,1,opt,name=objects,proto3" json:"objects,omitempty"`                                        // current, not delete markers
+	Bytes           uint64                 `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`                                            // of those
+	Uploads         uint64                 `protobuf:"varint,3,opt,name=uploads,proto3" json:"uploads,omitempty"`                                        // open multipart uploads
+	Noncurrent      uint64                 `protobuf:"varint,4,opt,name=noncurrent,proto3" json:"noncurrent,omitempty"`                                  // versions that are not current, without markers
+	NoncurrentBytes uint64                 `protobuf:"varint,5,opt,name=noncurrent_bytes,json=noncurrentBytes,proto3" json:"noncurrent_bytes,omitempty"` // of those
+	PartBytes       uint64                 `protobuf:"varint,6,opt,name=part_bytes,json=partBytes,proto3" json:"part_bytes,omitempty"`                   // of the parts of open uploads; counted from level 3 on
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Usage) Reset() {
@@ -1228,6 +1283,142 @@ func (x *Usage) GetUploads() uint64 {
 	return 0
 }
 
+func (x *Usage) GetNoncurrent() uint64 {
+	if x != nil {
+		return x.Noncurrent
+	}
+	return 0
+}
+
+func (x *Usage) GetNoncurrentBytes() uint64 {
+	if x != nil {
+		return x.NoncurrentBytes
+	}
+	return 0
+}
+
+func (x *Usage) GetPartBytes() uint64 {
+	if x != nil {
+		return x.PartBytes
+	}
+	return 0
+}
+
+// Holdings is the quota of an account, and what all its buckets hold together. There
+// is a row from the first quota on.
+type Holdings struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Quota         *event.Quota           `protobuf:"bytes,1,opt,name=quota,proto3" json:"quota,omitempty"`
+	Objects       uint64                 `protobuf:"varint,2,opt,name=objects,proto3" json:"objects,omitempty"` // all versions, without markers
+	Bytes         uint64                 `protobuf:"varint,3,opt,name=bytes,proto3" json:"bytes,omitempty"`     // of those, and of the parts of open uploads
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Holdings) Reset() {
+	*x = Holdings{}
+	mi := &file_fsm_row_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Holdings) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Holdings) ProtoMessage() {}
+
+func (x *Holdings) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_row_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Holdings.ProtoReflect.Descriptor instead.
+func (*Holdings) Descriptor() ([]byte, []int) {
+	return file_fsm_row_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Holdings) GetQuota() *event.Quota {
+	if x != nil {
+		return x.Quota
+	}
+	return nil
+}
+
+func (x *Holdings) GetObjects() uint64 {
+	if x != nil {
+		return x.Objects
+	}
+	return 0
+}
+
+func (x *Holdings) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+// Cursor is how far a consumer has come in the sequence of events.
+type Cursor struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Next          uint64                 `protobuf:"varint,1,opt,name=next,proto3" json:"next,omitempty"` // events below it are done
+	Time          int64                  `protobuf:"varint,2,opt,name=time,proto3" json:"time,omitempty"` // when it came there
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Cursor) Reset() {
+	*x = Cursor{}
+	mi := &file_fsm_row_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Cursor) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Cursor) ProtoMessage() {}
+
+func (x *Cursor) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_row_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Cursor.ProtoReflect.Descriptor instead.
+func (*Cursor) Descriptor() ([]byte, []int) {
+	return file_fsm_row_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *Cursor) GetNext() uint64 {
+	if x != nil {
+		return x.Next
+	}
+	return 0
+}
+
+func (x *Cursor) GetTime() int64 {
+	if x != nil {
+		return x.Time
+	}
+	return 0
+}
+
 // Object is one version of an object, or a delete marker.
 type Object struct {
 	state        protoimpl.MessageState `protogen:"open.v1"`
@@ -1259,7 +1450,7 @@ type Object struct {
 
 func (x *Object) Reset() {
 	*x = Object{}
-	mi := &file_fsm_row_proto_msgTypes[17]
+	mi := &file_fsm_row_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1271,7 +1462,7 @@ func (x *Object) String() string {
 func (*Object) ProtoMessage() {}
 
 func (x *Object) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[17]
+	mi := &file_fsm_row_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1284,7 +1475,7 @@ func (x *Object) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Object.ProtoReflect.Descriptor instead.
 func (*Object) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{17}
+	return file_fsm_row_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Object) GetVersion() *event.Version {
@@ -1429,7 +1620,7 @@ type Upload struct {
 
 func (x *Upload) Reset() {
 	*x = Upload{}
-	mi := &file_fsm_row_proto_msgTypes[18]
+	mi := &file_fsm_row_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1441,7 +1632,7 @@ func (x *Upload) String() string {
 func (*Upload) ProtoMessage() {}
 
 func (x *Upload) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[18]
+	mi := &file_fsm_row_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1454,7 +1645,7 @@ func (x *Upload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Upload.ProtoReflect.Descriptor instead.
 func (*Upload) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{18}
+	return file_fsm_row_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Upload) GetUpload() *event.Version {
@@ -1564,7 +1755,7 @@ type Part struct {
 
 func (x *Part) Reset() {
 	*x = Part{}
-	mi := &file_fsm_row_proto_msgTypes[19]
+	mi := &file_fsm_row_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1576,7 +1767,7 @@ func (x *Part) String() string {
 func (*Part) ProtoMessage() {}
 
 func (x *Part) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[19]
+	mi := &file_fsm_row_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1589,7 +1780,7 @@ func (x *Part) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Part.ProtoReflect.Descriptor instead.
 func (*Part) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{19}
+	return file_fsm_row_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Part) GetNumber() uint32 {
@@ -1660,7 +1851,7 @@ type Request struct {
 
 func (x *Request) Reset() {
 	*x = Request{}
-	mi := &file_fsm_row_proto_msgTypes[20]
+	mi := &file_fsm_row_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1672,7 +1863,7 @@ func (x *Request) String() string {
 func (*Request) ProtoMessage() {}
 
 func (x *Request) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[20]
+	mi := &file_fsm_row_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1685,7 +1876,7 @@ func (x *Request) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Request.ProtoReflect.Descriptor instead.
 func (*Request) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{20}
+	return file_fsm_row_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Request) GetRequestId() []byte {
@@ -1795,7 +1986,7 @@ const file_fsm_row_proto_rawDesc = "" +
 	"BucketName\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\x12\x14\n" +
 	"\x05owner\x18\x02 \x01(\tR\x05owner\x12\x12\n" +
-	"\x04time\x18\x03 \x01(\x03R\x04time\"\xbd\x01\n" +
+	"\x04time\x18\x03 \x01(\x03R\x04time\"\xd0\x03\n" +
 	"\x06Bucket\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -1804,14 +1995,36 @@ const file_fsm_row_proto_rawDesc = "" +
 	"\x04time\x18\x05 \x01(\x03R\x04time\x12$\n" +
 	"\x03acl\x18\x06 \x01(\v2\x12.ironman.event.ACLR\x03acl\x12\x1f\n" +
 	"\vobject_lock\x18\a \x01(\bR\n" +
-	"objectLock\"2\n" +
+	"objectLock\x12>\n" +
+	"\n" +
+	"versioning\x18\b \x01(\x0e2\x1e.ironman.event.VersioningStateR\n" +
+	"versioning\x12?\n" +
+	"\fdefault_mode\x18\t \x01(\x0e2\x1c.ironman.event.RetentionModeR\vdefaultMode\x12!\n" +
+	"\fdefault_days\x18\n" +
+	" \x01(\rR\vdefaultDays\x12#\n" +
+	"\rdefault_years\x18\v \x01(\rR\fdefaultYears\x12*\n" +
+	"\x05quota\x18\f \x01(\v2\x14.ironman.event.QuotaR\x05quota\x12\x1c\n" +
+	"\tdocuments\x18\x0f \x01(\x04R\tdocuments\"2\n" +
 	"\bDocument\x12\x12\n" +
 	"\x04text\x18\x01 \x01(\fR\x04text\x12\x12\n" +
-	"\x04time\x18\x02 \x01(\x03R\x04time\"Q\n" +
+	"\x04time\x18\x02 \x01(\x03R\x04time\"\xbb\x01\n" +
 	"\x05Usage\x12\x18\n" +
 	"\aobjects\x18\x01 \x01(\x04R\aobjects\x12\x14\n" +
 	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\x12\x18\n" +
-	"\auploads\x18\x03 \x01(\x04R\auploads\"\xa2\x05\n" +
+	"\auploads\x18\x03 \x01(\x04R\auploads\x12\x1e\n" +
+	"\n" +
+	"noncurrent\x18\x04 \x01(\x04R\n" +
+	"noncurrent\x12)\n" +
+	"\x10noncurrent_bytes\x18\x05 \x01(\x04R\x0fnoncurrentBytes\x12\x1d\n" +
+	"\n" +
+	"part_bytes\x18\x06 \x01(\x04R\tpartBytes\"f\n" +
+	"\bHoldings\x12*\n" +
+	"\x05quota\x18\x01 \x01(\v2\x14.ironman.event.QuotaR\x05quota\x12\x18\n" +
+	"\aobjects\x18\x02 \x01(\x04R\aobjects\x12\x14\n" +
+	"\x05bytes\x18\x03 \x01(\x04R\x05bytes\"0\n" +
+	"\x06Cursor\x12\x12\n" +
+	"\x04next\x18\x01 \x01(\x04R\x04next\x12\x12\n" +
+	"\x04time\x18\x02 \x01(\x03R\x04time\"\xa2\x05\n" +
 	"\x06Object\x120\n" +
 	"\aversion\x18\x01 \x01(\v2\x16.ironman.event.VersionR\aversion\x12!\n" +
 	"\fnull_version\x18\x02 \x01(\bR\vnullVersion\x12#\n" +
@@ -1879,7 +2092,7 @@ func file_fsm_row_proto_rawDescGZIP() []byte {
 	return file_fsm_row_proto_rawDescData
 }
 
-var file_fsm_row_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_fsm_row_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_fsm_row_proto_goTypes = []any{
 	(*Meta)(nil),                 // 0: ironman.fsm.Meta
 	(*Cluster)(nil),              // 1: ironman.fsm.Cluster
@@ -1898,55 +2111,64 @@ var file_fsm_row_proto_goTypes = []any{
 	(*Bucket)(nil),               // 14: ironman.fsm.Bucket
 	(*Document)(nil),             // 15: ironman.fsm.Document
 	(*Usage)(nil),                // 16: ironman.fsm.Usage
-	(*Object)(nil),               // 17: ironman.fsm.Object
-	(*Upload)(nil),               // 18: ironman.fsm.Upload
-	(*Part)(nil),                 // 19: ironman.fsm.Part
-	(*Request)(nil),              // 20: ironman.fsm.Request
-	(*event.Blob)(nil),           // 21: ironman.event.Blob
-	(*event.Segment)(nil),        // 22: ironman.event.Segment
-	(*event.WrappedKey)(nil),     // 23: ironman.event.WrappedKey
-	(*event.Checksum)(nil),       // 24: ironman.event.Checksum
-	(*event.ACL)(nil),            // 25: ironman.event.ACL
-	(*event.Version)(nil),        // 26: ironman.event.Version
-	(*event.Encryption)(nil),     // 27: ironman.event.Encryption
-	(*event.Lock)(nil),           // 28: ironman.event.Lock
-	(*event.Headers)(nil),        // 29: ironman.event.Headers
-	(*event.Tags)(nil),           // 30: ironman.event.Tags
-	(*event.BlobID)(nil),         // 31: ironman.event.BlobID
-	(event.ChecksumAlgorithm)(0), // 32: ironman.event.ChecksumAlgorithm
+	(*Holdings)(nil),             // 17: ironman.fsm.Holdings
+	(*Cursor)(nil),               // 18: ironman.fsm.Cursor
+	(*Object)(nil),               // 19: ironman.fsm.Object
+	(*Upload)(nil),               // 20: ironman.fsm.Upload
+	(*Part)(nil),                 // 21: ironman.fsm.Part
+	(*Request)(nil),              // 22: ironman.fsm.Request
+	(*event.Blob)(nil),           // 23: ironman.event.Blob
+	(*event.Segment)(nil),        // 24: ironman.event.Segment
+	(*event.WrappedKey)(nil),     // 25: ironman.event.WrappedKey
+	(*event.Checksum)(nil),       // 26: ironman.event.Checksum
+	(*event.ACL)(nil),            // 27: ironman.event.ACL
+	(event.VersioningState)(0),   // 28: ironman.event.VersioningState
+	(event.RetentionMode)(0),     // 29: ironman.event.RetentionMode
+	(*event.Quota)(nil),          // 30: ironman.event.Quota
+	(*event.Version)(nil),        // 31: ironman.event.Version
+	(*event.Encryption)(nil),     // 32: ironman.event.Encryption
+	(*event.Lock)(nil),           // 33: ironman.event.Lock
+	(*event.Headers)(nil),        // 34: ironman.event.Headers
+	(*event.Tags)(nil),           // 35: ironman.event.Tags
+	(*event.BlobID)(nil),         // 36: ironman.event.BlobID
+	(event.ChecksumAlgorithm)(0), // 37: ironman.event.ChecksumAlgorithm
 }
 var file_fsm_row_proto_depIdxs = []int32{
-	21, // 0: ironman.fsm.BlobRow.blob:type_name -> ironman.event.Blob
-	22, // 1: ironman.fsm.Assembly.segments:type_name -> ironman.event.Segment
+	23, // 0: ironman.fsm.BlobRow.blob:type_name -> ironman.event.Blob
+	24, // 1: ironman.fsm.Assembly.segments:type_name -> ironman.event.Segment
 	9,  // 2: ironman.fsm.Assembly.parts:type_name -> ironman.fsm.PartInfo
-	23, // 3: ironman.fsm.Assembly.keys:type_name -> ironman.event.WrappedKey
-	24, // 4: ironman.fsm.PartInfo.checksum:type_name -> ironman.event.Checksum
-	25, // 5: ironman.fsm.Bucket.acl:type_name -> ironman.event.ACL
-	26, // 6: ironman.fsm.Object.version:type_name -> ironman.event.Version
-	25, // 7: ironman.fsm.Object.acl:type_name -> ironman.event.ACL
-	24, // 8: ironman.fsm.Object.checksum:type_name -> ironman.event.Checksum
-	27, // 9: ironman.fsm.Object.encryption:type_name -> ironman.event.Encryption
-	28, // 10: ironman.fsm.Object.lock:type_name -> ironman.event.Lock
-	29, // 11: ironman.fsm.Object.headers:type_name -> ironman.event.Headers
-	30, // 12: ironman.fsm.Object.tags:type_name -> ironman.event.Tags
-	31, // 13: ironman.fsm.Object.blob:type_name -> ironman.event.BlobID
-	26, // 14: ironman.fsm.Object.assembly:type_name -> ironman.event.Version
-	26, // 15: ironman.fsm.Object.upload:type_name -> ironman.event.Version
-	26, // 16: ironman.fsm.Upload.upload:type_name -> ironman.event.Version
-	25, // 17: ironman.fsm.Upload.acl:type_name -> ironman.event.ACL
-	32, // 18: ironman.fsm.Upload.checksum_algorithm:type_name -> ironman.event.ChecksumAlgorithm
-	27, // 19: ironman.fsm.Upload.encryption:type_name -> ironman.event.Encryption
-	28, // 20: ironman.fsm.Upload.lock:type_name -> ironman.event.Lock
-	29, // 21: ironman.fsm.Upload.headers:type_name -> ironman.event.Headers
-	30, // 22: ironman.fsm.Upload.tags:type_name -> ironman.event.Tags
-	24, // 23: ironman.fsm.Part.checksum:type_name -> ironman.event.Checksum
-	27, // 24: ironman.fsm.Part.encryption:type_name -> ironman.event.Encryption
-	22, // 25: ironman.fsm.Part.segments:type_name -> ironman.event.Segment
-	26, // [26:26] is the sub-list for method output_type
-	26, // [26:26] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	25, // 3: ironman.fsm.Assembly.keys:type_name -> ironman.event.WrappedKey
+	26, // 4: ironman.fsm.PartInfo.checksum:type_name -> ironman.event.Checksum
+	27, // 5: ironman.fsm.Bucket.acl:type_name -> ironman.event.ACL
+	28, // 6: ironman.fsm.Bucket.versioning:type_name -> ironman.event.VersioningState
+	29, // 7: ironman.fsm.Bucket.default_mode:type_name -> ironman.event.RetentionMode
+	30, // 8: ironman.fsm.Bucket.quota:type_name -> ironman.event.Quota
+	30, // 9: ironman.fsm.Holdings.quota:type_name -> ironman.event.Quota
+	31, // 10: ironman.fsm.Object.version:type_name -> ironman.event.Version
+	27, // 11: ironman.fsm.Object.acl:type_name -> ironman.event.ACL
+	26, // 12: ironman.fsm.Object.checksum:type_name -> ironman.event.Checksum
+	32, // 13: ironman.fsm.Object.encryption:type_name -> ironman.event.Encryption
+	33, // 14: ironman.fsm.Object.lock:type_name -> ironman.event.Lock
+	34, // 15: ironman.fsm.Object.headers:type_name -> ironman.event.Headers
+	35, // 16: ironman.fsm.Object.tags:type_name -> ironman.event.Tags
+	36, // 17: ironman.fsm.Object.blob:type_name -> ironman.event.BlobID
+	31, // 18: ironman.fsm.Object.assembly:type_name -> ironman.event.Version
+	31, // 19: ironman.fsm.Object.upload:type_name -> ironman.event.Version
+	31, // 20: ironman.fsm.Upload.upload:type_name -> ironman.event.Version
+	27, // 21: ironman.fsm.Upload.acl:type_name -> ironman.event.ACL
+	37, // 22: ironman.fsm.Upload.checksum_algorithm:type_name -> ironman.event.ChecksumAlgorithm
+	32, // 23: ironman.fsm.Upload.encryption:type_name -> ironman.event.Encryption
+	33, // 24: ironman.fsm.Upload.lock:type_name -> ironman.event.Lock
+	34, // 25: ironman.fsm.Upload.headers:type_name -> ironman.event.Headers
+	35, // 26: ironman.fsm.Upload.tags:type_name -> ironman.event.Tags
+	26, // 27: ironman.fsm.Part.checksum:type_name -> ironman.event.Checksum
+	32, // 28: ironman.fsm.Part.encryption:type_name -> ironman.event.Encryption
+	24, // 29: ironman.fsm.Part.segments:type_name -> ironman.event.Segment
+	30, // [30:30] is the sub-list for method output_type
+	30, // [30:30] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_fsm_row_proto_init() }
@@ -1960,7 +2182,7 @@ func file_fsm_row_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fsm_row_proto_rawDesc), len(file_fsm_row_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   21,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

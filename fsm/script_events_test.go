@@ -73,7 +73,8 @@ var events = map[string]func(*script, args, *event.Header) *event.Draft{
 
 	"bucket": func(s *script, a args, h *event.Header) *event.Draft {
 		return event.NewDraft(h, &event.Statement_BucketCreated{BucketCreated: &event.BucketCreated{Owner: a.named["owner"], Acl: a.acl()}}).
-			AddText(event.ItemKind_ITEM_KIND_BUCKET_NAME, 0, a.first())
+			AddText(event.ItemKind_ITEM_KIND_BUCKET_NAME, 0, a.first()).
+			AddText(event.ItemKind_ITEM_KIND_DOCUMENT, int(a.number("kind")), a.named["text"])
 	},
 	"delete-bucket": func(s *script, a args, h *event.Header) *event.Draft {
 		b, _ := s.place(a, a.first())

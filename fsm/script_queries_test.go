@@ -230,6 +230,9 @@ func showQuery(s *script, a args) []string {
 				return found(nil, err)
 			}
 			if d != nil {
+				if b.Lists(kind) {
+					line += " listed"
+				}
 				line += fmt.Sprintf(" %s=%q", strings.ToLower(strings.TrimPrefix(kind.String(), "DOCUMENT_KIND_")), d.Text)
 			}
 		}

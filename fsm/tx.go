@@ -22,6 +22,8 @@ type tx struct {
 
 	rows  []row          // in the order of their first touch
 	index map[string]int // key -> position in rows
+	// What the event did in the table of versions, by the beginning of a key's rows.
+	versions map[string]*versionWrites
 }
 
 // row is one row that the event has touched. A message that was read or written
@@ -57,6 +59,7 @@ func (t *tx) drop() {
 	clear(t.rows) // lets go of the values
 	t.rows = t.rows[:0]
 	clear(t.index)
+	clear(t.versions)
 }
 
 // at is the touched row of a key, good until the next row is touched. The key is
@@ -205,10 +208,15 @@ func (t *tx) commit() {
 // scan calls f for each row under prefix as it was before this event, in order,
 // until f says stop. f must not keep what it is given.
 func (t *tx) scan(prefix []byte, f func(key, value []byte) bool) {
+	t.scanFrom(prefix, prefix, f)
+}
+
+// scanFrom is scan from a key on.
+func (t *tx) scanFrom(lower, prefix []byte, f func(key, value []byte) bool) {
 	if tableOf(prefix).hot() {
 		t.settle()
 	}
-	it, err := t.batch.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
+	it, err := t.batch.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: after(prefix)})
 	if err != nil {
 		t.m.fatal(err)
 	}
@@ -239,6 +247,12 @@ func (t *tx) deleteAll(prefix []byte) {
 		return true
 	})
 }
+
+// level is the feature level of the cluster.
+func (t *tx) level() uint32 { return t.cluster().GetFeatureLevel() }
+
+// bucket is a bucket's row; nil if there is none. It must not be changed.
+func (t *tx) bucket(id uint64) *Bucket { return look[Bucket](t, key(tableBucket, id)) }
 
 // cluster is what all nodes agreed on; nil before genesis. It must not be changed.
 func (t *tx) cluster() *Cluster { return look[Cluster](t, key(tableCluster)) }

@@ -13,8 +13,12 @@ func (t *tx) uploadCreated(p *event.Parsed, b *event.UploadCreated) *event.Outco
 	if !validKey(name) || b.Acl == nil || b.Owner == "" {
 		return refuse(event.Refusal_REFUSAL_INVALID)
 	}
-	if !t.has(key(tableBucket, b.Bucket)) {
+	bucket := t.bucket(b.Bucket)
+	if bucket == nil {
 		return refuse(event.Refusal_REFUSAL_NO_SUCH_BUCKET)
+	}
+	if r := t.lockable(bucket, b.Lock); r != event.Refusal_REFUSAL_NONE {
+		return refuse(r)
 	}
 	u := &Upload{
 		Upload: &event.Version{Seq: t.seq}, Owner: b.Owner, Initiator: b.Initiator,
@@ -25,7 +29,7 @@ func (t *tx) uploadCreated(p *event.Parsed, b *event.UploadCreated) *event.Outco
 		return refuse(r)
 	}
 	t.set(uploadKey(b.Bucket, name, u.Upload), u)
-	t.count(b.Bucket, 0, 0, 1)
+	t.count(b.Bucket, change{uploads: 1})
 	return &event.Outcome{Version: u.Upload}
 }
 
@@ -59,7 +63,14 @@ func (t *tx) partPut(p *event.Parsed, b *event.PartPut) *event.Outcome {
 		return refuse(r)
 	}
 	k := partKey(b.Upload, b.Number)
-	t.unrefPart(get[Part](t, k))
+	old := get[Part](t, k)
+	t.unrefPart(old)
+	if t.countsParts() {
+		t.count(b.Bucket, change{parts: int64(b.Size) - int64(old.GetSize())})
+		if r := t.withinQuota(t.bucket(b.Bucket)); r != event.Refusal_REFUSAL_NONE {
+			return refuse(r)
+		}
+	}
 	t.set(k, &Part{
 		Number: b.Number, Seq: t.seq, Size: b.Size, Etag: b.Etag, Checksum: b.Checksum,
 		Encryption: b.Encryption, Time: t.time, Segments: segments,
@@ -79,8 +90,7 @@ func (t *tx) uploadCompleted(p *event.Parsed, b *event.UploadCompleted) *event.O
 	name := p.Text(event.ItemKind_ITEM_KIND_KEY, 0)
 	uk := uploadKey(b.Bucket, name, b.Upload)
 	u := get[Upload](t, uk)
-	k := objectKey(b.Bucket, name)
-	old, from := getFrom[Object](t, k)
+	old := get[Object](t, objectKey(b.Bucket, name))
 	if u == nil {
 		if old != nil && b.Upload != nil && old.Upload.Same(b.Upload) {
 			return made(old) // completed before: the same answer
@@ -99,8 +109,7 @@ func (t *tx) uploadCompleted(p *event.Parsed, b *event.UploadCompleted) *event.O
 		return refuse(event.Refusal_REFUSAL_INVALID)
 	}
 	o := &Object{
-		Version: &event.Version{Seq: t.seq}, NullVersion: true,
-		Size: b.Size, Etag: b.Etag, Time: t.lastModified(old), Owner: u.Owner, Acl: u.Acl,
+		Version: &event.Version{Seq: t.seq}, Size: b.Size, Etag: b.Etag, Time: t.lastModified(old), Owner: u.Owner, Acl: u.Acl,
 		StorageClass: u.StorageClass, Checksum: b.Checksum, Encryption: u.Encryption, Lock: u.Lock,
 		Headers: u.Headers, Tags: u.Tags, Upload: u.Upload,
 	}
@@ -111,8 +120,10 @@ func (t *tx) uploadCompleted(p *event.Parsed, b *event.UploadCompleted) *event.O
 		o.Encryption.Keys = body.keys
 	}
 	t.assemble(o, a)
-	t.dropUpload(b.Bucket, uk, u)
-	t.putObject(b.Bucket, k, old, from, o)
+	t.dropUpload(b.Bucket, uk, u, body.stored)
+	if r := t.store(t.bucket(b.Bucket), name, o); r != event.Refusal_REFUSAL_NONE {
+		return refuse(r)
+	}
 	return made(o)
 }
 
@@ -124,6 +135,7 @@ type completed struct {
 	keys     []*event.WrappedKey // of its blobs, each once
 	known    map[[16]byte]bool   // those that keys has
 	size     uint64
+	stored   uint64 // bytes of all parts, chosen or not
 }
 
 func (c *completed) add(p *Part) {
@@ -139,6 +151,7 @@ func (c *completed) add(p *Part) {
 func (t *tx) choose(upload *event.Version, chosen []*event.CompletedPart) (body completed, ok bool) {
 	ok, body.sealed = true, t.knowsSealed()
 	t.eachPart(upload, func(p *Part) bool {
+		body.stored += p.Size
 		if len(chosen) == 0 || chosen[0].Number != p.Number {
 			t.unrefPart(p)
 			return true
@@ -163,11 +176,15 @@ func (t *tx) eachPart(upload *event.Version, f func(*Part) bool) {
 	})
 }
 
-// dropUpload removes the rows of an upload and its parts.
-func (t *tx) dropUpload(bucket uint64, uk []byte, u *Upload) {
+// dropUpload removes the rows of an upload and its parts, of so many bytes.
+func (t *tx) dropUpload(bucket uint64, uk []byte, u *Upload, stored uint64) {
 	t.deleteAll(appendVersion([]byte{byte(tablePart)}, u.Upload))
 	t.delete(uk)
-	t.count(bucket, 0, 0, -1)
+	c := change{uploads: -1}
+	if t.countsParts() {
+		c.parts = -int64(stored)
+	}
+	t.count(bucket, c)
 }
 
 // uploadAborted forgets an upload and gives up its parts.
@@ -177,10 +194,12 @@ func (t *tx) uploadAborted(p *event.Parsed, b *event.UploadAborted) *event.Outco
 	if u == nil {
 		return refuse(event.Refusal_REFUSAL_NO_SUCH_UPLOAD)
 	}
+	stored := uint64(0)
 	t.eachPart(u.Upload, func(p *Part) bool {
 		t.unrefPart(p)
+		stored += p.Size
 		return true
 	})
-	t.dropUpload(b.Bucket, uk, u)
+	t.dropUpload(b.Bucket, uk, u, stored)
 	return accept()
 }

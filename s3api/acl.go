@@ -5,6 +5,7 @@ import (
 
 	"ironman/fsm"
 	"ironman/s3api/access"
+	"ironman/s3api/s3err"
 	"ironman/s3api/s3xml"
 	"ironman/wal/event"
 )
@@ -39,7 +40,8 @@ func (r *Request) headerACL(owner, bucketOwner string, bucket bool) (*event.ACL,
 	return access.ForCreate(r.Header, subject(owner, bucketOwner, bucket), accounts{r.view})
 }
 
-// newACL is the list that replaces another: of headers or of the body.
+// newACL is the list that replaces another: of headers or of the body. nil: where lists
+// are disabled, the one that there is anyway.
 func (r *Request) newACL(owner, bucketOwner string, bucket bool) (*event.ACL, error) {
 	b, err := r.readDocument(s3xml.MaxBody)
 	if err != nil {
@@ -49,7 +51,76 @@ func (r *Request) newACL(owner, bucketOwner string, bucket bool) (*event.ACL, er
 	if err != nil {
 		return nil, err
 	}
-	return access.ForPut(r.Header, doc, subject(owner, bucketOwner, bucket), accounts{r.view})
+	rules, err := r.rules(r.bucket)
+	if err != nil {
+		return nil, err
+	}
+	if rules.aclsDisabled() {
+		owner = r.bucket.Owner
+	}
+	acl, err := access.ForPut(r.Header, doc, subject(owner, bucketOwner, bucket), accounts{r.view})
+	if err != nil {
+		return nil, err
+	}
+	if rules.aclsDisabled() {
+		return nil, r.refuseACL(acl)
+	}
+	return acl, rules.refusePublic(acl)
+}
+
+// newObjectACL settles whose a new object is, and its list.
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/about-object-ownership.html
+func (r *Request) newObjectACL() (owner string, acl *event.ACL, err error) {
+	rules, err := r.rules(r.bucket)
+	if err != nil {
+		return "", nil, err
+	}
+	owner = r.principal.Owner()
+	given := rules.ownership == s3xml.BucketOwnerPreferred && r.Header.Get("X-Amz-Acl") == bucketOwnerFullControl
+	if rules.aclsDisabled() || given {
+		owner = r.bucket.Owner
+	}
+	if acl, err = r.headerACL(owner, r.bucket.Owner, false); err != nil {
+		return "", nil, err
+	}
+	if rules.aclsDisabled() {
+		return owner, acl, r.refuseACL(acl)
+	}
+	return owner, acl, rules.refusePublic(acl)
+}
+
+// bucketOwnerFullControl is the canned list that may be named where lists are disabled.
+const bucketOwnerFullControl = "bucket-owner-full-control"
+
+// refuseACL refuses a list that says anything where lists are disabled.
+func (r *Request) refuseACL(acl *event.ACL) error {
+	canned := r.Header.Get("X-Amz-Acl")
+	if canned != "" && canned != bucketOwnerFullControl || !ownerOnly(acl) {
+		return s3err.New("AccessControlListNotSupported")
+	}
+	return nil
+}
+
+// ownerOnly tells whether a list gives its owner full control, and nobody anything else.
+func ownerOnly(acl *event.ACL) bool {
+	g := acl.GetGrants()
+	return len(g) == 1 && g[0].GetGrantee() == acl.GetOwner() && g[0].GetPermission() == event.Permission_PERMISSION_FULL_CONTROL
+}
+
+// refusePublic refuses a public list that a public access block forbids.
+func (b *bucketRules) refusePublic(acl *event.ACL) error {
+	if b.block.BlockPublicACLs && access.Public(acl) {
+		return s3err.New("AccessDenied")
+	}
+	return nil
+}
+
+// shownACL is a list as it counts: where lists are disabled, the bucket owner's alone.
+func (r *Request) shownACL(acl *event.ACL) (*event.ACL, error) {
+	if rules, err := r.rules(r.bucket); err != nil || !rules.aclsDisabled() {
+		return acl, err
+	}
+	return access.Canned("private", access.Subject{Owner: r.bucket.Owner})
 }
 
 // aclXML is a list as it is shown.

@@ -92,6 +92,9 @@ func (s *Server) admit(r *Request) error {
 	if err := r.expectOwner(r.bucket, "X-Amz-Expected-Bucket-Owner"); err != nil {
 		return err
 	}
+	if err := r.admitPayer(r.bucket); err != nil {
+		return err
+	}
 	if r.op.needs == needObject {
 		return s.admitObject(r)
 	}
@@ -99,7 +102,10 @@ func (s *Server) admit(r *Request) error {
 	if r.Query.Has("versionId") {
 		action = versionAction(action)
 	}
-	q := bucketRequest(action, r.bucket)
+	q, err := r.bucketRequest(action, r.bucket)
+	if err != nil {
+		return err
+	}
 	if r.op.query == "uploadId" {
 		if u, err := r.upload(); err == nil {
 			q.Upload = &access.Upload{Owner: u.Owner, Initiator: u.Initiator}
@@ -115,10 +121,6 @@ func (r *Request) decide(q *access.Request) error {
 	d := access.Decide(r.principal, q)
 	r.reason = d.Reason(r.viewedSeq)
 	return d.Err()
-}
-
-func bucketRequest(action string, b *fsm.Bucket) *access.Request {
-	return &access.Request{Action: action, Bucket: access.Resource{Owner: b.Owner, ACL: b.Acl}}
 }
 
 // expectOwner refuses a bucket that is not whose the client believes.
@@ -138,48 +140,70 @@ func (r *Request) expectOwner(b *fsm.Bucket, header string) error {
 }
 
 // admitObject finds the object that the operation is about.
-func (s *Server) admitObject(r *Request) error {
-	o, err := r.view.Object(r.bucket.Bucket, r.Key)
-	if err != nil {
-		return err
+func (s *Server) admitObject(r *Request) (err error) {
+	w := r.wantedVersion()
+	r.object, err = s.admitVersion(r, r.op.action, r.bucket, r.Key, w)
+	if err == nil && r.object.DeleteMarker {
+		r.object, err = nil, r.markerError(w, r.object)
 	}
-	r.object, err = s.admitRow(r, r.op.action, r.bucket, r.Key, o, r.Query.Get("versionId"), r.Query.Has("versionId"))
+	if r.object == nil && s3err.Is(err, "NoSuchKey") && r.errorHeader == nil {
+		r.errorHeader = http.Header{"X-Amz-Delete-Marker": {"false"}}
+	}
 	return err
 }
 
 // admitRead decides on reading an object that a copy names.
-func (s *Server) admitRead(r *Request, b *fsm.Bucket, key string, o *fsm.Object, version string) (*fsm.Object, error) {
+func (s *Server) admitRead(r *Request, b *fsm.Bucket, key string, w wanted) (*fsm.Object, error) {
 	if err := r.expectOwner(b, "X-Amz-Source-Expected-Bucket-Owner"); err != nil {
 		return nil, err
 	}
+	if err := r.admitPayer(b); err != nil {
+		return nil, err
+	}
 	kept := r.reason // the event's reason is that of the write
-	o, err := s.admitRow(r, "s3:GetObject", b, key, o, version, version != "")
+	o, err := s.admitVersion(r, "s3:GetObject", b, key, w)
 	r.reason = kept
-	return o, err
+	if err != nil || !o.DeleteMarker {
+		return o, err
+	}
+	if w.given {
+		return nil, s3err.Newf("InvalidRequest", "The source of a copy request may not specifically refer to a delete marker by version id.")
+	}
+	return nil, s3err.New("NoSuchKey").About(s3err.Subject{Key: key})
 }
 
-// admitRow decides on an action on an object, of which versioned asks for one
-// version. What is missing looks forbidden to whoever may not list the bucket.
-func (s *Server) admitRow(r *Request, action string, b *fsm.Bucket, key string, o *fsm.Object, version string, versioned bool) (*fsm.Object, error) {
-	missing := "NoSuchKey"
-	if versioned {
-		found, err := matchVersion(o, version)
-		if err != nil {
-			return nil, err
-		}
-		if found == nil {
-			o, missing = nil, "NoSuchVersion"
-		}
-		action = versionAction(action)
+// admitVersion finds a version of an object, and decides on an action on it.
+func (s *Server) admitVersion(r *Request, action string, b *fsm.Bucket, key string, w wanted) (*fsm.Object, error) {
+	o, err := w.find(r.view, b, key)
+	if err != nil {
+		return nil, err
 	}
-	q := bucketRequest(action, b)
-	if o == nil {
+	return o, s.admitRow(r, action, b, key, o, w)
+}
+
+// admitRow decides on an action on a version. What is missing, and what is but a marker,
+// looks forbidden to whoever may not list the bucket.
+func (s *Server) admitRow(r *Request, action string, b *fsm.Bucket, key string, o *fsm.Object, w wanted) error {
+	missing := "NoSuchKey"
+	if w.given {
+		action, missing = versionAction(action), "NoSuchVersion"
+	}
+	q, err := r.bucketRequest(action, b)
+	if err != nil {
+		return err
+	}
+	if o == nil || o.DeleteMarker {
 		asked := access.Decide(r.principal, q)
-		list := access.Decide(r.principal, bucketRequest("s3:ListBucket", b))
-		return nil, access.Absent(asked, list, missing).About(s3err.Subject{Key: key, VersionID: version})
+		lists := *q
+		lists.Action = "s3:ListBucket"
+		absent := access.Absent(asked, access.Decide(r.principal, &lists), missing).About(s3err.Subject{Key: key, VersionID: w.id})
+		if o != nil && absent.Code == missing {
+			return nil // may know, and the caller tells what it is
+		}
+		return absent
 	}
 	q.Object = &access.Resource{Owner: o.Owner, ACL: o.Acl}
-	return o, r.decide(q)
+	return r.decide(q)
 }
 
 // versionAction names the action on a given version, where that is another one.
@@ -193,27 +217,14 @@ func versionAction(action string) string {
 		return "s3:GetObjectVersionAcl"
 	case "s3:PutObjectAcl":
 		return "s3:PutObjectVersionAcl"
+	case "s3:GetObjectTagging":
+		return "s3:GetObjectVersionTagging"
+	case "s3:PutObjectTagging":
+		return "s3:PutObjectVersionTagging"
+	case "s3:DeleteObjectTagging":
+		return "s3:DeleteObjectVersionTagging"
+	case "s3:GetObjectAttributes":
+		return "s3:GetObjectVersionAttributes"
 	}
 	return action
-}
-
-// matchVersion is the object if its version is the one that is asked for.
-func matchVersion(o *fsm.Object, version string) (*fsm.Object, error) {
-	if version == "null" {
-		if o.GetNullVersion() {
-			return o, nil
-		}
-		return nil, nil
-	}
-	if len(version) == 0 {
-		return nil, s3err.InvalidArgument("versionId", version, "Version id cannot be the empty string")
-	}
-	var t parsedVersion
-	if err := t.parse(version); err != nil {
-		return nil, err
-	}
-	if o != nil && !o.NullVersion && o.Version.Same(t.version) {
-		return o, nil
-	}
-	return nil, nil
 }

@@ -50,15 +50,6 @@ func (s *Server) createBucket(ctx context.Context, r *Request) (*Response, error
 	if !validBucketName(r.Bucket) {
 		return nil, s3err.New("InvalidBucketName").With("BucketName", r.Bucket)
 	}
-	if strings.EqualFold(r.Header.Get("X-Amz-Bucket-Object-Lock-Enabled"), "true") {
-		return nil, s3err.Newf("NotImplemented", "Object Lock is not implemented.")
-	}
-	if err := r.checkOwnership(); err != nil {
-		return nil, err
-	}
-	if err := s.checkLocation(r); err != nil {
-		return nil, err
-	}
 	owner := r.account.GetCanonicalId()
 	acl, err := r.headerACL(owner, "", true)
 	if err != nil {
@@ -66,7 +57,14 @@ func (s *Server) createBucket(ctx context.Context, r *Request) (*Response, error
 	}
 	d := event.NewDraft(nil, &event.Statement_BucketCreated{BucketCreated: &event.BucketCreated{
 		Owner: owner, Region: s.Region, Acl: acl,
+		ObjectLock: strings.EqualFold(r.Header.Get("X-Amz-Bucket-Object-Lock-Enabled"), "true"),
 	}}).AddText(event.ItemKind_ITEM_KIND_BUCKET_NAME, 0, r.Bucket)
+	if err := r.addOwnership(d, acl); err != nil {
+		return nil, err
+	}
+	if err := s.addConfiguration(r, d); err != nil {
+		return nil, err
+	}
 	existing, err := r.view.BucketByName(r.Bucket)
 	if err != nil {
 		return nil, err
@@ -95,20 +93,29 @@ func (s *Server) bucketExists(r *Request, own bool) (*Response, error) {
 	return nil, s3err.New("BucketAlreadyOwnedByYou").With("BucketName", r.Bucket)
 }
 
-// checkOwnership: access control lists are in force in every bucket of this release.
-func (r *Request) checkOwnership() error {
-	switch v := r.Header.Get("X-Amz-Object-Ownership"); v {
-	case "", "ObjectWriter":
+// addOwnership adds the ownership controls that a new bucket is to have. They come with
+// the bucket in one event: there is no moment at which it is without.
+func (r *Request) addOwnership(d *event.Draft, acl *event.ACL) error {
+	v := r.Header.Get("X-Amz-Object-Ownership")
+	switch {
+	case v == "":
 		return nil
-	case "BucketOwnerEnforced", "BucketOwnerPreferred":
-		return s3err.Newf("NotImplemented", "Object ownership other than ObjectWriter is not implemented.").With("Header", "x-amz-object-ownership")
-	default:
+	case !s3xml.ValidOwnership(v):
 		return s3err.InvalidArgument("x-amz-object-ownership", v, "Invalid x-amz-object-ownership header: "+v)
+	case v == s3xml.BucketOwnerEnforced && !ownerOnly(acl):
+		return s3err.New("InvalidBucketAclWithObjectOwnership")
 	}
+	return r.addDocument(d, event.DocumentKind_DOCUMENT_KIND_OWNERSHIP_CONTROLS, s3xml.Ownership(v))
 }
 
-// checkLocation reads the optional body of CreateBucket.
-func (s *Server) checkLocation(r *Request) error {
+// addDocument adds a document to the event that makes a bucket.
+func (r *Request) addDocument(d *event.Draft, kind event.DocumentKind, doc s3xml.Response) error {
+	d.Add(event.ItemKind_ITEM_KIND_DOCUMENT, int(kind), doc.AppendXML(nil))
+	return r.checkDocumentLevel()
+}
+
+// addConfiguration reads the optional body of CreateBucket.
+func (s *Server) addConfiguration(r *Request, d *event.Draft) error {
 	var c s3xml.CreateBucketConfiguration
 	err := r.decodeXML(s3xml.MaxBody, &c)
 	if errors.Is(err, s3xml.ErrEmpty) {
@@ -117,14 +124,20 @@ func (s *Server) checkLocation(r *Request) error {
 	if err != nil {
 		return err
 	}
-	if c.Location != nil || c.Bucket != nil || c.Tags != nil {
-		return s3err.Newf("NotImplemented", "Directory buckets, and tags of buckets, are not implemented.")
+	if c.Location != nil || c.Bucket != nil {
+		return s3err.Newf("NotImplemented", "Directory buckets are not implemented.")
 	}
 	want := c.LocationConstraint
-	if want == "" || want == s.Region || want == "EU" && s.Region == "eu-west-1" {
+	if want != "" && want != s.Region && (want != "EU" || s.Region != "eu-west-1") {
+		return s3err.Newf("InvalidLocationConstraint", "The specified location-constraint is not valid").With("LocationConstraint", want)
+	}
+	if c.Tags == nil || len(c.Tags.Tags) == 0 {
 		return nil
 	}
-	return s3err.Newf("InvalidLocationConstraint", "The specified location-constraint is not valid").With("LocationConstraint", want)
+	if err := checkBucketTags(c.Tags.Tags); err != nil {
+		return err
+	}
+	return r.addDocument(d, event.DocumentKind_DOCUMENT_KIND_TAGGING, &s3xml.Tagging{TagSet: *c.Tags})
 }
 
 // headBucket tells whether a bucket is there and may be listed.
@@ -141,13 +154,6 @@ func (s *Server) getBucketLocation(_ context.Context, r *Request) (*Response, er
 		region = ""
 	}
 	return &Response{XML: s3xml.LocationConstraint(region)}, nil
-}
-
-// getBucketVersioning answers for a bucket whose versioning was never set, which
-// is every bucket of this release.
-// https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketVersioning.html
-func (s *Server) getBucketVersioning(context.Context, *Request) (*Response, error) {
-	return &Response{XML: &s3xml.VersioningConfiguration{}}, nil
 }
 
 // deleteBucket removes an empty bucket.

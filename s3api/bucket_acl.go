@@ -9,15 +9,19 @@ import (
 // getBucketACL returns the access control list of a bucket.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketAcl.html
 func (s *Server) getBucketACL(_ context.Context, r *Request) (*Response, error) {
-	return &Response{XML: r.aclXML(r.bucket.Acl)}, nil
+	acl, err := r.shownACL(r.bucket.Acl)
+	if err != nil {
+		return nil, err
+	}
+	return &Response{XML: r.aclXML(acl)}, nil
 }
 
 // putBucketACL replaces the access control list of a bucket.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutBucketAcl.html
 func (s *Server) putBucketACL(ctx context.Context, r *Request) (*Response, error) {
 	acl, err := r.newACL(r.bucket.Owner, "", true)
-	if err != nil {
-		return nil, err
+	if err != nil || acl == nil {
+		return &Response{}, err
 	}
 	r.closeView()
 	_, err = s.propose(ctx, r, event.NewDraft(nil, &event.Statement_BucketAclSet{BucketAclSet: &event.BucketACLSet{

@@ -172,7 +172,7 @@ func (s *Server) admitCondition(r *Request, c *event.Condition, o *fsm.Object) e
 		return nil
 	}
 	kept := r.reason // the event's reason is that of the write
-	_, err := s.admitRow(r, "s3:GetObject", r.bucket, r.Key, o, "", false)
+	err := s.admitRow(r, "s3:GetObject", r.bucket, r.Key, o, wanted{})
 	r.reason = kept
 	if s3err.Is(err, "NoSuchKey") {
 		return nil // as may be known: the condition itself will say it

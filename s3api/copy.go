@@ -21,11 +21,19 @@ type copySource struct {
 	key    string
 	object *fsm.Object
 	from   *opening // nil: its bytes are plain
+	older  bool     // a version was named: to copy it onto its own key makes it current again
 }
 
 // pin names the version in an event.
 func (c *copySource) pin() *event.CopySource {
 	return &event.CopySource{Bucket: c.bucket.Bucket, Version: c.object.Version, NullVersion: c.object.NullVersion}
+}
+
+// setVersion names the version that was copied, where its bucket has versions.
+func (c *copySource) setVersion(h http.Header) {
+	if versioned(c.bucket) {
+		h.Set("X-Amz-Copy-Source-Version-Id", objectVersionID(c.object))
+	}
 }
 
 // copySource reads x-amz-copy-source, and authorises the read of what it names
@@ -42,11 +50,8 @@ func (s *Server) copySource(r *Request) (*copySource, error) {
 	if row == nil {
 		return nil, s3err.New("NoSuchBucket").With("BucketName", bucket)
 	}
-	o, err := r.view.Object(row.Bucket, key)
+	o, err := s.admitRead(r, row, key, wanted{version, version != ""})
 	if err != nil {
-		return nil, err
-	}
-	if o, err = s.admitRead(r, row, key, o, version); err != nil {
 		return nil, err
 	}
 	if err := r.copyConditions(o); err != nil {
@@ -60,7 +65,7 @@ func (s *Server) copySource(r *Request) (*copySource, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &copySource{row, key, o, from}, nil
+	return &copySource{row, key, o, from, version != ""}, nil
 }
 
 // parseCopySource splits "/bucket/key?versionId=v", of which the path is
@@ -100,7 +105,7 @@ func (s *Server) copyObject(ctx context.Context, r *Request) (*Response, error) 
 	if r.principal.Anonymous() {
 		return nil, s3err.Newf("AccessDenied", "Anonymous users cannot copy objects. Please authenticate.")
 	}
-	put, err := r.newPut()
+	put, err := s.newPut(r)
 	if err != nil {
 		return nil, err
 	}
@@ -140,11 +145,14 @@ func (s *Server) copyObject(ctx context.Context, r *Request) (*Response, error) 
 		s.abandon(put.Blobs)
 		return nil, err
 	}
+	h := http.Header{}
+	setNewVersion(h, o.Version, o.NullVersion)
+	src.setVersion(h)
 	out := &s3xml.CopyObjectResult{ETag: s3xml.ETag(put.Etag), LastModified: s3xml.Time(o.Time)}
 	if put.Checksum != nil {
 		out.Checksums, out.ChecksumType = checksumsXML(put.Checksum, put.Etag), checksumType(put.Checksum.Composite)
 	}
-	resp := &Response{Header: http.Header{}, XML: out}
+	resp := &Response{Header: h, XML: out}
 	to.headers(resp.Header)
 	return resp, nil
 }
@@ -206,7 +214,7 @@ func (r *Request) copyDirectives(src *copySource, put *event.ObjectPut) (*event.
 	if err != nil {
 		return nil, nil, err
 	}
-	same := src.bucket.Bucket == r.bucket.Bucket && src.key == r.Key
+	same := src.bucket.Bucket == r.bucket.Bucket && src.key == r.Key && !src.older
 	if same && !replace && r.Header.Get("X-Amz-Storage-Class") == "" && r.Header.Get("X-Amz-Website-Redirect-Location") == "" && !r.asksEncryption() {
 		return nil, nil, s3err.Newf("InvalidRequest", "This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, storage class, website redirect location or encryption attributes.")
 	}

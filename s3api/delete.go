@@ -2,6 +2,7 @@ package s3api
 
 import (
 	"context"
+	"net/http"
 
 	"ironman/s3api/access"
 	"ironman/s3api/s3err"
@@ -22,19 +23,23 @@ func (s *Server) deleteObjects(ctx context.Context, r *Request) (*Response, erro
 	if len(doc.Objects) == 0 {
 		return nil, s3err.New("MalformedXML")
 	}
+	bypass, err := s.bypass(r)
+	if err != nil {
+		return nil, err
+	}
 	out := &s3xml.DeleteResult{}
 	deleted := &event.ObjectsDeleted{Bucket: r.bucket.Bucket}
 	d := event.NewDraft(nil, &event.Statement_ObjectsDeleted{ObjectsDeleted: deleted})
 	var asked []*s3xml.ObjectIdentifier // those that apply decides on
 	for i := range doc.Objects {
 		id := &doc.Objects[i]
-		target, decided, err := s.deleteTarget(r, id)
+		target, decided, err := s.deleteTarget(r, id, bypass)
 		if err != nil {
 			deleteFailed(out, id, err)
 			continue
 		}
 		if decided {
-			deleteDone(out, id, doc.Quiet)
+			deleteDone(out, id, nil, doc.Quiet)
 			continue
 		}
 		d.AddText(event.ItemKind_ITEM_KIND_KEY, len(asked), id.Key)
@@ -52,7 +57,7 @@ func (s *Server) deleteObjects(ctx context.Context, r *Request) (*Response, erro
 				deleteFailed(out, asked[i], s3err.FromRefusal(sub.Refusal))
 				continue
 			}
-			deleteDone(out, asked[i], doc.Quiet)
+			deleteDone(out, asked[i], sub, doc.Quiet)
 		}
 	}
 	return &Response{XML: out}, nil
@@ -60,32 +65,57 @@ func (s *Server) deleteObjects(ctx context.Context, r *Request) (*Response, erro
 
 // deleteTarget makes the target of one object. decided: there is nothing to
 // delete and no condition on it, so no event is needed.
-func (s *Server) deleteTarget(r *Request, id *s3xml.ObjectIdentifier) (t *event.DeleteTarget, decided bool, err error) {
-	t = &event.DeleteTarget{}
+func (s *Server) deleteTarget(r *Request, id *s3xml.ObjectIdentifier, bypass bool) (t *event.DeleteTarget, decided bool, err error) {
 	if len(id.Key) > maxKeyBytes {
 		return nil, false, s3err.New("KeyTooLongError")
-	}
-	if id.VersionID != "" {
-		if err := access.Decide(r.principal, bucketRequest(versionAction(r.op.action), r.bucket)).Err(); err != nil {
-			return nil, false, err
-		}
-		var v parsedVersion
-		if err := v.parse(id.VersionID); err != nil {
-			return nil, false, s3err.New("NoSuchVersion")
-		}
-		v.target(t)
-	}
-	old, err := r.view.Object(r.bucket.Bucket, id.Key)
-	if err != nil {
-		return nil, false, err
 	}
 	if id.Size != nil && *id.Size < 0 {
 		return nil, false, s3err.InvalidArgument("Size", i64toa(*id.Size), "Size must be non-negative")
 	}
+	var c *event.Condition
 	if id.ETag != nil || id.Size != nil || id.LastModifiedTime != nil {
-		t.Condition = deleteConditionOf(id)
+		c = deleteConditionOf(id)
 	}
-	return t, old == nil && t.Condition == nil, s.admitCondition(r, t.Condition, old)
+	w := wanted{id.VersionID, id.VersionID != ""}
+	if w.given {
+		q, err := r.bucketRequest(versionAction(r.op.action), r.bucket)
+		if err != nil {
+			return nil, false, err
+		}
+		if err := access.Decide(r.principal, q).Err(); err != nil {
+			return nil, false, err
+		}
+	}
+	t, decided, err = s.newTarget(r, id.Key, w, c)
+	if s3err.Is(err, "InvalidArgument") {
+		err = s3err.New("NoSuchVersion") // no id at all
+	}
+	if t != nil {
+		t.BypassGovernance = bypass
+	}
+	return t, decided, err
+}
+
+// newTarget makes the target of a delete, admitted and not foreseen to be refused.
+func (s *Server) newTarget(r *Request, key string, w wanted, c *event.Condition) (t *event.DeleteTarget, decided bool, err error) {
+	t = &event.DeleteTarget{Condition: c}
+	if w.given {
+		var v parsedVersion
+		if err := v.parse(w.id); err != nil {
+			return nil, false, err
+		}
+		v.target(t)
+	}
+	old, err := w.find(r.view, r.bucket, key)
+	if err != nil {
+		return nil, false, err
+	}
+	// Without a version a marker is made, whether there is something or not.
+	decided = old == nil && c == nil && (w.given || !versioned(r.bucket))
+	if old.GetDeleteMarker() {
+		old = nil // no object to compare with
+	}
+	return t, decided, s.admitCondition(r, c, old)
 }
 
 func deleteConditionOf(id *s3xml.ObjectIdentifier) *event.Condition {
@@ -104,13 +134,68 @@ func deleteConditionOf(id *s3xml.ObjectIdentifier) *event.Condition {
 	return c
 }
 
-func deleteDone(out *s3xml.DeleteResult, id *s3xml.ObjectIdentifier, quiet bool) {
-	if !quiet {
-		out.Deleted = append(out.Deleted, s3xml.DeletedObject{Key: id.Key, VersionID: id.VersionID})
+// deleteDone tells of a success; sub is nil where there was nothing to do.
+func deleteDone(out *s3xml.DeleteResult, id *s3xml.ObjectIdentifier, sub *event.SubOutcome, quiet bool) {
+	if quiet {
+		return
 	}
+	d := s3xml.DeletedObject{Key: id.Key, VersionID: id.VersionID}
+	if sub.GetDeleteMarker() {
+		d.DeleteMarker, d.DeleteMarkerVersionID = true, versionID(sub.Version, sub.NullVersion)
+	}
+	out.Deleted = append(out.Deleted, d)
 }
 
 func deleteFailed(out *s3xml.DeleteResult, id *s3xml.ObjectIdentifier, err error) {
 	e := s3err.From(err)
 	out.Errors = append(out.Errors, s3xml.DeleteError{Key: id.Key, VersionID: id.VersionID, Code: e.Code, Message: e.Message})
+}
+
+// deleteObject removes an object, or puts a marker above it where its bucket keeps
+// versions; with a version id it removes that version for good. That there is nothing
+// to remove is a success.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObject.html
+func (s *Server) deleteObject(ctx context.Context, r *Request) (*Response, error) {
+	c, err := r.deleteCondition()
+	if err != nil {
+		return nil, err
+	}
+	bypass, err := s.bypass(r)
+	if err != nil {
+		return nil, err
+	}
+	w := r.wantedVersion()
+	if w.given && w.id == "" {
+		return nil, s3err.InvalidArgument("versionId", w.id, "Version id cannot be the empty string")
+	}
+	target, decided, err := s.newTarget(r, r.Key, w, c)
+	if err != nil {
+		return nil, err
+	}
+	resp := noContent()
+	resp.Header = http.Header{}
+	if w.given && versioned(r.bucket) {
+		resp.Header.Set("X-Amz-Version-Id", w.id)
+	}
+	if decided {
+		return resp, nil // no event
+	}
+	target.BypassGovernance = bypass
+	r.closeView()
+	d := event.NewDraft(nil, &event.Statement_ObjectsDeleted{ObjectsDeleted: &event.ObjectsDeleted{
+		Bucket: r.bucket.Bucket, Targets: []*event.DeleteTarget{target},
+	}}).AddText(event.ItemKind_ITEM_KIND_KEY, 0, r.Key)
+	o, err := s.propose(ctx, r, d)
+	if err != nil {
+		return nil, err
+	}
+	sub := o.Subs[0]
+	if sub.Refusal != event.Refusal_REFUSAL_NONE {
+		return nil, s3err.FromRefusal(sub.Refusal)
+	}
+	if sub.DeleteMarker {
+		resp.Header.Set("X-Amz-Delete-Marker", "true")
+		resp.Header.Set("X-Amz-Version-Id", versionID(sub.Version, sub.NullVersion))
+	}
+	return resp, nil
 }

@@ -57,6 +57,26 @@ func opaqueTag() string {
 	return hex.EncodeToString(b[:])
 }
 
+// appendSealing is how bytes behind those of an object are sealed: as the object is. A
+// client's key must come along; what else the request says of encryption is passed over.
+func (r *Request) appendSealing(old *fsm.Object) (*sealing, error) {
+	if old == nil {
+		return r.newSealing()
+	}
+	customer, err := r.customerKey(customerPrefix)
+	if err != nil {
+		return nil, err
+	}
+	w, err := r.wrappingOf(old.Encryption, customer)
+	if err != nil || w == nil {
+		return nil, err
+	}
+	e := old.Encryption
+	return &sealing{
+		&event.Encryption{Kind: e.Kind, KeyId: e.KeyId, CustomerKeyCheck: e.CustomerKeyCheck, Context: e.Context, BucketKey: e.BucketKey}, w, customer,
+	}, nil
+}
+
 // uploadSealing is how a part of an upload is sealed. A client's key comes with
 // every part and must be the upload's; what else a part says of encryption is passed
 // over, for the upload has said it.

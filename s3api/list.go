@@ -131,7 +131,7 @@ func (r *Request) contents(page *fsm.Listing, owners bool) ([]s3xml.Object, []s3
 			o.ChecksumType = checksumType(c.Composite)
 		}
 		if owners {
-			o.Owner = r.owner(it.Object.Owner)
+			o.Owner = r.objectOwner(it.Object.Owner)
 		}
 		objects = append(objects, o)
 	}

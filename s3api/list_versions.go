@@ -3,51 +3,87 @@ package s3api
 import (
 	"context"
 
+	"ironman/fsm"
+	"ironman/s3api/checksum"
 	"ironman/s3api/s3err"
 	"ironman/s3api/s3xml"
 )
 
-// nullVersion is the id of the only version that a key of an unversioned bucket has.
-const nullVersion = "null"
-
-// listObjectVersions lists the versions of a bucket's objects. In a bucket whose
-// versioning was never set, which is every bucket of this release, each key has
-// one: the null version.
+// listObjectVersions lists the versions and markers of a bucket's objects, by key, the
+// newest of each first.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectVersions.html
-func (s *Server) listObjectVersions(ctx context.Context, r *Request) (*Response, error) {
-	q, encoding, err := r.listQuery()
+func (s *Server) listObjectVersions(_ context.Context, r *Request) (*Response, error) {
+	list, encoding, err := r.listQuery()
 	if err != nil {
 		return nil, err
 	}
+	q := fsm.VersionQuery{Bucket: list.Bucket, Prefix: list.Prefix, Delimiter: list.Delimiter, Max: list.Max}
 	if q.After, err = r.textQuery("key-marker"); err != nil {
 		return nil, err
 	}
 	marker := r.Query.Get("version-id-marker")
-	if marker != "" && q.After == "" {
-		return nil, s3err.InvalidArgument("version-id-marker", marker, "A version-id marker cannot be specified without a key marker.")
+	if err := r.afterVersion(&q, marker); err != nil {
+		return nil, err
 	}
-	page, err := r.page(ctx, q)
+	items, truncated, err := r.view.ListVersions(q)
 	if err != nil {
 		return nil, err
 	}
 	out := &s3xml.ListVersionsResult{
 		Name: r.Bucket, Prefix: q.Prefix, KeyMarker: q.After, VersionIDMarker: marker, MaxKeys: q.Max,
-		Delimiter: q.Delimiter, EncodingType: encoding, IsTruncated: page.Truncated,
+		Delimiter: q.Delimiter, EncodingType: encoding, IsTruncated: truncated,
 	}
-	objects, prefixes := r.contents(page, true)
-	out.CommonPrefixes = prefixes
-	for _, o := range objects {
-		out.Entries = append(out.Entries, s3xml.ObjectVersion{
-			Key: o.Key, VersionID: nullVersion, IsLatest: true, LastModified: o.LastModified, ETag: o.ETag,
-			ChecksumAlgorithm: o.ChecksumAlgorithm, ChecksumType: o.ChecksumType, Size: o.Size,
-			Owner: o.Owner, StorageClass: o.StorageClass,
-		})
+	for _, it := range items {
+		if it.Object == nil {
+			out.CommonPrefixes = append(out.CommonPrefixes, s3xml.CommonPrefix{Prefix: it.Key})
+			continue
+		}
+		out.Entries = append(out.Entries, r.versionXML(&it))
 	}
-	if page.Truncated {
-		last := page.Items[len(page.Items)-1]
+	if truncated {
+		last := items[len(items)-1]
 		if out.NextKeyMarker = last.Key; last.Object != nil {
-			out.NextVersionIDMarker = nullVersion
+			out.NextVersionIDMarker = objectVersionID(last.Object)
 		}
 	}
 	return &Response{XML: out}, nil
+}
+
+// afterVersion reads the version that a page goes on behind. The null version is known
+// by its place.
+func (r *Request) afterVersion(q *fsm.VersionQuery, marker string) error {
+	if marker == "" {
+		return nil
+	}
+	if q.After == "" {
+		return s3err.InvalidArgument("version-id-marker", marker, "A version-id marker cannot be specified without a key marker.")
+	}
+	var p parsedVersion
+	if p.parse(marker) != nil {
+		return s3err.InvalidArgument("version-id-marker", marker, "Invalid version id specified")
+	}
+	if q.AfterVersion = p.version; p.version == nil {
+		o, err := p.find(r.view, q.Bucket, q.After)
+		if err != nil {
+			return err
+		}
+		q.AfterVersion = o.GetVersion() // gone meanwhile: the page goes on at the next key
+	}
+	return nil
+}
+
+func (r *Request) versionXML(it *fsm.VersionItem) s3xml.ObjectVersion {
+	o := it.Object
+	v := s3xml.ObjectVersion{
+		Key: it.Key, VersionID: objectVersionID(o), IsLatest: it.Latest, LastModified: s3xml.Time(o.Time), Owner: r.owner(o.Owner),
+		DeleteMarker: o.DeleteMarker,
+	}
+	if o.DeleteMarker {
+		return v
+	}
+	v.ETag, v.Size, v.StorageClass = s3xml.ETag(o.Etag), int64(o.Size), storageClass(o.StorageClass)
+	if c := o.Checksum; c != nil {
+		v.ChecksumAlgorithm, v.ChecksumType = []string{checksum.Name(c.Algorithm)}, checksumType(c.Composite)
+	}
+	return v
 }

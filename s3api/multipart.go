@@ -28,7 +28,7 @@ func (s *Server) createMultipartUpload(ctx context.Context, r *Request) (*Respon
 	if r.principal.Anonymous() {
 		return nil, s3err.Newf("AccessDenied", "Anonymous users cannot initiate multipart uploads. Please authenticate.")
 	}
-	put, err := r.newPut()
+	put, err := s.newPut(r)
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +47,7 @@ func (s *Server) createMultipartUpload(ctx context.Context, r *Request) (*Respon
 	r.closeView()
 	d := event.NewDraft(nil, &event.Statement_UploadCreated{UploadCreated: &event.UploadCreated{
 		Bucket: put.Bucket, Owner: put.Owner, Initiator: r.principalID(), Acl: put.Acl, StorageClass: put.StorageClass,
-		ChecksumAlgorithm: algorithm, ChecksumComposite: composite,
+		ChecksumAlgorithm: algorithm, ChecksumComposite: composite, Lock: put.Lock,
 		Encryption: to.encryption(),
 	}}).AddText(event.ItemKind_ITEM_KIND_KEY, 0, r.Key).
 		AddMessage(event.ItemKind_ITEM_KIND_HEADERS, 0, headers).
@@ -180,11 +180,13 @@ func (s *Server) uploadPartCopy(ctx context.Context, r *Request) (*Response, err
 		s.abandon(part.Blobs)
 		return nil, err
 	}
+	h := http.Header{}
+	src.setVersion(h)
 	out := &s3xml.CopyPartResult{ETag: s3xml.ETag(part.Etag), LastModified: s3xml.Time(o.Time)}
 	if u.ChecksumAlgorithm != noChecksum {
 		out.Checksums = checksumsXML(part.Checksum, part.Etag)
 	}
-	resp := &Response{Header: http.Header{}, XML: out}
+	resp := &Response{Header: h, XML: out}
 	to.headers(resp.Header)
 	return resp, nil
 }
@@ -287,7 +289,7 @@ func (s *Server) completeMultipartUpload(ctx context.Context, r *Request) (*Resp
 	if err != nil {
 		return nil, err
 	}
-	resp := r.completed(o.Etag, done.Checksum)
+	resp := r.completed(o.Etag, done.Checksum, o.Version, o.NullVersion)
 	to.headers(resp.Header)
 	return resp, nil
 }
@@ -302,12 +304,12 @@ func (s *Server) completedBefore(r *Request, id *event.Version) (*Response, erro
 	if o == nil || !o.Upload.Same(id) {
 		return nil, noSuchUpload(r)
 	}
-	resp := r.completed(o.Etag, o.Checksum)
+	resp := r.completed(o.Etag, o.Checksum, o.Version, o.NullVersion)
 	encryptionHeaders(resp.Header, o.Encryption, nil)
 	return resp, nil
 }
 
-func (r *Request) completed(etag string, c *event.Checksum) *Response {
+func (r *Request) completed(etag string, c *event.Checksum, version *event.Version, null bool) *Response {
 	out := &s3xml.CompleteMultipartUploadResult{
 		Location: "http://" + r.HTTP.Host + r.HTTP.URL.EscapedPath(), Bucket: r.Bucket, Key: r.Key, ETag: s3xml.ETag(etag),
 	}
@@ -317,7 +319,9 @@ func (r *Request) completed(etag string, c *event.Checksum) *Response {
 	if c != nil {
 		out.Checksums, out.ChecksumType = checksumsXML(c, etag), checksumType(c.Composite)
 	}
-	return &Response{Header: http.Header{}, XML: out}
+	h := http.Header{}
+	setNewVersion(h, version, null)
+	return &Response{Header: h, XML: out}
 }
 
 // assemble judges the parts that the client lists against those stored.

@@ -31,7 +31,7 @@ func (s *Server) listParts(_ context.Context, r *Request) (*Response, error) {
 		return nil, err
 	}
 	out := &s3xml.ListPartsResult{
-		Bucket: r.Bucket, Key: r.Key, UploadID: u.Upload.ID(), Initiator: r.owner(u.Initiator), Owner: r.owner(u.Owner),
+		Bucket: r.Bucket, Key: r.Key, UploadID: u.Upload.ID(), Initiator: r.owner(u.Initiator), Owner: r.objectOwner(u.Owner),
 		StorageClass: storageClass(u.StorageClass), PartNumberMarker: marker, MaxParts: max,
 	}
 	if u.ChecksumAlgorithm != noChecksum {
@@ -73,7 +73,7 @@ func (s *Server) listMultipartUploads(_ context.Context, r *Request) (*Response,
 		}
 		u := it.Upload
 		x := s3xml.MultipartUpload{
-			Key: u.Key, UploadID: u.Upload.ID(), Initiator: r.owner(u.Initiator), Owner: r.owner(u.Owner),
+			Key: u.Key, UploadID: u.Upload.ID(), Initiator: r.owner(u.Initiator), Owner: r.objectOwner(u.Owner),
 			StorageClass: storageClass(u.StorageClass), Initiated: s3xml.Time(u.Time),
 		}
 		if u.ChecksumAlgorithm != noChecksum {

@@ -58,6 +58,8 @@ func (s *Server) describeObject(r *Request) (*Response, byteRange, []*event.Segm
 	}
 	h := objectHeaders(o)
 	encryptionHeaders(h, o.Encryption, customer)
+	setVersion(h, r.bucket, o.Version, o.NullVersion)
+	s.setLockHeaders(r, h, o)
 	resp := &Response{Header: h}
 	rng, err := r.chooseRange(o, parts, resp)
 	if err != nil {
@@ -128,43 +130,4 @@ func (r *Request) overrideHeaders(h http.Header) error {
 		h.Set(o.header, v)
 	}
 	return nil
-}
-
-// deleteObject removes an object. That there is none is a success.
-// https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObject.html
-func (s *Server) deleteObject(ctx context.Context, r *Request) (*Response, error) {
-	target := &event.DeleteTarget{}
-	var err error
-	if target.Condition, err = r.deleteCondition(); err != nil {
-		return nil, err
-	}
-	if r.Query.Has("versionId") {
-		var v parsedVersion
-		if err := v.parse(r.Query.Get("versionId")); err != nil {
-			return nil, err
-		}
-		v.target(target)
-	}
-	old, err := r.view.Object(r.bucket.Bucket, r.Key)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.admitCondition(r, target.Condition, old); err != nil {
-		return nil, err
-	}
-	if old == nil && target.Condition == nil {
-		return noContent(), nil // nothing to decide: no event
-	}
-	r.closeView()
-	d := event.NewDraft(nil, &event.Statement_ObjectsDeleted{ObjectsDeleted: &event.ObjectsDeleted{
-		Bucket: r.bucket.Bucket, Targets: []*event.DeleteTarget{target},
-	}}).AddText(event.ItemKind_ITEM_KIND_KEY, 0, r.Key)
-	o, err := s.propose(ctx, r, d)
-	if err != nil {
-		return nil, err
-	}
-	if refusal := o.Subs[0].Refusal; refusal != event.Refusal_REFUSAL_NONE {
-		return nil, s3err.FromRefusal(refusal)
-	}
-	return noContent(), nil
 }

@@ -9,15 +9,19 @@ import (
 // getObjectACL returns the access control list of an object.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObjectAcl.html
 func (s *Server) getObjectACL(_ context.Context, r *Request) (*Response, error) {
-	return &Response{XML: r.aclXML(r.object.Acl)}, nil
+	acl, err := r.shownACL(r.object.Acl)
+	if err != nil {
+		return nil, err
+	}
+	return &Response{XML: r.aclXML(acl)}, nil
 }
 
 // putObjectACL replaces the access control list of an object.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObjectAcl.html
 func (s *Server) putObjectACL(ctx context.Context, r *Request) (*Response, error) {
 	acl, err := r.newACL(r.object.Owner, r.bucket.Owner, false)
-	if err != nil {
-		return nil, err
+	if err != nil || acl == nil {
+		return &Response{}, err
 	}
 	r.closeView()
 	_, err = s.propose(ctx, r, event.NewDraft(nil, &event.Statement_ObjectAclSet{ObjectAclSet: &event.ObjectACLSet{

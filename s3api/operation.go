@@ -18,6 +18,9 @@ const (
 	needNothing need = iota
 	needBucket       // the bucket's row
 	needObject       // the bucket's and the object's
+	// needNobody is for preflights: they tell no more than a bucket's CORS rules say to
+	// everybody, and are never signed. Whatever looks like credentials is not looked at.
+	needNobody
 )
 
 // handler is one S3 operation. It writes nothing itself and never authorises.
@@ -30,7 +33,7 @@ type operation struct {
 	on     target
 	query  string // a query key that must be there; "": none
 	header string // a header that must be there; "": none
-	action string // the IAM action that is authorised
+	action string // the IAM action that is authorised; "": none, only with needNobody
 	needs  need
 	handle handler
 }
@@ -42,29 +45,73 @@ func operations() []operation {
 	return []operation{
 		{"ListBuckets", "GET", onService, "", "", "s3:ListAllMyBuckets", needNothing, (*Server).listBuckets},
 
+		{"GetBucketCors", "GET", onBucket, "cors", "", "s3:GetBucketCORS", needBucket, (*Server).getBucketCORS},
+		{"PutBucketCors", "PUT", onBucket, "cors", "", "s3:PutBucketCORS", needBucket, (*Server).putBucketCORS},
+		{"DeleteBucketCors", "DELETE", onBucket, "cors", "", "s3:PutBucketCORS", needBucket, (*Server).deleteBucketCORS},
+		{"GetBucketTagging", "GET", onBucket, "tagging", "", "s3:GetBucketTagging", needBucket, (*Server).getBucketTagging},
+		{"PutBucketTagging", "PUT", onBucket, "tagging", "", "s3:PutBucketTagging", needBucket, (*Server).putBucketTagging},
+		{"DeleteBucketTagging", "DELETE", onBucket, "tagging", "", "s3:PutBucketTagging", needBucket, (*Server).deleteBucketTagging},
+		{"GetBucketLifecycleConfiguration", "GET", onBucket, "lifecycle", "", "s3:GetLifecycleConfiguration", needBucket, (*Server).getBucketLifecycle},
+		{"PutBucketLifecycleConfiguration", "PUT", onBucket, "lifecycle", "", "s3:PutLifecycleConfiguration", needBucket, (*Server).putBucketLifecycle},
+		{"DeleteBucketLifecycle", "DELETE", onBucket, "lifecycle", "", "s3:PutLifecycleConfiguration", needBucket, (*Server).deleteBucketLifecycle},
+		{"GetBucketEncryption", "GET", onBucket, "encryption", "", "s3:GetEncryptionConfiguration", needBucket, (*Server).getBucketEncryption},
+		{"PutBucketEncryption", "PUT", onBucket, "encryption", "", "s3:PutEncryptionConfiguration", needBucket, (*Server).putBucketEncryption},
+		{"DeleteBucketEncryption", "DELETE", onBucket, "encryption", "", "s3:PutEncryptionConfiguration", needBucket, (*Server).deleteBucketEncryption},
+		{"GetBucketOwnershipControls", "GET", onBucket, "ownershipControls", "", "s3:GetBucketOwnershipControls", needBucket, (*Server).getBucketOwnershipControls},
+		{"PutBucketOwnershipControls", "PUT", onBucket, "ownershipControls", "", "s3:PutBucketOwnershipControls", needBucket, (*Server).putBucketOwnershipControls},
+		{"DeleteBucketOwnershipControls", "DELETE", onBucket, "ownershipControls", "", "s3:PutBucketOwnershipControls", needBucket, (*Server).deleteBucketOwnershipControls},
+		{"GetPublicAccessBlock", "GET", onBucket, "publicAccessBlock", "", "s3:GetBucketPublicAccessBlock", needBucket, (*Server).getPublicAccessBlock},
+		{"PutPublicAccessBlock", "PUT", onBucket, "publicAccessBlock", "", "s3:PutBucketPublicAccessBlock", needBucket, (*Server).putPublicAccessBlock},
+		{"DeletePublicAccessBlock", "DELETE", onBucket, "publicAccessBlock", "", "s3:PutBucketPublicAccessBlock", needBucket, (*Server).deletePublicAccessBlock},
+		{"GetBucketWebsite", "GET", onBucket, "website", "", "s3:GetBucketWebsite", needBucket, (*Server).getBucketWebsite},
+		{"PutBucketWebsite", "PUT", onBucket, "website", "", "s3:PutBucketWebsite", needBucket, (*Server).putBucketWebsite},
+		{"DeleteBucketWebsite", "DELETE", onBucket, "website", "", "s3:DeleteBucketWebsite", needBucket, (*Server).deleteBucketWebsite},
+		{"GetBucketNotificationConfiguration", "GET", onBucket, "notification", "", "s3:GetBucketNotification", needBucket, (*Server).getBucketNotification},
+		{"PutBucketNotificationConfiguration", "PUT", onBucket, "notification", "", "s3:PutBucketNotification", needBucket, (*Server).putBucketNotification},
+		{"GetBucketLogging", "GET", onBucket, "logging", "", "s3:GetBucketLogging", needBucket, (*Server).getBucketLogging},
+		{"PutBucketLogging", "PUT", onBucket, "logging", "", "s3:PutBucketLogging", needBucket, (*Server).putBucketLogging},
+		{"GetBucketRequestPayment", "GET", onBucket, "requestPayment", "", "s3:GetBucketRequestPayment", needBucket, (*Server).getBucketRequestPayment},
+		{"PutBucketRequestPayment", "PUT", onBucket, "requestPayment", "", "s3:PutBucketRequestPayment", needBucket, (*Server).putBucketRequestPayment},
+		{"GetBucketReplication", "GET", onBucket, "replication", "", "s3:GetReplicationConfiguration", needBucket, (*Server).getBucketReplication},
+		{"PutBucketReplication", "PUT", onBucket, "replication", "", "s3:PutReplicationConfiguration", needBucket, (*Server).putBucketReplication},
+		{"DeleteBucketReplication", "DELETE", onBucket, "replication", "", "s3:PutReplicationConfiguration", needBucket, (*Server).deleteBucketReplication},
+		{"PreflightBucket", "OPTIONS", onBucket, "", "", "", needNobody, (*Server).preflight},
+		{"PreflightObject", "OPTIONS", onObject, "", "", "", needNobody, (*Server).preflight},
+
 		{"GetBucketLocation", "GET", onBucket, "location", "", "s3:GetBucketLocation", needBucket, (*Server).getBucketLocation},
 		{"GetBucketAcl", "GET", onBucket, "acl", "", "s3:GetBucketAcl", needBucket, (*Server).getBucketACL},
 		{"GetBucketVersioning", "GET", onBucket, "versioning", "", "s3:GetBucketVersioning", needBucket, (*Server).getBucketVersioning},
+		{"GetObjectLockConfiguration", "GET", onBucket, "object-lock", "", "s3:GetBucketObjectLockConfiguration", needBucket, (*Server).getObjectLockConfiguration},
 		{"ListMultipartUploads", "GET", onBucket, "uploads", "", "s3:ListBucketMultipartUploads", needBucket, (*Server).listMultipartUploads},
 		{"ListObjectVersions", "GET", onBucket, "versions", "", "s3:ListBucketVersions", needBucket, (*Server).listObjectVersions},
 		{"ListObjectsV2", "GET", onBucket, "list-type", "", "s3:ListBucket", needBucket, (*Server).listObjectsV2},
 		{"ListObjects", "GET", onBucket, "", "", "s3:ListBucket", needBucket, (*Server).listObjects},
 		{"HeadBucket", "HEAD", onBucket, "", "", "s3:ListBucket", needBucket, (*Server).headBucket},
+		{"PutBucketVersioning", "PUT", onBucket, "versioning", "", "s3:PutBucketVersioning", needBucket, (*Server).putBucketVersioning},
+		{"PutObjectLockConfiguration", "PUT", onBucket, "object-lock", "", "s3:PutBucketObjectLockConfiguration", needBucket, (*Server).putObjectLockConfiguration},
 		{"PutBucketAcl", "PUT", onBucket, "acl", "", "s3:PutBucketAcl", needBucket, (*Server).putBucketACL},
 		{"CreateBucket", "PUT", onBucket, "", "", "s3:CreateBucket", needNothing, (*Server).createBucket},
 		{"DeleteBucket", "DELETE", onBucket, "", "", "s3:DeleteBucket", needBucket, (*Server).deleteBucket},
 		{"DeleteObjects", "POST", onBucket, "delete", "", "s3:DeleteObject", needBucket, (*Server).deleteObjects},
 
 		{"GetObjectAcl", "GET", onObject, "acl", "", "s3:GetObjectAcl", needObject, (*Server).getObjectACL},
+		{"GetObjectTagging", "GET", onObject, "tagging", "", "s3:GetObjectTagging", needObject, (*Server).getObjectTagging},
+		{"GetObjectRetention", "GET", onObject, "retention", "", "s3:GetObjectRetention", needObject, (*Server).getObjectRetention},
+		{"GetObjectLegalHold", "GET", onObject, "legal-hold", "", "s3:GetObjectLegalHold", needObject, (*Server).getObjectLegalHold},
 		{"ListParts", "GET", onObject, "uploadId", "", "s3:ListMultipartUploadParts", needBucket, (*Server).listParts},
 		{"GetObject", "GET", onObject, "", "", "s3:GetObject", needObject, (*Server).getObject},
 		{"HeadObject", "HEAD", onObject, "", "", "s3:GetObject", needObject, (*Server).headObject},
 		{"PutObjectAcl", "PUT", onObject, "acl", "", "s3:PutObjectAcl", needObject, (*Server).putObjectACL},
+		{"PutObjectTagging", "PUT", onObject, "tagging", "", "s3:PutObjectTagging", needObject, (*Server).putObjectTagging},
+		{"PutObjectRetention", "PUT", onObject, "retention", "", "s3:PutObjectRetention", needObject, (*Server).putObjectRetention},
+		{"PutObjectLegalHold", "PUT", onObject, "legal-hold", "", "s3:PutObjectLegalHold", needObject, (*Server).putObjectLegalHold},
+		{"RenameObject", "PUT", onObject, "renameObject", "X-Amz-Rename-Source", "s3:PutObject", needBucket, (*Server).renameObject},
 		{"UploadPartCopy", "PUT", onObject, "uploadId", "X-Amz-Copy-Source", "s3:PutObject", needBucket, (*Server).uploadPartCopy},
 		{"UploadPart", "PUT", onObject, "uploadId", "", "s3:PutObject", needBucket, (*Server).uploadPart},
 		{"CopyObject", "PUT", onObject, "", "X-Amz-Copy-Source", "s3:PutObject", needBucket, (*Server).copyObject},
 		{"PutObject", "PUT", onObject, "", "", "s3:PutObject", needBucket, (*Server).putObject},
 		{"AbortMultipartUpload", "DELETE", onObject, "uploadId", "", "s3:AbortMultipartUpload", needBucket, (*Server).abortMultipartUpload},
+		{"DeleteObjectTagging", "DELETE", onObject, "tagging", "", "s3:DeleteObjectTagging", needObject, (*Server).deleteObjectTagging},
 		{"DeleteObject", "DELETE", onObject, "", "", "s3:DeleteObject", needBucket, (*Server).deleteObject},
 		{"CreateMultipartUpload", "POST", onObject, "uploads", "", "s3:PutObject", needBucket, (*Server).createMultipartUpload},
 		{"CompleteMultipartUpload", "POST", onObject, "uploadId", "", "s3:PutObject", needBucket, (*Server).completeMultipartUpload},
@@ -77,14 +124,12 @@ func operations() []operation {
 func notImplemented(on target) []string {
 	if on == onObject {
 		return []string{
-			"annotation", "annotations", "attributes", "encryption", "legal-hold", "renameObject", "restore", "retention",
-			"select", "tagging", "torrent",
+			"annotation", "annotations", "attributes", "encryption", "restore", "select", "torrent",
 		}
 	}
 	return []string{
-		"abac", "accelerate", "analytics", "cors", "encryption", "intelligent-tiering", "inventory", "lifecycle",
-		"logging", "metadataAnnotationTable", "metadataConfiguration", "metadataInventoryTable", "metadataJournalTable",
-		"metadataTable", "metrics", "notification", "object-lock", "ownershipControls", "policy", "policyStatus",
-		"publicAccessBlock", "replication", "requestPayment", "session", "tagging", "website",
+		"abac", "accelerate", "analytics", "intelligent-tiering", "inventory",
+		"metadataAnnotationTable", "metadataConfiguration", "metadataInventoryTable", "metadataJournalTable",
+		"metadataTable", "metrics", "policy", "policyStatus", "session",
 	}
 }

@@ -15,7 +15,10 @@ import (
 func TestOperations(t *testing.T) {
 	seen := make(map[string]bool)
 	for _, op := range operations() {
-		if !access.Known(op.action) {
+		if nobody := op.needs == needNobody; nobody != (op.method == "OPTIONS") || nobody != (op.action == "") {
+			t.Errorf("%s: only preflights are for nobody, and they are", op.name)
+		}
+		if op.needs != needNobody && !access.Known(op.action) {
 			t.Errorf("%s: action %q is not known", op.name, op.action)
 		}
 		// list-type selects a form of the same operation and is not signed by version 2.
@@ -51,7 +54,9 @@ func TestRoute(t *testing.T) {
 		{"GET", "/b/a%2Fb/", "", "GetObject", "b", "a/b/"},
 		{"PUT", "/b/k?partNumber=1&uploadId=x", "", "UploadPart", "b", "k"},
 		{"PUT", "/b", "", "CreateBucket", "b", ""},
-		{"PUT", "/b?versioning", "", "NotImplemented", "", ""},
+		{"PUT", "/b?versioning", "", "PutBucketVersioning", "b", ""},
+		{"DELETE", "/b?versioning", "", "NotImplemented", "", ""},
+		{"PUT", "/b/k?renameObject", "", "NotImplemented", "", ""},
 		{"DELETE", "/b?metadataConfiguration", "", "NotImplemented", "", ""},
 		{"DELETE", "/b?unheard-of", "", "NotImplemented", "", ""},
 		{"DELETE", "/b?unheard-of=&id=1", "", "NotImplemented", "", ""},
@@ -61,10 +66,19 @@ func TestRoute(t *testing.T) {
 		{"PUT", "/b/k?x-amz-copy-source=b%2Fs", "", "CopyObject", "b", "k"},
 		{"PUT", "/b/k?X-Amz-Copy-Source=b%2Fs&partNumber=1&uploadId=x", "", "UploadPartCopy", "b", "k"},
 		{"PUT", "/b?policy", "", "NotImplemented", "", ""},
-		{"GET", "/b/k?tagging", "", "NotImplemented", "", ""},
+		{"GET", "/b/k?tagging", "", "GetObjectTagging", "b", "k"},
 		{"DELETE", "/b?acl", "", "NotImplemented", "", ""},
 		{"DELETE", "/", "", "MethodNotAllowed", "", ""},
 		{"PATCH", "/b", "", "MethodNotAllowed", "", ""},
+		{"OPTIONS", "/", "", "MethodNotAllowed", "", ""},
+		{"OPTIONS", "/b", "", "PreflightBucket", "b", ""},
+		{"OPTIONS", "/b?lifecycle", "", "PreflightBucket", "b", ""},
+		{"OPTIONS", "/b/k?unheard-of", "", "PreflightObject", "b", "k"},
+		{"OPTIONS", "/b/k?x-amz-copy-source=b%2Fs", "", "PreflightObject", "b", "k"},
+		{"PUT", "/b?cors", "", "PutBucketCors", "b", ""},
+		{"DELETE", "/b?publicAccessBlock", "", "DeletePublicAccessBlock", "b", ""},
+		{"DELETE", "/b?notification", "", "NotImplemented", "", ""},
+		{"PUT", "/b?accelerate", "", "NotImplemented", "", ""},
 		{"GET", "/k", "b.s3.example:9000", "GetObject", "b", "k"},
 		{"GET", "/", "b.s3.example", "ListObjects", "b", ""},
 		{"GET", "/", "s3.example", "ListBuckets", "", ""},

@@ -11,10 +11,13 @@ import (
 // maxPutBytes is the largest object of one PUT, and the largest part.
 const maxPutBytes = 5 << 30
 
-// putObject stores an object.
+// putObject stores an object, or appends to one.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html
 func (s *Server) putObject(ctx context.Context, r *Request) (*Response, error) {
-	put, err := r.newPut()
+	if r.Header.Get("X-Amz-Write-Offset-Bytes") != "" {
+		return s.appendObject(ctx, r)
+	}
+	put, err := s.newPut(r)
 	if err != nil {
 		return nil, err
 	}
@@ -44,18 +47,20 @@ func (s *Server) putObject(ctx context.Context, r *Request) (*Response, error) {
 		AddText(event.ItemKind_ITEM_KIND_KEY, 0, r.Key).
 		AddMessage(event.ItemKind_ITEM_KIND_HEADERS, 0, headers).
 		AddMessage(event.ItemKind_ITEM_KIND_TAGS, 0, tags)
-	if _, err := s.propose(ctx, r, d); err != nil {
+	o, err := s.propose(ctx, r, d)
+	if err != nil {
 		s.abandon(blobs)
 		return nil, err
 	}
 	resp := &Response{Header: http.Header{"Etag": {`"` + put.Etag + `"`}}}
+	setNewVersion(resp.Header, o.Version, o.NullVersion)
 	setChecksum(resp.Header, put.Checksum, put.Etag)
 	to.headers(resp.Header)
 	return resp, nil
 }
 
 // newPut reads what PutObject, CopyObject and CreateMultipartUpload share.
-func (r *Request) newPut() (*event.ObjectPut, error) {
+func (s *Server) newPut(r *Request) (*event.ObjectPut, error) {
 	if r.Query.Has("partNumber") {
 		return nil, s3err.InvalidArgument("partNumber", r.Query.Get("partNumber"), "This operation does not accept partNumber without uploadId")
 	}
@@ -65,8 +70,7 @@ func (r *Request) newPut() (*event.ObjectPut, error) {
 	if err := r.refuseUnservedHeaders(); err != nil {
 		return nil, err
 	}
-	owner := r.principal.Owner()
-	acl, err := r.headerACL(owner, r.bucket.Owner, false)
+	owner, acl, err := r.newObjectACL()
 	if err != nil {
 		return nil, err
 	}
@@ -78,5 +82,9 @@ func (r *Request) newPut() (*event.ObjectPut, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &event.ObjectPut{Bucket: r.bucket.Bucket, Owner: owner, Acl: acl, StorageClass: class, Condition: c}, nil
+	lock, err := s.headerLock(r)
+	if err != nil {
+		return nil, err
+	}
+	return &event.ObjectPut{Bucket: r.bucket.Bucket, Owner: owner, Acl: acl, StorageClass: class, Condition: c, Lock: lock}, nil
 }

@@ -35,12 +35,14 @@ type Request struct {
 	user      string       // principal id of a user of the account; "": the account itself
 	names     map[string]string
 	reason    *event.Reason
+	charged   bool // the requester pays, and has said so
 
 	view      *fsm.View
 	cluster   *fsm.Cluster
 	bucket    *fsm.Bucket
 	object    *fsm.Object
 	viewedSeq uint64
+	rulesOf   map[uint64]bucketRules // by bucket, of those that have any
 
 	incoming       *incoming
 	server         *Server

@@ -41,7 +41,7 @@ func newRouter(table []operation) *router {
 	r.HandleMethodNotAllowed, r.HandleOPTIONS = false, false
 	for i := range table {
 		op := &table[i]
-		if op.action == "" || op.handle == nil {
+		if op.action == "" && op.needs != needNobody || op.handle == nil {
 			panic("s3api: operation " + op.name + " has no action or no handler")
 		}
 		m := r.byTarget[op.method]
@@ -91,7 +91,7 @@ func (r *router) find(req *http.Request, domains []string) (match, error) {
 func (m *match) choose(q url.Values, h http.Header) (*operation, error) {
 	for _, op := range m.rows {
 		if (op.query == "" || q.Has(op.query)) && (op.header == "" || h.Get(op.header) != "" || hasParameter(q, op.header)) {
-			if op.query == "" {
+			if op.query == "" && op.needs != needNobody { // a preflight is for any sub-resource
 				if err := m.refuseUnserved(q); err != nil {
 					return nil, err
 				}

@@ -108,11 +108,21 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 
 // serve is everything before the answer.
 func (s *Server) serve(ctx context.Context, r *Request) (*Response, error) {
-	if err := s.route(r); err != nil {
+	err := s.route(r)
+	if err != nil && !r.crossOrigin() {
 		return nil, err
 	}
 	if err := r.openView(ctx); err != nil {
 		return nil, err
+	}
+	if err := r.allowOrigin(); err != nil {
+		return nil, err
+	}
+	if err != nil {
+		return nil, err
+	}
+	if r.op.needs == needNobody {
+		return r.op.handle(s, ctx, r)
 	}
 	if err := s.authenticate(ctx, r); err != nil {
 		return nil, err
@@ -120,7 +130,11 @@ func (s *Server) serve(ctx context.Context, r *Request) (*Response, error) {
 	if err := s.admit(r); err != nil {
 		return nil, err
 	}
-	return r.op.handle(s, ctx, r)
+	resp, err := r.op.handle(s, ctx, r)
+	if r.charged && err == nil {
+		r.responseHeader.Set("X-Amz-Request-Charged", "requester")
+	}
+	return resp, err
 }
 
 // finish answers for a handler that panicked, and counts the request.

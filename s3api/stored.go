@@ -72,6 +72,14 @@ func parseTags(v string) (*event.Tags, error) {
 	if len(q) > maxTags {
 		return nil, s3err.Newf("BadRequest", "Object tags cannot be greater than 10")
 	}
+	return checkTags(q)
+}
+
+// checkTags makes tags of names and their values, of which each has one.
+func checkTags(q map[string][]string) (*event.Tags, error) {
+	if len(q) > maxTags {
+		return nil, s3err.Newf("InvalidTag", "Object tags cannot be greater than 10")
+	}
 	out := &event.Tags{}
 	for k, values := range q {
 		switch {
@@ -134,7 +142,7 @@ func (r *Request) refuseUnservedHeaders() error {
 	for name, values := range r.Header {
 		served := true
 		switch {
-		case strings.HasPrefix(name, "X-Amz-Object-Lock-"), name == "X-Amz-Write-Offset-Bytes":
+		case name == "X-Amz-Write-Offset-Bytes":
 			served = false
 		}
 		if !served && len(values) > 0 {

@@ -25,6 +25,7 @@ var floors = map[string]int{
 	"ironman/s3api/sse":          3,
 	"ironman/s3api/access":       3,
 	"ironman/s3api/checksum":     3,
+	"ironman/s3api/lifecycle":    3,
 	"ironman/s3api/s3xml":        3,
 	"ironman/s3api/s3err":        3,
 	"ironman/s3api":              3,

@@ -21,6 +21,17 @@ func subresources() (bucket, object []string) {
 	return bucket, object
 }
 
+// servedConfiguration tells the configurations of a bucket that a method is served for.
+func servedConfiguration(method, sub string) bool {
+	switch sub {
+	case "cors", "encryption", "lifecycle", "ownershipControls", "publicAccessBlock", "replication", "tagging", "website":
+		return method != "POST"
+	case "logging", "notification", "requestPayment":
+		return method == "GET" || method == "PUT"
+	}
+	return false
+}
+
 // TestAttackSubresources: a sub-resource that is not served is not its bucket or
 // object. Who deletes a configuration must not lose the bucket, and who sets an
 // object's encryption not the object.
@@ -31,8 +42,19 @@ func TestAttackSubresources(t *testing.T) {
 	for _, method := range []string{"PUT", "DELETE", "POST"} {
 		for _, sub := range of {
 			for _, q := range []string{sub, sub + "=", sub + "&id=1", "x-id=Other&" + sub} {
-				v.root.refused(t, 501, "NotImplemented", method, "/empty?"+q, []byte("<Other/>"))
-				v.root.refused(t, 501, "NotImplemented", method, "/new-bucket?"+q, []byte{})
+				switch {
+				case !servedConfiguration(method, sub):
+					v.root.refused(t, 501, "NotImplemented", method, "/empty?"+q, []byte("<Other/>"))
+					v.root.refused(t, 501, "NotImplemented", method, "/new-bucket?"+q, []byte{})
+					continue
+				case sub == "replication" && method == "PUT":
+					v.root.refused(t, 501, "NotImplemented", method, "/empty?"+q, []byte("<Other/>"))
+				case method == "PUT":
+					v.root.refused(t, 400, "MalformedXML", method, "/empty?"+q, []byte("<Other/>"))
+				default: // the configuration goes, not the bucket
+					v.root.must(t, 204, method, "/empty?"+q, nil)
+				}
+				v.root.refused(t, 404, "NoSuchBucket", method, "/new-bucket?"+q, []byte{})
 			}
 		}
 		for _, sub := range in {
@@ -41,7 +63,7 @@ func TestAttackSubresources(t *testing.T) {
 		}
 	}
 	for _, sub := range of {
-		if sub != "not-yet-invented" && sub != "versioning" { // an unknown one of a GET is passed over, as Amazon does
+		if sub != "not-yet-invented" && sub != "versioning" && !servedConfiguration("GET", sub) { // an unknown one of a GET is passed over, as Amazon does
 			v.root.refused(t, 501, "NotImplemented", "GET", "/empty?"+sub, nil)
 		}
 	}
@@ -132,13 +154,13 @@ func TestUnservedHeaders(t *testing.T) {
 	v.root.must(t, 400, "HEAD", "/vault/secret", nil, key)
 	v.root.must(t, 204, "DELETE", "/vault/parts?uploadId="+id, nil)
 	for _, h := range [][2]string{
-		{"X-Amz-Object-Ownership", "BucketOwnerEnforced"}, {"X-Amz-Object-Ownership", "BucketOwnerPreferred"}, {"X-Amz-Bucket-Object-Lock-Enabled", "true"},
+		{"X-Amz-Bucket-Object-Lock-Enabled", "true"},
 	} {
 		v.root.refused(t, 501, "NotImplemented", "PUT", "/new-bucket", nil, header(h[0], h[1]))
 	}
 	v.root.refused(t, 400, "InvalidArgument", "PUT", "/new-bucket", nil, header("X-Amz-Object-Ownership", "Nobody"))
 	for _, inside := range []string{
-		"<Tags><Tag><Key>a</Key><Value>b</Value></Tag></Tags>", "<Bucket><Type>Directory</Type></Bucket>", "<Location><Name>use1-az1</Name><Type>AvailabilityZone</Type></Location>",
+		"<Bucket><Type>Directory</Type></Bucket>", "<Location><Name>use1-az1</Name><Type>AvailabilityZone</Type></Location>",
 	} {
 		v.root.refused(t, 501, "NotImplemented", "PUT", "/new-bucket", []byte("<CreateBucketConfiguration>"+inside+"</CreateBucketConfiguration>"))
 	}

@@ -21,6 +21,8 @@ var (
 	// ErrRefused: it was not done, and trying again does not help. It comes with
 	// ErrNotDone where that is asked for.
 	ErrRefused = errors.New("the request was refused")
+	// ErrNotHere: this node has the state behind events whose records it still lacks.
+	ErrNotHere = errors.New("the records are still being fetched from other nodes")
 	// ErrClosed: the log is closing.
 	ErrClosed = errors.New("the log is closed")
 )

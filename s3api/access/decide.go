@@ -164,10 +164,11 @@ func (u rule) owned(p Principal, r *Request) bool {
 }
 
 // partakes reports whether p is of an account that may go on with the upload: its
-// initiator's, or the bucket owner's. Whoever else may write in the bucket may not put
+// initiator's, or the bucket owner's. (Where the object will be the bucket owner's, of
+// the initiator's account only the initiator may.) Whoever else may write in the bucket may not put
 // bytes into an object that will be the initiator's.
 func (r *Request) partakes(p Principal) bool {
-	return p.is(r.Bucket.Owner) || p.is(r.Upload.Owner)
+	return p.is(r.Bucket.Owner) || p.is(r.Upload.Owner) || !p.Anonymous() && p.ID() == r.Upload.Initiator
 }
 
 // policyCounts: a bucket's policy cannot give away objects that are not its owner's.

@@ -129,6 +129,12 @@ func TestEveryRefusalIsMapped(t *testing.T) {
 		event.Refusal_REFUSAL_SOURCE_CHANGED:      "OperationAborted",
 		event.Refusal_REFUSAL_CONFLICT:            "ConditionalRequestConflict Condition=If-Match Key=k",
 		event.Refusal_REFUSAL_PLACEMENT:           "ServiceUnavailable",
+		event.Refusal_REFUSAL_OBJECT_LOCKED:       "AccessDenied",
+		event.Refusal_REFUSAL_QUOTA_EXCEEDED:      "QuotaExceeded",
+		event.Refusal_REFUSAL_BUCKET_STATE:        "InvalidBucketState",
+		event.Refusal_REFUSAL_LIMIT_EXCEEDED:      "OperationAborted",
+		event.Refusal_REFUSAL_IN_USE:              "OperationAborted",
+		event.Refusal_REFUSAL_OFFSET:              "InvalidWriteOffset",
 	}
 	full := Subject{Bucket: "b", Key: "k", VersionID: "v", UploadID: "u", Condition: "If-Match"}
 	for n := range event.Refusal_name {

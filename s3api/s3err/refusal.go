@@ -66,6 +66,16 @@ func FromRefusal(r event.Refusal) *Error {
 		return New("ConditionalRequestConflict")
 	case event.Refusal_REFUSAL_EXISTS, event.Refusal_REFUSAL_NOT_FOUND, event.Refusal_REFUSAL_SOURCE_CHANGED:
 		return New("OperationAborted").Because(refused(r))
+	case event.Refusal_REFUSAL_OBJECT_LOCKED:
+		return Newf("AccessDenied", "Access Denied because object protected by object lock.")
+	case event.Refusal_REFUSAL_QUOTA_EXCEEDED:
+		return New("QuotaExceeded")
+	case event.Refusal_REFUSAL_BUCKET_STATE:
+		return New("InvalidBucketState")
+	case event.Refusal_REFUSAL_OFFSET:
+		return New("InvalidWriteOffset")
+	case event.Refusal_REFUSAL_LIMIT_EXCEEDED, event.Refusal_REFUSAL_IN_USE: // IAM has codes of its own for these
+		return New("OperationAborted").Because(refused(r))
 	case event.Refusal_REFUSAL_FEATURE_LEVEL:
 		return Newf("NotImplemented", "Not every node of this cluster can do this yet.")
 	case event.Refusal_REFUSAL_STALE_BASE, event.Refusal_REFUSAL_CANCELLED, event.Refusal_REFUSAL_BLOB_FENCED,

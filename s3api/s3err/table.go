@@ -20,10 +20,11 @@ func find(code string) (row, bool) {
 
 // table holds every code in byte order; it is never written. The code is what
 // programs read; messages are Amazon's where those are known and fit.
-// InsufficientStorage is our own.
+// InsufficientStorage and QuotaExceeded are our own.
 var table = [...]row{
 	{"AccessControlListNotSupported", 400, "The bucket does not allow ACLs"},
 	{"AccessDenied", 403, "Access Denied"},
+	{"AccessForbidden", 403, "CORSResponse: This CORS request is not allowed. This is usually because the evaluation of Origin, request method / Access-Control-Request-Method or Access-Control-Request-Headers are not whitelisted by the resource's CORS spec."},
 	{"AccountProblem", 403, "There is a problem with your account that prevents the operation from completing successfully."},
 	{"AllAccessDisabled", 403, "All access to this resource has been disabled."},
 	{"AmbiguousGrantByEmailAddress", 400, "The email address you provided is associated with more than one account."},
@@ -133,6 +134,7 @@ var table = [...]row{
 	{"OwnershipControlsNotFoundError", 404, "The bucket ownership controls were not found"},
 	{"PermanentRedirect", 301, "The bucket you are attempting to access must be addressed using the specified endpoint. Please send all future requests to this endpoint."},
 	{"PreconditionFailed", 412, "At least one of the pre-conditions you specified did not hold"},
+	{"QuotaExceeded", 403, "The quota of the bucket, or of its owner, would be exceeded."},
 	{"Redirect", 307, "Temporary redirect."},
 	{"ReplicationConfigurationNotFoundError", 404, "The replication configuration was not found"},
 	{"ReplicationParameterValueError", 400, "The replication configuration has a value that is not valid."},

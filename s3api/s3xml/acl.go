@@ -43,14 +43,17 @@ func (p *AccessControlPolicy) AppendXML(dst []byte) []byte {
 	dst = p.Owner.append(openRoot(dst, "AccessControlPolicy"), "Owner")
 	dst = open(dst, "AccessControlList")
 	for i := range p.AccessControlList.Grants {
-		g := &p.AccessControlList.Grants[i]
-		dst = append(open(dst, "Grant"), `<Grantee xmlns:xsi="`+xsiNamespace+`" xsi:type="`...)
-		dst = append(AppendText(dst, g.Grantee.Type), `">`...)
-		dst = appendSome(dst, "ID", g.Grantee.ID)
-		dst = appendSome(dst, "DisplayName", g.Grantee.DisplayName)
-		dst = appendSome(dst, "EmailAddress", g.Grantee.EmailAddress)
-		dst = shut(appendSome(dst, "URI", g.Grantee.URI), "Grantee")
-		dst = shut(appendString(dst, "Permission", g.Permission), "Grant")
+		dst = p.AccessControlList.Grants[i].append(dst)
 	}
 	return shut(shut(dst, "AccessControlList"), "AccessControlPolicy")
+}
+
+func (g *Grant) append(dst []byte) []byte {
+	dst = append(open(dst, "Grant"), `<Grantee xmlns:xsi="`+xsiNamespace+`" xsi:type="`...)
+	dst = append(AppendText(dst, g.Grantee.Type), `">`...)
+	dst = appendSome(dst, "ID", g.Grantee.ID)
+	dst = appendSome(dst, "DisplayName", g.Grantee.DisplayName)
+	dst = appendSome(dst, "EmailAddress", g.Grantee.EmailAddress)
+	dst = shut(appendSome(dst, "URI", g.Grantee.URI), "Grantee")
+	return shut(appendString(dst, "Permission", g.Permission), "Grant")
 }

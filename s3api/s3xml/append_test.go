@@ -83,6 +83,9 @@ func TestAppendXMLEqualsEncodingXML(t *testing.T) {
 		{"GetObjectAttributesResponse", new(GetObjectAttributesResponse)},
 		{"Tagging", new(Tagging)},
 		{"VersioningConfiguration", new(VersioningConfiguration)},
+		{"ObjectLockConfiguration", new(ObjectLockConfiguration)},
+		{"Retention", new(Retention)},
+		{"LegalHold", new(LegalHold)},
 	} {
 		t.Run(reflect.TypeOf(r.of).Elem().Name(), rapid.MakeCheck(func(t *rapid.T) {
 			v := reflect.New(reflect.TypeOf(r.of).Elem())

@@ -26,8 +26,7 @@ type Tag struct {
 func (t *Tagging) AppendXML(dst []byte) []byte {
 	dst = open(openRoot(dst, "Tagging"), "TagSet")
 	for i := range t.TagSet.Tags {
-		dst = appendString(open(dst, "Tag"), "Key", t.TagSet.Tags[i].Key)
-		dst = shut(appendString(dst, "Value", t.TagSet.Tags[i].Value), "Tag")
+		dst = t.TagSet.Tags[i].append(dst)
 	}
 	return shut(shut(dst, "TagSet"), "Tagging")
 }

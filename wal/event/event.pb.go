@@ -5608,6 +5608,8 @@ func (x *AccountQuotaSet) GetQuota() *Quota {
 	return nil
 }
 
+// Items: BUCKET_NAME 0; from level 3 on DOCUMENT k, which is the new bucket's document of
+// kind k.
 type BucketCreated struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Owner         string                 `protobuf:"bytes,1,opt,name=owner,proto3" json:"owner,omitempty"` // canonical id

@@ -1,0 +1,69 @@
+package fsm
+
+import (
+	"encoding/binary"
+	"errors"
+
+	"ironman/wal/event"
+)
+
+// A cursor tells how far a consumer of events has come. It is moved by an event once
+// the consumer has done its work, so that the next node to serve it goes on from there:
+// of two that both do, one is refused.
+
+// cursorSet moves a cursor forward, or makes it.
+func (t *tx) cursorSet(p *event.Parsed, b *event.CursorSet) *event.Outcome {
+	name := p.Text(event.ItemKind_ITEM_KIND_NAME, 0)
+	if name == "" || !validName(name) || b.Kind == event.CursorKind_CURSOR_KIND_UNSPECIFIED || b.To <= b.From || b.To > t.seq {
+		return refuse(event.Refusal_REFUSAL_INVALID)
+	}
+	if b.Bucket != 0 && t.bucket(b.Bucket) == nil {
+		return refuse(event.Refusal_REFUSAL_NO_SUCH_BUCKET)
+	}
+	k := cursorKey(b.Bucket, b.Kind, name)
+	if get[Cursor](t, k).GetNext() != b.From {
+		return refuse(event.Refusal_REFUSAL_CONFLICT)
+	}
+	t.set(k, &Cursor{Next: b.To, Time: t.time})
+	return accept()
+}
+
+// cursorDeleted forgets a cursor.
+func (t *tx) cursorDeleted(p *event.Parsed, b *event.CursorDeleted) *event.Outcome {
+	k := cursorKey(b.Bucket, b.Kind, p.Text(event.ItemKind_ITEM_KIND_NAME, 0))
+	if !t.has(k) {
+		return refuse(event.Refusal_REFUSAL_NOT_FOUND)
+	}
+	t.delete(k)
+	return accept()
+}
+
+// CursorEntry is one cursor of a list.
+type CursorEntry struct {
+	Kind event.CursorKind
+	Name string
+	Row  *Cursor
+}
+
+// Cursor returns where a consumer stands, as of now in every view; nil if it never
+// moved. Bucket 0: a consumer of no bucket.
+func (v *View) Cursor(bucket uint64, kind event.CursorKind, name string) (*Cursor, error) {
+	return read[Cursor](v, cursorKey(bucket, kind, name))
+}
+
+// Cursors returns the cursors of a bucket (0: those of none), by kind and name.
+func (v *View) Cursors(bucket uint64) ([]CursorEntry, error) {
+	var out []CursorEntry
+	prefix := key(tableCursor, bucket)
+	err := v.scan(prefix, after(prefix), func(k, b []byte) (bool, error) {
+		c, _, err := decodeRow[Cursor](k, b)
+		if len(k) < len(prefix)+4 {
+			err = errors.Join(err, event.ErrMalformed)
+			return false, err
+		}
+		kind := event.CursorKind(binary.BigEndian.Uint32(k[len(prefix):]))
+		out = append(out, CursorEntry{Kind: kind, Name: string(k[len(prefix)+4:]), Row: c})
+		return true, err
+	})
+	return out, err
+}

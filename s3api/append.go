@@ -1,0 +1,101 @@
+package s3api
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+
+	"ironman/fsm"
+	"ironman/s3api/checksum"
+	"ironman/s3api/s3err"
+	"ironman/wal/event"
+)
+
+// appendObject puts the request's bytes behind those of an object: PutObject with
+// x-amz-write-offset-bytes, which must be the size that the object has (0 makes a new
+// one). The entity tag of what has grown is opaque: nobody reads the older bytes again.
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/directory-buckets-objects-append.html
+func (s *Server) appendObject(ctx context.Context, r *Request) (*Response, error) {
+	v := r.Header.Get("X-Amz-Write-Offset-Bytes")
+	offset, err := strconv.ParseUint(v, 10, 63)
+	if err != nil {
+		return nil, s3err.InvalidArgument("x-amz-write-offset-bytes", v, "The write offset must be a number of bytes.")
+	}
+	r.Header = r.Header.Clone()
+	r.Header.Del("X-Amz-Write-Offset-Bytes")
+	put, err := s.newPut(r)
+	if err != nil {
+		return nil, err
+	}
+	headers, tags, err := r.stored()
+	if err != nil {
+		return nil, err
+	}
+	old, err := r.view.Object(r.bucket.Bucket, r.Key)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.foresee(r, put.Condition, old); err != nil {
+		return nil, err
+	}
+	to, err := r.appendSealing(old)
+	if err != nil {
+		return nil, err
+	}
+	if old.GetSize() != offset || old == nil && offset != 0 {
+		return nil, s3err.New("InvalidWriteOffset")
+	}
+	if put.Lock != nil {
+		return nil, s3err.Newf("InvalidRequest", "An append cannot be locked.")
+	}
+	r.closeView()
+	blobs, body, err := s.receive(ctx, r, sums{algorithm: ownChecksum}, to)
+	if err != nil {
+		return nil, err
+	}
+	grown := &event.ObjectAppended{
+		Bucket: put.Bucket, Version: old.GetVersion(), Blobs: blobs, Offset: offset, Size: offset + uint64(body.size),
+		Owner: put.Owner, Acl: put.Acl, StorageClass: put.StorageClass, Condition: put.Condition,
+	}
+	grown.Encryption = body.encryption
+	grown.Etag, grown.Checksum = appendedTag(old, body)
+	d := event.NewDraft(nil, &event.Statement_ObjectAppended{ObjectAppended: grown}).AddText(event.ItemKind_ITEM_KIND_KEY, 0, r.Key)
+	if old == nil {
+		d.AddMessage(event.ItemKind_ITEM_KIND_HEADERS, 0, headers).AddMessage(event.ItemKind_ITEM_KIND_TAGS, 0, tags)
+	}
+	o, err := s.propose(ctx, r, d)
+	if err != nil {
+		s.abandon(blobs)
+		return nil, err
+	}
+	resp := &Response{Header: http.Header{"Etag": {`"` + grown.Etag + `"`}, "X-Amz-Object-Size": {strconv.FormatUint(grown.Size, 10)}}}
+	setNewVersion(resp.Header, o.Version, o.NullVersion)
+	setChecksum(resp.Header, grown.Checksum, grown.Etag)
+	to.headers(resp.Header)
+	return resp, nil
+}
+
+// appendedTag is the entity tag of an object and of bytes behind it, and the checksum of
+// both together, where it can be told from those of each.
+func appendedTag(old *fsm.Object, body *received) (string, *event.Checksum) {
+	if old == nil || old.Size == 0 {
+		return body.etag, body.checksum
+	}
+	d := checksum.New(checksum.Want{})
+	d.Write([]byte(old.Etag + " " + old.Version.ID() + " " + body.etag))
+	return checksum.ETag(d.Sums().MD5), appendedChecksum(old, body)
+}
+
+func appendedChecksum(old *fsm.Object, body *received) *event.Checksum {
+	a, b := old.Checksum, body.checksum
+	if a.GetAlgorithm() != b.GetAlgorithm() || a.GetComposite() {
+		return nil
+	}
+	both, err := checksum.FullObject(a.GetAlgorithm(), []checksum.Part{
+		{Value: a.GetValue(), Size: old.Size}, {Value: b.GetValue(), Size: uint64(body.size)},
+	})
+	if err != nil {
+		return nil // of an algorithm that has none
+	}
+	return both
+}

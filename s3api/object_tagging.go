@@ -1,0 +1,65 @@
+package s3api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"ironman/s3api/s3err"
+	"ironman/s3api/s3xml"
+	"ironman/wal/event"
+)
+
+// getObjectTagging returns the tags of a version.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObjectTagging.html
+func (s *Server) getObjectTagging(_ context.Context, r *Request) (*Response, error) {
+	out := &s3xml.Tagging{}
+	for _, t := range r.object.Tags.GetTags() {
+		out.TagSet.Tags = append(out.TagSet.Tags, s3xml.Tag{Key: t.Key, Value: t.Value})
+	}
+	h := http.Header{}
+	setVersion(h, r.bucket, r.object.Version, r.object.NullVersion)
+	return &Response{Header: h, XML: out}, nil
+}
+
+// putObjectTagging replaces the tags of a version.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObjectTagging.html
+func (s *Server) putObjectTagging(ctx context.Context, r *Request) (*Response, error) {
+	var doc s3xml.Tagging
+	err := r.decodeXML(s3xml.MaxBody, &doc)
+	if errors.Is(err, s3xml.ErrEmpty) {
+		err = s3err.New("MalformedXML")
+	}
+	if err != nil {
+		return nil, err
+	}
+	values := make(map[string][]string, len(doc.TagSet.Tags))
+	for _, t := range doc.TagSet.Tags {
+		values[t.Key] = append(values[t.Key], t.Value)
+	}
+	tags, err := checkTags(values)
+	if err != nil {
+		return nil, err
+	}
+	return &Response{Header: http.Header{}}, s.setTags(ctx, r, tags)
+}
+
+// deleteObjectTagging takes the tags of a version away.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjectTagging.html
+func (s *Server) deleteObjectTagging(ctx context.Context, r *Request) (*Response, error) {
+	return noContent(), s.setTags(ctx, r, nil)
+}
+
+// setTags agrees on the tags of the version that was admitted; nil: none.
+func (s *Server) setTags(ctx context.Context, r *Request, tags *event.Tags) error {
+	setVersion(r.responseHeader, r.bucket, r.object.Version, r.object.NullVersion)
+	r.closeView()
+	d := event.NewDraft(nil, &event.Statement_ObjectTagsSet{ObjectTagsSet: &event.ObjectTagsSet{
+		Bucket: r.bucket.Bucket, Version: r.object.Version,
+	}}).AddText(event.ItemKind_ITEM_KIND_KEY, 0, r.Key)
+	if len(tags.GetTags()) > 0 {
+		d.AddMessage(event.ItemKind_ITEM_KIND_TAGS, 0, tags)
+	}
+	_, err := s.propose(ctx, r, d)
+	return err
+}
