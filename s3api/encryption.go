@@ -166,7 +166,7 @@ func (r *Request) askedSealing() (*sealing, error) {
 			return nil, s3err.InvalidArgument(strings.ToLower(sseHeader), method,
 				"Server Side Encryption with Customer provided key is incompatible with the encryption method specified")
 		}
-		return newCustomerSealing(customer), nil
+		return newCustomerSealing(customer), r.refuseBlocked()
 	}
 	switch method {
 	case "":

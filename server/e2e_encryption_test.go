@@ -342,6 +342,9 @@ func TestBucketEncryption(t *testing.T) {
 		d.way.answers(t, "copy", c.must(t, 200, "PUT", "/sealed/copy", []byte{}, header("X-Amz-Copy-Source", "/sealed/default")))
 		d.way.holds(t, c, "/sealed/copy", b)
 	}
+	set(doc("<ApplyServerSideEncryptionByDefault><SSEAlgorithm>AES256</SSEAlgorithm></ApplyServerSideEncryptionByDefault><BlockedEncryptionTypes><EncryptionType>SSE-C</EncryptionType></BlockedEncryptionTypes>"))
+	c.refused(t, 403, "AccessDenied", "PUT", "/sealed/blocked", b, withHeaders(ways[4].write))
+	c.refused(t, 403, "AccessDenied", "POST", "/sealed/blocked?uploads", []byte{}, withHeaders(ways[4].write))
 	// Nothing is stored plain because a document cannot be read.
 	set("<Other/>")
 	c.refused(t, 500, "InternalError", "PUT", "/sealed/unread", b)
