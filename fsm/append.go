@@ -37,14 +37,14 @@ func (t *tx) objectAppended(p *event.Parsed, b *event.ObjectAppended) *event.Out
 	switch {
 	case b.Offset != old.GetSize():
 		return refuse(event.Refusal_REFUSAL_OFFSET)
-	case b.Size != b.Offset+total(wholes(b.Blobs)):
+	case b.Size != b.Offset+total(wholes(t.sealing(b.Encryption), b.Blobs)):
 		return refuse(event.Refusal_REFUSAL_INVALID)
 	case b.Size > maxAppendedBytes:
 		return refuse(event.Refusal_REFUSAL_LIMIT_EXCEEDED)
 	}
 	o, r := t.grown(p, b, old)
 	if r == event.Refusal_REFUSAL_NONE {
-		r = t.growBody(b.Blobs, old, o)
+		r = t.growBody(t.sealing(b.Encryption), b.Blobs, old, o)
 	}
 	if r == event.Refusal_REFUSAL_NONE {
 		r = t.store(bucket, name, o)
@@ -72,20 +72,22 @@ func (t *tx) grown(p *event.Parsed, b *event.ObjectAppended, old *Object) (*Obje
 		return nil, event.Refusal_REFUSAL_INVALID // one object is sealed in one way
 	case old.Encryption != nil:
 		o.Encryption = proto.CloneOf(old.Encryption)
-		o.Encryption.Keys = append(o.Encryption.Keys, b.Encryption.GetKeys()...)
+		o.Encryption.Keys = slices.Concat(t.keys(old), b.Encryption.GetKeys())
 	}
 	return o, event.Refusal_REFUSAL_NONE
 }
 
 // growBody makes the body of an append: what the old object has, and the new blobs.
-func (t *tx) growBody(blobs []*event.Blob, old, o *Object) event.Refusal {
+func (t *tx) growBody(e *event.Encryption, blobs []*event.Blob, old, o *Object) event.Refusal {
 	if r := t.adoptBlobs(blobs); r != event.Refusal_REFUSAL_NONE {
 		return r
 	}
-	segments := slices.Concat(t.segments(old), wholes(blobs))
+	segments := slices.Concat(t.segments(old), wholes(e, blobs))
 	switch {
 	case len(segments) > maxAppendedSegments:
 		return event.Refusal_REFUSAL_LIMIT_EXCEEDED
+	case !hasKeys(t.sealing(o.Encryption), segments):
+		return event.Refusal_REFUSAL_INVALID
 	case len(segments) == 0:
 		return event.Refusal_REFUSAL_NONE
 	case len(blobs) == 0:
@@ -95,10 +97,10 @@ func (t *tx) growBody(blobs []*event.Blob, old, o *Object) event.Refusal {
 		o.Blob = blobs[0].Id
 		return event.Refusal_REFUSAL_NONE
 	}
-	if r := t.refSegments(blobs, segments); r != event.Refusal_REFUSAL_NONE {
+	if r := t.refSegments(e, blobs, segments); r != event.Refusal_REFUSAL_NONE {
 		return r
 	}
-	t.assemble(o, segments, nil)
+	t.assemble(o, &Assembly{Segments: segments})
 	return event.Refusal_REFUSAL_NONE
 }
 

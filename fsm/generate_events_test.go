@@ -22,16 +22,20 @@ func (g *generator) begin(retention int64) []*event.Draft {
 	add(&event.Statement{Body: &event.Statement_ClusterInitialized{ClusterInitialized: &event.ClusterInitialized{
 		ClusterId: make([]byte, 16), FeatureLevel: g.level, HistoryRetention: retention, ReleaseGrace: int64(g.choose(3)) * 5e9,
 	}}})
+	level := uint32(2 + g.choose(2))
 	for n := uint32(1); n <= 2; n++ {
 		if g.level > 1 {
 			add(&event.Statement{Body: &event.Statement_NodeAdded{NodeAdded: &event.NodeAdded{PublicKey: []byte{byte(n)}}}})
 		}
-		add(&event.Statement{Body: &event.Statement_NodeStarted{NodeStarted: &event.NodeStarted{Node: n, PublicKey: []byte{byte(n)}, Boot: 1, FeatureLevel: 2}}})
+		add(&event.Statement{Body: &event.Statement_NodeStarted{NodeStarted: &event.NodeStarted{Node: n, PublicKey: []byte{byte(n)}, Boot: 1, FeatureLevel: level}}})
 		id := make([]byte, 16)
 		id[0] = byte(n)
 		add(&event.Statement{Body: &event.Statement_DiskAdded{DiskAdded: &event.DiskAdded{DiskId: id, Node: n}}})
 	}
 	add(&event.Statement{Body: &event.Statement_BucketCreated{BucketCreated: &event.BucketCreated{Owner: alice, Acl: private(alice)}}}, "one")
+	if level > 2 {
+		add(&event.Statement{Body: &event.Statement_FeatureLevelRaised{FeatureLevelRaised: &event.FeatureLevelRaised{FeatureLevel: level}}})
+	}
 	return drafts
 }
 
@@ -55,7 +59,7 @@ func (g *generator) draft() *event.Draft {
 		at := objectPlace{g.bucket(), g.key()}
 		b := &event.UploadCreated{Bucket: at.bucket, Owner: g.owner(), Initiator: "i", Acl: g.acl(alice), Lock: g.lock(at.bucket)}
 		if g.odds(3) {
-			b.Encryption = &event.Encryption{Kind: event.EncryptionKind_ENCRYPTION_KIND_S3, KeyId: "k"}
+			b.Encryption = &event.Encryption{Kind: event.EncryptionKind(1 + g.choose(2)), KeyId: "k"}
 		}
 		d.Statement.Body = &event.Statement_UploadCreated{UploadCreated: b}
 		g.describe(d.AddText(event.ItemKind_ITEM_KIND_KEY, 0, at.name))
@@ -124,6 +128,7 @@ func (g *generator) put(d *event.Draft) {
 		src := g.object()
 		b.Source = &event.CopySource{Bucket: src.bucket, Version: g.anyVersion(src)}
 		b.Size = g.m.find(src, b.Source.Version).GetSize()
+		b.Encryption = g.encryption(g.m.find(src, b.Source.Version).GetEncryption().GetKind())
 		d.AddText(event.ItemKind_ITEM_KIND_SOURCE_KEY, 0, src.name)
 	case 5:
 		b.Blobs = []*event.Blob{g.blob(), g.blob()}
@@ -137,9 +142,11 @@ func (g *generator) put(d *event.Draft) {
 		}
 	}
 	if b.Source == nil {
+		b.Encryption = g.encryption(event.EncryptionKind(g.choose(6)))
+		g.wrap(b.Encryption, b.Blobs, b.Segments)
 		b.Size = total(b.Segments)
 		if len(b.Segments) == 0 {
-			b.Size = total(wholes(b.Blobs))
+			b.Size = total(g.m.whole(b.Encryption, b.Blobs))
 		}
 	}
 	switch g.choose(60) {
@@ -154,6 +161,29 @@ func (g *generator) put(d *event.Draft) {
 	}
 	d.Statement.Body = &event.Statement_ObjectPut{ObjectPut: b}
 	g.describe(d.AddText(event.ItemKind_ITEM_KIND_KEY, 0, at.name))
+}
+
+// encryption is one of a kind, mostly.
+func (g *generator) encryption(kind event.EncryptionKind) *event.Encryption {
+	if g.odds(20) {
+		kind = event.EncryptionKind(g.choose(4))
+	}
+	if kind > 3 || kind == 0 && g.odds(2) {
+		return nil
+	}
+	return &event.Encryption{Kind: kind}
+}
+
+// wrap gives an encryption those of all blobs, mostly.
+func (g *generator) wrap(e *event.Encryption, blobs []*event.Blob, segments []*event.Segment) {
+	if e == nil {
+		return
+	}
+	for _, s := range append(wholes(nil, blobs), segments...) {
+		if !g.odds(40) {
+			e.Keys = append(e.Keys, &event.WrappedKey{Blob: s.Blob, Wrapped: []byte{byte(g.choose(9))}})
+		}
+	}
 }
 
 func (g *generator) delete(d *event.Draft) {
@@ -205,9 +235,10 @@ func (g *generator) part(d *event.Draft) {
 	}
 	if len(b.Segments) == 0 && !g.odds(8) || g.odds(60) {
 		b.Blobs = []*event.Blob{g.blob()}
-		b.Encryption = &event.Encryption{Keys: []*event.WrappedKey{{Blob: b.Blobs[0].Id, Wrapped: []byte{1}}}}
 	}
-	b.Size = total(b.Segments) + total(wholes(b.Blobs))
+	b.Encryption = g.encryption(g.m.uploads[up].GetEncryption().GetKind())
+	g.wrap(b.Encryption, b.Blobs, b.Segments)
+	b.Size = total(b.Segments) + total(g.m.whole(b.Encryption, b.Blobs))
 	if g.odds(30) {
 		b.Size++
 	}

@@ -148,11 +148,12 @@ func (g *generator) append(d *event.Draft) {
 	if old != nil && !g.odds(10) {
 		b.Version = old.Version
 	}
-	if old.GetEncryption() != nil && !g.odds(6) {
-		b.Encryption = &event.Encryption{Kind: old.Encryption.Kind, KeyId: old.Encryption.KeyId, Keys: []*event.WrappedKey{{Wrapped: []byte{2}}}}
-	}
 	for range g.choose(3) {
 		b.Blobs = append(b.Blobs, g.blob())
+	}
+	if old.GetEncryption() != nil && !g.odds(6) {
+		b.Encryption = &event.Encryption{Kind: old.Encryption.Kind, KeyId: old.Encryption.KeyId}
+		g.wrap(b.Encryption, b.Blobs, nil)
 	}
 	switch g.choose(20) {
 	case 0, 1:
@@ -160,7 +161,7 @@ func (g *generator) append(d *event.Draft) {
 	case 2:
 		b.Acl = nil
 	}
-	b.Size = b.Offset + total(wholes(b.Blobs))
+	b.Size = b.Offset + total(g.m.whole(b.Encryption, b.Blobs))
 	if g.odds(30) {
 		b.Size++
 	}

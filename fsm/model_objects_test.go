@@ -150,10 +150,10 @@ func (m *model) adopt(blobs []*event.Blob) event.Refusal {
 }
 
 // within tells whether segments lie inside blobs that are there, and hold each of news.
-func (m *model) within(segments []*event.Segment, news []*event.Blob) event.Refusal {
+func (m *model) within(sealed bool, segments []*event.Segment, news []*event.Blob) event.Refusal {
 	for _, s := range segments {
 		b, ok := m.blobs[s.Blob.Key()]
-		if !ok || s.Length == 0 || s.Offset+s.Length < s.Offset || s.Offset+s.Length > b.blob.Size {
+		if !ok || s.Length == 0 || s.Offset+s.Length < s.Offset || s.Offset+s.Length > plainBytes(sealed, b.blob.Size) {
 			return changed
 		}
 	}
@@ -163,6 +163,45 @@ func (m *model) within(segments []*event.Segment, news []*event.Blob) event.Refu
 		}
 	}
 	return none
+}
+
+// plainBytes is how much a blob of a size holds.
+func plainBytes(sealed bool, size uint64) uint64 {
+	if !sealed {
+		return size
+	}
+	for tags := range uint64(2) { // blobs here have one chunk at most
+		if n := size - 16*tags; n <= size && n > 0 && (n+65535)/65536 == tags {
+			return n
+		}
+	}
+	return 0
+}
+
+func (m *model) isSealed(e *event.Encryption) bool {
+	return e != nil && e.Kind != 0 && m.cluster.GetFeatureLevel() > 2
+}
+
+// differ tells whether bytes are sealed in different ways.
+func (m *model) differ(a, b *event.Encryption) bool {
+	return m.cluster.GetFeatureLevel() > 2 && a.GetKind() != b.GetKind()
+}
+
+// keyed tells whether every segment has a key.
+func (m *model) keyed(e *event.Encryption, segments []*event.Segment) bool {
+	for _, s := range segments {
+		if m.isSealed(e) && !slices.ContainsFunc(e.Keys, func(k *event.WrappedKey) bool { return k.Blob.Key() == s.Blob.Key() }) {
+			return false
+		}
+	}
+	return true
+}
+
+func (m *model) whole(e *event.Encryption, blobs []*event.Blob) (segments []*event.Segment) {
+	for _, b := range blobs {
+		segments = append(segments, &event.Segment{Blob: b.Id, Length: plainBytes(m.isSealed(e), b.Size)})
+	}
+	return segments
 }
 
 // pinned is the object a copy reads, if it is still that.
@@ -231,6 +270,12 @@ func (m *model) body(p *event.Parsed, b *event.ObjectPut, o *Object) event.Refus
 			return changed
 		}
 		o.Blob, o.Assembly = src.Blob, src.Assembly
+		if m.differ(o.Encryption, src.Encryption) {
+			return invalid
+		}
+		if m.isSealed(o.Encryption) && len(o.Encryption.Keys) == 0 {
+			o.Encryption.Keys = src.Encryption.Keys
+		}
 		return none
 	}
 	if r := m.adopt(b.Blobs); r != none {
@@ -238,13 +283,13 @@ func (m *model) body(p *event.Parsed, b *event.ObjectPut, o *Object) event.Refus
 	}
 	segments, size := b.Segments, uint64(0)
 	if len(segments) == 0 {
-		segments = wholes(b.Blobs)
+		segments = m.whole(b.Encryption, b.Blobs)
 	}
 	for _, s := range segments {
 		size += s.Length
 	}
 	switch {
-	case size != b.Size:
+	case size != b.Size || !m.keyed(b.Encryption, segments):
 		return invalid
 	case len(segments) == 0:
 		return none
@@ -254,7 +299,7 @@ func (m *model) body(p *event.Parsed, b *event.ObjectPut, o *Object) event.Refus
 	}
 	o.Assembly = o.Version
 	m.assemblies[ver(o.Version)] = modelAssembly{segments: segments}
-	return m.within(segments, b.Blobs)
+	return m.within(m.isSealed(b.Encryption), segments, b.Blobs)
 }
 
 func (m *model) judgeCondition(c *event.Condition, o *Object) event.Refusal {
@@ -351,15 +396,19 @@ func (m *model) putPart(p *event.Parsed, b *event.PartPut, at objectPlace) *even
 	if b.Number < 1 || b.Number > 10000 {
 		return refuse(invalid)
 	}
-	if m.uploads[uploadPlace{at, ver(b.Upload)}] == nil {
+	u := m.uploads[uploadPlace{at, ver(b.Upload)}]
+	if u == nil {
 		return refuse(event.Refusal_REFUSAL_NO_SUCH_UPLOAD)
 	}
 	if b.Source != nil && m.pinned(p, b.Source) == nil {
 		return refuse(changed)
 	}
-	segments, size := append(slices.Clone(b.Segments), wholes(b.Blobs)...), uint64(0)
+	segments, size := append(slices.Clone(b.Segments), m.whole(b.Encryption, b.Blobs)...), uint64(0)
 	for _, s := range segments {
 		size += s.Length
+	}
+	if m.differ(b.Encryption, u.Encryption) || !m.keyed(b.Encryption, segments) {
+		return refuse(invalid)
 	}
 	if size != b.Size || len(b.Segments) > 0 && (b.Source == nil || len(b.Blobs) > 0) {
 		return refuse(invalid)
@@ -367,7 +416,7 @@ func (m *model) putPart(p *event.Parsed, b *event.PartPut, at objectPlace) *even
 	if r := m.adopt(b.Blobs); r != none {
 		return refuse(r)
 	}
-	if r := m.within(segments, b.Blobs); r != none {
+	if r := m.within(m.isSealed(b.Encryption), segments, b.Blobs); r != none {
 		return refuse(r)
 	}
 	m.parts[partPlace{ver(b.Upload), b.Number}] = &Part{
@@ -395,7 +444,9 @@ func (m *model) complete(b *event.UploadCompleted, at objectPlace) *event.Outcom
 	}
 	if u.Encryption != nil {
 		o.Encryption = proto.Clone(u.Encryption).(*event.Encryption)
-		o.Encryption.Keys = nil
+		if m.cluster.FeatureLevel < 3 {
+			o.Encryption.Keys = nil
+		}
 	}
 	a, last, size := modelAssembly{}, uint32(0), uint64(0)
 	for _, c := range b.Parts {
@@ -406,8 +457,13 @@ func (m *model) complete(b *event.UploadCompleted, at objectPlace) *event.Outcom
 		last, size = c.Number, size+p.Size
 		a.segments = append(a.segments, p.Segments...)
 		a.parts = append(a.parts, &PartInfo{Number: p.Number, Size: p.Size, Checksum: p.Checksum})
-		if u.Encryption != nil {
+		if m.cluster.FeatureLevel < 3 && u.Encryption != nil {
 			o.Encryption.Keys = append(o.Encryption.Keys, p.Encryption.GetKeys()...)
+		}
+		for _, k := range p.Encryption.GetKeys() {
+			if m.isSealed(p.Encryption) && !slices.ContainsFunc(a.keys, func(x *event.WrappedKey) bool { return x.Blob.Key() == k.Blob.Key() }) {
+				a.keys = append(a.keys, k)
+			}
 		}
 	}
 	if len(b.Parts) == 0 {

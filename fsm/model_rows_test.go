@@ -49,7 +49,7 @@ func (m *model) rows() map[string]string {
 	}
 	for v, a := range m.assemblies {
 		version := &event.Version{Seq: v.seq, Ordinal: v.ordinal}
-		put(assemblyKey(version), 0, &Assembly{Segments: a.segments, Parts: a.parts})
+		put(assemblyKey(version), 0, &Assembly{Segments: a.segments, Parts: a.parts, Keys: a.keys})
 		put(holdersKey(version), 0, &Holders{Refs: a.refs, Due: a.due})
 		if a.due != 0 {
 			raw(releaseAssemblyKey(a.due, version), nil)

@@ -88,6 +88,7 @@ type (
 	modelAssembly struct {
 		segments []*event.Segment
 		parts    []*PartInfo
+		keys     []*event.WrappedKey
 		refs     uint64
 		due      int64
 	}

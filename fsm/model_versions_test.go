@@ -298,7 +298,7 @@ func (m *model) grow(p *event.Parsed, b *event.ObjectAppended, at objectPlace) *
 	switch {
 	case b.Offset != old.GetSize():
 		return refuse(event.Refusal_REFUSAL_OFFSET)
-	case b.Size != old.GetSize()+total(wholes(b.Blobs)):
+	case b.Size != old.GetSize()+total(m.whole(b.Encryption, b.Blobs)):
 		return refuse(invalid)
 	case b.Size > 50<<40:
 		return refuse(event.Refusal_REFUSAL_LIMIT_EXCEEDED)
@@ -317,7 +317,7 @@ func (m *model) grow(p *event.Parsed, b *event.ObjectAppended, at objectPlace) *
 		}
 		if old.Encryption != nil {
 			o.Encryption = proto.CloneOf(old.Encryption)
-			o.Encryption.Keys = slices.Concat(old.Encryption.Keys, b.Encryption.GetKeys())
+			o.Encryption.Keys = slices.Concat(m.keysUnder(old), b.Encryption.GetKeys())
 		}
 	}
 	o.Version, o.Size, o.Etag, o.Checksum, o.Time = &event.Version{Seq: m.seq}, b.Size, b.Etag, b.Checksum, m.now
@@ -331,10 +331,12 @@ func (m *model) grow(p *event.Parsed, b *event.ObjectAppended, at objectPlace) *
 	case old.GetAssembly() != nil:
 		segments = m.assemblies[ver(old.Assembly)].segments
 	}
-	segments = slices.Concat(segments, wholes(b.Blobs))
+	segments = slices.Concat(segments, m.whole(b.Encryption, b.Blobs))
 	switch {
 	case len(segments) > 10_000:
 		return refuse(event.Refusal_REFUSAL_LIMIT_EXCEEDED)
+	case !m.keyed(o.Encryption, segments):
+		return refuse(invalid)
 	case len(b.Blobs) == 0 && old != nil:
 		o.Blob, o.Assembly = old.Blob, old.Assembly
 	case len(segments) == 1:
@@ -347,6 +349,14 @@ func (m *model) grow(p *event.Parsed, b *event.ObjectAppended, at objectPlace) *
 		return refuse(r)
 	}
 	return &event.Outcome{Version: o.Version, NullVersion: o.NullVersion, Etag: o.Etag}
+}
+
+// keysUnder are an object's data keys, of its row or of its assembly.
+func (m *model) keysUnder(o *Object) []*event.WrappedKey {
+	if len(o.Encryption.GetKeys()) > 0 || o.Assembly == nil {
+		return o.Encryption.GetKeys()
+	}
+	return m.assemblies[ver(o.Assembly)].keys
 }
 
 func (m *model) expire(p *event.Parsed, b *event.ObjectsExpired) *event.Outcome {

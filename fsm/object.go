@@ -108,17 +108,17 @@ func (t *tx) objectBody(p *event.Parsed, b *event.ObjectPut, o *Object) event.Re
 			return event.Refusal_REFUSAL_SOURCE_CHANGED
 		}
 		o.Blob, o.Assembly = src.Blob, src.Assembly
-		return event.Refusal_REFUSAL_NONE
+		return t.copiedKeys(o, src)
 	}
 	if r := t.adoptBlobs(b.Blobs); r != event.Refusal_REFUSAL_NONE {
 		return r
 	}
-	segments := b.Segments
+	segments, sealing := b.Segments, t.sealing(b.Encryption)
 	if len(segments) == 0 {
-		segments = wholes(b.Blobs)
+		segments = wholes(sealing, b.Blobs)
 	}
 	switch {
-	case total(segments) != b.Size:
+	case total(segments) != b.Size || !hasKeys(sealing, segments):
 		return event.Refusal_REFUSAL_INVALID
 	case len(b.Segments) == 0 && len(b.Blobs) == 1:
 		o.Blob = b.Blobs[0].Id
@@ -126,17 +126,17 @@ func (t *tx) objectBody(p *event.Parsed, b *event.ObjectPut, o *Object) event.Re
 	case len(segments) == 0:
 		return event.Refusal_REFUSAL_NONE
 	}
-	if r := t.refSegments(b.Blobs, segments); r != event.Refusal_REFUSAL_NONE {
+	if r := t.refSegments(sealing, b.Blobs, segments); r != event.Refusal_REFUSAL_NONE {
 		return r
 	}
-	t.assemble(o, segments, nil)
+	t.assemble(o, &Assembly{Segments: segments})
 	return event.Refusal_REFUSAL_NONE
 }
 
-// assemble makes an object's body of segments, each of which holds a reference.
-func (t *tx) assemble(o *Object, segments []*event.Segment, parts []*PartInfo) {
+// assemble makes an object's body of an assembly, each segment of which holds a reference.
+func (t *tx) assemble(o *Object, a *Assembly) {
 	o.Assembly = o.Version
-	t.set(assemblyKey(o.Assembly), &Assembly{Segments: segments, Parts: parts})
+	t.set(assemblyKey(o.Assembly), a)
 	t.set(holdersKey(o.Assembly), &Holders{})
 }
 
@@ -152,9 +152,9 @@ func (t *tx) source(p *event.Parsed, s *event.CopySource) *Object {
 
 // refSegments takes a reference for each segment. Each new blob must be in one, or
 // nobody would ever release it.
-func (t *tx) refSegments(blobs []*event.Blob, segments []*event.Segment) event.Refusal {
+func (t *tx) refSegments(e *event.Encryption, blobs []*event.Blob, segments []*event.Segment) event.Refusal {
 	for _, s := range segments {
-		if !t.refSegment(s) {
+		if !t.refSegment(e, s) {
 			return event.Refusal_REFUSAL_SOURCE_CHANGED
 		}
 	}
@@ -167,18 +167,19 @@ func (t *tx) refSegments(blobs []*event.Blob, segments []*event.Segment) event.R
 }
 
 // refSegment takes a reference to the blob of a segment that lies inside it.
-func (t *tx) refSegment(s *event.Segment) bool {
+func (t *tx) refSegment(e *event.Encryption, s *event.Segment) bool {
 	r := get[BlobRow](t, blobKey(tableBlob, s.Blob))
-	if r == nil || s.Length == 0 || s.Offset > r.Blob.Size || s.Length > r.Blob.Size-s.Offset {
+	size := e.PlainBytes(r.GetBlob().GetSize())
+	if r == nil || s.Length == 0 || s.Offset > size || s.Length > size-s.Offset {
 		return false
 	}
 	return t.refBlob(s.Blob)
 }
 
-func wholes(blobs []*event.Blob) []*event.Segment {
+func wholes(e *event.Encryption, blobs []*event.Blob) []*event.Segment {
 	var segments []*event.Segment
 	for _, b := range blobs {
-		segments = append(segments, &event.Segment{Blob: b.Id, Length: b.Size})
+		segments = append(segments, &event.Segment{Blob: b.Id, Length: e.PlainBytes(b.Size)})
 	}
 	return segments
 }

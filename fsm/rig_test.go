@@ -118,7 +118,11 @@ func (r *rig) view() *View {
 
 // genesis makes a cluster of three nodes with two disks each (node n has the disks
 // 2n-1 and 2n), and a bucket, whose id it returns.
-func (r *rig) genesis(retention int64) (bucket uint64) {
+func (r *rig) genesis(retention int64) (bucket uint64) { return r.genesisOf(retention, r.level) }
+
+// genesisOf is genesis with nodes that support a feature level, which may be above the
+// cluster's.
+func (r *rig) genesisOf(retention int64, supported uint32) (bucket uint64) {
 	r.t.Helper()
 	level := r.level
 	r.level = 1
@@ -127,7 +131,7 @@ func (r *rig) genesis(retention int64) (bucket uint64) {
 	}}))
 	for n := uint32(1); n <= 3; n++ {
 		r.accept(event.NewDraft(r.header(), &event.Statement_NodeStarted{NodeStarted: &event.NodeStarted{
-			Node: n, PublicKey: []byte{byte(n)}, Boot: 1, FeatureLevel: level,
+			Node: n, PublicKey: []byte{byte(n)}, Boot: 1, FeatureLevel: supported,
 		}}))
 	}
 	for d := uint32(1); d <= 6; d++ {

@@ -566,9 +566,12 @@ func (x *BlobRow) GetDue() int64 {
 // rows that hold it stands apart, so that an object of 10,000 parts is copied or
 // deleted without touching its list.
 type Assembly struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Segments      []*event.Segment       `protobuf:"bytes,1,rep,name=segments,proto3" json:"segments,omitempty"`
-	Parts         []*PartInfo            `protobuf:"bytes,2,rep,name=parts,proto3" json:"parts,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Segments []*event.Segment       `protobuf:"bytes,1,rep,name=segments,proto3" json:"segments,omitempty"`
+	Parts    []*PartInfo            `protobuf:"bytes,2,rep,name=parts,proto3" json:"parts,omitempty"`
+	// The data keys of its blobs, where they are sealed. They are here and not in the row
+	// of the object, which every listing reads.
+	Keys          []*event.WrappedKey `protobuf:"bytes,3,rep,name=keys,proto3" json:"keys,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -613,6 +616,13 @@ func (x *Assembly) GetSegments() []*event.Segment {
 func (x *Assembly) GetParts() []*PartInfo {
 	if x != nil {
 		return x.Parts
+	}
+	return nil
+}
+
+func (x *Assembly) GetKeys() []*event.WrappedKey {
+	if x != nil {
+		return x.Keys
 	}
 	return nil
 }
@@ -1422,10 +1432,12 @@ type Object struct {
 	Acl          *event.ACL             `protobuf:"bytes,8,opt,name=acl,proto3" json:"acl,omitempty"`
 	StorageClass string                 `protobuf:"bytes,9,opt,name=storage_class,json=storageClass,proto3" json:"storage_class,omitempty"`
 	Checksum     *event.Checksum        `protobuf:"bytes,10,opt,name=checksum,proto3" json:"checksum,omitempty"`
-	Encryption   *event.Encryption      `protobuf:"bytes,11,opt,name=encryption,proto3" json:"encryption,omitempty"`
-	Lock         *event.Lock            `protobuf:"bytes,12,opt,name=lock,proto3" json:"lock,omitempty"`
-	Headers      *event.Headers         `protobuf:"bytes,13,opt,name=headers,proto3" json:"headers,omitempty"`
-	Tags         *event.Tags            `protobuf:"bytes,14,opt,name=tags,proto3" json:"tags,omitempty"`
+	// Its own keys, if it has any, go before those of its assembly: a copy by reference
+	// may have them wrapped for another.
+	Encryption *event.Encryption `protobuf:"bytes,11,opt,name=encryption,proto3" json:"encryption,omitempty"`
+	Lock       *event.Lock       `protobuf:"bytes,12,opt,name=lock,proto3" json:"lock,omitempty"`
+	Headers    *event.Headers    `protobuf:"bytes,13,opt,name=headers,proto3" json:"headers,omitempty"`
+	Tags       *event.Tags       `protobuf:"bytes,14,opt,name=tags,proto3" json:"tags,omitempty"`
 	// At most one: the body is that whole blob, or that assembly. Neither: empty.
 	Blob     *event.BlobID  `protobuf:"bytes,15,opt,name=blob,proto3" json:"blob,omitempty"`
 	Assembly *event.Version `protobuf:"bytes,16,opt,name=assembly,proto3" json:"assembly,omitempty"`
@@ -1940,10 +1952,11 @@ const file_fsm_row_proto_rawDesc = "" +
 	"\aBlobRow\x12'\n" +
 	"\x04blob\x18\x01 \x01(\v2\x13.ironman.event.BlobR\x04blob\x12\x12\n" +
 	"\x04refs\x18\x02 \x01(\x04R\x04refs\x12\x10\n" +
-	"\x03due\x18\x03 \x01(\x03R\x03due\"k\n" +
+	"\x03due\x18\x03 \x01(\x03R\x03due\"\x9a\x01\n" +
 	"\bAssembly\x122\n" +
 	"\bsegments\x18\x01 \x03(\v2\x16.ironman.event.SegmentR\bsegments\x12+\n" +
-	"\x05parts\x18\x02 \x03(\v2\x15.ironman.fsm.PartInfoR\x05parts\"/\n" +
+	"\x05parts\x18\x02 \x03(\v2\x15.ironman.fsm.PartInfoR\x05parts\x12-\n" +
+	"\x04keys\x18\x03 \x03(\v2\x19.ironman.event.WrappedKeyR\x04keys\"/\n" +
 	"\aHolders\x12\x12\n" +
 	"\x04refs\x18\x01 \x01(\x04R\x04refs\x12\x10\n" +
 	"\x03due\x18\x02 \x01(\x03R\x03due\"k\n" +
@@ -2106,54 +2119,56 @@ var file_fsm_row_proto_goTypes = []any{
 	(*Request)(nil),              // 22: ironman.fsm.Request
 	(*event.Blob)(nil),           // 23: ironman.event.Blob
 	(*event.Segment)(nil),        // 24: ironman.event.Segment
-	(*event.Checksum)(nil),       // 25: ironman.event.Checksum
-	(*event.ACL)(nil),            // 26: ironman.event.ACL
-	(event.VersioningState)(0),   // 27: ironman.event.VersioningState
-	(event.RetentionMode)(0),     // 28: ironman.event.RetentionMode
-	(*event.Quota)(nil),          // 29: ironman.event.Quota
-	(*event.Version)(nil),        // 30: ironman.event.Version
-	(*event.Encryption)(nil),     // 31: ironman.event.Encryption
-	(*event.Lock)(nil),           // 32: ironman.event.Lock
-	(*event.Headers)(nil),        // 33: ironman.event.Headers
-	(*event.Tags)(nil),           // 34: ironman.event.Tags
-	(*event.BlobID)(nil),         // 35: ironman.event.BlobID
-	(event.ChecksumAlgorithm)(0), // 36: ironman.event.ChecksumAlgorithm
+	(*event.WrappedKey)(nil),     // 25: ironman.event.WrappedKey
+	(*event.Checksum)(nil),       // 26: ironman.event.Checksum
+	(*event.ACL)(nil),            // 27: ironman.event.ACL
+	(event.VersioningState)(0),   // 28: ironman.event.VersioningState
+	(event.RetentionMode)(0),     // 29: ironman.event.RetentionMode
+	(*event.Quota)(nil),          // 30: ironman.event.Quota
+	(*event.Version)(nil),        // 31: ironman.event.Version
+	(*event.Encryption)(nil),     // 32: ironman.event.Encryption
+	(*event.Lock)(nil),           // 33: ironman.event.Lock
+	(*event.Headers)(nil),        // 34: ironman.event.Headers
+	(*event.Tags)(nil),           // 35: ironman.event.Tags
+	(*event.BlobID)(nil),         // 36: ironman.event.BlobID
+	(event.ChecksumAlgorithm)(0), // 37: ironman.event.ChecksumAlgorithm
 }
 var file_fsm_row_proto_depIdxs = []int32{
 	23, // 0: ironman.fsm.BlobRow.blob:type_name -> ironman.event.Blob
 	24, // 1: ironman.fsm.Assembly.segments:type_name -> ironman.event.Segment
 	9,  // 2: ironman.fsm.Assembly.parts:type_name -> ironman.fsm.PartInfo
-	25, // 3: ironman.fsm.PartInfo.checksum:type_name -> ironman.event.Checksum
-	26, // 4: ironman.fsm.Bucket.acl:type_name -> ironman.event.ACL
-	27, // 5: ironman.fsm.Bucket.versioning:type_name -> ironman.event.VersioningState
-	28, // 6: ironman.fsm.Bucket.default_mode:type_name -> ironman.event.RetentionMode
-	29, // 7: ironman.fsm.Bucket.quota:type_name -> ironman.event.Quota
-	29, // 8: ironman.fsm.Holdings.quota:type_name -> ironman.event.Quota
-	30, // 9: ironman.fsm.Object.version:type_name -> ironman.event.Version
-	26, // 10: ironman.fsm.Object.acl:type_name -> ironman.event.ACL
-	25, // 11: ironman.fsm.Object.checksum:type_name -> ironman.event.Checksum
-	31, // 12: ironman.fsm.Object.encryption:type_name -> ironman.event.Encryption
-	32, // 13: ironman.fsm.Object.lock:type_name -> ironman.event.Lock
-	33, // 14: ironman.fsm.Object.headers:type_name -> ironman.event.Headers
-	34, // 15: ironman.fsm.Object.tags:type_name -> ironman.event.Tags
-	35, // 16: ironman.fsm.Object.blob:type_name -> ironman.event.BlobID
-	30, // 17: ironman.fsm.Object.assembly:type_name -> ironman.event.Version
-	30, // 18: ironman.fsm.Object.upload:type_name -> ironman.event.Version
-	30, // 19: ironman.fsm.Upload.upload:type_name -> ironman.event.Version
-	26, // 20: ironman.fsm.Upload.acl:type_name -> ironman.event.ACL
-	36, // 21: ironman.fsm.Upload.checksum_algorithm:type_name -> ironman.event.ChecksumAlgorithm
-	31, // 22: ironman.fsm.Upload.encryption:type_name -> ironman.event.Encryption
-	32, // 23: ironman.fsm.Upload.lock:type_name -> ironman.event.Lock
-	33, // 24: ironman.fsm.Upload.headers:type_name -> ironman.event.Headers
-	34, // 25: ironman.fsm.Upload.tags:type_name -> ironman.event.Tags
-	25, // 26: ironman.fsm.Part.checksum:type_name -> ironman.event.Checksum
-	31, // 27: ironman.fsm.Part.encryption:type_name -> ironman.event.Encryption
-	24, // 28: ironman.fsm.Part.segments:type_name -> ironman.event.Segment
-	29, // [29:29] is the sub-list for method output_type
-	29, // [29:29] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	25, // 3: ironman.fsm.Assembly.keys:type_name -> ironman.event.WrappedKey
+	26, // 4: ironman.fsm.PartInfo.checksum:type_name -> ironman.event.Checksum
+	27, // 5: ironman.fsm.Bucket.acl:type_name -> ironman.event.ACL
+	28, // 6: ironman.fsm.Bucket.versioning:type_name -> ironman.event.VersioningState
+	29, // 7: ironman.fsm.Bucket.default_mode:type_name -> ironman.event.RetentionMode
+	30, // 8: ironman.fsm.Bucket.quota:type_name -> ironman.event.Quota
+	30, // 9: ironman.fsm.Holdings.quota:type_name -> ironman.event.Quota
+	31, // 10: ironman.fsm.Object.version:type_name -> ironman.event.Version
+	27, // 11: ironman.fsm.Object.acl:type_name -> ironman.event.ACL
+	26, // 12: ironman.fsm.Object.checksum:type_name -> ironman.event.Checksum
+	32, // 13: ironman.fsm.Object.encryption:type_name -> ironman.event.Encryption
+	33, // 14: ironman.fsm.Object.lock:type_name -> ironman.event.Lock
+	34, // 15: ironman.fsm.Object.headers:type_name -> ironman.event.Headers
+	35, // 16: ironman.fsm.Object.tags:type_name -> ironman.event.Tags
+	36, // 17: ironman.fsm.Object.blob:type_name -> ironman.event.BlobID
+	31, // 18: ironman.fsm.Object.assembly:type_name -> ironman.event.Version
+	31, // 19: ironman.fsm.Object.upload:type_name -> ironman.event.Version
+	31, // 20: ironman.fsm.Upload.upload:type_name -> ironman.event.Version
+	27, // 21: ironman.fsm.Upload.acl:type_name -> ironman.event.ACL
+	37, // 22: ironman.fsm.Upload.checksum_algorithm:type_name -> ironman.event.ChecksumAlgorithm
+	32, // 23: ironman.fsm.Upload.encryption:type_name -> ironman.event.Encryption
+	33, // 24: ironman.fsm.Upload.lock:type_name -> ironman.event.Lock
+	34, // 25: ironman.fsm.Upload.headers:type_name -> ironman.event.Headers
+	35, // 26: ironman.fsm.Upload.tags:type_name -> ironman.event.Tags
+	26, // 27: ironman.fsm.Part.checksum:type_name -> ironman.event.Checksum
+	32, // 28: ironman.fsm.Part.encryption:type_name -> ironman.event.Encryption
+	24, // 29: ironman.fsm.Part.segments:type_name -> ironman.event.Segment
+	30, // [30:30] is the sub-list for method output_type
+	30, // [30:30] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_fsm_row_proto_init() }

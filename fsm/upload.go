@@ -38,15 +38,19 @@ func (t *tx) partPut(p *event.Parsed, b *event.PartPut) *event.Outcome {
 	if b.Number == 0 || b.Number > maxPartNumber {
 		return refuse(event.Refusal_REFUSAL_INVALID)
 	}
-	if !t.has(uploadKey(b.Bucket, p.Text(event.ItemKind_ITEM_KIND_KEY, 0), b.Upload)) {
+	u := get[Upload](t, uploadKey(b.Bucket, p.Text(event.ItemKind_ITEM_KIND_KEY, 0), b.Upload))
+	if u == nil {
 		return refuse(event.Refusal_REFUSAL_NO_SUCH_UPLOAD)
 	}
 	if b.Source != nil && t.source(p, b.Source) == nil {
 		return refuse(event.Refusal_REFUSAL_SOURCE_CHANGED)
 	}
-	segments := b.Segments
+	segments, sealing := b.Segments, t.sealing(b.Encryption)
 	if len(b.Blobs) > 0 {
-		segments = wholes(b.Blobs)
+		segments = wholes(sealing, b.Blobs)
+	}
+	if sealing.GetKind() != t.sealing(u.Encryption).GetKind() || !hasKeys(sealing, segments) {
+		return refuse(event.Refusal_REFUSAL_INVALID)
 	}
 	// Ranges of blobs come from a source, and nothing else comes beside them.
 	if len(b.Segments) > 0 && (b.Source == nil || len(b.Blobs) > 0) || total(segments) != b.Size {
@@ -55,7 +59,7 @@ func (t *tx) partPut(p *event.Parsed, b *event.PartPut) *event.Outcome {
 	if r := t.adoptBlobs(b.Blobs); r != event.Refusal_REFUSAL_NONE {
 		return refuse(r)
 	}
-	if r := t.refSegments(b.Blobs, segments); r != event.Refusal_REFUSAL_NONE {
+	if r := t.refSegments(sealing, b.Blobs, segments); r != event.Refusal_REFUSAL_NONE {
 		return refuse(r)
 	}
 	k := partKey(b.Upload, b.Number)
@@ -109,10 +113,13 @@ func (t *tx) uploadCompleted(p *event.Parsed, b *event.UploadCompleted) *event.O
 		StorageClass: u.StorageClass, Checksum: b.Checksum, Encryption: u.Encryption, Lock: u.Lock,
 		Headers: u.Headers, Tags: u.Tags, Upload: u.Upload,
 	}
-	if o.Encryption != nil {
+	a := &Assembly{Segments: body.segments, Parts: body.parts}
+	if body.sealed {
+		a.Keys = body.keys
+	} else if o.Encryption != nil {
 		o.Encryption.Keys = body.keys
 	}
-	t.assemble(o, body.segments, body.parts)
+	t.assemble(o, a)
 	t.dropUpload(b.Bucket, uk, u, body.stored)
 	if r := t.store(t.bucket(b.Bucket), name, o); r != event.Refusal_REFUSAL_NONE {
 		return refuse(r)
@@ -124,7 +131,9 @@ func (t *tx) uploadCompleted(p *event.Parsed, b *event.UploadCompleted) *event.O
 type completed struct {
 	segments []*event.Segment
 	parts    []*PartInfo
-	keys     []*event.WrappedKey
+	sealed   bool                // keys are an assembly's, not an object's
+	keys     []*event.WrappedKey // of its blobs, each once
+	known    map[[16]byte]bool   // those that keys has
 	size     uint64
 	stored   uint64 // bytes of all parts, chosen or not
 }
@@ -132,7 +141,7 @@ type completed struct {
 func (c *completed) add(p *Part) {
 	c.segments = append(c.segments, p.Segments...)
 	c.parts = append(c.parts, &PartInfo{Number: p.Number, Size: p.Size, Checksum: p.Checksum})
-	c.keys = append(c.keys, p.GetEncryption().GetKeys()...)
+	c.addKeys(p.Encryption)
 	c.size += p.Size
 }
 
@@ -140,7 +149,7 @@ func (c *completed) add(p *Part) {
 // them. It is false if a chosen part is not stored, or is another than the proposer
 // saw; the event is to be refused then. Of those given up one is in memory at a time.
 func (t *tx) choose(upload *event.Version, chosen []*event.CompletedPart) (body completed, ok bool) {
-	ok = true
+	ok, body.sealed = true, t.knowsSealed()
 	t.eachPart(upload, func(p *Part) bool {
 		body.stored += p.Size
 		if len(chosen) == 0 || chosen[0].Number != p.Number {

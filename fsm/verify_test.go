@@ -18,7 +18,7 @@ import (
 func settled(t *testing.T) (vfs.FS, Applied) {
 	t.Helper()
 	fs := vfs.NewMem()
-	w := newWorld(t, seeded(11), 1000, 3600e9)
+	w := newWorld(t, seeded(12), 1000, 3600e9)
 	w.grow(400)
 	m := memory(t, Options{FS: fs, Window: 1000, Tune: func(o *pebble.Options) { o.DisableAutomaticCompactions = true }})
 	for i, e := range w.log {

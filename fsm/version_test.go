@@ -129,7 +129,7 @@ func TestAppendLimits(t *testing.T) {
 	bucket := r.genesis(0)
 	grow := func(name string, v *event.Version, offset uint64, blobs ...*event.Blob) *event.Outcome {
 		return r.propose(event.NewDraft(r.header(), &event.Statement_ObjectAppended{ObjectAppended: &event.ObjectAppended{
-			Bucket: bucket, Version: v, Blobs: blobs, Offset: offset, Size: offset + total(wholes(blobs)), Owner: alice, Acl: private(alice),
+			Bucket: bucket, Version: v, Blobs: blobs, Offset: offset, Size: offset + total(wholes(nil, blobs)), Owner: alice, Acl: private(alice),
 		}}).AddText(event.ItemKind_ITEM_KIND_KEY, 0, name)).Outcome
 	}
 	const parts = maxAppendedSegments - 1

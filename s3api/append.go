@@ -38,6 +38,10 @@ func (s *Server) appendObject(ctx context.Context, r *Request) (*Response, error
 	if err := s.foresee(r, put.Condition, old); err != nil {
 		return nil, err
 	}
+	to, err := r.appendSealing(old)
+	if err != nil {
+		return nil, err
+	}
 	if old.GetSize() != offset || old == nil && offset != 0 {
 		return nil, s3err.New("InvalidWriteOffset")
 	}
@@ -45,7 +49,7 @@ func (s *Server) appendObject(ctx context.Context, r *Request) (*Response, error
 		return nil, s3err.Newf("InvalidRequest", "An append cannot be locked.")
 	}
 	r.closeView()
-	blobs, body, err := s.receive(ctx, r, sums{algorithm: ownChecksum})
+	blobs, body, err := s.receive(ctx, r, sums{algorithm: ownChecksum}, to)
 	if err != nil {
 		return nil, err
 	}
@@ -53,6 +57,7 @@ func (s *Server) appendObject(ctx context.Context, r *Request) (*Response, error
 		Bucket: put.Bucket, Version: old.GetVersion(), Blobs: blobs, Offset: offset, Size: offset + uint64(body.size),
 		Owner: put.Owner, Acl: put.Acl, StorageClass: put.StorageClass, Condition: put.Condition,
 	}
+	grown.Encryption = body.encryption
 	grown.Etag, grown.Checksum = appendedTag(old, body)
 	d := event.NewDraft(nil, &event.Statement_ObjectAppended{ObjectAppended: grown}).AddText(event.ItemKind_ITEM_KIND_KEY, 0, r.Key)
 	if old == nil {
@@ -66,6 +71,7 @@ func (s *Server) appendObject(ctx context.Context, r *Request) (*Response, error
 	resp := &Response{Header: http.Header{"Etag": {`"` + grown.Etag + `"`}, "X-Amz-Object-Size": {strconv.FormatUint(grown.Size, 10)}}}
 	setNewVersion(resp.Header, o.Version, o.NullVersion)
 	setChecksum(resp.Header, grown.Checksum, grown.Etag)
+	to.headers(resp.Header)
 	return resp, nil
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"ironman/fsm"
 	"ironman/s3api/sig"
+	"ironman/s3api/sse"
 	"ironman/wal/event"
 )
 
@@ -38,4 +39,6 @@ type Blobs interface {
 // Secrets opens what the log holds sealed.
 type Secrets interface {
 	Open(accessKey string, sealed []byte) (sig.Secret, error)
+	// Masters are the secrets that the keys of encrypted objects are wrapped under.
+	Masters() *sse.Masters
 }

@@ -18,7 +18,7 @@ type bodyReader interface {
 	io.Closer
 }
 
-// piece is a range of a blob that is part of what is sent.
+// piece is a range of a blob's plain bytes that is part of what is sent.
 type piece struct {
 	blob           *event.Blob
 	offset, length int64
@@ -56,8 +56,8 @@ func (r *Request) pieces(segments []*event.Segment, rng byteRange) ([]piece, err
 
 // openPieces opens the first piece, so that what cannot be read at all is an
 // error and not a broken connection; the others follow one by one.
-func (s *Server) openPieces(ctx context.Context, pieces []piece) (bodyReader, error) {
-	b := &piecesReader{ctx: ctx, blobs: s.Blobs, rest: pieces}
+func (s *Server) openPieces(ctx context.Context, pieces []piece, from *opening) (*piecesReader, error) {
+	b := &piecesReader{ctx: ctx, server: s, from: from, rest: pieces}
 	if err := b.next(); err != nil {
 		return nil, err
 	}
@@ -67,7 +67,8 @@ func (s *Server) openPieces(ctx context.Context, pieces []piece) (bodyReader, er
 // piecesReader sends pieces in order.
 type piecesReader struct {
 	ctx     context.Context
-	blobs   Blobs
+	server  *Server
+	from    *opening // nil: the blobs are plain
 	rest    []piece
 	current io.ReadCloser // nil: at the end
 }
@@ -79,8 +80,24 @@ func (b *piecesReader) next() error {
 	p := b.rest[0]
 	b.rest = b.rest[1:]
 	var err error
-	b.current, err = b.blobs.Open(b.ctx, p.blob, p.offset, p.length)
+	b.current, err = b.server.openBlob(b.ctx, p, b.from)
 	return err
+}
+
+// Read implements io.Reader.
+func (b *piecesReader) Read(p []byte) (int, error) {
+	for b.current != nil {
+		n, err := b.current.Read(p)
+		if err == io.EOF {
+			if err = b.Close(); err == nil {
+				err = b.next()
+			}
+		}
+		if n > 0 || err != nil {
+			return n, err
+		}
+	}
+	return 0, io.EOF
 }
 
 // WriteTo sends all pieces.

@@ -20,7 +20,8 @@ type copySource struct {
 	bucket *fsm.Bucket
 	key    string
 	object *fsm.Object
-	older  bool // a version was named: to copy it onto its own key makes it current again
+	from   *opening // nil: its bytes are plain
+	older  bool     // a version was named: to copy it onto its own key makes it current again
 }
 
 // pin names the version in an event.
@@ -56,7 +57,15 @@ func (s *Server) copySource(r *Request) (*copySource, error) {
 	if err := r.copyConditions(o); err != nil {
 		return nil, err
 	}
-	return &copySource{row, key, o, version != ""}, nil
+	customer, err := r.customerKey(sourcePrefix)
+	if err != nil {
+		return nil, err
+	}
+	from, err := r.opening(o, customer)
+	if err != nil {
+		return nil, err
+	}
+	return &copySource{row, key, o, from, version != ""}, nil
 }
 
 // parseCopySource splits "/bucket/key?versionId=v", of which the path is
@@ -88,8 +97,9 @@ func invalidCopySource(v string) error {
 		With("ArgumentName", "x-amz-copy-source").With("ArgumentValue", v)
 }
 
-// copyObject makes an object of another's bytes, by reference: no byte moves
-// unless a checksum is asked for that the source does not have.
+// copyObject makes an object of another's bytes, by reference: no byte is read
+// unless a checksum is asked for that the source does not have, and none moves
+// unless the copy is encrypted in another way.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html
 func (s *Server) copyObject(ctx context.Context, r *Request) (*Response, error) {
 	if r.principal.Anonymous() {
@@ -106,6 +116,10 @@ func (s *Server) copyObject(ctx context.Context, r *Request) (*Response, error) 
 	if src.object.Size > maxPutBytes {
 		return nil, sourceTooLarge()
 	}
+	to, err := r.newSealing()
+	if err != nil {
+		return nil, err
+	}
 	headers, tags, err := r.copyDirectives(src, put)
 	if err != nil {
 		return nil, err
@@ -117,19 +131,18 @@ func (s *Server) copyObject(ctx context.Context, r *Request) (*Response, error) 
 	if err := s.foresee(r, put.Condition, old); err != nil {
 		return nil, err
 	}
-	put.Source = src.pin()
-	put.Size, put.Etag = src.object.Size, src.object.Etag
-	if put.Checksum, err = s.copyChecksum(ctx, r, src.object); err != nil {
+	if err := s.copyBody(ctx, r, src, to, put); err != nil {
 		return nil, err
 	}
 	r.closeView()
-	d := event.NewDraft(nil, &event.Statement_ObjectPut{ObjectPut: put}).
-		AddText(event.ItemKind_ITEM_KIND_KEY, 0, r.Key).
-		AddText(event.ItemKind_ITEM_KIND_SOURCE_KEY, 0, src.key).
-		AddMessage(event.ItemKind_ITEM_KIND_HEADERS, 0, headers).
-		AddMessage(event.ItemKind_ITEM_KIND_TAGS, 0, tags)
+	d := event.NewDraft(nil, &event.Statement_ObjectPut{ObjectPut: put}).AddText(event.ItemKind_ITEM_KIND_KEY, 0, r.Key)
+	if put.Source != nil {
+		d.AddText(event.ItemKind_ITEM_KIND_SOURCE_KEY, 0, src.key)
+	}
+	d.AddMessage(event.ItemKind_ITEM_KIND_HEADERS, 0, headers).AddMessage(event.ItemKind_ITEM_KIND_TAGS, 0, tags)
 	o, err := s.propose(ctx, r, d)
 	if err != nil {
+		s.abandon(put.Blobs)
 		return nil, err
 	}
 	h := http.Header{}
@@ -139,7 +152,52 @@ func (s *Server) copyObject(ctx context.Context, r *Request) (*Response, error) 
 	if put.Checksum != nil {
 		out.Checksums, out.ChecksumType = checksumsXML(put.Checksum, put.Etag), checksumType(put.Checksum.Composite)
 	}
-	return &Response{Header: h, XML: out}, nil
+	resp := &Response{Header: h, XML: out}
+	to.headers(resp.Header)
+	return resp, nil
+}
+
+// copyBody settles what bytes a copy has: the source's own, with its keys wrapped anew
+// where that is called for, or new ones, if it is encrypted in another way.
+func (s *Server) copyBody(ctx context.Context, r *Request, src *copySource, to *sealing, put *event.ObjectPut) error {
+	to.adopt(src.from)
+	keys, shared, err := src.from.share(to, src.from.all())
+	if err != nil {
+		return err
+	}
+	if shared {
+		put.Source = src.pin()
+		put.Size, put.Etag, put.Encryption = src.object.Size, src.object.Etag, to.encryption(keys...)
+		put.Checksum, err = s.copyChecksum(ctx, r, src)
+		return err
+	}
+	algorithm, err := copyAlgorithm(r, src.object)
+	if err != nil {
+		return err
+	}
+	segments, _, err := r.view.Body(src.object)
+	if err != nil {
+		return err
+	}
+	blobs, encryption, read, err := s.recode(ctx, r, segments, byteRange{0, int64(src.object.Size)}, src.from, to, algorithm)
+	if err != nil {
+		return err
+	}
+	put.Blobs, put.Size, put.Encryption = blobs, uint64(read.size), encryption
+	put.Etag, put.Checksum = to.etag(read.etag), read.checksum
+	return nil
+}
+
+// copyAlgorithm is that of the checksum of a copy whose bytes are read: the one that is
+// asked for, the source's, or the store's own.
+func copyAlgorithm(r *Request, src *fsm.Object) (event.ChecksumAlgorithm, error) {
+	if name := r.Header.Get("X-Amz-Checksum-Algorithm"); name != "" {
+		return checksum.ParseAlgorithm(name)
+	}
+	if a := src.Checksum.GetAlgorithm(); a != noChecksum && !src.Checksum.GetComposite() {
+		return a, nil
+	}
+	return ownChecksum, nil
 }
 
 func sourceTooLarge() error {
@@ -157,7 +215,7 @@ func (r *Request) copyDirectives(src *copySource, put *event.ObjectPut) (*event.
 		return nil, nil, err
 	}
 	same := src.bucket.Bucket == r.bucket.Bucket && src.key == r.Key && !src.older
-	if same && !replace && r.Header.Get("X-Amz-Storage-Class") == "" && r.Header.Get("X-Amz-Website-Redirect-Location") == "" {
+	if same && !replace && r.Header.Get("X-Amz-Storage-Class") == "" && r.Header.Get("X-Amz-Website-Redirect-Location") == "" && !r.asksEncryption() {
 		return nil, nil, s3err.Newf("InvalidRequest", "This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, storage class, website redirect location or encryption attributes.")
 	}
 	headers, tags, err := r.stored()
@@ -195,7 +253,8 @@ func directive(v, name string) (replace bool, err error) {
 
 // copyChecksum is the checksum that the copy keeps: the source's, unless the
 // client asks for one that the source does not have. Then its bytes are read.
-func (s *Server) copyChecksum(ctx context.Context, r *Request, src *fsm.Object) (*event.Checksum, error) {
+func (s *Server) copyChecksum(ctx context.Context, r *Request, source *copySource) (*event.Checksum, error) {
+	src := source.object
 	name := r.Header.Get("X-Amz-Checksum-Algorithm")
 	if name == "" {
 		return src.Checksum, nil
@@ -211,7 +270,7 @@ func (s *Server) copyChecksum(ctx context.Context, r *Request, src *fsm.Object) 
 	if err != nil {
 		return nil, err
 	}
-	read, err := s.digestRange(ctx, r, segments, byteRange{0, int64(src.Size)}, algorithm)
+	read, err := s.digestRange(ctx, r, segments, byteRange{0, int64(src.Size)}, source.from, algorithm)
 	if err != nil {
 		return nil, err
 	}
@@ -219,7 +278,7 @@ func (s *Server) copyChecksum(ctx context.Context, r *Request, src *fsm.Object) 
 }
 
 // digestRange reads a range of a body for its digests. It closes the view.
-func (s *Server) digestRange(ctx context.Context, r *Request, segments []*event.Segment, rng byteRange, algorithm event.ChecksumAlgorithm) (*received, error) {
+func (s *Server) digestRange(ctx context.Context, r *Request, segments []*event.Segment, rng byteRange, from *opening, algorithm event.ChecksumAlgorithm) (*received, error) {
 	pieces, err := r.pieces(segments, rng)
 	if err != nil {
 		return nil, err
@@ -227,7 +286,7 @@ func (s *Server) digestRange(ctx context.Context, r *Request, segments []*event.
 	r.closeView()
 	d := checksum.New(checksum.Want{Algorithm: algorithm, Size: rng.length})
 	if len(pieces) > 0 {
-		body, err := s.openPieces(ctx, pieces)
+		body, err := s.openPieces(ctx, pieces, from)
 		if err != nil {
 			return nil, err
 		}

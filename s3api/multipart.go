@@ -32,6 +32,10 @@ func (s *Server) createMultipartUpload(ctx context.Context, r *Request) (*Respon
 	if err != nil {
 		return nil, err
 	}
+	to, err := r.newSealing()
+	if err != nil {
+		return nil, err
+	}
 	headers, tags, err := r.stored()
 	if err != nil {
 		return nil, err
@@ -44,6 +48,7 @@ func (s *Server) createMultipartUpload(ctx context.Context, r *Request) (*Respon
 	d := event.NewDraft(nil, &event.Statement_UploadCreated{UploadCreated: &event.UploadCreated{
 		Bucket: put.Bucket, Owner: put.Owner, Initiator: r.principalID(), Acl: put.Acl, StorageClass: put.StorageClass,
 		ChecksumAlgorithm: algorithm, ChecksumComposite: composite, Lock: put.Lock,
+		Encryption: to.encryption(),
 	}}).AddText(event.ItemKind_ITEM_KIND_KEY, 0, r.Key).
 		AddMessage(event.ItemKind_ITEM_KIND_HEADERS, 0, headers).
 		AddMessage(event.ItemKind_ITEM_KIND_TAGS, 0, tags)
@@ -52,6 +57,7 @@ func (s *Server) createMultipartUpload(ctx context.Context, r *Request) (*Respon
 		return nil, err
 	}
 	resp := &Response{Header: http.Header{}, XML: &s3xml.InitiateMultipartUploadResult{Bucket: r.Bucket, Key: r.Key, UploadID: o.Version.ID()}}
+	to.headers(resp.Header)
 	if algorithm != noChecksum {
 		resp.Header.Set("X-Amz-Checksum-Algorithm", checksum.Name(algorithm))
 		resp.Header.Set("X-Amz-Checksum-Type", checksumType(composite))
@@ -103,12 +109,16 @@ func (s *Server) uploadPart(ctx context.Context, r *Request) (*Response, error) 
 	if err := r.checkPartAlgorithm(u); err != nil {
 		return nil, err
 	}
+	to, err := r.uploadSealing(u)
+	if err != nil {
+		return nil, err
+	}
 	r.closeView()
 	wanted := sums{algorithm: u.ChecksumAlgorithm}
 	if u.ChecksumAlgorithm == noChecksum {
 		wanted.also = ownChecksum
 	}
-	blobs, body, err := s.receive(ctx, r, wanted)
+	blobs, body, err := s.receive(ctx, r, wanted, to)
 	if err != nil {
 		return nil, err
 	}
@@ -119,6 +129,7 @@ func (s *Server) uploadPart(ctx context.Context, r *Request) (*Response, error) 
 	d := event.NewDraft(nil, &event.Statement_PartPut{PartPut: &event.PartPut{
 		Bucket: r.bucket.Bucket, Upload: u.Upload, Number: number, Blobs: blobs,
 		Size: uint64(body.size), Etag: body.etag, Checksum: kept,
+		Encryption: partEncryption(body.encryption),
 	}}).AddText(event.ItemKind_ITEM_KIND_KEY, 0, r.Key)
 	if _, err := s.propose(ctx, r, d); err != nil {
 		s.abandon(blobs)
@@ -126,12 +137,14 @@ func (s *Server) uploadPart(ctx context.Context, r *Request) (*Response, error) 
 	}
 	resp := &Response{Header: http.Header{"Etag": {`"` + body.etag + `"`}}}
 	setPartChecksum(resp.Header, body.checksum)
+	to.headers(resp.Header)
 	return resp, nil
 }
 
 // uploadPartCopy makes a part of a range of another object, by reference. Its
 // entity tag is then not the MD5 of its bytes, which nobody has read; where the
-// upload wants checksums they are read, and it is.
+// upload wants checksums they are read, and it is. Where the upload is encrypted in
+// another way than the source the bytes are read and stored anew.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPartCopy.html
 func (s *Server) uploadPartCopy(ctx context.Context, r *Request) (*Response, error) {
 	number, err := r.partNumber()
@@ -145,46 +158,37 @@ func (s *Server) uploadPartCopy(ctx context.Context, r *Request) (*Response, err
 	if err != nil {
 		return nil, err
 	}
+	to, err := r.uploadSealing(u)
+	if err != nil {
+		return nil, err
+	}
 	src, err := s.copySource(r)
 	if err != nil {
 		return nil, err
 	}
-	rng, err := r.copyRange(int64(src.object.Size))
-	if err != nil {
+	part := &event.PartPut{Bucket: r.bucket.Bucket, Upload: u.Upload, Number: number}
+	if err := s.copyPart(ctx, r, u, src, to, part); err != nil {
 		return nil, err
-	}
-	segments, _, err := r.view.Body(src.object)
-	if err != nil {
-		return nil, err
-	}
-	copied, err := copiedSegments(segments, rng)
-	if err != nil {
-		return nil, err
-	}
-	read := &received{size: rng.length, etag: copiedTag(src.object, rng)}
-	if u.ChecksumAlgorithm == noChecksum {
-		read.checksum = copiedChecksum(src.object, rng)
-	} else {
-		if read, err = s.digestRange(ctx, r, segments, rng, u.ChecksumAlgorithm); err != nil {
-			return nil, err
-		}
 	}
 	r.closeView()
-	d := event.NewDraft(nil, &event.Statement_PartPut{PartPut: &event.PartPut{
-		Bucket: r.bucket.Bucket, Upload: u.Upload, Number: number, Source: src.pin(), Segments: copied,
-		Size: uint64(rng.length), Etag: read.etag, Checksum: read.checksum,
-	}}).AddText(event.ItemKind_ITEM_KIND_KEY, 0, r.Key).AddText(event.ItemKind_ITEM_KIND_SOURCE_KEY, 0, src.key)
+	d := event.NewDraft(nil, &event.Statement_PartPut{PartPut: part}).AddText(event.ItemKind_ITEM_KIND_KEY, 0, r.Key)
+	if part.Source != nil {
+		d.AddText(event.ItemKind_ITEM_KIND_SOURCE_KEY, 0, src.key)
+	}
 	o, err := s.propose(ctx, r, d)
 	if err != nil {
+		s.abandon(part.Blobs)
 		return nil, err
 	}
 	h := http.Header{}
 	src.setVersion(h)
-	out := &s3xml.CopyPartResult{ETag: s3xml.ETag(read.etag), LastModified: s3xml.Time(o.Time)}
+	out := &s3xml.CopyPartResult{ETag: s3xml.ETag(part.Etag), LastModified: s3xml.Time(o.Time)}
 	if u.ChecksumAlgorithm != noChecksum {
-		out.Checksums = checksumsXML(read.checksum, read.etag)
+		out.Checksums = checksumsXML(part.Checksum, part.Etag)
 	}
-	return &Response{Header: h, XML: out}, nil
+	resp := &Response{Header: h, XML: out}
+	to.headers(resp.Header)
+	return resp, nil
 }
 
 // copyRange reads x-amz-copy-source-range, which must lie inside the source.
@@ -263,6 +267,10 @@ func (s *Server) completeMultipartUpload(ctx context.Context, r *Request) (*Resp
 	if u == nil {
 		return s.completedBefore(r, id)
 	}
+	to, err := r.completionSealing(u)
+	if err != nil {
+		return nil, err
+	}
 	done, err := r.assemble(u, &doc, claim)
 	if err != nil {
 		return nil, err
@@ -281,7 +289,9 @@ func (s *Server) completeMultipartUpload(ctx context.Context, r *Request) (*Resp
 	if err != nil {
 		return nil, err
 	}
-	return r.completed(o.Etag, done.Checksum, o.Version, o.NullVersion), nil
+	resp := r.completed(o.Etag, done.Checksum, o.Version, o.NullVersion)
+	to.headers(resp.Header)
+	return resp, nil
 }
 
 // completedBefore answers a repeated completion as the first was, for as long as
@@ -294,7 +304,9 @@ func (s *Server) completedBefore(r *Request, id *event.Version) (*Response, erro
 	if o == nil || !o.Upload.Same(id) {
 		return nil, noSuchUpload(r)
 	}
-	return r.completed(o.Etag, o.Checksum, o.Version, o.NullVersion), nil
+	resp := r.completed(o.Etag, o.Checksum, o.Version, o.NullVersion)
+	encryptionHeaders(resp.Header, o.Encryption, nil)
+	return resp, nil
 }
 
 func (r *Request) completed(etag string, c *event.Checksum, version *event.Version, null bool) *Response {

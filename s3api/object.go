@@ -14,7 +14,7 @@ import (
 // getObject returns an object's bytes, or a range or part of them.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
 func (s *Server) getObject(ctx context.Context, r *Request) (*Response, error) {
-	resp, rng, segments, err := s.describeObject(r)
+	resp, rng, segments, from, err := s.describeObject(r)
 	if err != nil {
 		return nil, err
 	}
@@ -24,14 +24,16 @@ func (s *Server) getObject(ctx context.Context, r *Request) (*Response, error) {
 	}
 	r.closeView() // the body takes as long as the client does
 	resp.Length = rng.length
-	resp.Body, err = s.openPieces(ctx, pieces)
-	return resp, err
+	if resp.Body, err = s.openPieces(ctx, pieces, from); err != nil {
+		return nil, err
+	}
+	return resp, nil
 }
 
 // headObject returns what getObject would, without the bytes.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
 func (s *Server) headObject(_ context.Context, r *Request) (*Response, error) {
-	resp, rng, _, err := s.describeObject(r)
+	resp, rng, _, _, err := s.describeObject(r)
 	if err != nil {
 		return nil, err
 	}
@@ -40,34 +42,49 @@ func (s *Server) headObject(_ context.Context, r *Request) (*Response, error) {
 }
 
 // describeObject makes the headers of a GET or HEAD, and finds the bytes it means.
-func (s *Server) describeObject(r *Request) (*Response, byteRange, []*event.Segment, error) {
+func (s *Server) describeObject(r *Request) (*Response, byteRange, []*event.Segment, *opening, error) {
 	none := byteRange{}
 	o := r.object
-	if r.Header.Get("X-Amz-Server-Side-Encryption-Customer-Algorithm") != "" {
-		return nil, none, nil, s3err.Newf("InvalidRequest", "The encryption parameters are not applicable to this object.")
+	from, customer, err := r.openObject(o)
+	if err != nil {
+		return nil, none, nil, nil, err
 	}
 	if err := r.readConditions(o); err != nil {
-		return nil, none, nil, err
+		return nil, none, nil, nil, err
 	}
 	segments, parts, err := r.view.Body(o)
 	if err != nil {
-		return nil, none, nil, err
+		return nil, none, nil, nil, err
 	}
 	h := objectHeaders(o)
+	encryptionHeaders(h, o.Encryption, customer)
 	setVersion(h, r.bucket, o.Version, o.NullVersion)
 	s.setLockHeaders(r, h, o)
 	resp := &Response{Header: h}
 	rng, err := r.chooseRange(o, parts, resp)
 	if err != nil {
-		return nil, none, nil, err
+		return nil, none, nil, nil, err
 	}
 	if err := r.overrideHeaders(h); err != nil {
-		return nil, none, nil, err
+		return nil, none, nil, nil, err
 	}
 	if r.wantsChecksum() && resp.Status == 0 && !r.Query.Has("partNumber") {
 		setChecksum(h, o.Checksum, o.Etag)
 	}
-	return resp, rng, segments, nil
+	return resp, rng, segments, from, nil
+}
+
+// openObject settles how the object that a request reads is opened, by its headers.
+func (r *Request) openObject(o *fsm.Object) (*opening, *customerKey, error) {
+	if err := r.refuseWriteEncryption(); err != nil {
+		return nil, nil, err
+	}
+	customer, err := r.customerKey(customerPrefix)
+	if err != nil {
+		return nil, nil, err
+	}
+	from, err := r.opening(o, customer)
+	return from, customer, err
 }
 
 // wantsChecksum: checksums are for those who ask. Of a range there is none; of a part

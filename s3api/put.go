@@ -21,6 +21,10 @@ func (s *Server) putObject(ctx context.Context, r *Request) (*Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	to, err := r.newSealing()
+	if err != nil {
+		return nil, err
+	}
 	headers, tags, err := r.stored()
 	if err != nil {
 		return nil, err
@@ -33,11 +37,12 @@ func (s *Server) putObject(ctx context.Context, r *Request) (*Response, error) {
 		return nil, err
 	}
 	r.closeView()
-	blobs, body, err := s.receive(ctx, r, sums{algorithm: ownChecksum})
+	blobs, body, err := s.receive(ctx, r, sums{algorithm: ownChecksum}, to)
 	if err != nil {
 		return nil, err
 	}
 	put.Blobs, put.Size, put.Etag, put.Checksum = blobs, uint64(body.size), body.etag, body.checksum
+	put.Encryption = body.encryption
 	d := event.NewDraft(nil, &event.Statement_ObjectPut{ObjectPut: put}).
 		AddText(event.ItemKind_ITEM_KIND_KEY, 0, r.Key).
 		AddMessage(event.ItemKind_ITEM_KIND_HEADERS, 0, headers).
@@ -50,6 +55,7 @@ func (s *Server) putObject(ctx context.Context, r *Request) (*Response, error) {
 	resp := &Response{Header: http.Header{"Etag": {`"` + put.Etag + `"`}}}
 	setNewVersion(resp.Header, o.Version, o.NullVersion)
 	setChecksum(resp.Header, put.Checksum, put.Etag)
+	to.headers(resp.Header)
 	return resp, nil
 }
 

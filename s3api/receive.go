@@ -18,6 +18,8 @@ type received struct {
 	etag     string
 	checksum *event.Checksum // nil: none was wanted
 	also     *event.Checksum // a second one; nil: none was wanted
+
+	encryption *event.Encryption // with the keys of its blobs; nil: they are plain
 }
 
 // requestBody is a request's body on its way to the store: decoded and its
@@ -93,7 +95,11 @@ func (b *requestBody) cause(err error) error {
 }
 
 // received tells what the body was, once it has been read to its end.
-func (b *requestBody) received(size int64) *received { return receivedOf(b.sums, size) }
+func (b *requestBody) received(size int64, to *sealing, e *event.Encryption) *received {
+	r := receivedOf(b.sums, size)
+	r.etag, r.encryption = to.etag(r.etag), e
+	return r
+}
 
 func receivedOf(s checksum.Sums, size int64) *received {
 	return &received{size: size, etag: checksum.ETag(s.MD5), checksum: s.Checksum, also: s.Also}
@@ -101,7 +107,7 @@ func receivedOf(s checksum.Sums, size int64) *received {
 
 // receive makes the request's body durable. What it returns is verified: lengths,
 // signatures, digests, trailers. Nothing is visible yet.
-func (s *Server) receive(ctx context.Context, r *Request, wanted sums) ([]*event.Blob, *received, error) {
+func (s *Server) receive(ctx context.Context, r *Request, wanted sums, to *sealing) ([]*event.Blob, *received, error) {
 	size := r.identity.DecodedLength // -1: a chunked transfer that does not say
 	if size == 0 && r.HTTP.ContentLength == 0 && len(r.HTTP.Header["Content-Length"]) == 0 {
 		return nil, nil, s3err.New("MissingContentLength") // nothing is not the same as not said
@@ -118,19 +124,14 @@ func (s *Server) receive(ctx context.Context, r *Request, wanted sums) ([]*event
 		if _, err := io.Copy(io.Discard, body); err != nil {
 			return nil, nil, err
 		}
-		return nil, body.received(0), nil
+		return nil, body.received(0, to, to.encryption()), nil
 	}
 	body.limit = maxPutBytes
-	b, err := s.Blobs.Put(ctx, body, size)
+	blobs, encryption, err := s.store(ctx, body, size, to)
 	if err != nil {
 		return nil, nil, body.cause(err)
 	}
-	got := body.received(body.read)
-	if b.GetSize() == 0 { // of a length that was not known: nothing came
-		s.Blobs.Abandon(b)
-		return nil, got, nil
-	}
-	return []*event.Blob{b}, got, nil
+	return blobs, body.received(body.read, to, encryption), nil
 }
 
 // abandon gives up blobs whose event was refused, or never came to an answer:

@@ -15,6 +15,7 @@ import (
 	"ironman/s3api/s3err"
 	"ironman/s3api/s3xml"
 	"ironman/s3api/sig"
+	"ironman/s3api/sse"
 	"ironman/sim/sabotage"
 	"ironman/wal/event"
 )
@@ -38,6 +39,12 @@ type Options struct {
 	HostID string
 	// BodyIdle is how long a body may stand still; 0: DefaultBodyIdle.
 	BodyIdle time.Duration
+	// KMSKeys are the ids of keys that new objects may be encrypted with by SSE-KMS; one
+	// that ends in "*" stands for all with that beginning. alias/aws/s3 is always there.
+	KMSKeys []string
+	// AllowInsecureSSEC takes clients' keys over connections without TLS, too: behind a
+	// proxy that ends it, or for tests.
+	AllowInsecureSSEC bool
 }
 
 // Server serves S3. It keeps no state of its own but caches.
@@ -47,6 +54,7 @@ type Server struct {
 	verifier *sig.Verifier
 	blocks   checksum.Pool
 	policies policyCache
+	chunks   sse.Pool
 }
 
 // New makes a Server.

@@ -142,8 +142,7 @@ func (r *Request) refuseUnservedHeaders() error {
 	for name, values := range r.Header {
 		served := true
 		switch {
-		case strings.HasPrefix(name, "X-Amz-Server-Side-Encryption"), strings.HasPrefix(name, "X-Amz-Copy-Source-Server-Side-Encryption"),
-			name == "X-Amz-Write-Offset-Bytes":
+		case name == "X-Amz-Write-Offset-Bytes":
 			served = false
 		}
 		if !served && len(values) > 0 {

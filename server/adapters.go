@@ -12,6 +12,7 @@ import (
 	"ironman/fsm"
 	"ironman/s3api/s3err"
 	"ironman/s3api/sig"
+	"ironman/s3api/sse"
 	"ironman/sim/sabotage"
 	"ironman/wal"
 	"ironman/wal/event"
@@ -222,3 +223,5 @@ type secrets struct{ k *keyring }
 func (s secrets) Open(accessKey string, sealed []byte) (sig.Secret, error) {
 	return s.k.openSecret(accessKey, sealed)
 }
+
+func (s secrets) Masters() *sse.Masters { return s.k.masters }

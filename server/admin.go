@@ -25,6 +25,7 @@ func (n *Node) adminHandler() http.Handler {
 	mux.Handle("GET /-/metrics", n.rootOnly(promhttp.HandlerFor(n.metrics.registry, promhttp.HandlerOpts{})))
 	mux.Handle("GET /-/locate", n.rootOnly(http.HandlerFunc(n.locate)))
 	mux.Handle("GET /-/status", n.rootOnly(http.HandlerFunc(n.status)))
+	mux.Handle("GET /-/kms", n.rootOnly(http.HandlerFunc(n.kms)))
 	mux.Handle("GET /-/nodes", n.rootOnly(http.HandlerFunc(n.nodes)))
 	mux.Handle("POST /-/nodes/remove", n.rootOnly(http.HandlerFunc(n.removeNode)))
 	mux.Handle("GET /-/pprof/profile", n.rootOnly(http.HandlerFunc(pprof.Profile)))

@@ -22,6 +22,7 @@ var floors = map[string]int{
 	"ironman/fsm":                2,
 	"ironman/erasure":            2,
 	"ironman/s3api/sig":          3,
+	"ironman/s3api/sse":          3,
 	"ironman/s3api/access":       3,
 	"ironman/s3api/policy":       3,
 	"ironman/s3api/checksum":     3,

@@ -253,7 +253,7 @@ func TestAttackHeaders(t *testing.T) {
 		t.Errorf("eleven tags: %v", a)
 	}
 	for name, value := range map[string]string{
-		"X-Amz-Storage-Class": "PLATINUM", "X-Amz-Acl": "public", "X-Amz-Grant-Read": "nobody", "X-Amz-Server-Side-Encryption": "AES256",
+		"X-Amz-Storage-Class": "PLATINUM", "X-Amz-Acl": "public", "X-Amz-Grant-Read": "nobody", "X-Amz-Server-Side-Encryption": "AES257",
 		"X-Amz-Object-Lock-Mode": "COMPLIANCE", "X-Amz-Write-Offset-Bytes": "0",
 	} {
 		if a := put(header(name, value)); a.status != 400 && a.status != 501 || a.code() == "" {

@@ -81,11 +81,15 @@ func (v *victim) presignedParameters(sign func(*client, string, string) *http.Re
 	v.refuses("a presigned copy of what alice may not read", 403, "AccessDenied",
 		sign(v.alice, "PUT", "/public/stolen?x-amz-copy-source=%2Fvault%2Fsecret"))
 	for _, q := range []string{
-		"x-amz-server-side-encryption=AES256", "X-Amz-Server-Side-Encryption-Customer-Algorithm=AES256", "x-amz-object-lock-mode=GOVERNANCE",
+		"x-amz-object-lock-mode=GOVERNANCE",
 		"x-amz-object-lock-legal-hold=ON", "x-amz-write-offset-bytes=1",
 	} {
 		v.refuses(q, 501, "NotImplemented", withBody(sign(c, "PUT", "/vault/new?"+q), []byte("x")))
 	}
+	if a := send(withBody(sign(c, "PUT", "/vault/new?x-amz-server-side-encryption=AES256"), []byte("x"))); a.header.Get("X-Amz-Server-Side-Encryption") != "AES256" {
+		v.Errorf("a presigned PUT that is to be encrypted: %v %v", a, a.header)
+	}
+	v.refuses("a key without TLS", 400, "InvalidRequest", withBody(sign(c, "PUT", "/vault/new?X-Amz-Server-Side-Encryption-Customer-Algorithm=AES256"), []byte("x")))
 	if a := send(sign(c, "POST", "/vault/parts?uploads&x-amz-checksum-algorithm=SHA256")); a.header.Get("X-Amz-Checksum-Algorithm") != "SHA256" {
 		v.Errorf("a presigned upload: %v %v", a, a.header)
 	} else {

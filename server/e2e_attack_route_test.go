@@ -141,7 +141,6 @@ func TestUnservedHeaders(t *testing.T) {
 	v := newVictim(t)
 	id := v.root.begin(t, "/vault/parts")
 	for _, h := range [][2]string{
-		{"X-Amz-Server-Side-Encryption", "AES256"}, {"X-Amz-Server-Side-Encryption-Customer-Algorithm", "AES256"},
 		{"X-Amz-Object-Lock-Mode", "COMPLIANCE"}, {"X-Amz-Object-Lock-Legal-Hold", "ON"}, {"X-Amz-Write-Offset-Bytes", "5"},
 	} {
 		set := header(h[0], h[1])

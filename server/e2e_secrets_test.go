@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -24,7 +25,7 @@ import (
 // TestSecretsStayInside uses secrets in every way there is, and looks for them where
 // they must not be: logs, answers, metrics, and every file but the two that keep them.
 func TestSecretsStayInside(t *testing.T) {
-	p := newProcess(t, "--log-level", "debug", "--snapshot-entries", "200")
+	p := newProcess(t, "--log-level", "debug", "--snapshot-entries", "200", "--allow-insecure-sse-c", "--kms-keys", "testkey-*")
 	p.keys = []server.KeySpec{randomKey("carol")}
 	cwd, tmp := t.TempDir(), t.TempDir()
 	p.cwd, p.env = cwd, []string{"TMPDIR=" + tmp, "HOME=" + cwd}
@@ -35,6 +36,8 @@ func TestSecretsStayInside(t *testing.T) {
 	s := &secrets{T: t, p: p, found: make(map[string][]byte)}
 	s.keep("root's secret", p.cred.Secret.Reveal())
 	s.keep("carol's secret", []byte(p.keys[0].SecretKey))
+	s.keepKeyring()
+	s.seal()
 	s.use()
 	awaitSnapshot(t, p)
 	s.look("the metrics", p.adminGet("/-/metrics"))
@@ -81,8 +84,69 @@ func (s *secrets) keep(name string, secret []byte) {
 func (s *secrets) look(where string, b []byte) {
 	s.Helper()
 	for name, secret := range s.found {
+		if strings.HasPrefix(name, "the keyring's") && strings.HasSuffix(where, "keyring.json") {
+			continue // its own place
+		}
 		if i := bytes.Index(b, secret); i >= 0 {
 			s.Errorf("%s is in %s: %q", name, where, b[max(0, i-60):min(len(b), i+20)])
+		}
+	}
+}
+
+// keepKeyring remembers all keys of the keyring.
+func (s *secrets) keepKeyring() {
+	b, err := os.ReadFile(filepath.Join(s.p.dir, "keyring.json"))
+	if err != nil {
+		s.Fatal(err)
+	}
+	var keys struct {
+		Sealing string   `json:"sealing_key"`
+		Ledger  string   `json:"ledger_key"`
+		Masters []string `json:"sse_masters"`
+	}
+	if err := json.Unmarshal(b, &keys); err != nil || len(keys.Masters) != 1 {
+		s.Fatalf("the keyring: %v", err)
+	}
+	for name, text := range map[string]string{"sealing key": keys.Sealing, "ledger key": keys.Ledger, "master secret": keys.Masters[0]} {
+		secret, err := base64.StdEncoding.DecodeString(text)
+		if err != nil {
+			s.Fatal(err)
+		}
+		s.keep("the keyring's "+name, secret)
+	}
+}
+
+// seal writes encrypted objects of each kind. Neither their bytes nor a client's keys may be
+// found in any file.
+func (s *secrets) seal() {
+	c := s.p.client()
+	c.must(s, 200, "PUT", "/sealed", nil)
+	for i, way := range waysToSeal()[1:] {
+		if way.name == "kms-other" {
+			continue // not one of this node's keys
+		}
+		canary := []byte(fmt.Sprintf("plain bytes of an object that is encrypted by %s", way.name))
+		s.keep("the plain bytes of "+way.name, canary)
+		if way.read != nil {
+			key, err := base64.StdEncoding.DecodeString(way.read[customerHeader+"Key"])
+			if err != nil {
+				s.Fatal(err)
+			}
+			s.keep("the key of "+way.name, key)
+			bad := c.refused(s, 400, "InvalidArgument", "PUT", "/sealed/bad", canary, withHeaders(way.write), header(customerHeader+"Key-Md5", contentMD5([]byte("other"))))
+			s.look("a refusal", bad.body)
+		}
+		for j, b := range [][]byte{canary, bytes.Repeat(canary, 40_000)} {
+			target := fmt.Sprintf("/sealed/%d-%d", i, j)
+			put := c.must(s, 200, "PUT", target, b, withHeaders(way.write))
+			s.look("an answer's header", fmt.Appendf(nil, "%v", put.header))
+			if got := c.must(s, 200, "GET", target, nil, withHeaders(way.read)); !bytes.Equal(got.body, b) {
+				s.Errorf("%s does not come back", way.name)
+			}
+			c.must(s, 200, "PUT", target+"-copy", []byte{}, header("X-Amz-Copy-Source", target), withHeaders(way.source, way.write))
+			if way.read != nil {
+				s.look("a refusal", c.must(s, 400, "GET", target, nil, withHeaders(customer(customerHeader, content(77, 32)))).body)
+			}
 		}
 	}
 }

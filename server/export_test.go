@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ironman/erasure"
+	"ironman/fsm"
 	"ironman/wal/event"
 )
 
@@ -164,3 +165,6 @@ func (n *Node) OpenPackFilesForTest(disk uint32) (files map[string]bool, err err
 	}
 	return files, err
 }
+
+// ViewForTest shows the state as it is. It must be closed.
+func (n *Node) ViewForTest() (*fsm.View, error) { return n.machine.View() }

@@ -5,6 +5,7 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/ed25519"
+	"crypto/hkdf"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
@@ -17,16 +18,19 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"ironman/s3api/sig"
+	"ironman/s3api/sse"
 	"ironman/wal/digest"
 )
 
 // keyring holds the keys that are never in the log: the one that seals access
-// keys' secrets, and the one that signs the ledger. A backup of a node without
-// its keyring is useless, and so is one that lost it: that is its purpose.
+// keys' secrets, the one that signs the ledger, and those under which the keys of
+// encrypted objects are wrapped. A backup of a node without its keyring is useless,
+// and so is one that lost it: that is its purpose.
 type keyring struct {
-	seal   cipher.AEAD
-	print  []byte             // fingerprint of the sealing key, public
-	signer ed25519.PrivateKey // of ledger checkpoints
+	seal    cipher.AEAD
+	print   []byte             // fingerprint of the sealing key, public
+	signer  ed25519.PrivateKey // of ledger checkpoints
+	masters *sse.Masters       // of server-side encryption
 }
 
 // keyringFile is the JSON of the keyring's file, mode 0600.
@@ -34,9 +38,16 @@ type keyringFile struct {
 	Format  int    `json:"format"`
 	Sealing string `json:"sealing_key"` // base64, 32 bytes, AES-256-GCM
 	Ledger  string `json:"ledger_key"`  // base64, Ed25519 seed
+	// Masters are the master secrets of server-side encryption, base64, 32 bytes each:
+	// the last wraps, all unwrap. From format 2 on there is at least one.
+	Masters []string `json:"sse_masters,omitempty"`
 }
 
-const keyringFormat = 1
+// Formats of the keyring's file. Format 1 has no masters.
+const (
+	keyringFormat1 = 1
+	keyringFormat  = 2
+)
 
 // openKeyring reads the keyring or, where there is none and create is set, makes one.
 func openKeyring(fs vfs.FS, path string, create, checkMode bool) (*keyring, error) {
@@ -57,30 +68,54 @@ func openKeyring(fs vfs.FS, path string, create, checkMode bool) (*keyring, erro
 }
 
 func newKeyring() ([]byte, error) {
-	var sealing, seed [32]byte
+	var sealing, seed, master [32]byte
 	rand.Read(sealing[:]) // never fails (crypto/rand)
 	rand.Read(seed[:])
+	rand.Read(master[:])
 	return json.MarshalIndent(keyringFile{
 		Format:  keyringFormat,
 		Sealing: base64.StdEncoding.EncodeToString(sealing[:]),
 		Ledger:  base64.StdEncoding.EncodeToString(seed[:]),
+		Masters: []string{base64.StdEncoding.EncodeToString(master[:])},
 	}, "", "  ")
 }
 
-func parseKeyring(b []byte) (*keyring, error) {
+// decodeKeyring reads the file's text. Its errors do not quote it.
+func decodeKeyring(b []byte) (*keyringFile, error) {
 	var f keyringFile
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&f); err != nil {
+		var format struct {
+			Format int `json:"format"`
+		}
+		if json.Unmarshal(b, &format) == nil && format.Format > keyringFormat {
+			return nil, fmt.Errorf("format %d is not known to this release", format.Format)
+		}
 		return nil, errors.New("it is not a keyring")
 	}
-	if f.Format != keyringFormat {
+	switch {
+	case f.Format < keyringFormat1 || f.Format > keyringFormat:
 		return nil, fmt.Errorf("format %d is not known to this release", f.Format)
+	case (f.Format == keyringFormat1) != (len(f.Masters) == 0):
+		return nil, errors.New("it is not a keyring")
+	}
+	return &f, nil
+}
+
+func parseKeyring(b []byte) (*keyring, error) {
+	f, err := decodeKeyring(b)
+	if err != nil {
+		return nil, err
 	}
 	sealing, err1 := base64.StdEncoding.DecodeString(f.Sealing)
 	seed, err2 := base64.StdEncoding.DecodeString(f.Ledger)
 	if err1 != nil || err2 != nil || len(sealing) != 32 || len(seed) != ed25519.SeedSize {
 		return nil, errors.New("it is not a keyring")
+	}
+	masters, err := f.masters(sealing)
+	if err != nil {
+		return nil, err
 	}
 	block, err := aes.NewCipher(sealing)
 	if err != nil {
@@ -91,7 +126,91 @@ func parseKeyring(b []byte) (*keyring, error) {
 		return nil, err
 	}
 	sum := digest.SHA256([]byte("ironman/keyring/1\x00"), sealing)
-	return &keyring{seal: aead, print: sum[:16], signer: ed25519.NewKeyFromSeed(seed)}, nil
+	return &keyring{seal: aead, print: sum[:16], signer: ed25519.NewKeyFromSeed(seed), masters: masters}, nil
+}
+
+// masters are the master secrets of server-side encryption. A keyring of format 1 has
+// none, and every node of its cluster must come to the same without being told: theirs is
+// derived from the sealing key. Once rotated they have an independent one.
+func (f *keyringFile) masters(sealing []byte) (*sse.Masters, error) {
+	if len(f.Masters) == 0 {
+		b, err := oldMaster(sealing)
+		if err != nil {
+			return nil, err
+		}
+		return newMasters(b)
+	}
+	var secrets [][]byte
+	for _, text := range f.Masters {
+		b, err := base64.StdEncoding.DecodeString(text)
+		if err != nil {
+			return nil, errors.New("it is not a keyring")
+		}
+		secrets = append(secrets, b)
+	}
+	return newMasters(secrets...)
+}
+
+func oldMaster(sealing []byte) ([]byte, error) {
+	return hkdf.Key(digest.NewSHA256, sealing, nil, "ironman/keyring/sse-master/1", sse.KeyBytes)
+}
+
+func newMasters(secrets ...[]byte) (*sse.Masters, error) {
+	keys := make([]sse.Key, 0, len(secrets))
+	for _, b := range secrets {
+		k, err := sse.NewKey(b)
+		clear(b)
+		if err != nil {
+			return nil, errors.New("it is not a keyring")
+		}
+		keys = append(keys, k)
+	}
+	return sse.NewMasters(keys...)
+}
+
+// RotateSSE adds a master secret to the keyring of a node that does not run: what is
+// encrypted from then on is wrapped under it, what was before still opens. Every node
+// of a cluster must get the same file before any of them starts again.
+func RotateSSE(fs vfs.FS, dir string, checkMode bool) (ids []string, err error) {
+	path := fs.PathJoin(dir, "keyring.json")
+	b, err := readSecret(fs, path, checkMode)
+	if err != nil {
+		return nil, fmt.Errorf("server: keyring: %w", err)
+	}
+	if b, err = rotatedKeyring(b); err != nil {
+		return nil, fmt.Errorf("server: keyring %s: %w", path, err)
+	}
+	k, err := parseKeyring(b)
+	if err != nil {
+		return nil, err
+	}
+	return k.masters.IDs(), writeDurably(fs, path, b)
+}
+
+// rotatedKeyring is a keyring's text with one master secret more.
+func rotatedKeyring(b []byte) ([]byte, error) {
+	if _, err := parseKeyring(b); err != nil {
+		return nil, err
+	}
+	f, err := decodeKeyring(b)
+	if err != nil {
+		return nil, err
+	}
+	if f.Format == keyringFormat1 {
+		sealing, err := base64.StdEncoding.DecodeString(f.Sealing)
+		if err != nil {
+			return nil, errors.New("it is not a keyring")
+		}
+		old, err := oldMaster(sealing)
+		if err != nil {
+			return nil, err
+		}
+		f.Format, f.Masters = keyringFormat, []string{base64.StdEncoding.EncodeToString(old)}
+	}
+	var master [sse.KeyBytes]byte
+	rand.Read(master[:]) // never fails (crypto/rand)
+	f.Masters = append(f.Masters, base64.StdEncoding.EncodeToString(master[:]))
+	return json.MarshalIndent(f, "", "  ")
 }
 
 func accessKeyData(accessKey string) []byte { return []byte("ironman/access-key/1\x00" + accessKey) }

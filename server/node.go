@@ -310,6 +310,7 @@ func (n *Node) newS3() *s3api.Server {
 		Log: proposer{n}, Views: views{n}, Blobs: blobs{n}, Secrets: secrets{n.keyring},
 		Region: n.opts.Region, Domains: n.opts.Domains, WebsiteDomains: n.opts.WebsiteDomains, Now: n.opts.Now, Logger: n.opts.Logger,
 		Observe: n.metrics.observe, HostID: raftID(n.identity.Node), BodyIdle: n.opts.BodyIdle,
+		KMSKeys: n.opts.KMSKeys, AllowInsecureSSEC: n.opts.AllowInsecureSSEC,
 	})
 }
 

@@ -81,6 +81,12 @@ type Options struct {
 	ScrubEvery      time.Duration
 	// BodyIdle is how long a body may stand still before its client is let go; 0: a minute.
 	BodyIdle time.Duration
+
+	// KMSKeys are the ids of keys that objects may be encrypted with by SSE-KMS; one
+	// that ends in "*" stands for all with that beginning. Every node must have the same.
+	KMSKeys []string
+	// AllowInsecureSSEC takes the keys of SSE-C over connections without TLS, too.
+	AllowInsecureSSEC bool
 }
 
 // Defaults of Options.

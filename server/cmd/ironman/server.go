@@ -32,6 +32,8 @@ type serverFlags struct {
 	logLevel             string
 	history, grace, stop time.Duration
 	keysFile, reserve    string
+	kmsKeys              []string
+	insecureSSEC         bool
 	child                bool
 	link                 linkFlags
 	trial                trialFlags
@@ -76,6 +78,8 @@ of DIR without it is useless.`,
 	fl.DurationVar(&f.stop, "stop-timeout", 30*time.Second, "how long requests may take to finish when the node stops")
 	fl.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	fl.StringVar(&f.keysFile, "keys-file", "", "JSON list of further accounts of the first start: access_key, secret_key, name, email; mode 0600")
+	fl.StringSliceVar(&f.kmsKeys, "kms-keys", nil, "ids of the keys for SSE-KMS, the same on every node; one that ends in * stands for all with that beginning (alias/aws/s3 is always there)")
+	fl.BoolVar(&f.insecureSSEC, "allow-insecure-sse-c", false, "take customer keys (SSE-C) over plain HTTP, too: only behind a proxy that ends TLS, or for tests")
 	fl.BoolVar(&f.child, "child", false, "run as a node of \"ironman cluster\": stop when the pipe on file descriptor 3 ends, print no keys")
 	_ = fl.MarkHidden("child")
 	f.link.add(c)
@@ -139,6 +143,7 @@ func (f *serverFlags) options(log *slog.Logger) (server.Options, error) {
 		FS: vfs.Default, Dir: dir, Region: f.region, Domains: f.domains, WebsiteDomains: f.websites,
 		RootAccessKey: os.Getenv("IRONMAN_ROOT_ACCESS_KEY"), RootSecretKey: os.Getenv("IRONMAN_ROOT_SECRET_KEY"),
 		HistoryRetention: f.history, ReleaseGrace: f.grace, Now: time.Now, Logger: log, CheckModes: true,
+		KMSKeys: f.kmsKeys, AllowInsecureSSEC: f.insecureSSEC,
 		Fatal: func(err error) {
 			log.Error("fatal: the node stops, for it must not go on", "err", err)
 			os.Exit(exitFatal)

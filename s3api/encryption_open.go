@@ -1,0 +1,104 @@
+package s3api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"ironman/fsm"
+	"ironman/s3api/s3err"
+	"ironman/s3api/sse"
+	"ironman/wal/event"
+)
+
+// opening is how the bytes of an object are opened; nil: they are plain.
+type opening struct {
+	encryption *event.Encryption
+	wrapping   sse.Wrapping
+	customer   *customerKey
+	list       []*event.WrappedKey
+	keys       map[[16]byte]*event.WrappedKey // by blob
+}
+
+// opening settles how an object is opened, and refuses a client's key that is missing,
+// wrong, or not called for. It reads no bytes.
+func (r *Request) opening(o *fsm.Object, customer *customerKey) (*opening, error) {
+	e := o.Encryption
+	w, err := r.wrappingOf(e, customer)
+	if err != nil || w == nil {
+		return nil, err
+	}
+	out := &opening{encryption: e, wrapping: w, customer: customer, keys: make(map[[16]byte]*event.WrappedKey)}
+	if out.list, err = r.view.Keys(o); err != nil {
+		return nil, err
+	}
+	for _, k := range out.list {
+		out.keys[k.Blob.Key()] = k
+	}
+	return out, nil
+}
+
+// wrappingOf is how the data keys of stored bytes are wrapped; nil if they are plain.
+func (r *Request) wrappingOf(e *event.Encryption, customer *customerKey) (sse.Wrapping, error) {
+	if customer != nil && e.GetKind() != sealedByCustomer {
+		return nil, s3err.Newf("InvalidRequest", "The encryption parameters are not applicable to this object.")
+	}
+	switch e.GetKind() {
+	case notSealed:
+		return nil, nil
+	case sealedByS3:
+		return r.server.Secrets.Masters().S3(), nil
+	case sealedByKMS:
+		return r.server.Secrets.Masters().KMS(e.KeyId, e.Context), nil
+	case sealedByCustomer:
+		if customer == nil {
+			return nil, s3err.Newf("InvalidRequest", "The object was stored using a form of Server Side Encryption. The correct parameters must be provided to retrieve the object.")
+		}
+		return openCustomer(customer, e)
+	}
+	return nil, fmt.Errorf("s3api: encryption of the unknown kind %v", e.Kind)
+}
+
+// openCustomer compares a client's key with the one that was used.
+func openCustomer(customer *customerKey, e *event.Encryption) (*sse.Customer, error) {
+	w, err := sse.OpenCustomer(customer.key, e.CustomerKeyCheck)
+	if errors.Is(err, sse.ErrWrongKey) {
+		return nil, s3err.Newf("InvalidRequest", "The provided encryption parameters did not match the ones used originally.")
+	}
+	return w, err
+}
+
+// key opens the data key of a blob.
+func (o *opening) key(blob *event.BlobID) (sse.Key, error) {
+	w := o.keys[blob.Key()]
+	if w == nil {
+		return sse.Key{}, fmt.Errorf("s3api: a sealed blob has no key: %v", blob)
+	}
+	k, err := o.wrapping.Unwrap(w)
+	if err != nil {
+		return k, fmt.Errorf("s3api: the key of blob %v: %w", blob, err)
+	}
+	return k, nil
+}
+
+// openBlob opens a range of plain bytes of a blob.
+func (s *Server) openBlob(ctx context.Context, p piece, from *opening) (io.ReadCloser, error) {
+	if from == nil {
+		return s.Blobs.Open(ctx, p.blob, p.offset, p.length)
+	}
+	at, err := sse.Locate(int64(p.blob.Size), p.offset, p.length)
+	if err != nil {
+		return nil, err
+	}
+	data, err := from.key(p.blob.Id)
+	if err != nil {
+		return nil, err
+	}
+	defer data.Wipe()
+	sealed, err := s.Blobs.Open(ctx, p.blob, at.Offset, at.Length)
+	if err != nil {
+		return nil, err
+	}
+	return s.chunks.Open(sealed, data, at), nil
+}
