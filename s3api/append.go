@@ -16,13 +16,13 @@ import (
 // one). The entity tag of what has grown is opaque: nobody reads the older bytes again.
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/directory-buckets-objects-append.html
 func (s *Server) appendObject(ctx context.Context, r *Request) (*Response, error) {
-	v := r.Header.Get("X-Amz-Write-Offset-Bytes")
+	v := r.Header.Get(appendHeader)
 	offset, err := strconv.ParseUint(v, 10, 63)
 	if err != nil {
 		return nil, s3err.InvalidArgument("x-amz-write-offset-bytes", v, "The write offset must be a number of bytes.")
 	}
 	r.Header = r.Header.Clone()
-	r.Header.Del("X-Amz-Write-Offset-Bytes")
+	r.Header.Del(appendHeader)
 	put, err := s.newPut(r)
 	if err != nil {
 		return nil, err

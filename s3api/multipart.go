@@ -99,7 +99,7 @@ func (s *Server) uploadPart(ctx context.Context, r *Request) (*Response, error) 
 	if err != nil {
 		return nil, err
 	}
-	if err := r.refuseUnservedHeaders(); err != nil {
+	if err := r.refuseHeaders(appendHeader, lockHeaders); err != nil {
 		return nil, err
 	}
 	u, err := r.upload()
@@ -151,7 +151,7 @@ func (s *Server) uploadPartCopy(ctx context.Context, r *Request) (*Response, err
 	if err != nil {
 		return nil, err
 	}
-	if err := r.refuseUnservedHeaders(); err != nil {
+	if err := r.refuseHeaders(appendHeader, lockHeaders); err != nil {
 		return nil, err
 	}
 	u, err := r.upload()

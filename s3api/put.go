@@ -14,7 +14,7 @@ const maxPutBytes = 5 << 30
 // putObject stores an object, or appends to one.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html
 func (s *Server) putObject(ctx context.Context, r *Request) (*Response, error) {
-	if r.Header.Get("X-Amz-Write-Offset-Bytes") != "" {
+	if r.Header.Get(appendHeader) != "" {
 		return s.appendObject(ctx, r)
 	}
 	put, err := s.newPut(r)
@@ -67,7 +67,7 @@ func (s *Server) newPut(r *Request) (*event.ObjectPut, error) {
 	if r.Query.Has("versionId") {
 		return nil, s3err.InvalidArgument("versionId", r.Query.Get("versionId"), "This operation does not accept a version-id.")
 	}
-	if err := r.refuseUnservedHeaders(); err != nil {
+	if err := r.refuseHeaders(appendHeader); err != nil {
 		return nil, err
 	}
 	owner, acl, err := r.newObjectACL()

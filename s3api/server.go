@@ -118,8 +118,10 @@ func (s *Server) serve(ctx context.Context, r *Request) (*Response, error) {
 	if err != nil && !r.crossOrigin() {
 		return nil, err
 	}
-	if err := r.takeForm(); err != nil {
-		return nil, err
+	if err == nil {
+		if err := r.takeForm(); err != nil {
+			return nil, err
+		}
 	}
 	if err := r.openView(ctx); err != nil {
 		return nil, err

@@ -136,19 +136,23 @@ func (r *Request) storageClassHeader() (string, error) {
 	return c, nil
 }
 
-// refuseUnservedHeaders refuses headers that ask for what is not served: never
+// refuseHeaders refuses headers that ask for what the operation cannot do: never
 // silently ignored, for they promise the client something.
-func (r *Request) refuseUnservedHeaders() error {
+func (r *Request) refuseHeaders(prefixes ...string) error {
 	for name, values := range r.Header {
-		served := true
-		switch {
-		case name == "X-Amz-Write-Offset-Bytes":
-			served = false
-		}
-		if !served && len(values) > 0 {
-			return s3err.Newf("NotImplemented", "A header you provided implies functionality that is not implemented").
-				With("Header", strings.ToLower(name))
+		for _, p := range prefixes {
+			if strings.HasPrefix(name, p) && len(values) > 0 {
+				return s3err.Newf("NotImplemented", "A header you provided implies functionality that is not implemented").
+					With("Header", strings.ToLower(name))
+			}
 		}
 	}
 	return nil
 }
+
+// Of what a part, a copy or an upload cannot have: an append is a PUT, and what locks an
+// object is said where the upload begins.
+const (
+	appendHeader = "X-Amz-Write-Offset-Bytes"
+	lockHeaders  = "X-Amz-Object-Lock-"
+)

@@ -80,11 +80,11 @@ func (v *victim) presignedParameters(sign func(*client, string, string) *http.Re
 	}
 	v.refuses("a presigned copy of what alice may not read", 403, "AccessDenied",
 		sign(v.alice, "PUT", "/public/stolen?x-amz-copy-source=%2Fvault%2Fsecret"))
-	for _, q := range []string{
-		"x-amz-object-lock-mode=GOVERNANCE",
-		"x-amz-object-lock-legal-hold=ON", "x-amz-write-offset-bytes=1",
+	for q, code := range map[string]string{
+		"x-amz-object-lock-mode=GOVERNANCE": "InvalidRequest", "x-amz-object-lock-legal-hold=ON": "InvalidRequest",
+		"x-amz-write-offset-bytes=1": "InvalidWriteOffset",
 	} {
-		v.refuses(q, 501, "NotImplemented", withBody(sign(c, "PUT", "/vault/new?"+q), []byte("x")))
+		v.refuses(q, 400, code, withBody(sign(c, "PUT", "/vault/new?"+q), []byte("x")))
 	}
 	if a := send(withBody(sign(c, "PUT", "/vault/new?x-amz-server-side-encryption=AES256"), []byte("x"))); a.header.Get("X-Amz-Server-Side-Encryption") != "AES256" {
 		v.Errorf("a presigned PUT that is to be encrypted: %v %v", a, a.header)

@@ -3,6 +3,7 @@ package server_test
 import (
 	"bytes"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -24,6 +25,8 @@ func subresources() (bucket, object []string) {
 // servedConfiguration tells the configurations of a bucket that a method is served for.
 func servedConfiguration(method, sub string) bool {
 	switch sub {
+	case "versioning", "object-lock":
+		return method == "GET" || method == "PUT"
 	case "cors", "encryption", "lifecycle", "ownershipControls", "publicAccessBlock", "replication", "tagging", "website":
 		return method != "POST"
 	case "logging", "notification", "requestPayment":
@@ -58,15 +61,25 @@ func TestAttackSubresources(t *testing.T) {
 			}
 		}
 		for _, sub := range in {
-			if method == "POST" && (sub == "restore" || sub == "select") {
+			switch {
+			case method == "POST" && (sub == "restore" || sub == "select"):
 				continue // operations, though they do nothing
+			case method == "PUT" && sub == "tagging":
+				v.root.refused(t, 400, "MalformedXML", method, "/vault/secret?"+sub, []byte("<Other/>"))
+			case method == "PUT" && (sub == "legal-hold" || sub == "retention"):
+				v.root.refused(t, 400, "InvalidRequest", method, "/vault/secret?"+sub, []byte("<Other/>"))
+			case method == "DELETE" && sub == "tagging": // the tags go, not the object
+				v.root.must(t, 204, method, "/vault/secret?"+sub, nil)
+			default:
+				v.root.refused(t, 501, "NotImplemented", method, "/vault/secret?"+sub, []byte("<Other/>"))
+				v.root.refused(t, 501, "NotImplemented", method, "/vault/new?"+sub, []byte("<Other/>"))
+				continue
 			}
-			v.root.refused(t, 501, "NotImplemented", method, "/vault/secret?"+sub, []byte("<Other/>"))
-			v.root.refused(t, 501, "NotImplemented", method, "/vault/new?"+sub, []byte("<Other/>"))
+			v.root.refused(t, 404, "NoSuchKey", method, "/vault/new?"+sub, []byte("<Other/>"))
 		}
 	}
 	for _, sub := range of {
-		if sub != "not-yet-invented" && sub != "versioning" && sub != "policyStatus" && !servedConfiguration("GET", sub) { // an unknown one of a GET is passed over, as Amazon does
+		if sub != "not-yet-invented" && sub != "policyStatus" && !servedConfiguration("GET", sub) { // an unknown one of a GET is passed over, as Amazon does
 			v.root.refused(t, 501, "NotImplemented", "GET", "/empty?"+sub, nil)
 		}
 	}
@@ -140,14 +153,17 @@ func TestAttackEncoding(t *testing.T) {
 func TestUnservedHeaders(t *testing.T) {
 	v := newVictim(t)
 	id := v.root.begin(t, "/vault/parts")
-	for _, h := range [][2]string{
-		{"X-Amz-Object-Lock-Mode", "COMPLIANCE"}, {"X-Amz-Object-Lock-Legal-Hold", "ON"}, {"X-Amz-Write-Offset-Bytes", "5"},
-	} {
-		set := header(h[0], h[1])
-		source := header("X-Amz-Copy-Source", "/vault/secret")
-		v.root.refused(t, 501, "NotImplemented", "PUT", "/vault/new", []byte("x"), set)
-		v.root.refused(t, 501, "NotImplemented", "PUT", "/vault/new", []byte{}, source, set)
-		v.root.refused(t, 501, "NotImplemented", "POST", "/vault/new?uploads", []byte{}, set)
+	source := header("X-Amz-Copy-Source", "/vault/secret")
+	for _, set := range []func(*http.Request){header("X-Amz-Object-Lock-Mode", "COMPLIANCE"), header("X-Amz-Object-Lock-Legal-Hold", "ON")} {
+		v.root.refused(t, 400, "InvalidRequest", "PUT", "/vault/new", []byte("x"), set) // nothing can be locked there
+		v.root.refused(t, 400, "InvalidRequest", "PUT", "/vault/new", []byte{}, source, set)
+		v.root.refused(t, 400, "InvalidRequest", "POST", "/vault/new?uploads", []byte{}, set)
+	}
+	grow := header("X-Amz-Write-Offset-Bytes", "5")
+	v.root.refused(t, 400, "InvalidWriteOffset", "PUT", "/vault/new", []byte("x"), grow)
+	v.root.refused(t, 501, "NotImplemented", "PUT", "/vault/new", []byte{}, source, grow)
+	v.root.refused(t, 501, "NotImplemented", "POST", "/vault/new?uploads", []byte{}, grow)
+	for _, set := range []func(*http.Request){header("X-Amz-Object-Lock-Mode", "COMPLIANCE"), header("X-Amz-Object-Lock-Legal-Hold", "ON"), grow} {
 		v.root.refused(t, 501, "NotImplemented", "PUT", "/vault/parts?partNumber=1&uploadId="+id, []byte("x"), set)
 		v.root.refused(t, 501, "NotImplemented", "PUT", "/vault/parts?partNumber=1&uploadId="+id, []byte{}, source, set)
 	}
@@ -156,11 +172,6 @@ func TestUnservedHeaders(t *testing.T) {
 	v.root.refused(t, 400, "InvalidRequest", "GET", "/vault/secret", nil, key)
 	v.root.must(t, 400, "HEAD", "/vault/secret", nil, key)
 	v.root.must(t, 204, "DELETE", "/vault/parts?uploadId="+id, nil)
-	for _, h := range [][2]string{
-		{"X-Amz-Bucket-Object-Lock-Enabled", "true"},
-	} {
-		v.root.refused(t, 501, "NotImplemented", "PUT", "/new-bucket", nil, header(h[0], h[1]))
-	}
 	v.root.refused(t, 400, "InvalidArgument", "PUT", "/new-bucket", nil, header("X-Amz-Object-Ownership", "Nobody"))
 	for _, inside := range []string{
 		"<Bucket><Type>Directory</Type></Bucket>", "<Location><Name>use1-az1</Name><Type>AvailabilityZone</Type></Location>",

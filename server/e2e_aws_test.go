@@ -70,7 +70,8 @@ func TestAWS(t *testing.T) {
 				{"copies", (*awsRun).copies}, {"conditions", (*awsRun).conditions}, {"checksums", (*awsRun).checksums},
 				{"multipart", (*awsRun).multipart}, {"attributes", (*awsRun).attributes}, {"unserved", (*awsRun).unserved}, {"unchecked", (*awsRun).unchecked}, {"partCopy", (*awsRun).partCopy}, {"transfer", (*awsRun).transfer}, {"bucketAcl", (*awsRun).bucketACL},
 				{"objectAcl", (*awsRun).objectACL}, {"documents", (*awsRun).documents}, {"ownership", (*awsRun).ownership}, {"publicAccess", (*awsRun).publicAccess},
-				{"requesterPays", (*awsRun).requesterPays}, {"presigned", (*awsRun).presigned}, {"encryption", (*awsRun).encryption}, {"deleteBucket", (*awsRun).deleteBucket},
+				{"requesterPays", (*awsRun).requesterPays}, {"versions", (*awsRun).versions}, {"locks", (*awsRun).locks}, {"tags", (*awsRun).tags}, {"grows", (*awsRun).grows},
+				{"presigned", (*awsRun).presigned}, {"encryption", (*awsRun).encryption}, {"deleteBucket", (*awsRun).deleteBucket},
 			} {
 				t.Run(part.name, func(t *testing.T) {
 					b := *a
