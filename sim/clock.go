@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"context"
+
 	"github.com/tetratelabs/wazero/sys"
 )
 
@@ -12,9 +14,21 @@ const epoch = 1_800_000_000_000_000_000
 // sleep when no goroutine can run: that is when time passes, at once. Reading the
 // clock costs a nanosecond and yielding a microsecond, so that whoever spins until
 // some time comes to an end. Not safe for concurrent use: a guest is one thread.
-type clock struct{ now int64 } // nanoseconds since the start
+//
+// A guest cannot be interrupted by itself: it ends where it asks for the time, once the
+// context has ended.
+type clock struct {
+	ctx context.Context
+	now int64 // nanoseconds since the start
+}
+
+// interrupted is the exit code of a guest whose context has ended.
+const interrupted = 130
 
 func (c *clock) nanotime() int64 {
+	if c.ctx.Err() != nil {
+		panic(sys.NewExitError(interrupted)) // so the runtime unwinds a guest that exits
+	}
 	c.now++
 	return c.now
 }

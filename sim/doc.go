@@ -159,6 +159,10 @@
 //	make chaos SEED=8 MINUTES=3: a stream of another node that came while a node
 //	    started met a log that was not there yet, a panic; one that came to a log which
 //	    never opened kept the process from ending (server.TestStreamBeforeLog)
+//	seed 20049: the world itself stood still for ever: a fault took a node's log away by
+//	    way of a disk that hung, and whoever would have it go on waited for the node
+//	    (TestForgetWhileHung). A world that has not ended an hour of virtual time behind
+//	    its faults ends now, with what everybody is doing; and a run can be interrupted.
 //	TestFast, D6,D13,P2, seeds 4 and 9: a node that was restored from an old copy was
 //	    refused at first, but each of its starts raised its counter, until it had
 //	    overtaken the one that the others knew: then it led and served. A node remembers

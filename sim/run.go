@@ -63,7 +63,7 @@ func (m *Module) call(ctx context.Context, c world.Config, arg string, out, log 
 	if log == nil {
 		log = io.Discard
 	}
-	var time clock
+	time := &clock{ctx: ctx}
 	config := wazero.NewModuleConfig().WithName("").WithArgs("guest", arg).WithStdout(out).WithStderr(log).
 		WithRandSource(rand.NewChaCha8(digest.SHA256([]byte("guest "+strconv.FormatUint(c.Seed, 10))))).
 		WithNanotime(time.nanotime, resolution).WithWalltime(time.walltime, resolution).
@@ -73,8 +73,11 @@ func (m *Module) call(ctx context.Context, c world.Config, arg string, out, log 
 	}
 	g, err := m.runtime.InstantiateModule(ctx, m.compiled, config)
 	var exit *sys.ExitError
-	if errors.As(err, &exit) && exit.ExitCode() == 0 {
+	switch {
+	case errors.As(err, &exit) && exit.ExitCode() == 0:
 		err = nil
+	case ctx.Err() != nil:
+		err = ctx.Err()
 	}
 	if g != nil {
 		err = errors.Join(err, g.Close(ctx))

@@ -159,9 +159,8 @@ func (w *World) forgetLog(a *Action, rng *rand.Rand) (end func()) {
 	n.mu.Unlock()
 	n.kill(true, rng)
 	n.mu.Lock()
-	v := n.disk.Volume(volumeNode)
-	was := v.Remember()
-	err := forgetAllBut(n.disk, func() { v.Format() }, "identity.json", "keyring.json", "members.json", "disks.json")
+	was := n.disk.Volume(volumeNode).Remember()
+	err := n.forget("identity.json", "keyring.json", "members.json", "disks.json")
 	n.refused, n.down = false, err != nil
 	n.mu.Unlock()
 	n.start()
@@ -187,6 +186,19 @@ func (n *node) wasRefused() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.refused
+}
+
+// forget leaves of the node's volume some files of its directory; n.mu is held. It works
+// on a copy that no fault concerns: the disk itself may hang until somebody who waits for
+// n.mu has it go on.
+func (n *node) forget(but ...string) error {
+	d := lookAt(n.disk)
+	v := d.Volume(volumeNode)
+	if err := forgetAllBut(d, v.Format, but...); err != nil {
+		return err
+	}
+	n.disk.Volume(volumeNode).Restore(v.Remember())
+	return nil
 }
 
 // forgetAllBut wipes a disk but for some files of the node's directory.

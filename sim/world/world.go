@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -72,8 +73,22 @@ type World struct {
 // Run runs the world to its end.
 func Run(cfg Config, out Outlets) *Report {
 	w := newWorld(cfg, out)
+	watch := time.AfterFunc(cfg.Span+patience, func() { panic(w.standstill()) })
 	w.run()
+	watch.Stop()
 	return w.report()
+}
+
+// patience is how long healing and the checks behind the faults may take, in virtual time.
+// They take minutes.
+const patience = time.Hour
+
+// standstill says that something waits for ever while timers run on, and what everybody
+// does.
+func (w *World) standstill() string {
+	stacks := make([]byte, 16<<20)
+	stacks = stacks[:runtime.Stack(stacks, true)]
+	return fmt.Sprintf("the world of seed %d does not come to its end: %v of virtual time have passed\n%s", w.cfg.Seed, time.Duration(w.now()), stacks)
 }
 
 func newWorld(cfg Config, out Outlets) *World {
