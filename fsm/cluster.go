@@ -167,6 +167,9 @@ func (t *tx) featureLevelRaised(b *event.FeatureLevelRaised) *event.Outcome {
 	if b.FeatureLevel > event.FeatureLevel {
 		t.m.fatal(errLevel)
 	}
+	if c.FeatureLevel < vaultLevel && b.FeatureLevel >= vaultLevel {
+		t.indexVault()
+	}
 	c.FeatureLevel = b.FeatureLevel
 	t.set(key(tableCluster), c)
 	return accept()

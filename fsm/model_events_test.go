@@ -374,7 +374,7 @@ func (m *model) identity(p *event.Parsed) *event.Outcome {
 		case m.users[x.User] != nil:
 			return refuse(exists)
 		}
-		m.users[x.User] = &User{User: x.User, Account: x.Account, Name: name}
+		m.users[x.User] = &Principal{Principal: x.User, Account: x.Account, Name: name}
 	case *event.Statement_AccessKeyCreated:
 		x := b.AccessKeyCreated
 		switch {

@@ -28,7 +28,7 @@ type model struct {
 	abandoned    map[[16]byte]bool
 	assemblies   map[moment]modelAssembly
 	accounts     map[string]*Account
-	users        map[string]*User
+	users        map[string]*Principal
 	keys         map[string]*AccessKey
 	names        map[string]dated[*BucketName]
 	buckets      map[uint64]dated[*Bucket]
@@ -99,7 +99,7 @@ func newModel(window uint64) *model {
 	return &model{
 		window: window, nodes: map[uint32]*Node{}, disks: map[uint32]*Disk{}, incarnations: map[uint64]uint32{},
 		packs: map[packPlace]bool{}, blobs: map[[16]byte]modelBlob{}, abandoned: map[[16]byte]bool{},
-		assemblies: map[moment]modelAssembly{}, accounts: map[string]*Account{}, users: map[string]*User{},
+		assemblies: map[moment]modelAssembly{}, accounts: map[string]*Account{}, users: map[string]*Principal{},
 		keys: map[string]*AccessKey{}, names: map[string]dated[*BucketName]{}, buckets: map[uint64]dated[*Bucket]{},
 		documents: map[documentPlace]dated[*Document]{}, objects: map[objectPlace]dated[*Object]{},
 		uploads: map[uploadPlace]*Upload{}, parts: map[partPlace]*Part{}, seconds: map[int64]uint64{},

@@ -807,29 +807,43 @@ func (x *Account) GetRoot() bool {
 	return false
 }
 
-type User struct {
+// Principal is a user, a group or a role. A user of a cluster below level 3 has
+// nothing but the first three; views fill in kind and path.
+type Principal struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	User          string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	Principal     string                 `protobuf:"bytes,1,opt,name=principal,proto3" json:"principal,omitempty"`
 	Account       string                 `protobuf:"bytes,2,opt,name=account,proto3" json:"account,omitempty"`
 	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	Kind          event.PrincipalKind    `protobuf:"varint,4,opt,name=kind,proto3,enum=ironman.event.PrincipalKind" json:"kind,omitempty"`
+	Path          string                 `protobuf:"bytes,5,opt,name=path,proto3" json:"path,omitempty"`
+	Description   string                 `protobuf:"bytes,6,opt,name=description,proto3" json:"description,omitempty"`
+	Trust         []byte                 `protobuf:"bytes,7,opt,name=trust,proto3" json:"trust,omitempty"`                              // of a role: who may assume it
+	MaxSession    uint32                 `protobuf:"varint,8,opt,name=max_session,json=maxSession,proto3" json:"max_session,omitempty"` // of a role, in seconds
+	Boundary      string                 `protobuf:"bytes,9,opt,name=boundary,proto3" json:"boundary,omitempty"`                        // id of the managed policy that bounds it; empty: none
+	Tags          *event.Tags            `protobuf:"bytes,10,opt,name=tags,proto3" json:"tags,omitempty"`
+	Time          int64                  `protobuf:"varint,11,opt,name=time,proto3" json:"time,omitempty"`
+	Groups        []string               `protobuf:"bytes,12,rep,name=groups,proto3" json:"groups,omitempty"`                                  // of a user: principal ids, ascending
+	Policies      []string               `protobuf:"bytes,13,rep,name=policies,proto3" json:"policies,omitempty"`                              // ids of the managed policies attached, ascending
+	InlineBytes   uint64                 `protobuf:"varint,14,opt,name=inline_bytes,json=inlineBytes,proto3" json:"inline_bytes,omitempty"`    // of all its inline policies
+	InlineWeight  uint64                 `protobuf:"varint,15,opt,name=inline_weight,json=inlineWeight,proto3" json:"inline_weight,omitempty"` // of those, what is not white space
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *User) Reset() {
-	*x = User{}
+func (x *Principal) Reset() {
+	*x = Principal{}
 	mi := &file_fsm_row_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *User) String() string {
+func (x *Principal) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*User) ProtoMessage() {}
+func (*Principal) ProtoMessage() {}
 
-func (x *User) ProtoReflect() protoreflect.Message {
+func (x *Principal) ProtoReflect() protoreflect.Message {
 	mi := &file_fsm_row_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -841,30 +855,377 @@ func (x *User) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use User.ProtoReflect.Descriptor instead.
-func (*User) Descriptor() ([]byte, []int) {
+// Deprecated: Use Principal.ProtoReflect.Descriptor instead.
+func (*Principal) Descriptor() ([]byte, []int) {
 	return file_fsm_row_proto_rawDescGZIP(), []int{11}
 }
 
-func (x *User) GetUser() string {
+func (x *Principal) GetPrincipal() string {
 	if x != nil {
-		return x.User
+		return x.Principal
 	}
 	return ""
 }
 
-func (x *User) GetAccount() string {
+func (x *Principal) GetAccount() string {
 	if x != nil {
 		return x.Account
 	}
 	return ""
 }
 
-func (x *User) GetName() string {
+func (x *Principal) GetName() string {
 	if x != nil {
 		return x.Name
 	}
 	return ""
+}
+
+func (x *Principal) GetKind() event.PrincipalKind {
+	if x != nil {
+		return x.Kind
+	}
+	return event.PrincipalKind(0)
+}
+
+func (x *Principal) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *Principal) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+func (x *Principal) GetTrust() []byte {
+	if x != nil {
+		return x.Trust
+	}
+	return nil
+}
+
+func (x *Principal) GetMaxSession() uint32 {
+	if x != nil {
+		return x.MaxSession
+	}
+	return 0
+}
+
+func (x *Principal) GetBoundary() string {
+	if x != nil {
+		return x.Boundary
+	}
+	return ""
+}
+
+func (x *Principal) GetTags() *event.Tags {
+	if x != nil {
+		return x.Tags
+	}
+	return nil
+}
+
+func (x *Principal) GetTime() int64 {
+	if x != nil {
+		return x.Time
+	}
+	return 0
+}
+
+func (x *Principal) GetGroups() []string {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
+func (x *Principal) GetPolicies() []string {
+	if x != nil {
+		return x.Policies
+	}
+	return nil
+}
+
+func (x *Principal) GetInlineBytes() uint64 {
+	if x != nil {
+		return x.InlineBytes
+	}
+	return 0
+}
+
+func (x *Principal) GetInlineWeight() uint64 {
+	if x != nil {
+		return x.InlineWeight
+	}
+	return 0
+}
+
+// Policy is a managed policy. Its versions' texts are rows of their own.
+type Policy struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Policy         string                 `protobuf:"bytes,1,opt,name=policy,proto3" json:"policy,omitempty"`
+	Account        string                 `protobuf:"bytes,2,opt,name=account,proto3" json:"account,omitempty"`
+	Path           string                 `protobuf:"bytes,3,opt,name=path,proto3" json:"path,omitempty"`
+	Name           string                 `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
+	Description    string                 `protobuf:"bytes,5,opt,name=description,proto3" json:"description,omitempty"`
+	Time           int64                  `protobuf:"varint,6,opt,name=time,proto3" json:"time,omitempty"`
+	Updated        int64                  `protobuf:"varint,7,opt,name=updated,proto3" json:"updated,omitempty"`
+	DefaultVersion uint32                 `protobuf:"varint,8,opt,name=default_version,json=defaultVersion,proto3" json:"default_version,omitempty"`
+	LastVersion    uint32                 `protobuf:"varint,9,opt,name=last_version,json=lastVersion,proto3" json:"last_version,omitempty"` // numbers are never given twice
+	Versions       []uint32               `protobuf:"varint,10,rep,packed,name=versions,proto3" json:"versions,omitempty"`                  // ascending
+	Attachments    uint64                 `protobuf:"varint,11,opt,name=attachments,proto3" json:"attachments,omitempty"`                   // principals that it is attached to
+	Bounds         uint64                 `protobuf:"varint,12,opt,name=bounds,proto3" json:"bounds,omitempty"`                             // principals that it bounds
+	Tags           *event.Tags            `protobuf:"bytes,13,opt,name=tags,proto3" json:"tags,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *Policy) Reset() {
+	*x = Policy{}
+	mi := &file_fsm_row_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Policy) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Policy) ProtoMessage() {}
+
+func (x *Policy) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_row_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Policy.ProtoReflect.Descriptor instead.
+func (*Policy) Descriptor() ([]byte, []int) {
+	return file_fsm_row_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Policy) GetPolicy() string {
+	if x != nil {
+		return x.Policy
+	}
+	return ""
+}
+
+func (x *Policy) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *Policy) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *Policy) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Policy) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+func (x *Policy) GetTime() int64 {
+	if x != nil {
+		return x.Time
+	}
+	return 0
+}
+
+func (x *Policy) GetUpdated() int64 {
+	if x != nil {
+		return x.Updated
+	}
+	return 0
+}
+
+func (x *Policy) GetDefaultVersion() uint32 {
+	if x != nil {
+		return x.DefaultVersion
+	}
+	return 0
+}
+
+func (x *Policy) GetLastVersion() uint32 {
+	if x != nil {
+		return x.LastVersion
+	}
+	return 0
+}
+
+func (x *Policy) GetVersions() []uint32 {
+	if x != nil {
+		return x.Versions
+	}
+	return nil
+}
+
+func (x *Policy) GetAttachments() uint64 {
+	if x != nil {
+		return x.Attachments
+	}
+	return 0
+}
+
+func (x *Policy) GetBounds() uint64 {
+	if x != nil {
+		return x.Bounds
+	}
+	return 0
+}
+
+func (x *Policy) GetTags() *event.Tags {
+	if x != nil {
+		return x.Tags
+	}
+	return nil
+}
+
+// PolicyText is a version of a managed policy, or an inline policy.
+type PolicyText struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Text          []byte                 `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
+	Time          int64                  `protobuf:"varint,2,opt,name=time,proto3" json:"time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PolicyText) Reset() {
+	*x = PolicyText{}
+	mi := &file_fsm_row_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PolicyText) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PolicyText) ProtoMessage() {}
+
+func (x *PolicyText) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_row_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PolicyText.ProtoReflect.Descriptor instead.
+func (*PolicyText) Descriptor() ([]byte, []int) {
+	return file_fsm_row_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *PolicyText) GetText() []byte {
+	if x != nil {
+		return x.Text
+	}
+	return nil
+}
+
+func (x *PolicyText) GetTime() int64 {
+	if x != nil {
+		return x.Time
+	}
+	return 0
+}
+
+// Vault counts what an account has; without anything there is no row.
+type Vault struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Users         uint64                 `protobuf:"varint,1,opt,name=users,proto3" json:"users,omitempty"`
+	Groups        uint64                 `protobuf:"varint,2,opt,name=groups,proto3" json:"groups,omitempty"`
+	Roles         uint64                 `protobuf:"varint,3,opt,name=roles,proto3" json:"roles,omitempty"`
+	Policies      uint64                 `protobuf:"varint,4,opt,name=policies,proto3" json:"policies,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Vault) Reset() {
+	*x = Vault{}
+	mi := &file_fsm_row_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Vault) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Vault) ProtoMessage() {}
+
+func (x *Vault) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_row_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Vault.ProtoReflect.Descriptor instead.
+func (*Vault) Descriptor() ([]byte, []int) {
+	return file_fsm_row_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Vault) GetUsers() uint64 {
+	if x != nil {
+		return x.Users
+	}
+	return 0
+}
+
+func (x *Vault) GetGroups() uint64 {
+	if x != nil {
+		return x.Groups
+	}
+	return 0
+}
+
+func (x *Vault) GetRoles() uint64 {
+	if x != nil {
+		return x.Roles
+	}
+	return 0
+}
+
+func (x *Vault) GetPolicies() uint64 {
+	if x != nil {
+		return x.Policies
+	}
+	return 0
 }
 
 type AccessKey struct {
@@ -881,7 +1242,7 @@ type AccessKey struct {
 
 func (x *AccessKey) Reset() {
 	*x = AccessKey{}
-	mi := &file_fsm_row_proto_msgTypes[12]
+	mi := &file_fsm_row_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -893,7 +1254,7 @@ func (x *AccessKey) String() string {
 func (*AccessKey) ProtoMessage() {}
 
 func (x *AccessKey) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[12]
+	mi := &file_fsm_row_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -906,7 +1267,7 @@ func (x *AccessKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccessKey.ProtoReflect.Descriptor instead.
 func (*AccessKey) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{12}
+	return file_fsm_row_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *AccessKey) GetAccessKey() string {
@@ -963,7 +1324,7 @@ type BucketName struct {
 
 func (x *BucketName) Reset() {
 	*x = BucketName{}
-	mi := &file_fsm_row_proto_msgTypes[13]
+	mi := &file_fsm_row_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -975,7 +1336,7 @@ func (x *BucketName) String() string {
 func (*BucketName) ProtoMessage() {}
 
 func (x *BucketName) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[13]
+	mi := &file_fsm_row_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -988,7 +1349,7 @@ func (x *BucketName) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketName.ProtoReflect.Descriptor instead.
 func (*BucketName) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{13}
+	return file_fsm_row_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *BucketName) GetBucket() uint64 {
@@ -1027,7 +1388,7 @@ type Bucket struct {
 
 func (x *Bucket) Reset() {
 	*x = Bucket{}
-	mi := &file_fsm_row_proto_msgTypes[14]
+	mi := &file_fsm_row_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1039,7 +1400,7 @@ func (x *Bucket) String() string {
 func (*Bucket) ProtoMessage() {}
 
 func (x *Bucket) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[14]
+	mi := &file_fsm_row_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1052,7 +1413,7 @@ func (x *Bucket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Bucket.ProtoReflect.Descriptor instead.
 func (*Bucket) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{14}
+	return file_fsm_row_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Bucket) GetBucket() uint64 {
@@ -1115,7 +1476,7 @@ type Document struct {
 
 func (x *Document) Reset() {
 	*x = Document{}
-	mi := &file_fsm_row_proto_msgTypes[15]
+	mi := &file_fsm_row_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1127,7 +1488,7 @@ func (x *Document) String() string {
 func (*Document) ProtoMessage() {}
 
 func (x *Document) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[15]
+	mi := &file_fsm_row_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1140,7 +1501,7 @@ func (x *Document) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Document.ProtoReflect.Descriptor instead.
 func (*Document) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{15}
+	return file_fsm_row_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Document) GetText() []byte {
@@ -1169,7 +1530,7 @@ type Usage struct {
 
 func (x *Usage) Reset() {
 	*x = Usage{}
-	mi := &file_fsm_row_proto_msgTypes[16]
+	mi := &file_fsm_row_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1181,7 +1542,7 @@ func (x *Usage) String() string {
 func (*Usage) ProtoMessage() {}
 
 func (x *Usage) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[16]
+	mi := &file_fsm_row_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1194,7 +1555,7 @@ func (x *Usage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Usage.ProtoReflect.Descriptor instead.
 func (*Usage) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{16}
+	return file_fsm_row_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Usage) GetObjects() uint64 {
@@ -1247,7 +1608,7 @@ type Object struct {
 
 func (x *Object) Reset() {
 	*x = Object{}
-	mi := &file_fsm_row_proto_msgTypes[17]
+	mi := &file_fsm_row_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1259,7 +1620,7 @@ func (x *Object) String() string {
 func (*Object) ProtoMessage() {}
 
 func (x *Object) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[17]
+	mi := &file_fsm_row_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1272,7 +1633,7 @@ func (x *Object) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Object.ProtoReflect.Descriptor instead.
 func (*Object) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{17}
+	return file_fsm_row_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Object) GetVersion() *event.Version {
@@ -1417,7 +1778,7 @@ type Upload struct {
 
 func (x *Upload) Reset() {
 	*x = Upload{}
-	mi := &file_fsm_row_proto_msgTypes[18]
+	mi := &file_fsm_row_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1429,7 +1790,7 @@ func (x *Upload) String() string {
 func (*Upload) ProtoMessage() {}
 
 func (x *Upload) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[18]
+	mi := &file_fsm_row_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1442,7 +1803,7 @@ func (x *Upload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Upload.ProtoReflect.Descriptor instead.
 func (*Upload) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{18}
+	return file_fsm_row_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Upload) GetUpload() *event.Version {
@@ -1552,7 +1913,7 @@ type Part struct {
 
 func (x *Part) Reset() {
 	*x = Part{}
-	mi := &file_fsm_row_proto_msgTypes[19]
+	mi := &file_fsm_row_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1564,7 +1925,7 @@ func (x *Part) String() string {
 func (*Part) ProtoMessage() {}
 
 func (x *Part) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[19]
+	mi := &file_fsm_row_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1577,7 +1938,7 @@ func (x *Part) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Part.ProtoReflect.Descriptor instead.
 func (*Part) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{19}
+	return file_fsm_row_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Part) GetNumber() uint32 {
@@ -1648,7 +2009,7 @@ type Request struct {
 
 func (x *Request) Reset() {
 	*x = Request{}
-	mi := &file_fsm_row_proto_msgTypes[20]
+	mi := &file_fsm_row_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1660,7 +2021,7 @@ func (x *Request) String() string {
 func (*Request) ProtoMessage() {}
 
 func (x *Request) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[20]
+	mi := &file_fsm_row_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1673,7 +2034,7 @@ func (x *Request) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Request.ProtoReflect.Descriptor instead.
 func (*Request) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{20}
+	return file_fsm_row_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Request) GetRequestId() []byte {
@@ -1765,11 +2126,49 @@ const file_fsm_row_proto_rawDesc = "" +
 	"\fcanonical_id\x18\x02 \x01(\tR\vcanonicalId\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x14\n" +
 	"\x05email\x18\x04 \x01(\tR\x05email\x12\x12\n" +
-	"\x04root\x18\x05 \x01(\bR\x04root\"H\n" +
-	"\x04User\x12\x12\n" +
-	"\x04user\x18\x01 \x01(\tR\x04user\x12\x18\n" +
+	"\x04root\x18\x05 \x01(\bR\x04root\"\xcb\x03\n" +
+	"\tPrincipal\x12\x1c\n" +
+	"\tprincipal\x18\x01 \x01(\tR\tprincipal\x12\x18\n" +
 	"\aaccount\x18\x02 \x01(\tR\aaccount\x12\x12\n" +
-	"\x04name\x18\x03 \x01(\tR\x04name\"\xa9\x01\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x120\n" +
+	"\x04kind\x18\x04 \x01(\x0e2\x1c.ironman.event.PrincipalKindR\x04kind\x12\x12\n" +
+	"\x04path\x18\x05 \x01(\tR\x04path\x12 \n" +
+	"\vdescription\x18\x06 \x01(\tR\vdescription\x12\x14\n" +
+	"\x05trust\x18\a \x01(\fR\x05trust\x12\x1f\n" +
+	"\vmax_session\x18\b \x01(\rR\n" +
+	"maxSession\x12\x1a\n" +
+	"\bboundary\x18\t \x01(\tR\bboundary\x12'\n" +
+	"\x04tags\x18\n" +
+	" \x01(\v2\x13.ironman.event.TagsR\x04tags\x12\x12\n" +
+	"\x04time\x18\v \x01(\x03R\x04time\x12\x16\n" +
+	"\x06groups\x18\f \x03(\tR\x06groups\x12\x1a\n" +
+	"\bpolicies\x18\r \x03(\tR\bpolicies\x12!\n" +
+	"\finline_bytes\x18\x0e \x01(\x04R\vinlineBytes\x12#\n" +
+	"\rinline_weight\x18\x0f \x01(\x04R\finlineWeight\"\xfd\x02\n" +
+	"\x06Policy\x12\x16\n" +
+	"\x06policy\x18\x01 \x01(\tR\x06policy\x12\x18\n" +
+	"\aaccount\x18\x02 \x01(\tR\aaccount\x12\x12\n" +
+	"\x04path\x18\x03 \x01(\tR\x04path\x12\x12\n" +
+	"\x04name\x18\x04 \x01(\tR\x04name\x12 \n" +
+	"\vdescription\x18\x05 \x01(\tR\vdescription\x12\x12\n" +
+	"\x04time\x18\x06 \x01(\x03R\x04time\x12\x18\n" +
+	"\aupdated\x18\a \x01(\x03R\aupdated\x12'\n" +
+	"\x0fdefault_version\x18\b \x01(\rR\x0edefaultVersion\x12!\n" +
+	"\flast_version\x18\t \x01(\rR\vlastVersion\x12\x1a\n" +
+	"\bversions\x18\n" +
+	" \x03(\rR\bversions\x12 \n" +
+	"\vattachments\x18\v \x01(\x04R\vattachments\x12\x16\n" +
+	"\x06bounds\x18\f \x01(\x04R\x06bounds\x12'\n" +
+	"\x04tags\x18\r \x01(\v2\x13.ironman.event.TagsR\x04tags\"4\n" +
+	"\n" +
+	"PolicyText\x12\x12\n" +
+	"\x04text\x18\x01 \x01(\fR\x04text\x12\x12\n" +
+	"\x04time\x18\x02 \x01(\x03R\x04time\"g\n" +
+	"\x05Vault\x12\x14\n" +
+	"\x05users\x18\x01 \x01(\x04R\x05users\x12\x16\n" +
+	"\x06groups\x18\x02 \x01(\x04R\x06groups\x12\x14\n" +
+	"\x05roles\x18\x03 \x01(\x04R\x05roles\x12\x1a\n" +
+	"\bpolicies\x18\x04 \x01(\x04R\bpolicies\"\xa9\x01\n" +
 	"\tAccessKey\x12\x1d\n" +
 	"\n" +
 	"access_key\x18\x01 \x01(\tR\taccessKey\x12\x18\n" +
@@ -1866,7 +2265,7 @@ func file_fsm_row_proto_rawDescGZIP() []byte {
 	return file_fsm_row_proto_rawDescData
 }
 
-var file_fsm_row_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_fsm_row_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_fsm_row_proto_goTypes = []any{
 	(*Meta)(nil),                 // 0: ironman.fsm.Meta
 	(*Cluster)(nil),              // 1: ironman.fsm.Cluster
@@ -1879,59 +2278,66 @@ var file_fsm_row_proto_goTypes = []any{
 	(*Holders)(nil),              // 8: ironman.fsm.Holders
 	(*PartInfo)(nil),             // 9: ironman.fsm.PartInfo
 	(*Account)(nil),              // 10: ironman.fsm.Account
-	(*User)(nil),                 // 11: ironman.fsm.User
-	(*AccessKey)(nil),            // 12: ironman.fsm.AccessKey
-	(*BucketName)(nil),           // 13: ironman.fsm.BucketName
-	(*Bucket)(nil),               // 14: ironman.fsm.Bucket
-	(*Document)(nil),             // 15: ironman.fsm.Document
-	(*Usage)(nil),                // 16: ironman.fsm.Usage
-	(*Object)(nil),               // 17: ironman.fsm.Object
-	(*Upload)(nil),               // 18: ironman.fsm.Upload
-	(*Part)(nil),                 // 19: ironman.fsm.Part
-	(*Request)(nil),              // 20: ironman.fsm.Request
-	(*event.Blob)(nil),           // 21: ironman.event.Blob
-	(*event.Segment)(nil),        // 22: ironman.event.Segment
-	(*event.Checksum)(nil),       // 23: ironman.event.Checksum
-	(*event.ACL)(nil),            // 24: ironman.event.ACL
-	(*event.Version)(nil),        // 25: ironman.event.Version
-	(*event.Encryption)(nil),     // 26: ironman.event.Encryption
-	(*event.Lock)(nil),           // 27: ironman.event.Lock
-	(*event.Headers)(nil),        // 28: ironman.event.Headers
-	(*event.Tags)(nil),           // 29: ironman.event.Tags
-	(*event.BlobID)(nil),         // 30: ironman.event.BlobID
-	(event.ChecksumAlgorithm)(0), // 31: ironman.event.ChecksumAlgorithm
+	(*Principal)(nil),            // 11: ironman.fsm.Principal
+	(*Policy)(nil),               // 12: ironman.fsm.Policy
+	(*PolicyText)(nil),           // 13: ironman.fsm.PolicyText
+	(*Vault)(nil),                // 14: ironman.fsm.Vault
+	(*AccessKey)(nil),            // 15: ironman.fsm.AccessKey
+	(*BucketName)(nil),           // 16: ironman.fsm.BucketName
+	(*Bucket)(nil),               // 17: ironman.fsm.Bucket
+	(*Document)(nil),             // 18: ironman.fsm.Document
+	(*Usage)(nil),                // 19: ironman.fsm.Usage
+	(*Object)(nil),               // 20: ironman.fsm.Object
+	(*Upload)(nil),               // 21: ironman.fsm.Upload
+	(*Part)(nil),                 // 22: ironman.fsm.Part
+	(*Request)(nil),              // 23: ironman.fsm.Request
+	(*event.Blob)(nil),           // 24: ironman.event.Blob
+	(*event.Segment)(nil),        // 25: ironman.event.Segment
+	(*event.Checksum)(nil),       // 26: ironman.event.Checksum
+	(event.PrincipalKind)(0),     // 27: ironman.event.PrincipalKind
+	(*event.Tags)(nil),           // 28: ironman.event.Tags
+	(*event.ACL)(nil),            // 29: ironman.event.ACL
+	(*event.Version)(nil),        // 30: ironman.event.Version
+	(*event.Encryption)(nil),     // 31: ironman.event.Encryption
+	(*event.Lock)(nil),           // 32: ironman.event.Lock
+	(*event.Headers)(nil),        // 33: ironman.event.Headers
+	(*event.BlobID)(nil),         // 34: ironman.event.BlobID
+	(event.ChecksumAlgorithm)(0), // 35: ironman.event.ChecksumAlgorithm
 }
 var file_fsm_row_proto_depIdxs = []int32{
-	21, // 0: ironman.fsm.BlobRow.blob:type_name -> ironman.event.Blob
-	22, // 1: ironman.fsm.Assembly.segments:type_name -> ironman.event.Segment
+	24, // 0: ironman.fsm.BlobRow.blob:type_name -> ironman.event.Blob
+	25, // 1: ironman.fsm.Assembly.segments:type_name -> ironman.event.Segment
 	9,  // 2: ironman.fsm.Assembly.parts:type_name -> ironman.fsm.PartInfo
-	23, // 3: ironman.fsm.PartInfo.checksum:type_name -> ironman.event.Checksum
-	24, // 4: ironman.fsm.Bucket.acl:type_name -> ironman.event.ACL
-	25, // 5: ironman.fsm.Object.version:type_name -> ironman.event.Version
-	24, // 6: ironman.fsm.Object.acl:type_name -> ironman.event.ACL
-	23, // 7: ironman.fsm.Object.checksum:type_name -> ironman.event.Checksum
-	26, // 8: ironman.fsm.Object.encryption:type_name -> ironman.event.Encryption
-	27, // 9: ironman.fsm.Object.lock:type_name -> ironman.event.Lock
-	28, // 10: ironman.fsm.Object.headers:type_name -> ironman.event.Headers
-	29, // 11: ironman.fsm.Object.tags:type_name -> ironman.event.Tags
-	30, // 12: ironman.fsm.Object.blob:type_name -> ironman.event.BlobID
-	25, // 13: ironman.fsm.Object.assembly:type_name -> ironman.event.Version
-	25, // 14: ironman.fsm.Object.upload:type_name -> ironman.event.Version
-	25, // 15: ironman.fsm.Upload.upload:type_name -> ironman.event.Version
-	24, // 16: ironman.fsm.Upload.acl:type_name -> ironman.event.ACL
-	31, // 17: ironman.fsm.Upload.checksum_algorithm:type_name -> ironman.event.ChecksumAlgorithm
-	26, // 18: ironman.fsm.Upload.encryption:type_name -> ironman.event.Encryption
-	27, // 19: ironman.fsm.Upload.lock:type_name -> ironman.event.Lock
-	28, // 20: ironman.fsm.Upload.headers:type_name -> ironman.event.Headers
-	29, // 21: ironman.fsm.Upload.tags:type_name -> ironman.event.Tags
-	23, // 22: ironman.fsm.Part.checksum:type_name -> ironman.event.Checksum
-	26, // 23: ironman.fsm.Part.encryption:type_name -> ironman.event.Encryption
-	22, // 24: ironman.fsm.Part.segments:type_name -> ironman.event.Segment
-	25, // [25:25] is the sub-list for method output_type
-	25, // [25:25] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	26, // 3: ironman.fsm.PartInfo.checksum:type_name -> ironman.event.Checksum
+	27, // 4: ironman.fsm.Principal.kind:type_name -> ironman.event.PrincipalKind
+	28, // 5: ironman.fsm.Principal.tags:type_name -> ironman.event.Tags
+	28, // 6: ironman.fsm.Policy.tags:type_name -> ironman.event.Tags
+	29, // 7: ironman.fsm.Bucket.acl:type_name -> ironman.event.ACL
+	30, // 8: ironman.fsm.Object.version:type_name -> ironman.event.Version
+	29, // 9: ironman.fsm.Object.acl:type_name -> ironman.event.ACL
+	26, // 10: ironman.fsm.Object.checksum:type_name -> ironman.event.Checksum
+	31, // 11: ironman.fsm.Object.encryption:type_name -> ironman.event.Encryption
+	32, // 12: ironman.fsm.Object.lock:type_name -> ironman.event.Lock
+	33, // 13: ironman.fsm.Object.headers:type_name -> ironman.event.Headers
+	28, // 14: ironman.fsm.Object.tags:type_name -> ironman.event.Tags
+	34, // 15: ironman.fsm.Object.blob:type_name -> ironman.event.BlobID
+	30, // 16: ironman.fsm.Object.assembly:type_name -> ironman.event.Version
+	30, // 17: ironman.fsm.Object.upload:type_name -> ironman.event.Version
+	30, // 18: ironman.fsm.Upload.upload:type_name -> ironman.event.Version
+	29, // 19: ironman.fsm.Upload.acl:type_name -> ironman.event.ACL
+	35, // 20: ironman.fsm.Upload.checksum_algorithm:type_name -> ironman.event.ChecksumAlgorithm
+	31, // 21: ironman.fsm.Upload.encryption:type_name -> ironman.event.Encryption
+	32, // 22: ironman.fsm.Upload.lock:type_name -> ironman.event.Lock
+	33, // 23: ironman.fsm.Upload.headers:type_name -> ironman.event.Headers
+	28, // 24: ironman.fsm.Upload.tags:type_name -> ironman.event.Tags
+	26, // 25: ironman.fsm.Part.checksum:type_name -> ironman.event.Checksum
+	31, // 26: ironman.fsm.Part.encryption:type_name -> ironman.event.Encryption
+	25, // 27: ironman.fsm.Part.segments:type_name -> ironman.event.Segment
+	28, // [28:28] is the sub-list for method output_type
+	28, // [28:28] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_fsm_row_proto_init() }
@@ -1945,7 +2351,7 @@ func file_fsm_row_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fsm_row_proto_rawDesc), len(file_fsm_row_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   21,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
