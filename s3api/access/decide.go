@@ -21,6 +21,9 @@ type Opinion struct {
 	Policy    string
 	Statement string
 	Position  uint32 // of the statement in its policy, from 0
+	// Direct: the statement names the user or the session itself, not only its
+	// account, its role or everybody.
+	Direct bool
 }
 
 // Resource is a bucket or an object, as far as access goes.
@@ -47,6 +50,10 @@ type Request struct {
 
 	// Identity is what the user's own policies say; an account itself needs none.
 	Identity Opinion
+	// Boundary and Session are what bounds the principal: the policy that is the
+	// boundary of the user or role, and those that its session was begun with. nil:
+	// there is none, and nothing is bounded.
+	Boundary, Session *Opinion
 	// BucketPolicy is what the bucket's policy says.
 	BucketPolicy Opinion
 	// ACLsDisabled: object ownership is BucketOwnerEnforced. No grant counts, and
@@ -89,10 +96,10 @@ func Decide(p Principal, r *Request) Decision {
 	if !ok {
 		return Decision{}
 	}
-	if r.Identity.Verdict == Deny || r.BucketPolicy.Verdict == Deny {
+	if r.denied(p) {
 		return Decision{Denied: true}
 	}
-	if p.Root && p.User == "" && !p.Anonymous() {
+	if p.Root && p.User == "" && !p.Anonymous() && r.bounded() {
 		return allowed(event.ReasonKind_REASON_KIND_ROOT)
 	}
 	if rule.scope == onService {
@@ -101,15 +108,13 @@ func Decide(p Principal, r *Request) Decision {
 	if r.Upload != nil && rule.owners&uploader == 0 && !r.partakes(p) {
 		return Decision{}
 	}
-	if rule.owned(p, r) {
+	if rule.owned(p, r) && r.lets(p) {
 		if p.User == "" {
 			return allowed(event.ReasonKind_REASON_KIND_OWNER)
 		}
-		if r.Identity.Verdict == Allow {
-			return r.Identity.allow(event.ReasonKind_REASON_KIND_IDENTITY_POLICY)
-		}
+		return r.Identity.allow(event.ReasonKind_REASON_KIND_IDENTITY_POLICY)
 	}
-	if r.BucketPolicy.Verdict == Allow && rule.policyCounts(r) && (r.lets(p) || p.is(r.Bucket.Owner)) {
+	if r.BucketPolicy.Verdict == Allow && rule.policyCounts(r) && r.mayTake(p) {
 		return r.BucketPolicy.allow(event.ReasonKind_REASON_KIND_BUCKET_POLICY)
 	}
 	return rule.decideACL(p, r)
@@ -125,20 +130,53 @@ func (o Opinion) allow(kind event.ReasonKind) Decision {
 // its policies.
 func decideService(p Principal, r *Request) Decision {
 	switch {
-	case p.Anonymous():
+	case p.Anonymous() || !r.lets(p):
 		return Decision{}
 	case p.User == "":
 		return allowed(event.ReasonKind_REASON_KIND_ACCOUNT)
-	case r.Identity.Verdict == Allow:
-		return r.Identity.allow(event.ReasonKind_REASON_KIND_IDENTITY_POLICY)
 	}
-	return Decision{}
+	return r.Identity.allow(event.ReasonKind_REASON_KIND_IDENTITY_POLICY)
+}
+
+// denied reports whether any policy denies outright. A bucket's policy cannot lock out
+// its owner's account for good: that may always see and replace the policy itself.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutBucketPolicy.html
+func (r *Request) denied(p Principal) bool {
+	for _, o := range [...]*Opinion{&r.Identity, r.Boundary, r.Session} {
+		if o != nil && o.Verdict == Deny {
+			return true
+		}
+	}
+	if r.BucketPolicy.Verdict != Deny {
+		return false
+	}
+	switch r.Action {
+	case "s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy":
+		return p.User != "" || !p.is(r.Bucket.Owner)
+	}
+	return true
+}
+
+// bounded reports whether what bounds the principal, if anything, leaves room for the action.
+func (r *Request) bounded() bool {
+	return (r.Boundary == nil || r.Boundary.Verdict == Allow) && (r.Session == nil || r.Session.Verdict == Allow)
+}
+
+// mayTake reports whether p may use what the bucket's policy allows: of another account
+// with the leave of its own; of the bucket owner's without, but within its bounds,
+// unless the policy names the user or session itself.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic_policy-eval-denyallow.html
+func (r *Request) mayTake(p Principal) bool {
+	if p.is(r.Bucket.Owner) {
+		return r.BucketPolicy.Direct || r.bounded()
+	}
+	return r.lets(p)
 }
 
 // lets reports whether p's own account lets it act at all: others can grant an
 // account something, but not make its users use it. Nobody stands behind anonymous.
 func (r *Request) lets(p Principal) bool {
-	return p.User == "" || p.Anonymous() || r.Identity.Verdict == Allow
+	return p.Anonymous() || (p.User == "" || r.Identity.Verdict == Allow) && r.bounded()
 }
 
 // objectOwner is the canonical id of the object's owner; "" if there is no object.

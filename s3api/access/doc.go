@@ -4,9 +4,10 @@
 // no HTTP but the names of headers, no store and no clock: what it judges is handed
 // to it, from one view.
 //
-// Policies are not read here. Whoever evaluates them hands in an Opinion, and Decide
-// puts it in its place: an explicit denial of any policy first, then the cluster's
-// root, owners, policies that allow, and grants.
+// Policies are not read here. Whoever evaluates them hands in Opinions, and Decide
+// puts them in their place: an explicit denial of any policy first, then the cluster's
+// root, owners, policies that allow, and grants; what bounds a principal bounds all but
+// what is granted to everybody, or by the bucket's policy to it by name.
 //
 // Invariants:
 //   - What is not allowed is denied: an unknown action, a missing resource, an empty
