@@ -10,6 +10,7 @@ import (
 
 	"ironman/fsm"
 	"ironman/s3api/access"
+	"ironman/s3api/iam"
 	"ironman/s3api/s3err"
 	"ironman/s3api/sig"
 	"ironman/wal/event"
@@ -32,9 +33,13 @@ type Request struct {
 	identity  *sig.Identity
 	principal access.Principal
 	account   *fsm.Account // nil: anonymous
-	user      string       // principal id of a user of the account; "": the account itself
-	names     map[string]string
-	reason    *event.Reason
+	who       *iam.Caller  // nil: anonymous
+	// authority is what the caller's policies say, once it is read; nil: it needs none.
+	authority     *iam.Authority
+	authorityRead bool
+	vault         *vaultCall // nil: a request to S3
+	names         map[string]string
+	reason        *event.Reason
 
 	view      *fsm.View
 	cluster   *fsm.Cluster

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"ironman/s3api/checksum"
+	"ironman/s3api/iam"
 	"ironman/s3api/s3err"
 	"ironman/s3api/s3xml"
 	"ironman/s3api/sig"
@@ -44,6 +45,7 @@ type Server struct {
 	router   *router
 	verifier *sig.Verifier
 	blocks   checksum.Pool
+	vault    *iam.Service
 }
 
 // New makes a Server.
@@ -56,6 +58,7 @@ func New(o Options) *Server {
 	}
 	s := &Server{Options: o, router: newRouter(operations())}
 	s.verifier = s.newVerifier()
+	s.vault = &iam.Service{Seals: o.Secrets, Now: o.Now}
 	return s
 }
 
@@ -100,6 +103,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 
 // serve is everything before the answer.
 func (s *Server) serve(ctx context.Context, r *Request) (*Response, error) {
+	if s.isVaultCall(r.HTTP) {
+		return s.serveVault(ctx, r)
+	}
 	if err := s.route(r); err != nil {
 		return nil, err
 	}
@@ -197,6 +203,10 @@ func (s *Server) stream(out *answer, r *Request, resp *Response) {
 
 // refuse writes an error as Amazon would.
 func (s *Server) refuse(out *answer, r *Request, err error) {
+	if r.vault != nil {
+		s.refuseVault(out, r, err)
+		return
+	}
 	e := clientError(err)
 	if e.Status >= 500 && e.Status != http.StatusNotImplemented {
 		s.Logger.Error("request failed", "request", r.RequestID(), "operation", r.Operation(), "code", e.Code, "err", err, "cause", errors.Unwrap(e))

@@ -216,9 +216,21 @@ func storageError(err error) error {
 	return err
 }
 
-// secrets opens sealed secrets.
+// secrets seals and opens secrets under the keyring.
 type secrets struct{ k *keyring }
 
 func (s secrets) Open(accessKey string, sealed []byte) (sig.Secret, error) {
 	return s.k.openSecret(accessKey, sealed)
+}
+
+func (s secrets) Seal(accessKey string, secret sig.Secret) []byte {
+	return s.k.sealSecret(accessKey, secret)
+}
+
+func (s secrets) SealSession(accessKey string, plain []byte) string {
+	return s.k.sealSession(accessKey, plain)
+}
+
+func (s secrets) OpenSession(accessKey, token string) ([]byte, error) {
+	return s.k.openSession(accessKey, token)
 }

@@ -23,6 +23,7 @@ var floors = map[string]int{
 	"ironman/erasure":            2,
 	"ironman/s3api/sig":          3,
 	"ironman/s3api/access":       3,
+	"ironman/s3api/iam":          3,
 	"ironman/s3api/policy":       3,
 	"ironman/s3api/checksum":     3,
 	"ironman/s3api/s3xml":        3,
