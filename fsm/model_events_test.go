@@ -81,18 +81,18 @@ func (m *model) dispatch(p *event.Parsed) *event.Outcome {
 	case *event.Statement_UploadAborted:
 		return m.abort(b.UploadAborted, objectPlace{b.UploadAborted.Bucket, key})
 	}
-	panic("the model does not know an event")
+	return m.vaultEvent(p)
 }
 
 func (m *model) initialize(b *event.ClusterInitialized) *event.Outcome {
 	if m.cluster != nil {
 		return refuse(exists)
 	}
-	if len(b.ClusterId) != 16 || b.FeatureLevel != 1 || b.HistoryRetention < 0 || b.ReleaseGrace < 0 {
+	if len(b.ClusterId) != 16 || b.FeatureLevel < 1 || b.HistoryRetention < 0 || b.ReleaseGrace < 0 {
 		return refuse(invalid)
 	}
 	m.cluster = &Cluster{ClusterId: b.ClusterId, Region: b.Region, KeyringFingerprint: b.KeyringFingerprint, LedgerOrigin: b.LedgerOrigin,
-		LedgerKey: b.LedgerKey, FeatureLevel: 1, HistoryRetention: b.HistoryRetention, ReleaseGrace: b.ReleaseGrace}
+		LedgerKey: b.LedgerKey, FeatureLevel: b.FeatureLevel, HistoryRetention: b.HistoryRetention, ReleaseGrace: b.ReleaseGrace}
 	return nil
 }
 
@@ -183,6 +183,9 @@ func (m *model) raise(level uint32) *event.Outcome {
 	}
 	if living == 0 {
 		return refuse(event.Refusal_REFUSAL_FEATURE_LEVEL)
+	}
+	if level >= vaultLevel && m.cluster.FeatureLevel < vaultLevel {
+		m.openVault()
 	}
 	c := proto.CloneOf(m.cluster)
 	c.FeatureLevel = level
@@ -366,6 +369,9 @@ func (m *model) identity(p *event.Parsed) *event.Outcome {
 		m.accounts[x.CanonicalId] = &Account{Account: x.Account, CanonicalId: x.CanonicalId, Name: name, Email: email, Root: x.Root}
 	case *event.Statement_UserCreated:
 		x := b.UserCreated
+		if m.hasVault() {
+			return m.addPrincipal(p, &event.PrincipalCreated{Principal: x.User, Account: x.Account, Kind: 1, Path: "/"})
+		}
 		switch {
 		case x.User == "" || !text(x.User) || !text(name):
 			return refuse(invalid)
@@ -380,10 +386,12 @@ func (m *model) identity(p *event.Parsed) *event.Outcome {
 		switch {
 		case x.AccessKey == "" || len(x.SealedSecret) == 0:
 			return refuse(invalid)
-		case !account(x.Account) || x.User != "" && m.users[x.User].GetAccount() != x.Account:
+		case !account(x.Account) || x.User != "" && (m.users[x.User].GetAccount() != x.Account || m.users[x.User].Kind > 1):
 			return refuse(notFound)
 		case m.keys[x.AccessKey] != nil:
 			return refuse(exists)
+		case m.hasVault() && m.tooManyKeys(x.Account, x.User):
+			return refuse(tooMany)
 		}
 		m.keys[x.AccessKey] = &AccessKey{AccessKey: x.AccessKey, Account: x.Account, User: x.User, SealedSecret: x.SealedSecret, Active: true, Time: m.now}
 	case *event.Statement_AccessKeyStatusSet:

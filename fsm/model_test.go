@@ -36,6 +36,7 @@ type model struct {
 	objects      map[objectPlace]dated[*Object]
 	uploads      map[uploadPlace]*Upload
 	parts        map[partPlace]*Part
+	vault        modelVault
 	history      []past
 	requests     []modelRequest // by sequence
 	seconds      map[int64]uint64
@@ -102,7 +103,7 @@ func newModel(window uint64) *model {
 		assemblies: map[moment]modelAssembly{}, accounts: map[string]*Account{}, users: map[string]*Principal{},
 		keys: map[string]*AccessKey{}, names: map[string]dated[*BucketName]{}, buckets: map[uint64]dated[*Bucket]{},
 		documents: map[documentPlace]dated[*Document]{}, objects: map[objectPlace]dated[*Object]{},
-		uploads: map[uploadPlace]*Upload{}, parts: map[partPlace]*Part{}, seconds: map[int64]uint64{},
+		uploads: map[uploadPlace]*Upload{}, parts: map[partPlace]*Part{}, seconds: map[int64]uint64{}, vault: newModelVault(),
 	}
 }
 
@@ -113,6 +114,7 @@ func (m *model) clone() *model {
 	c.accounts, c.users, c.keys = maps.Clone(m.accounts), maps.Clone(m.users), maps.Clone(m.keys)
 	c.names, c.buckets, c.documents = maps.Clone(m.names), maps.Clone(m.buckets), maps.Clone(m.documents)
 	c.objects, c.uploads, c.parts = maps.Clone(m.objects), maps.Clone(m.uploads), maps.Clone(m.parts)
+	c.vault = m.vault.clone()
 	c.history, c.seconds = slices.Clone(m.history), maps.Clone(m.seconds)
 	return &c
 }
@@ -172,7 +174,7 @@ func (m *model) judge(h *event.Header, p *event.Parsed) *event.Outcome {
 	case p.Statement.GetClusterInitialized() != nil:
 	case m.cluster == nil || h.Base > m.seq:
 		return refuse(event.Refusal_REFUSAL_INVALID)
-	case h.FeatureLevel > m.cluster.FeatureLevel, h.FeatureLevel < 2 && (p.Statement.GetNodeAdded() != nil || p.Statement.GetNodeRemoved() != nil):
+	case h.FeatureLevel > m.cluster.FeatureLevel, h.FeatureLevel < event.LevelOf(p.Statement.Kind()):
 		return refuse(event.Refusal_REFUSAL_FEATURE_LEVEL)
 	case m.seq-h.Base > m.window:
 		return refuse(event.Refusal_REFUSAL_STALE_BASE)

@@ -977,7 +977,7 @@ type Policy struct {
 	Updated        int64                  `protobuf:"varint,7,opt,name=updated,proto3" json:"updated,omitempty"`
 	DefaultVersion uint32                 `protobuf:"varint,8,opt,name=default_version,json=defaultVersion,proto3" json:"default_version,omitempty"`
 	LastVersion    uint32                 `protobuf:"varint,9,opt,name=last_version,json=lastVersion,proto3" json:"last_version,omitempty"` // numbers are never given twice
-	Versions       []uint32               `protobuf:"varint,10,rep,packed,name=versions,proto3" json:"versions,omitempty"`                  // ascending
+	Versions       []uint32               `protobuf:"varint,10,rep,name=versions,proto3" json:"versions,omitempty"`                         // ascending
 	Attachments    uint64                 `protobuf:"varint,11,opt,name=attachments,proto3" json:"attachments,omitempty"`                   // principals that it is attached to
 	Bounds         uint64                 `protobuf:"varint,12,opt,name=bounds,proto3" json:"bounds,omitempty"`                             // principals that it bounds
 	Tags           *event.Tags            `protobuf:"bytes,13,opt,name=tags,proto3" json:"tags,omitempty"`
@@ -2144,7 +2144,7 @@ const file_fsm_row_proto_rawDesc = "" +
 	"\x06groups\x18\f \x03(\tR\x06groups\x12\x1a\n" +
 	"\bpolicies\x18\r \x03(\tR\bpolicies\x12!\n" +
 	"\finline_bytes\x18\x0e \x01(\x04R\vinlineBytes\x12#\n" +
-	"\rinline_weight\x18\x0f \x01(\x04R\finlineWeight\"\xfd\x02\n" +
+	"\rinline_weight\x18\x0f \x01(\x04R\finlineWeight\"\x81\x03\n" +
 	"\x06Policy\x12\x16\n" +
 	"\x06policy\x18\x01 \x01(\tR\x06policy\x12\x18\n" +
 	"\aaccount\x18\x02 \x01(\tR\aaccount\x12\x12\n" +
@@ -2154,9 +2154,9 @@ const file_fsm_row_proto_rawDesc = "" +
 	"\x04time\x18\x06 \x01(\x03R\x04time\x12\x18\n" +
 	"\aupdated\x18\a \x01(\x03R\aupdated\x12'\n" +
 	"\x0fdefault_version\x18\b \x01(\rR\x0edefaultVersion\x12!\n" +
-	"\flast_version\x18\t \x01(\rR\vlastVersion\x12\x1a\n" +
+	"\flast_version\x18\t \x01(\rR\vlastVersion\x12\x1e\n" +
 	"\bversions\x18\n" +
-	" \x03(\rR\bversions\x12 \n" +
+	" \x03(\rB\x02\x10\x00R\bversions\x12 \n" +
 	"\vattachments\x18\v \x01(\x04R\vattachments\x12\x16\n" +
 	"\x06bounds\x18\f \x01(\x04R\x06bounds\x12'\n" +
 	"\x04tags\x18\r \x01(\v2\x13.ironman.event.TagsR\x04tags\"4\n" +

@@ -62,7 +62,7 @@ func withHoisted(h, hoisted http.Header) http.Header {
 // admit finds what the operation needs and decides whether it may be done.
 func (s *Server) admit(r *Request) error {
 	if r.op.needs == needNothing {
-		return r.decide(&access.Request{Action: r.op.action})
+		return s.decide(r, question{action: r.op.action})
 	}
 	var err error
 	if r.bucket, err = r.view.BucketByName(r.Bucket); err != nil {
@@ -81,26 +81,44 @@ func (s *Server) admit(r *Request) error {
 	if r.Query.Has("versionId") {
 		action = versionAction(action)
 	}
-	q := bucketRequest(action, r.bucket)
+	q := question{action: action, bucket: r.bucket, key: r.Key, version: r.Query.Get("versionId")}
 	if r.op.query == "uploadId" {
 		if u, err := r.upload(); err == nil {
-			q.Upload = &access.Upload{Owner: u.Owner, Initiator: u.Initiator}
+			q.upload = &access.Upload{Owner: u.Owner, Initiator: u.Initiator}
 		} else if !s3err.Is(err, "NoSuchUpload") {
 			return err
 		}
 	}
-	return r.decide(q)
+	if r.op.name == "DeleteObjects" {
+		return s.admitDeletes(r, q)
+	}
+	if err := s.decide(r, q); err != nil {
+		return err
+	}
+	return s.admitParts(r)
+}
+
+// admitDeletes decides on a list of deletions before it is read. Where a policy has a
+// say each key is judged for itself, later; elsewhere all keys are alike.
+func (s *Server) admitDeletes(r *Request, q question) error {
+	rules, err := s.rules(r, r.bucket)
+	if err != nil || rules.policy != nil {
+		return err
+	}
+	if a, err := s.callerAuthority(r); err != nil || a != nil {
+		return err
+	}
+	return s.decide(r, q)
 }
 
 // decide asks for an action and keeps the reason for the audit.
-func (r *Request) decide(q *access.Request) error {
-	d := access.Decide(r.principal, q)
+func (s *Server) decide(r *Request, q question) error {
+	d, err := s.judge(r, q)
+	if err != nil {
+		return err
+	}
 	r.reason = d.Reason(r.viewedSeq)
 	return d.Err()
-}
-
-func bucketRequest(action string, b *fsm.Bucket) *access.Request {
-	return &access.Request{Action: action, Bucket: access.Resource{Owner: b.Owner, ACL: b.Acl}}
 }
 
 // expectOwner refuses a bucket that is not whose the client believes.
@@ -154,14 +172,19 @@ func (s *Server) admitRow(r *Request, action string, b *fsm.Bucket, key string, 
 		}
 		action = versionAction(action)
 	}
-	q := bucketRequest(action, b)
+	q := question{action: action, bucket: b, key: key, object: o, version: version}
 	if o == nil {
-		asked := access.Decide(r.principal, q)
-		list := access.Decide(r.principal, bucketRequest("s3:ListBucket", b))
+		asked, err := s.judge(r, q)
+		if err != nil {
+			return nil, err
+		}
+		list, err := s.judge(r, question{action: "s3:ListBucket", bucket: b, listed: key})
+		if err != nil {
+			return nil, err
+		}
 		return nil, access.Absent(asked, list, missing).About(s3err.Subject{Key: key, VersionID: version})
 	}
-	q.Object = &access.Resource{Owner: o.Owner, ACL: o.Acl}
-	return o, r.decide(q)
+	return o, s.decide(r, q)
 }
 
 // versionAction names the action on a given version, where that is another one.

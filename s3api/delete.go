@@ -3,7 +3,6 @@ package s3api
 import (
 	"context"
 
-	"ironman/s3api/access"
 	"ironman/s3api/s3err"
 	"ironman/s3api/s3xml"
 	"ironman/wal/event"
@@ -65,10 +64,14 @@ func (s *Server) deleteTarget(r *Request, id *s3xml.ObjectIdentifier) (t *event.
 	if len(id.Key) > maxKeyBytes {
 		return nil, false, s3err.New("KeyTooLongError")
 	}
+	q := question{action: r.op.action, bucket: r.bucket, key: id.Key, version: id.VersionID}
 	if id.VersionID != "" {
-		if err := access.Decide(r.principal, bucketRequest(versionAction(r.op.action), r.bucket)).Err(); err != nil {
-			return nil, false, err
-		}
+		q.action = versionAction(q.action)
+	}
+	if err := s.decide(r, q); err != nil {
+		return nil, false, err
+	}
+	if id.VersionID != "" {
 		var v parsedVersion
 		if err := v.parse(id.VersionID); err != nil {
 			return nil, false, s3err.New("NoSuchVersion")

@@ -56,27 +56,30 @@ func (s *Server) sessionSecret(r *Request, accessKey, token string) (sig.Secret,
 // identityOpinions asks the caller's own policies, what bounds it, and those that its
 // session was begun with. facts are gathered only if there is something to ask.
 func (s *Server) identityOpinions(r *Request, a *access.Request, resource string, facts func() (*policy.Facts, error)) error {
-	if r.who == nil {
-		return nil
-	}
-	if !r.authorityRead {
-		var err error
-		if r.authority, err = s.vault.Authority(r.view, r.who); err != nil {
-			return err
-		}
-		r.authorityRead = true
-	}
-	if r.authority == nil {
-		return nil
+	authority, err := s.callerAuthority(r)
+	if err != nil || authority == nil {
+		return err
 	}
 	f, err := facts()
 	if err != nil {
 		return err
 	}
-	a.Identity, a.Boundary, a.Session = r.authority.Judge(&policy.Request{
+	a.Identity, a.Boundary, a.Session = authority.Judge(&policy.Request{
 		Caller: f.Caller, Action: a.Action, Resource: resource, Context: policy.NewContext(f),
 	})
 	return nil
+}
+
+// callerAuthority is what the caller's policies say, read once in a request; nil for
+// who needs none.
+func (s *Server) callerAuthority(r *Request) (*iam.Authority, error) {
+	if r.who == nil || r.authorityRead {
+		return r.authority, nil
+	}
+	var err error
+	r.authority, err = s.vault.Authority(r.view, r.who)
+	r.authorityRead = err == nil
+	return r.authority, err
 }
 
 // callerFacts are what conditions can ask of the caller.

@@ -45,13 +45,17 @@ func operations() []operation {
 		{"GetBucketLocation", "GET", onBucket, "location", "", "s3:GetBucketLocation", needBucket, (*Server).getBucketLocation},
 		{"GetBucketAcl", "GET", onBucket, "acl", "", "s3:GetBucketAcl", needBucket, (*Server).getBucketACL},
 		{"GetBucketVersioning", "GET", onBucket, "versioning", "", "s3:GetBucketVersioning", needBucket, (*Server).getBucketVersioning},
+		{"GetBucketPolicy", "GET", onBucket, "policy", "", "s3:GetBucketPolicy", needBucket, (*Server).getBucketPolicy},
+		{"GetBucketPolicyStatus", "GET", onBucket, "policyStatus", "", "s3:GetBucketPolicyStatus", needBucket, (*Server).getBucketPolicyStatus},
 		{"ListMultipartUploads", "GET", onBucket, "uploads", "", "s3:ListBucketMultipartUploads", needBucket, (*Server).listMultipartUploads},
 		{"ListObjectVersions", "GET", onBucket, "versions", "", "s3:ListBucketVersions", needBucket, (*Server).listObjectVersions},
 		{"ListObjectsV2", "GET", onBucket, "list-type", "", "s3:ListBucket", needBucket, (*Server).listObjectsV2},
 		{"ListObjects", "GET", onBucket, "", "", "s3:ListBucket", needBucket, (*Server).listObjects},
 		{"HeadBucket", "HEAD", onBucket, "", "", "s3:ListBucket", needBucket, (*Server).headBucket},
 		{"PutBucketAcl", "PUT", onBucket, "acl", "", "s3:PutBucketAcl", needBucket, (*Server).putBucketACL},
+		{"PutBucketPolicy", "PUT", onBucket, "policy", "", "s3:PutBucketPolicy", needBucket, (*Server).putBucketPolicy},
 		{"CreateBucket", "PUT", onBucket, "", "", "s3:CreateBucket", needNothing, (*Server).createBucket},
+		{"DeleteBucketPolicy", "DELETE", onBucket, "policy", "", "s3:DeleteBucketPolicy", needBucket, (*Server).deleteBucketPolicy},
 		{"DeleteBucket", "DELETE", onBucket, "", "", "s3:DeleteBucket", needBucket, (*Server).deleteBucket},
 		{"DeleteObjects", "POST", onBucket, "delete", "", "s3:DeleteObject", needBucket, (*Server).deleteObjects},
 
@@ -84,7 +88,7 @@ func notImplemented(on target) []string {
 	return []string{
 		"abac", "accelerate", "analytics", "cors", "encryption", "intelligent-tiering", "inventory", "lifecycle",
 		"logging", "metadataAnnotationTable", "metadataConfiguration", "metadataInventoryTable", "metadataJournalTable",
-		"metadataTable", "metrics", "notification", "object-lock", "ownershipControls", "policy", "policyStatus",
+		"metadataTable", "metrics", "notification", "object-lock", "ownershipControls",
 		"publicAccessBlock", "replication", "requestPayment", "session", "tagging", "website",
 	}
 }

@@ -39,6 +39,7 @@ type Request struct {
 	authorityRead bool
 	vault         *vaultCall // nil: a request to S3
 	names         map[string]string
+	rules         map[uint64]*bucketRules // by bucket, at the view
 	reason        *event.Reason
 
 	view      *fsm.View

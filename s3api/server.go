@@ -45,6 +45,7 @@ type Server struct {
 	router   *router
 	verifier *sig.Verifier
 	blocks   checksum.Pool
+	policies policyCache
 	vault    *iam.Service
 }
 

@@ -259,4 +259,3 @@ func (n *Node) createAccountKey(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	writeJSON(w, newAccountJSON{AccountState{Account: account}, key.AccessKey, key.SecretKey})
 }
-

@@ -27,6 +27,16 @@ var grantHeaders = [...]struct {
 	{"X-Amz-Grant-Full-Control", event.Permission_PERMISSION_FULL_CONTROL},
 }
 
+// HasHeaders reports whether headers ask for an access control list.
+func HasHeaders(h Headers) bool {
+	for _, header := range grantHeaders {
+		if len(h.Values(header.name)) > 0 {
+			return true
+		}
+	}
+	return len(h.Values("X-Amz-Acl")) > 0
+}
+
 // ForCreate gives the list of a resource that is being made: from its headers, or
 // private where they say nothing.
 func ForCreate(h Headers, s Subject, a Accounts) (*event.ACL, error) {

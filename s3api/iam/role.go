@@ -29,8 +29,30 @@ func (c *call) createRole() (any, error) {
 	return roleResult{out}, err
 }
 
-// trust reads a trust policy.
-func (c *call) trust(parameter string) []byte { return c.form.document(parameter, policy.Trust) }
+// trust reads a trust policy. One that names an account which is not there is refused:
+// it would trust whoever gets the number.
+func (c *call) trust(parameter string) []byte {
+	text := c.form.document(parameter, policy.Trust)
+	if c.form.err != nil {
+		return nil
+	}
+	p, err := policy.Parse(text, policy.Trust)
+	if err != nil {
+		c.form.fail(malformed(err))
+		return nil
+	}
+	numbers, _ := p.Accounts()
+	for _, n := range numbers {
+		a, err := c.view.AccountByID(n)
+		if err == nil && a == nil {
+			err = malformed(policy.InvalidPrincipal(policy.Trust, rootARN(n)))
+		}
+		if err != nil {
+			c.form.fail(err)
+		}
+	}
+	return text
+}
 
 // getRole describes a role.
 // https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetRole.html

@@ -58,7 +58,7 @@ func parseCondition(name, key string, texts []string, variables bool) (*conditio
 func (c *condition) parseNull(texts []string) (*condition, error) {
 	c.null, c.name = true, "Null"
 	if len(texts) != 1 || !strings.EqualFold(texts[0], "true") && !strings.EqualFold(texts[0], "false") {
-		return nil, errors.New("Null is true or false")
+		return nil, errors.New("neither true nor false")
 	}
 	c.missing = strings.EqualFold(texts[0], "true")
 	return c, nil

@@ -1,5 +1,8 @@
 package policy
 
+// codeIAM is of IAM and STS, whose answers are not S3's.
+const codeIAM = "MalformedPolicyDocument"
+
 // Error says what is wrong with a policy, as Amazon says it.
 type Error struct {
 	// Code is MalformedPolicy for a bucket's policy, else MalformedPolicyDocument.
@@ -26,7 +29,7 @@ func (k Kind) refuse(bucket, iam, detail string) *Error {
 	if k == Bucket {
 		return &Error{Code: "MalformedPolicy", Message: bucket, Detail: detail}
 	}
-	return &Error{Code: "MalformedPolicyDocument", Message: iam, Detail: detail}
+	return &Error{Code: codeIAM, Message: iam, Detail: detail}
 }
 
 func (k Kind) syntax(detail string) *Error {

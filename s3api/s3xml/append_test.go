@@ -83,6 +83,7 @@ func TestAppendXMLEqualsEncodingXML(t *testing.T) {
 		{"GetObjectAttributesResponse", new(GetObjectAttributesResponse)},
 		{"Tagging", new(Tagging)},
 		{"VersioningConfiguration", new(VersioningConfiguration)},
+		{"PolicyStatus", new(PolicyStatus)},
 	} {
 		t.Run(reflect.TypeOf(r.of).Elem().Name(), rapid.MakeCheck(func(t *rapid.T) {
 			v := reflect.New(reflect.TypeOf(r.of).Elem())

@@ -10,10 +10,6 @@ import (
 	"ironman/wal/digest"
 )
 
-// globalRegion is what clients sign for where a service has one endpoint for all
-// regions, as IAM does, whatever region they are set to.
-const globalRegion = "us-east-1"
-
 // VerifyService returns who signed a request to one of the given services, which are
 // not S3: their requests have a small body, of which body is the digest, and their
 // clients do not say in a header what it is. They are signed by Version 4 in the
@@ -43,13 +39,12 @@ func (v *Verifier) VerifyService(ctx context.Context, r *http.Request, body dige
 	return v.verifyClaim(ctx, r, q, c)
 }
 
-// checkService judges service and region of a claim.
+// checkService judges the service of a claim. Its region may be any: these services have
+// one endpoint for all regions, and clients sign for the one that they are set to, for
+// another that stands for all, or for none.
 func (v *Verifier) checkService(c *claim, complain complaint) error {
 	if !slices.Contains(c.services, c.scope.Service) {
 		return complain("incorrect service. This endpoint belongs to " + strings.Join(c.services, ", ") + ".")
-	}
-	if c.scope.Region != v.Region && c.scope.Region != globalRegion {
-		return complain("the region '"+c.scope.Region+"' is wrong; expecting '"+v.Region+"'", Detail{"Region", v.Region})
 	}
 	return nil
 }

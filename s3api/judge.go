@@ -1,0 +1,214 @@
+package s3api
+
+import (
+	"crypto/tls"
+	"net/netip"
+	"time"
+
+	"ironman/fsm"
+	"ironman/s3api/access"
+	"ironman/s3api/policy"
+	"ironman/wal/event"
+)
+
+// question asks whether who made the request may do something; all of it is seen at
+// the request's view.
+type question struct {
+	action string
+	bucket *fsm.Bucket // nil: the service
+	key    string      // the object's, where the action is done to one
+	object *fsm.Object // nil: there is none (yet)
+	upload *access.Upload
+	// version is the version id that is asked for; "": the current one.
+	version string
+	// listed is a key for which a listing is imagined that would show it.
+	listed string
+}
+
+// judge decides: grants, owners and policies at once. Every decision goes through here.
+func (s *Server) judge(r *Request, q question) (access.Decision, error) {
+	a := &access.Request{Action: q.action, Upload: q.upload}
+	if q.object != nil {
+		a.Object = &access.Resource{Owner: q.object.Owner, ACL: q.object.Acl}
+	}
+	if q.bucket != nil {
+		a.Bucket = access.Resource{Owner: q.bucket.Owner, ACL: q.bucket.Acl}
+		rules, err := s.rules(r, q.bucket)
+		if err != nil {
+			return access.Decision{}, err
+		}
+		a.ACLsDisabled, a.IgnorePublicACLs = rules.aclsDisabled, rules.block.ignoreACLs
+		if a.BucketPolicy, err = r.bucketOpinion(rules, q); err != nil {
+			return access.Decision{}, err
+		}
+	}
+	if err := s.identityOpinions(r, a, q.resource(r), func() (*policy.Facts, error) { return r.facts(q) }); err != nil {
+		return access.Decision{}, err
+	}
+	return access.Decide(r.principal, a), nil
+}
+
+// bucketRules are the documents of a bucket that decisions rest on.
+type bucketRules struct {
+	policy *policy.Policy // nil: there is none
+	// unreadable: there is a policy that cannot be understood, so that it denies
+	// everything.
+	unreadable   bool
+	block        publicAccess
+	aclsDisabled bool
+}
+
+// publicAccess is what a bucket's public access block forbids.
+type publicAccess struct {
+	ignoreACLs  bool // grants to everybody count for nothing
+	blockPolicy bool // no public policy can be set
+	restrict    bool // a public policy allows nothing to other accounts
+}
+
+// rules gives the rules of a bucket, read once in a request.
+func (s *Server) rules(r *Request, b *fsm.Bucket) (*bucketRules, error) {
+	if rules := r.rules[b.Bucket]; rules != nil {
+		return rules, nil
+	}
+	rules := new(bucketRules)
+	doc, err := r.view.Document(b.Bucket, event.DocumentKind_DOCUMENT_KIND_POLICY)
+	if err != nil {
+		return nil, err
+	}
+	if doc != nil {
+		if rules.policy, err = s.policies.parse(doc.Text); err != nil {
+			s.Logger.Error("a bucket's policy cannot be read: it denies everything", "request", r.RequestID(), "bucket", b.Name, "err", err)
+			rules.unreadable = true
+		}
+	}
+	if rules.block, err = r.publicAccess(b); err != nil {
+		return nil, err
+	}
+	if rules.aclsDisabled, err = r.aclsDisabled(b); err != nil {
+		return nil, err
+	}
+	if r.rules == nil {
+		r.rules = make(map[uint64]*bucketRules)
+	}
+	r.rules[b.Bucket] = rules
+	return rules, nil
+}
+
+// publicAccess reads a bucket's public access block. No operation of this release sets
+// one, so that nothing is forbidden.
+func (r *Request) publicAccess(*fsm.Bucket) (publicAccess, error) { return publicAccess{}, nil }
+
+// aclsDisabled reads whether a bucket's ownership controls have its owner own
+// everything. No operation of this release sets them.
+func (r *Request) aclsDisabled(*fsm.Bucket) (bool, error) { return false, nil }
+
+// bucketOpinion is what the bucket's policy says.
+func (r *Request) bucketOpinion(rules *bucketRules, q question) (access.Opinion, error) {
+	switch {
+	case rules.unreadable:
+		return access.Opinion{Verdict: access.Deny}, nil
+	case rules.policy == nil:
+		return access.Opinion{}, nil
+	}
+	f, err := r.facts(q)
+	if err != nil {
+		return access.Opinion{}, err
+	}
+	resource := "arn:aws:s3:::" + q.bucket.Name
+	if policy.OnObject(q.action) {
+		resource += "/" + q.key
+	}
+	o := policy.Evaluate([]policy.Named{{ID: "bucket-policy", Policy: rules.policy}}, &policy.Request{
+		Caller: f.Caller, Action: q.action, Resource: resource, Context: policy.NewContext(f),
+	})
+	if o.Verdict == access.Allow && rules.block.restrict && r.principal.CanonicalID != q.bucket.Owner && rules.policy.Public() {
+		return access.Opinion{}, nil
+	}
+	return o, nil
+}
+
+// resource names what is asked about, as identity policies do: the service is every bucket.
+func (q *question) resource(r *Request) string {
+	const prefix = "arn:aws:s3:::"
+	switch {
+	case q.bucket == nil && r.Bucket == "":
+		return prefix + "*"
+	case q.bucket == nil: // it is to be made
+		return prefix + r.Bucket
+	case policy.OnObject(q.action):
+		return prefix + q.bucket.Name + "/" + q.key
+	}
+	return prefix + q.bucket.Name
+}
+
+// facts are what the conditions of policies can ask for.
+func (r *Request) facts(q question) (*policy.Facts, error) {
+	f := &policy.Facts{Action: q.action, Now: r.server.Now(), Header: r.Header, Query: r.Query, Version: q.version}
+	if q.bucket != nil {
+		owner, err := r.view.Account(q.bucket.Owner)
+		if err != nil {
+			return nil, err
+		}
+		f.ResourceAccount = owner.GetAccount()
+	}
+	r.callerFacts(f)
+	if peer, err := netip.ParseAddrPort(r.HTTP.RemoteAddr); err == nil {
+		f.Peer = peer.Addr()
+	}
+	if r.HTTP.TLS != nil {
+		f.Secure, f.TLSVersion = true, tlsVersion(r.HTTP.TLS.Version)
+	}
+	if id := r.identity; id != nil {
+		f.AuthType, f.SignatureVersion, f.Signed = id.Form.AuthType(), id.Form.SignatureVersion(), id.Time
+	}
+	if q.listed != "" {
+		f.Prefix = &q.listed
+	}
+	if q.object != nil {
+		f.ExistingTags = policyTags(q.object.Tags)
+	}
+	r.headerFacts(f)
+	return f, nil
+}
+
+// headerFacts reads the facts that take more than a header's text. What is malformed
+// is not known; the operation itself refuses it.
+func (r *Request) headerFacts(f *policy.Facts) {
+	if v := r.Header.Get("X-Amz-Copy-Source"); v != "" {
+		if bucket, key, _, err := parseCopySource(v); err == nil {
+			f.CopySource = bucket + "/" + key
+		}
+	}
+	if v := r.Header.Get("X-Amz-Tagging"); v != "" {
+		if tags, err := parseTags(v); err == nil {
+			f.RequestTags = policyTags(tags)
+		}
+	}
+	f.LockMode, f.LegalHold = r.Header.Get("X-Amz-Object-Lock-Mode"), r.Header.Get("X-Amz-Object-Lock-Legal-Hold")
+	if t, err := time.Parse(time.RFC3339, r.Header.Get("X-Amz-Object-Lock-Retain-Until-Date")); err == nil {
+		f.RetainUntil = t
+	}
+}
+
+func policyTags(tags *event.Tags) []policy.Tag {
+	var out []policy.Tag
+	for _, t := range tags.GetTags() {
+		out = append(out, policy.Tag{Key: t.Key, Value: t.Value})
+	}
+	return out
+}
+
+// tlsVersion is a version of TLS as s3:TlsVersion has it.
+func tlsVersion(v uint16) string {
+	switch v {
+	case tls.VersionTLS10:
+		return "1.0"
+	case tls.VersionTLS11:
+		return "1.1"
+	case tls.VersionTLS12:
+		return "1.2"
+	case tls.VersionTLS13:
+		return "1.3"
+	}
+	return ""
+}
