@@ -157,7 +157,7 @@ func (r *Request) deleteCondition() (*event.Condition, error) {
 // foresee refuses what the view already shows that apply would refuse, before the
 // body is read, and whoever may not make such a condition. Apply still decides.
 func (s *Server) foresee(r *Request, c *event.Condition, o *fsm.Object) error {
-	if err := s.admitCondition(r, c, o); err != nil {
+	if err := s.admitCondition(r, r.Key, c, o); err != nil {
 		return err
 	}
 	return foreseen(c, o)
@@ -166,13 +166,13 @@ func (s *Server) foresee(r *Request, c *event.Condition, o *fsm.Object) error {
 // admitCondition: what a condition compares with an object it tells of it, so that it
 // takes the right to read the object. That there is none, or one, a plain PUT tells.
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
-func (s *Server) admitCondition(r *Request, c *event.Condition, o *fsm.Object) error {
+func (s *Server) admitCondition(r *Request, key string, c *event.Condition, o *fsm.Object) error {
 	tells := func(tag string) bool { return tag != "*" }
 	if c == nil || c.IfSize == nil && c.IfModifiedTime == nil && !slices.ContainsFunc(c.IfMatch, tells) && !slices.ContainsFunc(c.IfNoneMatch, tells) {
 		return nil
 	}
 	kept := r.reason // the event's reason is that of the write
-	_, err := s.admitRow(r, "s3:GetObject", r.bucket, r.Key, o, "", false)
+	_, err := s.admitRow(r, "s3:GetObject", r.bucket, key, o, "", false)
 	r.reason = kept
 	if s3err.Is(err, "NoSuchKey") {
 		return nil // as may be known: the condition itself will say it

@@ -88,7 +88,7 @@ func (s *Server) deleteTarget(r *Request, id *s3xml.ObjectIdentifier) (t *event.
 	if id.ETag != nil || id.Size != nil || id.LastModifiedTime != nil {
 		t.Condition = deleteConditionOf(id)
 	}
-	return t, old == nil && t.Condition == nil, s.admitCondition(r, t.Condition, old)
+	return t, old == nil && t.Condition == nil, s.admitCondition(r, id.Key, t.Condition, old)
 }
 
 func deleteConditionOf(id *s3xml.ObjectIdentifier) *event.Condition {

@@ -110,21 +110,28 @@ func (r *Request) bucketOpinion(rules *bucketRules, q question) (access.Opinion,
 	case rules.policy == nil:
 		return access.Opinion{}, nil
 	}
-	f, err := r.facts(q)
+	asked, err := r.forPolicies(q)
 	if err != nil {
 		return access.Opinion{}, err
+	}
+	o := policy.Evaluate([]policy.Named{{ID: "bucket-policy", Policy: rules.policy}}, asked)
+	if o.Verdict == access.Allow && rules.block.restrict && r.principal.CanonicalID != q.bucket.Owner && rules.policy.Public() {
+		return access.Opinion{}, nil
+	}
+	return o, nil
+}
+
+// forPolicies puts a question as policies understand it.
+func (r *Request) forPolicies(q question) (*policy.Request, error) {
+	f, err := r.facts(q)
+	if err != nil {
+		return nil, err
 	}
 	resource := "arn:aws:s3:::" + q.bucket.Name
 	if policy.OnObject(q.action) {
 		resource += "/" + q.key
 	}
-	o := policy.Evaluate([]policy.Named{{ID: "bucket-policy", Policy: rules.policy}}, &policy.Request{
-		Caller: f.Caller, Action: q.action, Resource: resource, Context: policy.NewContext(f),
-	})
-	if o.Verdict == access.Allow && rules.block.restrict && r.principal.CanonicalID != q.bucket.Owner && rules.policy.Public() {
-		return access.Opinion{}, nil
-	}
-	return o, nil
+	return &policy.Request{Caller: f.Caller, Action: q.action, Resource: resource, Context: policy.NewContext(f)}, nil
 }
 
 // resource names what is asked about, as identity policies do: the service is every bucket.

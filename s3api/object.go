@@ -132,7 +132,7 @@ func (s *Server) deleteObject(ctx context.Context, r *Request) (*Response, error
 	if err != nil {
 		return nil, err
 	}
-	if err := s.admitCondition(r, target.Condition, old); err != nil {
+	if err := s.admitCondition(r, r.Key, target.Condition, old); err != nil {
 		return nil, err
 	}
 	if old == nil && target.Condition == nil {

@@ -297,4 +297,13 @@ func TestBucketPolicyDeleteObjects(t *testing.T) {
 	v.root.refused(t, 404, "NoSuchKey", "GET", "/vault/in/a", nil)
 	v.root.must(t, 200, "GET", "/vault/in/b", nil)
 	v.root.must(t, 200, "GET", "/vault/out", nil)
+
+	// A condition on what an object is takes the right to read that object.
+	v.root.must(t, 200, "PUT", "/vault/in/a", []byte("x"))
+	v.policy("vault", rule("Allow", aliceAccount, "s3:DeleteObject", "vault/in/*", ""), rule("Allow", aliceAccount, "s3:GetObject", "vault/in/a", ""))
+	body = []byte(`<Delete><Object><Key>in/a</Key><ETag>"0"</ETag></Object><Object><Key>in/b</Key><ETag>"0"</ETag></Object></Delete>`)
+	a = v.alice.must(t, 200, "POST", "/vault?delete", body, header("Content-Md5", contentMD5(body)))
+	if bytes.Count(a.body, []byte("<Code>PreconditionFailed<")) != 1 || bytes.Count(a.body, []byte("<Code>AccessDenied<")) != 1 {
+		t.Errorf("%s", a.body)
+	}
 }
