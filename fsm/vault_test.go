@@ -17,12 +17,16 @@ func (g *generator) vault(d *event.Draft) {
 	account := fmt.Sprint(1 + g.choose(3))
 	id := g.one("u1", "u2", "p1", "p2", "p3", "p4", "p5")
 	policy := g.one("q1", "q2", "q3", BuiltinPolicy+"A")
-	doc := g.one("{ }", "{}", "text", strings.Repeat("x", 1000), strings.Repeat(" ", 3000)+"y", "")
+	doc := g.one("{ }", "{}", "text", strings.Repeat("x", 1500), strings.Repeat(" ", 3000)+"y", "")
 	names := []string{"ann", "Ann", "bob", "Bob", "c+c", "no space", ""}
 	name := names[min(g.choose(9), len(names)-1)%len(names)]
 	switch g.choose(20) {
 	case 0, 1, 2, 3:
-		b := &event.PrincipalCreated{Principal: id, Account: account, Kind: event.PrincipalKind(1 + g.choose(4)%3), Path: g.one("/", "/a/", "/a/b/", "a")}
+		kind := map[string]event.PrincipalKind{"p3": 2, "p4": 3, "p5": 2}[id]
+		if kind == 0 || g.odds(8) {
+			kind = event.PrincipalKind(1 + g.choose(12)/11)
+		}
+		b := &event.PrincipalCreated{Principal: id, Account: account, Kind: kind, Path: g.one("/", "/a/", "/a/b/", "a")}
 		d.Statement.Body = &event.Statement_PrincipalCreated{PrincipalCreated: b}
 		g.portrait(d, b.Kind, name, &b.MaxSession, &b.Boundary)
 	case 4, 5:
@@ -32,7 +36,10 @@ func (g *generator) vault(d *event.Draft) {
 	case 6:
 		d.Statement.Body = &event.Statement_PrincipalDeleted{PrincipalDeleted: &event.PrincipalDeleted{Principal: id}}
 	case 7, 8, 9:
-		b := &event.MembersChanged{Group: id, Add: g.some("u1", "u2", "p1", "p2", "p3"), Remove: g.some("u1", "p1", "p4")}
+		b := &event.MembersChanged{Group: g.one("p3", "p5", id), Add: g.some("u1", "u2", "p1", "p2", "p1"), Remove: g.some("u1", "p1")}
+		if g.odds(2) {
+			b.Remove = nil
+		}
 		d.Statement.Body = &event.Statement_MembersChanged{MembersChanged: b}
 	case 10, 11:
 		d.Statement.Body = &event.Statement_PolicyCreated{PolicyCreated: &event.PolicyCreated{Policy: policy, Account: account, Path: "/"}}
@@ -312,9 +319,13 @@ func TestVaultLimits(t *testing.T) {
 			return event.NewDraft(level3(), &event.Statement_AccessKeyCreated{AccessKeyCreated: &event.AccessKeyCreated{AccessKey: fmt.Sprint("own", i), Account: "1", SealedSecret: []byte("s")}})
 		}},
 	} {
+		var entries []Entry
 		for i := range c.most {
-			if o := r.propose(c.make(i)).Outcome; o.Refusal != none {
-				t.Fatalf("%s: number %d was refused: %s", c.name, i+1, o.Refusal)
+			entries = append(entries, r.entry(c.make(i)))
+		}
+		for i, x := range r.Apply(entries) {
+			if x.Outcome.Refusal != none {
+				t.Fatalf("%s: number %d was refused: %s", c.name, i+1, x.Outcome.Refusal)
 			}
 		}
 		if o := r.propose(c.make(c.most)).Outcome; o.Refusal != tooMany {

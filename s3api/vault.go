@@ -166,6 +166,8 @@ func vaultError(err error) *iam.Error {
 	case sig.CodeAuthorizationHeaderMalformed:
 		code = "IncompleteSignature"
 	case "ServiceUnavailable", sig.CodeAccessDenied, sig.CodeSignatureDoesNotMatch:
+	case "InsufficientStorage":
+		code = "ServiceUnavailable"
 	case "SlowDown":
 		code, message = "Throttling", "Rate exceeded"
 	default:

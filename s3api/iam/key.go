@@ -146,6 +146,7 @@ func onKey(c *call) (string, error) {
 	if c.form.err != nil {
 		return "", c.form.err
 	}
+	c.asked = "*"
 	k, err := c.view.AccessKey(name)
 	if err != nil || k == nil || k.Account != c.account() {
 		return "*", err

@@ -74,11 +74,12 @@ func (c *call) find(k event.PrincipalKind, name string) (string, error) {
 		return "", c.form.err
 	}
 	var err error
+	c.asked = arn(c.account(), noun(k), "/", name)
 	if c.subject, err = c.view.PrincipalByName(c.account(), k, name); err != nil {
 		return "", err
 	}
 	if c.subject == nil {
-		return arn(c.account(), noun(k), "/", name), nil
+		return c.asked, nil
 	}
 	return ARN(c.subject), nil
 }
@@ -184,6 +185,7 @@ var table = [...]operation{
 	{"ListGroupPolicies", ServiceIAM, on(group, "GroupName"), false, (*call).listGroupPolicies},
 	{"ListGroups", ServiceIAM, onAccount, false, (*call).listGroups},
 	{"ListGroupsForUser", ServiceIAM, on(user, "UserName"), false, (*call).listGroupsForUser},
+	{"ListOpenIDConnectProviders", ServiceIAM, onAccount, false, (*call).listOpenIDConnectProviders},
 	{"ListPolicies", ServiceIAM, onAccount, false, (*call).listPolicies},
 	{"ListPolicyTags", ServiceIAM, onPolicy, false, (*call).listPolicyTags},
 	{"ListPolicyVersions", ServiceIAM, onPolicy, false, (*call).listPolicyVersions},

@@ -92,7 +92,6 @@ func (c *call) boundary() (string, error) {
 	if s == "" {
 		return "", nil
 	}
-	c.request.Context.Set("iam:PermissionsBoundary", s)
 	p, b, err := c.managed(s)
 	switch {
 	case err != nil:

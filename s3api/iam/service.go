@@ -1,8 +1,10 @@
 package iam
 
 import (
+	"cmp"
 	"context"
 	"net/url"
+	"strconv"
 	"time"
 
 	"ironman/fsm"
@@ -78,6 +80,7 @@ func (s *Service) Serve(ctx context.Context, r *Request) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.describeRequest()
 	if err := c.authorise(resource); err != nil {
 		return nil, err
 	}
@@ -98,6 +101,9 @@ type call struct {
 	view    *fsm.View
 	caller  *Caller
 	reason  *event.Reason
+	// asked is the resource as the caller named it: a refusal must not tell by the path
+	// that it is there. "": as it is.
+	asked string
 
 	// What the call is about, as found before it was authorised; nil: it is not there.
 	subject *fsm.Principal
@@ -106,6 +112,31 @@ type call struct {
 }
 
 func (c *call) account() string { return c.caller.Account.GetAccount() }
+
+// describeRequest puts what the call asks for into the context of conditions.
+func (c *call) describeRequest() {
+	ctx := c.request.Context
+	if s := c.form.values.Get("PermissionsBoundary"); s != "" {
+		ctx.Set("iam:PermissionsBoundary", s)
+	}
+	var keys []string
+	for i, k := range c.form.list("Tags", ".Key") {
+		ctx.Set("aws:RequestTag/"+k, c.form.values.Get("Tags.member."+strconv.Itoa(i+1)+".Value"))
+		keys = append(keys, k)
+	}
+	keys = append(keys, c.form.list("TagKeys", "")...)
+	if keys != nil {
+		ctx.Set("aws:TagKeys", keys...)
+	}
+	tags := c.subject.GetTags().GetTags()
+	if c.policy != nil {
+		tags = c.policy.Tags.GetTags()
+	}
+	for _, t := range tags {
+		ctx.Set("aws:ResourceTag/"+t.Key, t.Value)
+		ctx.Set("iam:ResourceTag/"+t.Key, t.Value)
+	}
+}
 
 // propose agrees on an event; about is what a refusal is about.
 func (c *call) propose(about string, d *event.Draft) (*event.Outcome, error) {
@@ -123,7 +154,7 @@ func (c *call) propose(about string, d *event.Draft) (*event.Outcome, error) {
 func (c *call) authorise(resource string) error {
 	action := c.op.service + ":" + c.op.name
 	c.reason = &event.Reason{Kind: event.ReasonKind_REASON_KIND_OWNER, View: c.view.Applied().Next}
-	denied := Refuse("AccessDenied", "User: %s is not authorized to perform: %s on resource: %s", c.caller.ARN(), action, resource)
+	denied := Refuse("AccessDenied", "User: %s is not authorized to perform: %s on resource: %s", c.caller.ARN(), action, cmp.Or(c.asked, resource))
 	if !c.op.session(c.caller.Session) {
 		return denied
 	}

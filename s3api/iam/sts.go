@@ -275,12 +275,4 @@ func (c *call) describeSession(name string) {
 	if id := c.form.values.Get("ExternalId"); id != "" {
 		ctx.Set("sts:ExternalId", id)
 	}
-	var keys []string
-	for _, t := range c.form.tags().GetTags() {
-		ctx.Set("aws:RequestTag/"+t.Key, t.Value)
-		keys = append(keys, t.Key)
-	}
-	if keys != nil {
-		ctx.Set("aws:TagKeys", keys...)
-	}
 }

@@ -49,6 +49,14 @@ func (c *call) listAccountAliases() (any, error) {
 	}{}, nil
 }
 
+// listOpenIDConnectProviders: an account has none, and cannot get any.
+// https://docs.aws.amazon.com/IAM/latest/APIReference/API_ListOpenIDConnectProviders.html
+func (c *call) listOpenIDConnectProviders() (any, error) {
+	return struct {
+		OpenIDConnectProviderList []string `xml:"OpenIDConnectProviderList>member"`
+	}{}, nil
+}
+
 type inlineXML struct{ PolicyName, PolicyDocument string }
 
 type userDetail struct {
