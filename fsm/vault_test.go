@@ -168,7 +168,7 @@ func TestVaultModel(t *testing.T) {
 // TestVaultOutcomes sees to it that the model test meets everything there is.
 func TestVaultOutcomes(t *testing.T) {
 	outcomes := map[string]int{}
-	for seed := range uint64(60) {
+	for seed := range uint64(200) {
 		w := newVaultWorld(t, seeded(seed), seed%2 == 0)
 		w.growVault(300)
 		for i, r := range w.want {
