@@ -223,6 +223,9 @@ func (t *tx) execute(p *event.Parsed) *event.Outcome {
 	case *event.Statement_AccessKeyDeleted:
 		return t.accessKeyDeleted(b.AccessKeyDeleted)
 	}
+	if o, ok := t.executeVault(p); ok {
+		return o
+	}
 	return t.executeS3(p)
 }
 

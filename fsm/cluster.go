@@ -169,6 +169,7 @@ func (t *tx) featureLevelRaised(b *event.FeatureLevelRaised) *event.Outcome {
 	}
 	if c.FeatureLevel < 3 && b.FeatureLevel >= 3 {
 		t.countParts()
+		t.indexVault()
 	}
 	c.FeatureLevel = b.FeatureLevel
 	t.set(key(tableCluster), c)

@@ -392,6 +392,10 @@ func (g *generator) bucketEvent(d *event.Draft) {
 }
 
 func (g *generator) identity(d *event.Draft) {
+	if g.m.hasVault() && !g.odds(3) {
+		g.vault(d)
+		return
+	}
 	account := fmt.Sprint(1 + g.choose(3))
 	user, access := g.one("u1", "u2"), g.one("k1", "k2")
 	name := g.one("", "name", "\xfe")

@@ -27,6 +27,15 @@ import (
 //	e-mail        22 address                      -> canonical id
 //	user          23 user
 //	access key    24 access key
+//	name          25 account... kind:1 name       -> principal; names in lower case
+//	member        26 group... user
+//	policy        27 policy
+//	policy name   28 account... name              -> policy; names in lower case
+//	policy text   29 policy... version:4
+//	inline        2a principal... name
+//	attachment    2b policy... use:1 principal
+//	key of        2c account... user... access key
+//	vault         2d account
 //	bucket name   30 name
 //	bucket        31 bucket:8
 //	document      32 bucket:8 kind:4
@@ -63,6 +72,15 @@ const (
 	tableEmail        table = 0x22
 	tableUser         table = 0x23
 	tableAccessKey    table = 0x24
+	tableName         table = 0x25
+	tableMember       table = 0x26
+	tablePolicy       table = 0x27
+	tablePolicyName   table = 0x28
+	tablePolicyText   table = 0x29
+	tableInline       table = 0x2a
+	tableAttachment   table = 0x2b
+	tableKeyOf        table = 0x2c
+	tableVault        table = 0x2d
 	tableBucketName   table = 0x30
 	tableBucket       table = 0x31
 	tableDocument     table = 0x32

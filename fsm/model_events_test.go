@@ -97,7 +97,7 @@ func (m *model) dispatch(p *event.Parsed) *event.Outcome {
 	case *event.Statement_UploadAborted:
 		return m.abort(b.UploadAborted, objectPlace{b.UploadAborted.Bucket, key})
 	}
-	panic("the model does not know an event")
+	return m.vaultEvent(p)
 }
 
 func (m *model) initialize(b *event.ClusterInitialized) *event.Outcome {
@@ -199,6 +199,9 @@ func (m *model) raise(level uint32) *event.Outcome {
 	}
 	if living == 0 {
 		return refuse(event.Refusal_REFUSAL_FEATURE_LEVEL)
+	}
+	if level >= vaultLevel && m.cluster.FeatureLevel < vaultLevel {
+		m.openVault()
 	}
 	c := proto.CloneOf(m.cluster)
 	c.FeatureLevel = level
@@ -382,6 +385,9 @@ func (m *model) identity(p *event.Parsed) *event.Outcome {
 		m.accounts[x.CanonicalId] = &Account{Account: x.Account, CanonicalId: x.CanonicalId, Name: name, Email: email, Root: x.Root}
 	case *event.Statement_UserCreated:
 		x := b.UserCreated
+		if m.hasVault() {
+			return m.addPrincipal(p, &event.PrincipalCreated{Principal: x.User, Account: x.Account, Kind: 1, Path: "/"})
+		}
 		switch {
 		case x.User == "" || !text(x.User) || !text(name):
 			return refuse(invalid)
@@ -390,16 +396,18 @@ func (m *model) identity(p *event.Parsed) *event.Outcome {
 		case m.users[x.User] != nil:
 			return refuse(exists)
 		}
-		m.users[x.User] = &User{User: x.User, Account: x.Account, Name: name}
+		m.users[x.User] = &Principal{Principal: x.User, Account: x.Account, Name: name}
 	case *event.Statement_AccessKeyCreated:
 		x := b.AccessKeyCreated
 		switch {
 		case x.AccessKey == "" || len(x.SealedSecret) == 0:
 			return refuse(invalid)
-		case !account(x.Account) || x.User != "" && m.users[x.User].GetAccount() != x.Account:
+		case !account(x.Account) || x.User != "" && (m.users[x.User].GetAccount() != x.Account || m.users[x.User].Kind > 1):
 			return refuse(notFound)
 		case m.keys[x.AccessKey] != nil:
 			return refuse(exists)
+		case m.hasVault() && m.tooManyKeys(x.Account, x.User):
+			return refuse(tooMany)
 		}
 		m.keys[x.AccessKey] = &AccessKey{AccessKey: x.AccessKey, Account: x.Account, User: x.User, SealedSecret: x.SealedSecret, Active: true, Time: m.now}
 	case *event.Statement_AccessKeyStatusSet:

@@ -56,6 +56,7 @@ func (m *model) rows() map[string]string {
 		}
 	}
 	m.identityRows(put, raw)
+	m.vaultRows(put, raw)
 	m.objectRows(put, raw)
 	for seq := m.seq - min(m.seq, m.window); seq < m.seq; seq++ {
 		r := m.requests[seq]
@@ -74,9 +75,6 @@ func (m *model) identityRows(put func([]byte, uint64, proto.Message), raw func([
 		if a.Email != "" {
 			raw(keyText(tableEmail, a.Email), []byte(id))
 		}
-	}
-	for id, u := range m.users {
-		put(keyText(tableUser, id), 0, u)
 	}
 	for id, k := range m.keys {
 		put(keyText(tableAccessKey, id), 0, k)
@@ -140,7 +138,8 @@ func scanned(t rapid.TB, m *Machine) map[string]string {
 		case tb.local() || tb == tableUsage:
 		case tb.historical():
 			out[k] = fmt.Sprintf("%d %x", binary.BigEndian.Uint64([]byte(v)), v[8:])
-		case tb == tableAbandoned || tb == tableRelease || tb == tableAccountID || tb == tableEmail || tb == tableHistoryIndex || tb == tableTime:
+		case tb == tableAbandoned || tb == tableRelease || tb == tableAccountID || tb == tableEmail || tb == tableHistoryIndex || tb == tableTime,
+			tb == tableName || tb == tableMember || tb == tablePolicyName || tb == tableAttachment || tb == tableKeyOf:
 			out[k] = fmt.Sprintf("%x", v)
 		default:
 			out[k] = fmt.Sprintf("0 %x", v)

@@ -28,7 +28,7 @@ type model struct {
 	abandoned    map[[16]byte]bool
 	assemblies   map[moment]modelAssembly
 	accounts     map[string]*Account
-	users        map[string]*User
+	users        map[string]*Principal
 	keys         map[string]*AccessKey
 	names        map[string]dated[*BucketName]
 	buckets      map[uint64]dated[*Bucket]
@@ -40,6 +40,7 @@ type model struct {
 	quotas       map[string]*event.Quota // of accounts that ever had one
 	uploads      map[uploadPlace]*Upload
 	parts        map[partPlace]*Part
+	vault        modelVault
 	history      []past
 	requests     []modelRequest // by sequence
 	seconds      map[int64]uint64
@@ -113,10 +114,10 @@ func newModel(window uint64) *model {
 	return &model{
 		window: window, nodes: map[uint32]*Node{}, disks: map[uint32]*Disk{}, incarnations: map[uint64]uint32{},
 		packs: map[packPlace]bool{}, blobs: map[[16]byte]modelBlob{}, abandoned: map[[16]byte]bool{},
-		assemblies: map[moment]modelAssembly{}, accounts: map[string]*Account{}, users: map[string]*User{},
+		assemblies: map[moment]modelAssembly{}, accounts: map[string]*Account{}, users: map[string]*Principal{},
 		keys: map[string]*AccessKey{}, names: map[string]dated[*BucketName]{}, buckets: map[uint64]dated[*Bucket]{},
 		documents: map[documentPlace]dated[*Document]{}, objects: map[objectPlace]dated[*Object]{},
-		uploads: map[uploadPlace]*Upload{}, parts: map[partPlace]*Part{}, seconds: map[int64]uint64{},
+		uploads: map[uploadPlace]*Upload{}, parts: map[partPlace]*Part{}, seconds: map[int64]uint64{}, vault: newModelVault(),
 		versions: map[versionPlace]dated[*Object]{}, nulls: map[objectPlace]dated[*event.Version]{},
 		cursors: map[cursorPlace]*Cursor{}, quotas: map[string]*event.Quota{},
 	}
@@ -130,6 +131,7 @@ func (m *model) clone() *model {
 	c.names, c.buckets, c.documents = maps.Clone(m.names), maps.Clone(m.buckets), maps.Clone(m.documents)
 	c.objects, c.uploads, c.parts = maps.Clone(m.objects), maps.Clone(m.uploads), maps.Clone(m.parts)
 	c.versions, c.nulls, c.cursors, c.quotas = maps.Clone(m.versions), maps.Clone(m.nulls), maps.Clone(m.cursors), maps.Clone(m.quotas)
+	c.vault = m.vault.clone()
 	c.history, c.seconds = slices.Clone(m.history), maps.Clone(m.seconds)
 	return &c
 }

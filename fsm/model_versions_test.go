@@ -74,11 +74,6 @@ func (m *model) setChain(at objectPlace, chain []*Object) {
 	}
 }
 
-// without is a chain without one of it.
-func without(chain []*Object, o *Object) []*Object {
-	return slices.DeleteFunc(slices.Clone(chain), func(x *Object) bool { return x == o })
-}
-
 func nullOf(chain []*Object) *Object {
 	for _, o := range chain {
 		if o.NullVersion {

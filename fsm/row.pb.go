@@ -817,29 +817,43 @@ func (x *Account) GetRoot() bool {
 	return false
 }
 
-type User struct {
+// Principal is a user, a group or a role. A user of a cluster below level 3 has
+// nothing but the first three; views fill in kind and path.
+type Principal struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	User          string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	Principal     string                 `protobuf:"bytes,1,opt,name=principal,proto3" json:"principal,omitempty"`
 	Account       string                 `protobuf:"bytes,2,opt,name=account,proto3" json:"account,omitempty"`
 	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	Kind          event.PrincipalKind    `protobuf:"varint,4,opt,name=kind,proto3,enum=ironman.event.PrincipalKind" json:"kind,omitempty"`
+	Path          string                 `protobuf:"bytes,5,opt,name=path,proto3" json:"path,omitempty"`
+	Description   string                 `protobuf:"bytes,6,opt,name=description,proto3" json:"description,omitempty"`
+	Trust         []byte                 `protobuf:"bytes,7,opt,name=trust,proto3" json:"trust,omitempty"`                              // of a role: who may assume it
+	MaxSession    uint32                 `protobuf:"varint,8,opt,name=max_session,json=maxSession,proto3" json:"max_session,omitempty"` // of a role, in seconds
+	Boundary      string                 `protobuf:"bytes,9,opt,name=boundary,proto3" json:"boundary,omitempty"`                        // id of the managed policy that bounds it; empty: none
+	Tags          *event.Tags            `protobuf:"bytes,10,opt,name=tags,proto3" json:"tags,omitempty"`
+	Time          int64                  `protobuf:"varint,11,opt,name=time,proto3" json:"time,omitempty"`
+	Groups        []string               `protobuf:"bytes,12,rep,name=groups,proto3" json:"groups,omitempty"`                                  // of a user: principal ids, ascending
+	Policies      []string               `protobuf:"bytes,13,rep,name=policies,proto3" json:"policies,omitempty"`                              // ids of the managed policies attached, ascending
+	InlineBytes   uint64                 `protobuf:"varint,14,opt,name=inline_bytes,json=inlineBytes,proto3" json:"inline_bytes,omitempty"`    // of all its inline policies
+	InlineWeight  uint64                 `protobuf:"varint,15,opt,name=inline_weight,json=inlineWeight,proto3" json:"inline_weight,omitempty"` // of those, what is not white space
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *User) Reset() {
-	*x = User{}
+func (x *Principal) Reset() {
+	*x = Principal{}
 	mi := &file_fsm_row_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *User) String() string {
+func (x *Principal) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*User) ProtoMessage() {}
+func (*Principal) ProtoMessage() {}
 
-func (x *User) ProtoReflect() protoreflect.Message {
+func (x *Principal) ProtoReflect() protoreflect.Message {
 	mi := &file_fsm_row_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -851,30 +865,377 @@ func (x *User) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use User.ProtoReflect.Descriptor instead.
-func (*User) Descriptor() ([]byte, []int) {
+// Deprecated: Use Principal.ProtoReflect.Descriptor instead.
+func (*Principal) Descriptor() ([]byte, []int) {
 	return file_fsm_row_proto_rawDescGZIP(), []int{11}
 }
 
-func (x *User) GetUser() string {
+func (x *Principal) GetPrincipal() string {
 	if x != nil {
-		return x.User
+		return x.Principal
 	}
 	return ""
 }
 
-func (x *User) GetAccount() string {
+func (x *Principal) GetAccount() string {
 	if x != nil {
 		return x.Account
 	}
 	return ""
 }
 
-func (x *User) GetName() string {
+func (x *Principal) GetName() string {
 	if x != nil {
 		return x.Name
 	}
 	return ""
+}
+
+func (x *Principal) GetKind() event.PrincipalKind {
+	if x != nil {
+		return x.Kind
+	}
+	return event.PrincipalKind(0)
+}
+
+func (x *Principal) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *Principal) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+func (x *Principal) GetTrust() []byte {
+	if x != nil {
+		return x.Trust
+	}
+	return nil
+}
+
+func (x *Principal) GetMaxSession() uint32 {
+	if x != nil {
+		return x.MaxSession
+	}
+	return 0
+}
+
+func (x *Principal) GetBoundary() string {
+	if x != nil {
+		return x.Boundary
+	}
+	return ""
+}
+
+func (x *Principal) GetTags() *event.Tags {
+	if x != nil {
+		return x.Tags
+	}
+	return nil
+}
+
+func (x *Principal) GetTime() int64 {
+	if x != nil {
+		return x.Time
+	}
+	return 0
+}
+
+func (x *Principal) GetGroups() []string {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
+func (x *Principal) GetPolicies() []string {
+	if x != nil {
+		return x.Policies
+	}
+	return nil
+}
+
+func (x *Principal) GetInlineBytes() uint64 {
+	if x != nil {
+		return x.InlineBytes
+	}
+	return 0
+}
+
+func (x *Principal) GetInlineWeight() uint64 {
+	if x != nil {
+		return x.InlineWeight
+	}
+	return 0
+}
+
+// Policy is a managed policy. Its versions' texts are rows of their own.
+type Policy struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Policy         string                 `protobuf:"bytes,1,opt,name=policy,proto3" json:"policy,omitempty"`
+	Account        string                 `protobuf:"bytes,2,opt,name=account,proto3" json:"account,omitempty"`
+	Path           string                 `protobuf:"bytes,3,opt,name=path,proto3" json:"path,omitempty"`
+	Name           string                 `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
+	Description    string                 `protobuf:"bytes,5,opt,name=description,proto3" json:"description,omitempty"`
+	Time           int64                  `protobuf:"varint,6,opt,name=time,proto3" json:"time,omitempty"`
+	Updated        int64                  `protobuf:"varint,7,opt,name=updated,proto3" json:"updated,omitempty"`
+	DefaultVersion uint32                 `protobuf:"varint,8,opt,name=default_version,json=defaultVersion,proto3" json:"default_version,omitempty"`
+	LastVersion    uint32                 `protobuf:"varint,9,opt,name=last_version,json=lastVersion,proto3" json:"last_version,omitempty"` // numbers are never given twice
+	Versions       []uint32               `protobuf:"varint,10,rep,name=versions,proto3" json:"versions,omitempty"`                         // ascending
+	Attachments    uint64                 `protobuf:"varint,11,opt,name=attachments,proto3" json:"attachments,omitempty"`                   // principals that it is attached to
+	Bounds         uint64                 `protobuf:"varint,12,opt,name=bounds,proto3" json:"bounds,omitempty"`                             // principals that it bounds
+	Tags           *event.Tags            `protobuf:"bytes,13,opt,name=tags,proto3" json:"tags,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *Policy) Reset() {
+	*x = Policy{}
+	mi := &file_fsm_row_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Policy) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Policy) ProtoMessage() {}
+
+func (x *Policy) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_row_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Policy.ProtoReflect.Descriptor instead.
+func (*Policy) Descriptor() ([]byte, []int) {
+	return file_fsm_row_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Policy) GetPolicy() string {
+	if x != nil {
+		return x.Policy
+	}
+	return ""
+}
+
+func (x *Policy) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *Policy) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *Policy) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Policy) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+func (x *Policy) GetTime() int64 {
+	if x != nil {
+		return x.Time
+	}
+	return 0
+}
+
+func (x *Policy) GetUpdated() int64 {
+	if x != nil {
+		return x.Updated
+	}
+	return 0
+}
+
+func (x *Policy) GetDefaultVersion() uint32 {
+	if x != nil {
+		return x.DefaultVersion
+	}
+	return 0
+}
+
+func (x *Policy) GetLastVersion() uint32 {
+	if x != nil {
+		return x.LastVersion
+	}
+	return 0
+}
+
+func (x *Policy) GetVersions() []uint32 {
+	if x != nil {
+		return x.Versions
+	}
+	return nil
+}
+
+func (x *Policy) GetAttachments() uint64 {
+	if x != nil {
+		return x.Attachments
+	}
+	return 0
+}
+
+func (x *Policy) GetBounds() uint64 {
+	if x != nil {
+		return x.Bounds
+	}
+	return 0
+}
+
+func (x *Policy) GetTags() *event.Tags {
+	if x != nil {
+		return x.Tags
+	}
+	return nil
+}
+
+// PolicyText is a version of a managed policy, or an inline policy.
+type PolicyText struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Text          []byte                 `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
+	Time          int64                  `protobuf:"varint,2,opt,name=time,proto3" json:"time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PolicyText) Reset() {
+	*x = PolicyText{}
+	mi := &file_fsm_row_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PolicyText) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PolicyText) ProtoMessage() {}
+
+func (x *PolicyText) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_row_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PolicyText.ProtoReflect.Descriptor instead.
+func (*PolicyText) Descriptor() ([]byte, []int) {
+	return file_fsm_row_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *PolicyText) GetText() []byte {
+	if x != nil {
+		return x.Text
+	}
+	return nil
+}
+
+func (x *PolicyText) GetTime() int64 {
+	if x != nil {
+		return x.Time
+	}
+	return 0
+}
+
+// Vault counts what an account has; without anything there is no row.
+type Vault struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Users         uint64                 `protobuf:"varint,1,opt,name=users,proto3" json:"users,omitempty"`
+	Groups        uint64                 `protobuf:"varint,2,opt,name=groups,proto3" json:"groups,omitempty"`
+	Roles         uint64                 `protobuf:"varint,3,opt,name=roles,proto3" json:"roles,omitempty"`
+	Policies      uint64                 `protobuf:"varint,4,opt,name=policies,proto3" json:"policies,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Vault) Reset() {
+	*x = Vault{}
+	mi := &file_fsm_row_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Vault) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Vault) ProtoMessage() {}
+
+func (x *Vault) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_row_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Vault.ProtoReflect.Descriptor instead.
+func (*Vault) Descriptor() ([]byte, []int) {
+	return file_fsm_row_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Vault) GetUsers() uint64 {
+	if x != nil {
+		return x.Users
+	}
+	return 0
+}
+
+func (x *Vault) GetGroups() uint64 {
+	if x != nil {
+		return x.Groups
+	}
+	return 0
+}
+
+func (x *Vault) GetRoles() uint64 {
+	if x != nil {
+		return x.Roles
+	}
+	return 0
+}
+
+func (x *Vault) GetPolicies() uint64 {
+	if x != nil {
+		return x.Policies
+	}
+	return 0
 }
 
 type AccessKey struct {
@@ -891,7 +1252,7 @@ type AccessKey struct {
 
 func (x *AccessKey) Reset() {
 	*x = AccessKey{}
-	mi := &file_fsm_row_proto_msgTypes[12]
+	mi := &file_fsm_row_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -903,7 +1264,7 @@ func (x *AccessKey) String() string {
 func (*AccessKey) ProtoMessage() {}
 
 func (x *AccessKey) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[12]
+	mi := &file_fsm_row_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -916,7 +1277,7 @@ func (x *AccessKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccessKey.ProtoReflect.Descriptor instead.
 func (*AccessKey) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{12}
+	return file_fsm_row_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *AccessKey) GetAccessKey() string {
@@ -973,7 +1334,7 @@ type BucketName struct {
 
 func (x *BucketName) Reset() {
 	*x = BucketName{}
-	mi := &file_fsm_row_proto_msgTypes[13]
+	mi := &file_fsm_row_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -985,7 +1346,7 @@ func (x *BucketName) String() string {
 func (*BucketName) ProtoMessage() {}
 
 func (x *BucketName) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[13]
+	mi := &file_fsm_row_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -998,7 +1359,7 @@ func (x *BucketName) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketName.ProtoReflect.Descriptor instead.
 func (*BucketName) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{13}
+	return file_fsm_row_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *BucketName) GetBucket() uint64 {
@@ -1047,7 +1408,7 @@ type Bucket struct {
 
 func (x *Bucket) Reset() {
 	*x = Bucket{}
-	mi := &file_fsm_row_proto_msgTypes[14]
+	mi := &file_fsm_row_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1059,7 +1420,7 @@ func (x *Bucket) String() string {
 func (*Bucket) ProtoMessage() {}
 
 func (x *Bucket) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[14]
+	mi := &file_fsm_row_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1072,7 +1433,7 @@ func (x *Bucket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Bucket.ProtoReflect.Descriptor instead.
 func (*Bucket) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{14}
+	return file_fsm_row_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Bucket) GetBucket() uint64 {
@@ -1177,7 +1538,7 @@ type Document struct {
 
 func (x *Document) Reset() {
 	*x = Document{}
-	mi := &file_fsm_row_proto_msgTypes[15]
+	mi := &file_fsm_row_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1189,7 +1550,7 @@ func (x *Document) String() string {
 func (*Document) ProtoMessage() {}
 
 func (x *Document) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[15]
+	mi := &file_fsm_row_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1202,7 +1563,7 @@ func (x *Document) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Document.ProtoReflect.Descriptor instead.
 func (*Document) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{15}
+	return file_fsm_row_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Document) GetText() []byte {
@@ -1234,7 +1595,7 @@ type Usage struct {
 
 func (x *Usage) Reset() {
 	*x = Usage{}
-	mi := &file_fsm_row_proto_msgTypes[16]
+	mi := &file_fsm_row_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1246,7 +1607,7 @@ func (x *Usage) String() string {
 func (*Usage) ProtoMessage() {}
 
 func (x *Usage) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[16]
+	mi := &file_fsm_row_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1259,7 +1620,7 @@ func (x *Usage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Usage.ProtoReflect.Descriptor instead.
 func (*Usage) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{16}
+	return file_fsm_row_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Usage) GetObjects() uint64 {
@@ -1317,7 +1678,7 @@ type Holdings struct {
 
 func (x *Holdings) Reset() {
 	*x = Holdings{}
-	mi := &file_fsm_row_proto_msgTypes[17]
+	mi := &file_fsm_row_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1329,7 +1690,7 @@ func (x *Holdings) String() string {
 func (*Holdings) ProtoMessage() {}
 
 func (x *Holdings) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[17]
+	mi := &file_fsm_row_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1342,7 +1703,7 @@ func (x *Holdings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Holdings.ProtoReflect.Descriptor instead.
 func (*Holdings) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{17}
+	return file_fsm_row_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Holdings) GetQuota() *event.Quota {
@@ -1377,7 +1738,7 @@ type Cursor struct {
 
 func (x *Cursor) Reset() {
 	*x = Cursor{}
-	mi := &file_fsm_row_proto_msgTypes[18]
+	mi := &file_fsm_row_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1389,7 +1750,7 @@ func (x *Cursor) String() string {
 func (*Cursor) ProtoMessage() {}
 
 func (x *Cursor) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[18]
+	mi := &file_fsm_row_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1402,7 +1763,7 @@ func (x *Cursor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cursor.ProtoReflect.Descriptor instead.
 func (*Cursor) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{18}
+	return file_fsm_row_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Cursor) GetNext() uint64 {
@@ -1450,7 +1811,7 @@ type Object struct {
 
 func (x *Object) Reset() {
 	*x = Object{}
-	mi := &file_fsm_row_proto_msgTypes[19]
+	mi := &file_fsm_row_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1462,7 +1823,7 @@ func (x *Object) String() string {
 func (*Object) ProtoMessage() {}
 
 func (x *Object) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[19]
+	mi := &file_fsm_row_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1475,7 +1836,7 @@ func (x *Object) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Object.ProtoReflect.Descriptor instead.
 func (*Object) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{19}
+	return file_fsm_row_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Object) GetVersion() *event.Version {
@@ -1620,7 +1981,7 @@ type Upload struct {
 
 func (x *Upload) Reset() {
 	*x = Upload{}
-	mi := &file_fsm_row_proto_msgTypes[20]
+	mi := &file_fsm_row_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1632,7 +1993,7 @@ func (x *Upload) String() string {
 func (*Upload) ProtoMessage() {}
 
 func (x *Upload) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[20]
+	mi := &file_fsm_row_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1645,7 +2006,7 @@ func (x *Upload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Upload.ProtoReflect.Descriptor instead.
 func (*Upload) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{20}
+	return file_fsm_row_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Upload) GetUpload() *event.Version {
@@ -1755,7 +2116,7 @@ type Part struct {
 
 func (x *Part) Reset() {
 	*x = Part{}
-	mi := &file_fsm_row_proto_msgTypes[21]
+	mi := &file_fsm_row_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1767,7 +2128,7 @@ func (x *Part) String() string {
 func (*Part) ProtoMessage() {}
 
 func (x *Part) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[21]
+	mi := &file_fsm_row_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1780,7 +2141,7 @@ func (x *Part) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Part.ProtoReflect.Descriptor instead.
 func (*Part) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{21}
+	return file_fsm_row_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Part) GetNumber() uint32 {
@@ -1851,7 +2212,7 @@ type Request struct {
 
 func (x *Request) Reset() {
 	*x = Request{}
-	mi := &file_fsm_row_proto_msgTypes[22]
+	mi := &file_fsm_row_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1863,7 +2224,7 @@ func (x *Request) String() string {
 func (*Request) ProtoMessage() {}
 
 func (x *Request) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[22]
+	mi := &file_fsm_row_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1876,7 +2237,7 @@ func (x *Request) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Request.ProtoReflect.Descriptor instead.
 func (*Request) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{22}
+	return file_fsm_row_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Request) GetRequestId() []byte {
@@ -1969,11 +2330,49 @@ const file_fsm_row_proto_rawDesc = "" +
 	"\fcanonical_id\x18\x02 \x01(\tR\vcanonicalId\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x14\n" +
 	"\x05email\x18\x04 \x01(\tR\x05email\x12\x12\n" +
-	"\x04root\x18\x05 \x01(\bR\x04root\"H\n" +
-	"\x04User\x12\x12\n" +
-	"\x04user\x18\x01 \x01(\tR\x04user\x12\x18\n" +
+	"\x04root\x18\x05 \x01(\bR\x04root\"\xcb\x03\n" +
+	"\tPrincipal\x12\x1c\n" +
+	"\tprincipal\x18\x01 \x01(\tR\tprincipal\x12\x18\n" +
 	"\aaccount\x18\x02 \x01(\tR\aaccount\x12\x12\n" +
-	"\x04name\x18\x03 \x01(\tR\x04name\"\xa9\x01\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x120\n" +
+	"\x04kind\x18\x04 \x01(\x0e2\x1c.ironman.event.PrincipalKindR\x04kind\x12\x12\n" +
+	"\x04path\x18\x05 \x01(\tR\x04path\x12 \n" +
+	"\vdescription\x18\x06 \x01(\tR\vdescription\x12\x14\n" +
+	"\x05trust\x18\a \x01(\fR\x05trust\x12\x1f\n" +
+	"\vmax_session\x18\b \x01(\rR\n" +
+	"maxSession\x12\x1a\n" +
+	"\bboundary\x18\t \x01(\tR\bboundary\x12'\n" +
+	"\x04tags\x18\n" +
+	" \x01(\v2\x13.ironman.event.TagsR\x04tags\x12\x12\n" +
+	"\x04time\x18\v \x01(\x03R\x04time\x12\x16\n" +
+	"\x06groups\x18\f \x03(\tR\x06groups\x12\x1a\n" +
+	"\bpolicies\x18\r \x03(\tR\bpolicies\x12!\n" +
+	"\finline_bytes\x18\x0e \x01(\x04R\vinlineBytes\x12#\n" +
+	"\rinline_weight\x18\x0f \x01(\x04R\finlineWeight\"\x81\x03\n" +
+	"\x06Policy\x12\x16\n" +
+	"\x06policy\x18\x01 \x01(\tR\x06policy\x12\x18\n" +
+	"\aaccount\x18\x02 \x01(\tR\aaccount\x12\x12\n" +
+	"\x04path\x18\x03 \x01(\tR\x04path\x12\x12\n" +
+	"\x04name\x18\x04 \x01(\tR\x04name\x12 \n" +
+	"\vdescription\x18\x05 \x01(\tR\vdescription\x12\x12\n" +
+	"\x04time\x18\x06 \x01(\x03R\x04time\x12\x18\n" +
+	"\aupdated\x18\a \x01(\x03R\aupdated\x12'\n" +
+	"\x0fdefault_version\x18\b \x01(\rR\x0edefaultVersion\x12!\n" +
+	"\flast_version\x18\t \x01(\rR\vlastVersion\x12\x1e\n" +
+	"\bversions\x18\n" +
+	" \x03(\rB\x02\x10\x00R\bversions\x12 \n" +
+	"\vattachments\x18\v \x01(\x04R\vattachments\x12\x16\n" +
+	"\x06bounds\x18\f \x01(\x04R\x06bounds\x12'\n" +
+	"\x04tags\x18\r \x01(\v2\x13.ironman.event.TagsR\x04tags\"4\n" +
+	"\n" +
+	"PolicyText\x12\x12\n" +
+	"\x04text\x18\x01 \x01(\fR\x04text\x12\x12\n" +
+	"\x04time\x18\x02 \x01(\x03R\x04time\"g\n" +
+	"\x05Vault\x12\x14\n" +
+	"\x05users\x18\x01 \x01(\x04R\x05users\x12\x16\n" +
+	"\x06groups\x18\x02 \x01(\x04R\x06groups\x12\x14\n" +
+	"\x05roles\x18\x03 \x01(\x04R\x05roles\x12\x1a\n" +
+	"\bpolicies\x18\x04 \x01(\x04R\bpolicies\"\xa9\x01\n" +
 	"\tAccessKey\x12\x1d\n" +
 	"\n" +
 	"access_key\x18\x01 \x01(\tR\taccessKey\x12\x18\n" +
@@ -2092,7 +2491,7 @@ func file_fsm_row_proto_rawDescGZIP() []byte {
 	return file_fsm_row_proto_rawDescData
 }
 
-var file_fsm_row_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_fsm_row_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_fsm_row_proto_goTypes = []any{
 	(*Meta)(nil),                 // 0: ironman.fsm.Meta
 	(*Cluster)(nil),              // 1: ironman.fsm.Cluster
@@ -2105,70 +2504,77 @@ var file_fsm_row_proto_goTypes = []any{
 	(*Holders)(nil),              // 8: ironman.fsm.Holders
 	(*PartInfo)(nil),             // 9: ironman.fsm.PartInfo
 	(*Account)(nil),              // 10: ironman.fsm.Account
-	(*User)(nil),                 // 11: ironman.fsm.User
-	(*AccessKey)(nil),            // 12: ironman.fsm.AccessKey
-	(*BucketName)(nil),           // 13: ironman.fsm.BucketName
-	(*Bucket)(nil),               // 14: ironman.fsm.Bucket
-	(*Document)(nil),             // 15: ironman.fsm.Document
-	(*Usage)(nil),                // 16: ironman.fsm.Usage
-	(*Holdings)(nil),             // 17: ironman.fsm.Holdings
-	(*Cursor)(nil),               // 18: ironman.fsm.Cursor
-	(*Object)(nil),               // 19: ironman.fsm.Object
-	(*Upload)(nil),               // 20: ironman.fsm.Upload
-	(*Part)(nil),                 // 21: ironman.fsm.Part
-	(*Request)(nil),              // 22: ironman.fsm.Request
-	(*event.Blob)(nil),           // 23: ironman.event.Blob
-	(*event.Segment)(nil),        // 24: ironman.event.Segment
-	(*event.WrappedKey)(nil),     // 25: ironman.event.WrappedKey
-	(*event.Checksum)(nil),       // 26: ironman.event.Checksum
-	(*event.ACL)(nil),            // 27: ironman.event.ACL
-	(event.VersioningState)(0),   // 28: ironman.event.VersioningState
-	(event.RetentionMode)(0),     // 29: ironman.event.RetentionMode
-	(*event.Quota)(nil),          // 30: ironman.event.Quota
-	(*event.Version)(nil),        // 31: ironman.event.Version
-	(*event.Encryption)(nil),     // 32: ironman.event.Encryption
-	(*event.Lock)(nil),           // 33: ironman.event.Lock
-	(*event.Headers)(nil),        // 34: ironman.event.Headers
-	(*event.Tags)(nil),           // 35: ironman.event.Tags
-	(*event.BlobID)(nil),         // 36: ironman.event.BlobID
-	(event.ChecksumAlgorithm)(0), // 37: ironman.event.ChecksumAlgorithm
+	(*Principal)(nil),            // 11: ironman.fsm.Principal
+	(*Policy)(nil),               // 12: ironman.fsm.Policy
+	(*PolicyText)(nil),           // 13: ironman.fsm.PolicyText
+	(*Vault)(nil),                // 14: ironman.fsm.Vault
+	(*AccessKey)(nil),            // 15: ironman.fsm.AccessKey
+	(*BucketName)(nil),           // 16: ironman.fsm.BucketName
+	(*Bucket)(nil),               // 17: ironman.fsm.Bucket
+	(*Document)(nil),             // 18: ironman.fsm.Document
+	(*Usage)(nil),                // 19: ironman.fsm.Usage
+	(*Holdings)(nil),             // 20: ironman.fsm.Holdings
+	(*Cursor)(nil),               // 21: ironman.fsm.Cursor
+	(*Object)(nil),               // 22: ironman.fsm.Object
+	(*Upload)(nil),               // 23: ironman.fsm.Upload
+	(*Part)(nil),                 // 24: ironman.fsm.Part
+	(*Request)(nil),              // 25: ironman.fsm.Request
+	(*event.Blob)(nil),           // 26: ironman.event.Blob
+	(*event.Segment)(nil),        // 27: ironman.event.Segment
+	(*event.WrappedKey)(nil),     // 28: ironman.event.WrappedKey
+	(*event.Checksum)(nil),       // 29: ironman.event.Checksum
+	(event.PrincipalKind)(0),     // 30: ironman.event.PrincipalKind
+	(*event.Tags)(nil),           // 31: ironman.event.Tags
+	(*event.ACL)(nil),            // 32: ironman.event.ACL
+	(event.VersioningState)(0),   // 33: ironman.event.VersioningState
+	(event.RetentionMode)(0),     // 34: ironman.event.RetentionMode
+	(*event.Quota)(nil),          // 35: ironman.event.Quota
+	(*event.Version)(nil),        // 36: ironman.event.Version
+	(*event.Encryption)(nil),     // 37: ironman.event.Encryption
+	(*event.Lock)(nil),           // 38: ironman.event.Lock
+	(*event.Headers)(nil),        // 39: ironman.event.Headers
+	(*event.BlobID)(nil),         // 40: ironman.event.BlobID
+	(event.ChecksumAlgorithm)(0), // 41: ironman.event.ChecksumAlgorithm
 }
 var file_fsm_row_proto_depIdxs = []int32{
-	23, // 0: ironman.fsm.BlobRow.blob:type_name -> ironman.event.Blob
-	24, // 1: ironman.fsm.Assembly.segments:type_name -> ironman.event.Segment
+	26, // 0: ironman.fsm.BlobRow.blob:type_name -> ironman.event.Blob
+	27, // 1: ironman.fsm.Assembly.segments:type_name -> ironman.event.Segment
 	9,  // 2: ironman.fsm.Assembly.parts:type_name -> ironman.fsm.PartInfo
-	25, // 3: ironman.fsm.Assembly.keys:type_name -> ironman.event.WrappedKey
-	26, // 4: ironman.fsm.PartInfo.checksum:type_name -> ironman.event.Checksum
-	27, // 5: ironman.fsm.Bucket.acl:type_name -> ironman.event.ACL
-	28, // 6: ironman.fsm.Bucket.versioning:type_name -> ironman.event.VersioningState
-	29, // 7: ironman.fsm.Bucket.default_mode:type_name -> ironman.event.RetentionMode
-	30, // 8: ironman.fsm.Bucket.quota:type_name -> ironman.event.Quota
-	30, // 9: ironman.fsm.Holdings.quota:type_name -> ironman.event.Quota
-	31, // 10: ironman.fsm.Object.version:type_name -> ironman.event.Version
-	27, // 11: ironman.fsm.Object.acl:type_name -> ironman.event.ACL
-	26, // 12: ironman.fsm.Object.checksum:type_name -> ironman.event.Checksum
-	32, // 13: ironman.fsm.Object.encryption:type_name -> ironman.event.Encryption
-	33, // 14: ironman.fsm.Object.lock:type_name -> ironman.event.Lock
-	34, // 15: ironman.fsm.Object.headers:type_name -> ironman.event.Headers
-	35, // 16: ironman.fsm.Object.tags:type_name -> ironman.event.Tags
-	36, // 17: ironman.fsm.Object.blob:type_name -> ironman.event.BlobID
-	31, // 18: ironman.fsm.Object.assembly:type_name -> ironman.event.Version
-	31, // 19: ironman.fsm.Object.upload:type_name -> ironman.event.Version
-	31, // 20: ironman.fsm.Upload.upload:type_name -> ironman.event.Version
-	27, // 21: ironman.fsm.Upload.acl:type_name -> ironman.event.ACL
-	37, // 22: ironman.fsm.Upload.checksum_algorithm:type_name -> ironman.event.ChecksumAlgorithm
-	32, // 23: ironman.fsm.Upload.encryption:type_name -> ironman.event.Encryption
-	33, // 24: ironman.fsm.Upload.lock:type_name -> ironman.event.Lock
-	34, // 25: ironman.fsm.Upload.headers:type_name -> ironman.event.Headers
-	35, // 26: ironman.fsm.Upload.tags:type_name -> ironman.event.Tags
-	26, // 27: ironman.fsm.Part.checksum:type_name -> ironman.event.Checksum
-	32, // 28: ironman.fsm.Part.encryption:type_name -> ironman.event.Encryption
-	24, // 29: ironman.fsm.Part.segments:type_name -> ironman.event.Segment
-	30, // [30:30] is the sub-list for method output_type
-	30, // [30:30] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	28, // 3: ironman.fsm.Assembly.keys:type_name -> ironman.event.WrappedKey
+	29, // 4: ironman.fsm.PartInfo.checksum:type_name -> ironman.event.Checksum
+	30, // 5: ironman.fsm.Principal.kind:type_name -> ironman.event.PrincipalKind
+	31, // 6: ironman.fsm.Principal.tags:type_name -> ironman.event.Tags
+	31, // 7: ironman.fsm.Policy.tags:type_name -> ironman.event.Tags
+	32, // 8: ironman.fsm.Bucket.acl:type_name -> ironman.event.ACL
+	33, // 9: ironman.fsm.Bucket.versioning:type_name -> ironman.event.VersioningState
+	34, // 10: ironman.fsm.Bucket.default_mode:type_name -> ironman.event.RetentionMode
+	35, // 11: ironman.fsm.Bucket.quota:type_name -> ironman.event.Quota
+	35, // 12: ironman.fsm.Holdings.quota:type_name -> ironman.event.Quota
+	36, // 13: ironman.fsm.Object.version:type_name -> ironman.event.Version
+	32, // 14: ironman.fsm.Object.acl:type_name -> ironman.event.ACL
+	29, // 15: ironman.fsm.Object.checksum:type_name -> ironman.event.Checksum
+	37, // 16: ironman.fsm.Object.encryption:type_name -> ironman.event.Encryption
+	38, // 17: ironman.fsm.Object.lock:type_name -> ironman.event.Lock
+	39, // 18: ironman.fsm.Object.headers:type_name -> ironman.event.Headers
+	31, // 19: ironman.fsm.Object.tags:type_name -> ironman.event.Tags
+	40, // 20: ironman.fsm.Object.blob:type_name -> ironman.event.BlobID
+	36, // 21: ironman.fsm.Object.assembly:type_name -> ironman.event.Version
+	36, // 22: ironman.fsm.Object.upload:type_name -> ironman.event.Version
+	36, // 23: ironman.fsm.Upload.upload:type_name -> ironman.event.Version
+	32, // 24: ironman.fsm.Upload.acl:type_name -> ironman.event.ACL
+	41, // 25: ironman.fsm.Upload.checksum_algorithm:type_name -> ironman.event.ChecksumAlgorithm
+	37, // 26: ironman.fsm.Upload.encryption:type_name -> ironman.event.Encryption
+	38, // 27: ironman.fsm.Upload.lock:type_name -> ironman.event.Lock
+	39, // 28: ironman.fsm.Upload.headers:type_name -> ironman.event.Headers
+	31, // 29: ironman.fsm.Upload.tags:type_name -> ironman.event.Tags
+	29, // 30: ironman.fsm.Part.checksum:type_name -> ironman.event.Checksum
+	37, // 31: ironman.fsm.Part.encryption:type_name -> ironman.event.Encryption
+	27, // 32: ironman.fsm.Part.segments:type_name -> ironman.event.Segment
+	33, // [33:33] is the sub-list for method output_type
+	33, // [33:33] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_fsm_row_proto_init() }
@@ -2182,7 +2588,7 @@ func file_fsm_row_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fsm_row_proto_rawDesc), len(file_fsm_row_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   23,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -110,7 +110,13 @@ func (s *script) command(line string) []string {
 	if f := queries[fields[0]]; f != nil {
 		return f(s, a)
 	}
+	if f := vaultQueries[fields[0]]; f != nil {
+		return f(s, a)
+	}
 	f := events[fields[0]]
+	if f == nil {
+		f = vaultEvents[fields[0]]
+	}
 	if f == nil {
 		s.t.Fatalf("no such command: %s", line)
 	}

@@ -30,35 +30,17 @@ func (s *Server) newVerifier() *sig.Verifier {
 	}
 }
 
-// secret finds the secret of an active access key at the request's view.
-func (s *Server) secret(r *Request, accessKey, token string) (sig.Secret, bool, error) {
-	if token != "" {
-		return sig.Secret{}, false, &sig.Error{Code: sig.CodeInvalidToken, Message: "The provided token is malformed or otherwise invalid."}
-	}
-	k, err := r.view.AccessKey(accessKey)
-	if err != nil || k == nil || !k.Active {
-		return sig.Secret{}, false, err
-	}
-	r.account, err = r.view.AccountByID(k.Account)
-	if err != nil || r.account == nil {
-		return sig.Secret{}, false, err
-	}
-	r.user = k.User
-	secret, err := s.Secrets.Open(accessKey, k.SealedSecret)
-	return secret, err == nil, err
-}
-
 // authenticate verifies who asks. Bad credentials are refused, never anonymous.
 func (s *Server) authenticate(ctx context.Context, r *Request) error {
 	id, err := s.verify(context.WithValue(ctx, requestKey{}, r), r)
 	if err != nil {
-		r.account = nil
+		r.account, r.who = nil, nil
 		return err
 	}
 	r.identity = id
 	r.Header = withHoisted(r.HTTP.Header, id.Hoisted)
 	if id.AccessKey != "" {
-		r.principal = access.Principal{CanonicalID: r.account.GetCanonicalId(), User: r.user, Root: r.account.GetRoot()}
+		r.principal = r.principalOf()
 	}
 	return nil
 }
@@ -124,6 +106,9 @@ func (s *Server) admit(r *Request) error {
 func (s *Server) admitDeletes(r *Request, q question) error {
 	rules, err := r.rules(r.bucket)
 	if err != nil || rules.policy != nil {
+		return err
+	}
+	if a, err := s.callerAuthority(r); err != nil || a != nil {
 		return err
 	}
 	return s.decide(r, q)

@@ -36,9 +36,14 @@ type Blobs interface {
 	Open(ctx context.Context, b *event.Blob, offset, length int64) (io.ReadCloser, error)
 }
 
-// Secrets opens what the log holds sealed.
+// Secrets seals secrets for the log, and opens what it holds sealed. What is sealed for
+// one access key opens for no other.
 type Secrets interface {
 	Open(accessKey string, sealed []byte) (sig.Secret, error)
 	// Masters are the secrets that the keys of encrypted objects are wrapped under.
 	Masters() *sse.Masters
+	Seal(accessKey string, secret sig.Secret) []byte
+	// SealSession and OpenSession are for session tokens, of which nothing is stored.
+	SealSession(accessKey string, plain []byte) (token string)
+	OpenSession(accessKey, token string) ([]byte, error)
 }

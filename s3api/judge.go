@@ -42,6 +42,9 @@ func (s *Server) judge(r *Request, q question) (access.Decision, error) {
 			return access.Decision{}, err
 		}
 	}
+	if err := s.identityOpinions(r, a, q.resource(r), func() (*policy.Facts, error) { return r.facts(q) }); err != nil {
+		return access.Decision{}, err
+	}
 	return access.Decide(r.principal, a), nil
 }
 
@@ -77,28 +80,31 @@ func (r *Request) forPolicies(q question) (*policy.Request, error) {
 	return &policy.Request{Caller: f.Caller, Action: q.action, Resource: resource, Context: policy.NewContext(f)}, nil
 }
 
-// caller is who asks, by the names that policies have for it.
-func (r *Request) caller() policy.Caller {
-	if r.principal.Anonymous() {
-		return policy.Caller{}
+// resource names what is asked about, as identity policies do: the service is every bucket.
+func (q *question) resource(r *Request) string {
+	const prefix = "arn:aws:s3:::"
+	switch {
+	case q.bucket == nil && r.Bucket == "":
+		return prefix + "*"
+	case q.bucket == nil: // it is to be made
+		return prefix + r.Bucket
+	case policy.OnObject(q.action):
+		return prefix + q.bucket.Name + "/" + q.key
 	}
-	c := policy.Caller{Account: r.account.Account, CanonicalID: r.account.CanonicalId}
-	if r.user == "" {
-		c.ARN = "arn:aws:iam::" + c.Account + ":root"
-	}
-	return c
+	return prefix + q.bucket.Name
 }
 
 // facts are what the conditions of policies can ask for.
 func (r *Request) facts(q question) (*policy.Facts, error) {
-	owner, err := r.view.Account(q.bucket.Owner)
-	if err != nil {
-		return nil, err
+	f := &policy.Facts{Action: q.action, Now: r.server.Now(), Header: r.Header, Query: r.Query, Version: q.version}
+	if q.bucket != nil {
+		owner, err := r.view.Account(q.bucket.Owner)
+		if err != nil {
+			return nil, err
+		}
+		f.ResourceAccount = owner.GetAccount()
 	}
-	f := &policy.Facts{
-		Action: q.action, Now: r.server.Now(), Header: r.Header, Query: r.Query, Caller: r.caller(), ResourceAccount: owner.GetAccount(),
-		Version: q.version, UserID: "anonymous", PrincipalType: "Anonymous",
-	}
+	r.callerFacts(f)
 	if peer, err := netip.ParseAddrPort(r.HTTP.RemoteAddr); err == nil {
 		f.Peer = peer.Addr()
 	}
@@ -107,12 +113,6 @@ func (r *Request) facts(q question) (*policy.Facts, error) {
 	}
 	if id := r.identity; id != nil {
 		f.AuthType, f.SignatureVersion, f.Signed = id.Form.AuthType(), id.Form.SignatureVersion(), id.Time
-	}
-	if !r.principal.Anonymous() {
-		f.UserID, f.PrincipalType = r.account.Account, "Account"
-		if r.user != "" {
-			f.UserID, f.PrincipalType = r.user, "User"
-		}
 	}
 	if q.listed != "" {
 		f.Prefix = &q.listed

@@ -11,6 +11,7 @@ import (
 	"ironman/fsm"
 	"ironman/s3api/access"
 	"ironman/s3api/form"
+	"ironman/s3api/iam"
 	"ironman/s3api/s3err"
 	"ironman/s3api/sig"
 	"ironman/wal/event"
@@ -33,10 +34,14 @@ type Request struct {
 	identity  *sig.Identity
 	principal access.Principal
 	account   *fsm.Account // nil: anonymous
-	user      string       // principal id of a user of the account; "": the account itself
-	names     map[string]string
-	reason    *event.Reason
-	charged   bool // the requester pays, and has said so
+	who       *iam.Caller  // nil: anonymous
+	// authority is what the caller's policies say, once it is read; nil: it needs none.
+	authority     *iam.Authority
+	authorityRead bool
+	vault         *vaultCall // nil: a request to S3
+	names         map[string]string
+	reason        *event.Reason
+	charged       bool // the requester pays, and has said so
 
 	view      *fsm.View
 	cluster   *fsm.Cluster

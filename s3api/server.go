@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"ironman/s3api/checksum"
+	"ironman/s3api/iam"
 	"ironman/s3api/s3err"
 	"ironman/s3api/s3xml"
 	"ironman/s3api/sig"
@@ -55,6 +56,7 @@ type Server struct {
 	blocks   checksum.Pool
 	policies policyCache
 	chunks   sse.Pool
+	vault    *iam.Service
 }
 
 // New makes a Server.
@@ -67,6 +69,7 @@ func New(o Options) *Server {
 	}
 	s := &Server{Options: o, router: newRouter(operations())}
 	s.verifier = s.newVerifier()
+	s.vault = &iam.Service{Seals: o.Secrets, Now: o.Now}
 	return s
 }
 
@@ -111,6 +114,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 
 // serve is everything before the answer.
 func (s *Server) serve(ctx context.Context, r *Request) (*Response, error) {
+	if s.isVaultCall(r.HTTP) {
+		return s.serveVault(ctx, r)
+	}
 	if bucket, ok := hostBucket(r.HTTP.Host, s.WebsiteDomains); ok {
 		return s.serveWebsite(ctx, r, bucket)
 	}
@@ -230,6 +236,10 @@ func (s *Server) stream(out *answer, r *Request, resp *Response) {
 
 // refuse writes an error as Amazon would.
 func (s *Server) refuse(out *answer, r *Request, err error) {
+	if r.vault != nil {
+		s.refuseVault(out, r, err)
+		return
+	}
 	e := clientError(err)
 	s.logFailure(r, e, err)
 	h := out.w.Header()

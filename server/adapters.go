@@ -217,7 +217,7 @@ func storageError(err error) error {
 	return err
 }
 
-// secrets opens sealed secrets.
+// secrets seals and opens secrets under the keyring.
 type secrets struct{ k *keyring }
 
 func (s secrets) Open(accessKey string, sealed []byte) (sig.Secret, error) {
@@ -225,3 +225,15 @@ func (s secrets) Open(accessKey string, sealed []byte) (sig.Secret, error) {
 }
 
 func (s secrets) Masters() *sse.Masters { return s.k.masters }
+
+func (s secrets) Seal(accessKey string, secret sig.Secret) []byte {
+	return s.k.sealSecret(accessKey, secret)
+}
+
+func (s secrets) SealSession(accessKey string, plain []byte) string {
+	return s.k.sealSession(accessKey, plain)
+}
+
+func (s secrets) OpenSession(accessKey, token string) ([]byte, error) {
+	return s.k.openSession(accessKey, token)
+}

@@ -24,6 +24,7 @@ var floors = map[string]int{
 	"ironman/s3api/sig":          3,
 	"ironman/s3api/sse":          3,
 	"ironman/s3api/access":       3,
+	"ironman/s3api/iam":          3,
 	"ironman/s3api/policy":       3,
 	"ironman/s3api/checksum":     3,
 	"ironman/s3api/lifecycle":    3,

@@ -15,6 +15,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"ironman/s3api/sig"
@@ -201,7 +204,36 @@ func (s *secrets) use() {
 			send(r)
 		}
 	}
+	s.vault()
 	s.admin()
+}
+
+// vault has keys, sessions and an account made, and uses them.
+func (s *secrets) vault() {
+	root := s.p.vault(s.T, awsCredentials(s.p.cred))
+	keep := func(name string, v *vaultRun) {
+		c, err := v.cred.Retrieve(v.ctx)
+		root.ok(err)
+		s.keep(name, []byte(c.SecretAccessKey))
+		if c.SessionToken != "" {
+			s.keep(name+"'s token", []byte(c.SessionToken))
+		}
+		if _, err := v.s3.ListBuckets(v.ctx, &s3.ListBucketsInput{}); err != nil {
+			s.Errorf("%s: %v", name, err)
+		}
+	}
+	tenant, _ := s.p.tenant(s.T, "tenant")
+	keep("a tenant's secret", tenant)
+	user := tenant.user("user")
+	tenant.let("user", "all", []string{"*"}, []string{"*"})
+	keep("a user's secret", user)
+	role := tenant.role("role", user.who(), "")
+	own, err := user.sts.GetSessionToken(user.ctx, &sts.GetSessionTokenInput{})
+	root.ok(err)
+	keep("a session's secret", user.session(own.Credentials))
+	assumed, err := user.sts.AssumeRole(user.ctx, &sts.AssumeRoleInput{RoleArn: &role, RoleSessionName: aws.String("session")})
+	root.ok(err)
+	keep("a role's session's secret", user.session(assumed.Credentials))
 }
 
 // admin asks the admin listener, with wrong secrets and right ones.

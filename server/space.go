@@ -24,7 +24,8 @@ func (n *Node) room() error {
 func grows(s *event.Statement) bool {
 	switch s.Body.(type) {
 	case *event.Statement_ObjectsDeleted, *event.Statement_UploadAborted, *event.Statement_BucketDeleted,
-		*event.Statement_AccessKeyDeleted, *event.Statement_AccessKeyStatusSet:
+		*event.Statement_AccessKeyDeleted, *event.Statement_AccessKeyStatusSet, *event.Statement_PrincipalDeleted,
+		*event.Statement_PolicyDeleted, *event.Statement_PolicyVersionDeleted:
 		return false
 	}
 	return true

@@ -55,6 +55,7 @@ var actions = [...]action{
 	{"iam:ListGroups", 0},
 	{"iam:ListGroupsForUser", users},
 	{"iam:ListMFADevices", users},
+	{"iam:ListOpenIDConnectProviders", 0},
 	{"iam:ListPolicies", 0},
 	{"iam:ListPolicyTags", managed},
 	{"iam:ListPolicyVersions", managed},

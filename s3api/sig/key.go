@@ -45,14 +45,19 @@ type keyCache struct {
 	young, old map[keyName]keyEntry
 }
 
-type keyName struct{ accessKey, date, region string }
+type keyName struct{ accessKey, date, region, service string }
 
 type keyEntry struct{ secret, key Secret }
 
 // get returns the signing key of a secret, derived now or before. accessKey is
 // empty for the stand-in of an unknown key, so that strangers fill no memory.
 func (c *keyCache) get(accessKey string, secret Secret, date, region string) Secret {
-	name := keyName{accessKey, date, region}
+	return c.of(accessKey, secret, date, region, serviceS3)
+}
+
+// of is get for another service than S3.
+func (c *keyCache) of(accessKey string, secret Secret, date, region, service string) Secret {
+	name := keyName{accessKey, date, region, service}
 	c.mu.RLock()
 	e, ok := c.young[name]
 	stale := !ok
@@ -66,14 +71,14 @@ func (c *keyCache) get(accessKey string, secret Secret, date, region string) Sec
 		}
 		return e.key
 	}
-	k := deriveKey(secret, date, region, serviceS3)
+	k := deriveKey(secret, date, region, service)
 	c.put(name, keyEntry{secret: secret, key: k})
 	return k
 }
 
 func (c *keyCache) put(name keyName, e keyEntry) {
 	// The names are parts of a request's headers, which must not be kept alive.
-	name = keyName{strings.Clone(name.accessKey), strings.Clone(name.date), strings.Clone(name.region)}
+	name = keyName{strings.Clone(name.accessKey), strings.Clone(name.date), strings.Clone(name.region), strings.Clone(name.service)}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.young == nil || len(c.young) >= maxKeys {

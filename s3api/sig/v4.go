@@ -41,6 +41,11 @@ type claim struct {
 	at        string // time, ISO 8601 basic
 	expires   time.Time
 	token     string
+
+	// services and payload are of a request to another service than S3 (VerifyService):
+	// those that it may be for, and the SHA-256 of its body in hexadecimal.
+	services []string
+	payload  string
 }
 
 // complaint makes the error of a malformed part: its code and the beginning of its
@@ -65,6 +70,12 @@ func (v *Verifier) verifyHeaderV4(ctx context.Context, r *http.Request, q query,
 	if err != nil {
 		return nil, err
 	}
+	return v.verifyClaim(ctx, r, q, c)
+}
+
+// verifyClaim verifies what an Authorization header claims.
+func (v *Verifier) verifyClaim(ctx context.Context, r *http.Request, q query, c *claim) (*Identity, error) {
+	var err error
 	var asSent string
 	if c.time, asSent, err = requestDate(r.Header); err != nil {
 		return nil, err
@@ -85,7 +96,12 @@ func (v *Verifier) verifyHeaderV4(ctx context.Context, r *http.Request, q query,
 	if err != nil {
 		return nil, err
 	}
-	if !ok {
+	switch {
+	case c.services != nil && ok && payload != c.payload:
+		return nil, refuse(CodeXAmzContentSHA256Mismatch, "The provided 'x-amz-content-sha256' header does not match what was computed.")
+	case c.services != nil:
+		payload = c.payload
+	case !ok:
 		return nil, refuse(CodeInvalidRequest, "Missing required header for this request: x-amz-content-sha256")
 	}
 	return v.verifyV4(ctx, r, q, c, payload)
@@ -96,8 +112,8 @@ func (v *Verifier) verifyHeaderV4(ctx context.Context, r *http.Request, q query,
 //	AWS4-HMAC-SHA256 Credential=KEY/DATE/REGION/s3/aws4_request, SignedHeaders=a;b, Signature=HEX
 //
 // Its three fields may come in any order, each once.
-func (v *Verifier) parseAuthorization(value string) (*claim, error) {
-	c := &claim{form: FormV4Header}
+func (v *Verifier) parseAuthorization(value string, services ...string) (*claim, error) {
+	c := &claim{form: FormV4Header, services: services}
 	var credential, signed string
 	for field := range strings.SplitSeq(strings.TrimPrefix(value, algorithmV4+" "), ",") {
 		name, content, _ := strings.Cut(strings.TrimSpace(field), "=")
@@ -148,6 +164,9 @@ func (v *Verifier) parseCredential(c *claim, s string, complain complaint) error
 	}
 	if parts[4] != terminator {
 		return complain(`incorrect terminal. This endpoint uses "aws4_request".`)
+	}
+	if c.services != nil {
+		return v.checkService(c, complain)
 	}
 	if c.scope.Service != serviceS3 {
 		return complain(`incorrect service. This endpoint belongs to "s3".`)
@@ -317,7 +336,7 @@ func (v *Verifier) checkV4(ctx context.Context, m *message, c *claim, id *Identi
 	if !known {
 		cached = ""
 	}
-	key := v.keys.get(cached, secret, c.scope.Date, c.scope.Region)
+	key := v.keys.of(cached, secret, c.scope.Date, c.scope.Region, c.scope.Service)
 	scope := c.scope.Date + "/" + c.scope.Region + "/" + c.scope.Service + "/" + terminator
 
 	buf := v.buffer()

@@ -1,0 +1,146 @@
+package iam
+
+import (
+	"strconv"
+	"strings"
+
+	"ironman/s3api/access"
+	"ironman/s3api/policy"
+	"ironman/wal/event"
+)
+
+// maxSimulated bounds the answers of one simulation.
+const maxSimulated = 1000
+
+type matchedXML struct{ SourcePolicyId, SourcePolicyType string }
+
+type evaluationXML struct {
+	EvalActionName       string
+	EvalResourceName     string
+	EvalDecision         string
+	MatchedStatements    []matchedXML `xml:"MatchedStatements>member"`
+	MissingContextValues []string     `xml:"MissingContextValues>member"`
+}
+
+type simulationResult struct {
+	EvaluationResults []evaluationXML `xml:"EvaluationResults>member"`
+	page
+}
+
+// simulateCustomPolicy says what the given policies would say.
+// https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulateCustomPolicy.html
+func (c *call) simulateCustomPolicy() (any, error) {
+	a := &Authority{}
+	if err := c.inputs(a); err != nil {
+		return nil, err
+	}
+	if len(a.identity) == 0 {
+		return nil, invalid("The parameter PolicyInputList is missing or empty.")
+	}
+	return c.simulate(a, c.caller.Policy())
+}
+
+// inputs adds the policies that a simulation brings along.
+func (c *call) inputs(a *Authority) error {
+	for i, text := range c.form.list("PolicyInputList", "") {
+		p, err := policy.Parse([]byte(text), policy.Identity)
+		if err != nil {
+			return malformed(err)
+		}
+		a.identity = append(a.identity, policy.Named{ID: "PolicyInputList." + strconv.Itoa(i+1), Policy: p})
+	}
+	for i, text := range c.form.list("PermissionsBoundaryPolicyInputList", "") {
+		p, err := policy.Parse([]byte(text), policy.Identity)
+		if err != nil {
+			return malformed(err)
+		}
+		a.bounded = true
+		a.boundary = append(a.boundary, policy.Named{ID: "PermissionsBoundaryPolicyInputList." + strconv.Itoa(i+1), Policy: p})
+	}
+	return c.form.err
+}
+
+// onSource finds whose policies are simulated: a user, group or role of the account.
+func onSource(c *call) (string, error) {
+	s := c.form.need("PolicySourceArn")
+	for _, kind := range [...]event.PrincipalKind{user, group, role} {
+		path, name, ok := parseARN(s, c.account(), noun(kind))
+		if !ok {
+			continue
+		}
+		x, err := c.view.PrincipalByName(c.account(), kind, name)
+		if err == nil && x != nil && x.Path == path {
+			c.subject = x
+		}
+		return s, err
+	}
+	return s, c.form.err
+}
+
+// simulatePrincipalPolicy says what a principal's policies say.
+// https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html
+func (c *call) simulatePrincipalPolicy() (any, error) {
+	if c.subject == nil {
+		return nil, Refuse("NoSuchEntity", "The entity %s cannot be found.", c.form.values.Get("PolicySourceArn"))
+	}
+	owned, err := c.view.Authority(c.subject.Principal)
+	if err != nil {
+		return nil, err
+	}
+	a := &Authority{}
+	c.read(a, owned)
+	if err := c.inputs(a); err != nil {
+		return nil, err
+	}
+	who := &Caller{Account: c.caller.Account, User: c.subject}
+	return c.simulate(a, who.Policy())
+}
+
+// simulate asks for each action on each resource.
+func (c *call) simulate(a *Authority, who policy.Caller) (any, error) {
+	actions, resources := c.form.list("ActionNames", ""), c.form.list("ResourceArns", "")
+	if len(actions) == 0 {
+		return nil, invalid("The parameter ActionNames is missing or empty.")
+	}
+	if len(resources) == 0 {
+		resources = []string{"*"}
+	}
+	if len(actions)*len(resources) > maxSimulated {
+		return nil, Refuse("InvalidInput", "There may be at most %d pairs of actions and resources.", maxSimulated)
+	}
+	ctx := c.entries()
+	if c.form.err != nil {
+		return nil, c.form.err
+	}
+	var out simulationResult
+	for _, action := range actions {
+		if !strings.Contains(action, ":") {
+			return nil, Refuse("InvalidInput", "Invalid Action: %s", action)
+		}
+		for _, resource := range resources {
+			e := evaluationXML{EvalActionName: action, EvalResourceName: resource, EvalDecision: "implicitDeny"}
+			r := &policy.Request{Caller: who, Action: action, Resource: resource, Context: ctx}
+			o, _, _ := a.Judge(r)
+			switch {
+			case a.denies(r):
+				e.EvalDecision = "explicitDeny"
+			case a.allows(r):
+				e.EvalDecision = "allowed"
+			}
+			if o.Verdict != access.Silent && o.Policy != "" {
+				e.MatchedStatements = []matchedXML{{o.Policy, "IAM Policy"}}
+			}
+			out.EvaluationResults = append(out.EvaluationResults, e)
+		}
+	}
+	return out, nil
+}
+
+// entries are the condition keys that a simulation assumes.
+func (c *call) entries() *policy.Context {
+	ctx := &policy.Context{}
+	for i, key := range c.form.list("ContextEntries", ".ContextKeyName") {
+		ctx.Set(key, c.form.list("ContextEntries.member."+strconv.Itoa(i+1)+".ContextKeyValues", "")...)
+	}
+	return ctx
+}
