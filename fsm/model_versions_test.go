@@ -332,11 +332,16 @@ func (m *model) grow(p *event.Parsed, b *event.ObjectAppended, at objectPlace) *
 		return refuse(event.Refusal_REFUSAL_LIMIT_EXCEEDED)
 	case !m.keyed(o.Encryption, segments):
 		return refuse(invalid)
+	case len(segments) == 0: // no bytes, no body
 	case len(b.Blobs) == 0 && old != nil:
 		o.Blob, o.Assembly = old.Blob, old.Assembly
 	case len(segments) == 1:
 		o.Blob = segments[0].Blob
 	case len(segments) > 1:
+		// Encrypted bytes of before level 3 are as long as plain ones: nothing fits behind them.
+		if r := m.within(m.isSealed(b.Encryption), segments, b.Blobs); r != none {
+			return refuse(r)
+		}
 		o.Assembly = o.Version
 		m.assemblies[ver(o.Version)] = modelAssembly{segments: segments}
 	}
