@@ -168,7 +168,7 @@ func TestVaultModel(t *testing.T) {
 // TestVaultOutcomes sees to it that the model test meets everything there is.
 func TestVaultOutcomes(t *testing.T) {
 	outcomes := map[string]int{}
-	for seed := range uint64(sample(40, 1)) {
+	for seed := range uint64(sample(80, 1)) {
 		w := newVaultWorld(t, seeded(seed), seed%2 == 0)
 		w.growVault(300)
 		for i, r := range w.want {

@@ -81,7 +81,8 @@
 // nobody. In a bubble only the network stands still. SIGSTOP, which stops that too,
 // takes processes: see make chaos.
 //
-// Not simulated yet: damage to what lies beside shards on more than one node, the removal
+// Not simulated yet: requests that make use of versions, locks, encryption, users or
+// policies; damage to what lies beside shards on more than one node, the removal
 // of a second node, members beyond five, binaries of two releases (P7). Nor is a copy put
 // back that was made of a node's newest start, or while others have not heard of a newer
 // one: nobody could tell it from a power cut behind a disk that lied.
