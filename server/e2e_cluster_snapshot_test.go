@@ -37,9 +37,12 @@ func TestClusterSnapshot(t *testing.T) {
 		c.nodes[victim].start()
 		c.settled()
 		c.agree(all()...)
-		installed[victim]++
-		if n := strings.Count(c.nodes[victim].log.String(), "the state of a snapshot was put in place"); n != installed[victim] {
-			t.Errorf("node %d came back by a snapshot %d times, not %d:\n%s", victim+1, n, installed[victim], c.nodes[victim].log.tail(3000))
+		// Mostly one is enough. While it is installed the others may go on and take their
+		// next one; that they always do would be a loop.
+		had := installed[victim]
+		installed[victim] = strings.Count(c.nodes[victim].log.String(), "the state of a snapshot was put in place")
+		if n := installed[victim] - had; n < 1 || n > 3 {
+			t.Errorf("node %d came back by %d snapshots:\n%s", victim+1, n, c.nodes[victim].log.tail(3000))
 		}
 		for i := range 700 {
 			if i%7 != 0 {
