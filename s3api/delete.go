@@ -22,10 +22,7 @@ func (s *Server) deleteObjects(ctx context.Context, r *Request) (*Response, erro
 	if len(doc.Objects) == 0 {
 		return nil, s3err.New("MalformedXML")
 	}
-	bypass, err := s.bypass(r)
-	if err != nil {
-		return nil, err
-	}
+	bypass := r.asksBypass() // which each key must allow
 	out := &s3xml.DeleteResult{}
 	deleted := &event.ObjectsDeleted{Bucket: r.bucket.Bucket}
 	d := event.NewDraft(nil, &event.Statement_ObjectsDeleted{ObjectsDeleted: deleted})
@@ -78,6 +75,12 @@ func (s *Server) deleteTarget(r *Request, id *s3xml.ObjectIdentifier, bypass boo
 	}
 	if id.Size != nil && *id.Size < 0 {
 		return nil, false, s3err.InvalidArgument("Size", i64toa(*id.Size), "Size must be non-negative")
+	}
+	if bypass && w.given {
+		q.action = "s3:BypassGovernanceRetention"
+		if err := s.alsoDecide(r, q); err != nil {
+			return nil, false, err
+		}
 	}
 	var c *event.Condition
 	if id.ETag != nil || id.Size != nil || id.LastModifiedTime != nil {

@@ -184,17 +184,25 @@ func (s *Server) inTheFuture(until int64) error {
 // bypass tells whether the request asks to pass over GOVERNANCE, which takes a right of
 // its own.
 func (s *Server) bypass(r *Request) (bool, error) {
-	if !strings.EqualFold(r.Header.Get("X-Amz-Bypass-Governance-Retention"), "true") {
+	if !r.asksBypass() {
 		return false, nil
 	}
 	return true, s.mayAlso(r, "s3:BypassGovernanceRetention")
 }
 
-// mayAlso decides on another action on what the request is about. The event's reason
-// stays that of the operation.
+func (r *Request) asksBypass() bool {
+	return strings.EqualFold(r.Header.Get("X-Amz-Bypass-Governance-Retention"), "true")
+}
+
+// mayAlso decides on another action on what the request is about.
 func (s *Server) mayAlso(r *Request, action string) error {
+	return s.alsoDecide(r, question{action: action, bucket: r.bucket, key: r.Key, object: r.object, version: r.Query.Get("versionId")})
+}
+
+// alsoDecide decides on a further question. The event's reason stays that of the operation.
+func (s *Server) alsoDecide(r *Request, q question) error {
 	kept := r.reason
-	err := s.decide(r, question{action: action, bucket: r.bucket, key: r.Key, object: r.object, version: r.Query.Get("versionId")})
+	err := s.decide(r, q)
 	r.reason = kept
 	return err
 }

@@ -59,7 +59,7 @@ func (s *Server) admitSource(r *Request, key string) (*fsm.Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.mayAlso(r, "s3:DeleteObject"); err != nil {
+	if err := s.alsoDecide(r, question{action: "s3:DeleteObject", bucket: r.bucket, key: key, object: o}); err != nil {
 		return nil, err
 	}
 	return o, judge(r.Header, "X-Amz-Rename-Source-", o, preconditionFailed)

@@ -181,6 +181,31 @@ func (a *awsRun) locks() {
 	}
 	a.want("AccessDenied", retain("GOVERNANCE", soon, false))
 	a.want("InvalidArgument", retain("GOVERNANCE", time.Now().Add(-time.Hour), true))
+	// Who may not pass over a key's retention may not do so in a list of deletions.
+	deny := func(bucket *string, action, key string) {
+		a.Helper()
+		_, err := a.s3.PutBucketPolicy(a.ctx, &s3.PutBucketPolicyInput{Bucket: bucket, Policy: aws.String(`{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Principal":"*","Action":"` + action + `","Resource":"arn:aws:s3:::` + *bucket + "/" + key + `"}]}`)})
+		a.ok(err)
+	}
+	deny(bucket, "s3:BypassGovernanceRetention", *key)
+	list, err := a.s3.DeleteObjects(a.ctx, &s3.DeleteObjectsInput{Bucket: bucket, BypassGovernanceRetention: aws.Bool(true),
+		Delete: &types.Delete{Objects: []types.ObjectIdentifier{{Key: key, VersionId: put.VersionId}}}})
+	a.ok(err)
+	if len(list.Errors) != 1 || *list.Errors[0].Code != "AccessDenied" {
+		a.Errorf("a denied bypass in a list: %+v, %+v", list.Deleted, list.Errors)
+	}
+	_, err = a.s3.DeleteBucketPolicy(a.ctx, &s3.DeleteBucketPolicyInput{Bucket: bucket})
+	a.ok(err)
+	// Nor is what may not be deleted renamed away.
+	for _, k := range []string{"from", "else"} {
+		_, err = a.s3.PutObject(a.ctx, &s3.PutObjectInput{Bucket: bucket, Key: aws.String(k), Body: strings.NewReader(k)})
+		a.ok(err)
+	}
+	deny(bucket, "s3:DeleteObject", "from")
+	_, err = a.s3.RenameObject(a.ctx, &s3.RenameObjectInput{Bucket: bucket, Key: aws.String("to"), RenameSource: aws.String("from")})
+	a.want("AccessDenied", err)
+	_, err = a.s3.RenameObject(a.ctx, &s3.RenameObjectInput{Bucket: bucket, Key: aws.String("to"), RenameSource: aws.String("else")})
+	a.ok(err)
 	a.ok(retain("COMPLIANCE", soon, true))
 	got, err := a.s3.GetObjectRetention(a.ctx, &s3.GetObjectRetentionInput{Bucket: bucket, Key: key})
 	a.ok(err)
