@@ -13,7 +13,6 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
-	"ironman/sim/sabotage"
 	"ironman/wal/digest"
 	"ironman/wal/merkle"
 )
@@ -48,7 +47,8 @@ const DefaultWindow = 1 << 16
 type Machine struct {
 	db     *pebble.DB
 	opts   Options
-	health io.Closer // of the watch over the disk
+	health io.Closer     // of the watch over the disk
+	files  *checkpointFS // what Pebble has open of a checkpoint
 	// dead: Fatal was called. What its caller has open of the database stays so, and
 	// nothing is to wait for it.
 	dead atomic.Bool
@@ -181,22 +181,6 @@ func (m *Machine) Flush() error {
 }
 
 var errDead = errors.New("fsm: the state has failed")
-
-// Checkpoint makes the state durable and links it into dir, which must not be
-// there, on the same file system. It returns the moment the copy holds, which
-// may be later than the moment it was called. Safe beside Apply.
-func (m *Machine) Checkpoint(dir string) (Applied, error) {
-	if sabotage.On(sabotage.X17) {
-		return m.Applied(), m.db.Checkpoint(dir) // of what happens to be flushed
-	}
-	if err := m.db.Flush(); err != nil {
-		return Applied{}, fmt.Errorf("fsm: flush: %w", err)
-	}
-	if err := m.db.Checkpoint(dir); err != nil {
-		return Applied{}, fmt.Errorf("fsm: checkpoint: %w", err)
-	}
-	return ReadApplied(m.opts.FS, dir)
-}
 
 func (m *Machine) fatal(err error) {
 	m.dead.Store(true)

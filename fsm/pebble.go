@@ -54,6 +54,8 @@ func (m *Machine) pebbleOptions() *pebble.Options {
 	o.FS, m.health = vfs.WithDiskHealthChecks(o.FS, m.opts.StallLimit, nil, func(i vfs.DiskSlowInfo) {
 		m.fatal(fmt.Errorf("the disk hangs: %s of %s has not come back for %v", i.OpType, i.Path, i.Duration))
 	})
+	m.files = &checkpointFS{FS: o.FS}
+	o.FS = m.files
 	return o
 }
 

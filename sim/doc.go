@@ -168,4 +168,7 @@
 //	    refused at first, but each of its starts raised its counter, until it had
 //	    overtaken the one that the others knew: then it led and served. A node remembers
 //	    now which of its starts it proposed (server.TestClusterSetBack)
+//	TestFast, seed 30127: a checkpoint that failed, as on a disk that is full, left files
+//	    open and a goroutine for each, and was tried again every second
+//	    (fsm.TestCheckpointFails)
 package sim

@@ -15,6 +15,10 @@ func diskFaults() []fault {
 			return w.diskRule(a, disk.Rule{Fault: f, P: rng.Float64() * most})
 		}
 	}
+	// What lasts is done to a disk that stays in its slot meanwhile.
+	spoiling := func(id, name string, weight int, f disk.Fault, most float64) fault {
+		return fault{id: id, name: name, weight: weight, lasts: short, where: aBadDisk, begin: inItsSlot(rule(f, most))}
+	}
 	return []fault{
 		{id: "D3", name: "a sync of log or state fails", weight: 3, lasts: short, where: aNode, begin: func(w *World, a *Action, rng *rand.Rand) func() {
 			return w.diskRule(a, disk.Rule{Fault: disk.SyncError, P: 0.05 + rng.Float64()/4, Times: 1, Match: endsOrderly})
@@ -26,13 +30,13 @@ func diskFaults() []fault {
 		{id: "D4", name: "writes of shards fail", weight: 3, lasts: short, where: aDisk, begin: rule(disk.WriteError, 0.5)},
 		{id: "D4", name: "writes of shards are short", weight: 2, lasts: short, where: aDisk, begin: rule(disk.ShortWrite, 0.5)},
 		{id: "D5", name: "reads of shards fail", weight: 3, lasts: short, where: aDisk, begin: rule(disk.ReadError, 1)},
-		{id: "D6", name: "shards rot", weight: 4, where: aBadDisk, begin: (*World).rot},
-		{id: "D6", name: "shards rot under a read", weight: 2, lasts: short, where: aBadDisk, begin: rule(disk.SectorRot, 0.2)},
-		{id: "D7", name: "writes of shards go astray", weight: 2, lasts: short, where: aBadDisk, begin: rule(disk.MisdirectedOffset, 0.1)},
-		{id: "D7", name: "writes of shards go to another file", weight: 2, lasts: short, where: aBadDisk, begin: rule(disk.MisdirectedFile, 0.1)},
-		{id: "D7", name: "reads of shards go astray", weight: 2, lasts: short, where: aDisk, begin: rule(disk.MisdirectedRead, 0.3)},
-		{id: "D8", name: "writes of shards are lost", weight: 2, lasts: short, where: aBadDisk, begin: rule(disk.LostWrite, 0.2)},
-		{id: "D8", name: "syncs of shards are lost", weight: 2, lasts: short, where: aBadDisk, begin: rule(disk.LostSync, 0.5)},
+		{id: "D6", name: "shards rot", weight: 4, where: aBadDisk, begin: inItsSlot((*World).rot)},
+		spoiling("D6", "shards rot under a read", 2, disk.SectorRot, 0.2),
+		spoiling("D7", "writes of shards go astray", 4, disk.MisdirectedOffset, 0.5),
+		spoiling("D7", "writes of shards go to another file", 4, disk.MisdirectedFile, 0.5),
+		{id: "D7", name: "reads of shards go astray", weight: 3, lasts: short, where: aDisk, begin: rule(disk.MisdirectedRead, 0.6)},
+		spoiling("D8", "writes of shards are lost", 3, disk.LostWrite, 0.4),
+		spoiling("D8", "syncs of shards are lost", 3, disk.LostSync, 0.5),
 		{id: "D9", name: "a disk is full", weight: 3, lasts: short, where: aDisk, begin: (*World).fill},
 		{id: "D10", latency: true, name: "a slow disk", weight: 3, lasts: short, where: aDisk, begin: func(w *World, a *Action, rng *rand.Rand) func() {
 			return w.diskRule(a, disk.Rule{Fault: disk.Slow, P: 1, Factor: 2 + rng.Float64()*50})
@@ -107,9 +111,6 @@ func (w *World) pardon(a *Action) {
 
 // rot damages what is stored on a disk.
 func (w *World) rot(a *Action, rng *rand.Rand) (end func()) {
-	if w.handling(a.Node) {
-		return nil // another one's disk may be there
-	}
 	v := w.volume(a)
 	for range 1 + rng.IntN(6) {
 		kind := []disk.Rot{disk.Bit, disk.Sector, disk.Block}[rng.IntN(3)]

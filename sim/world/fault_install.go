@@ -29,7 +29,7 @@ func installFaults() []fault {
 			return nil
 		}},
 		{id: "R3", name: "a leader is cut off with what it has proposed", weight: 4, lasts: [2]time.Duration{3 * time.Second, 10 * time.Second}, where: everywhere, begin: (*World).leaveTail},
-		{id: "R9", name: "a snapshot for a node that was away is held back", weight: 4, lasts: away, where: aNode, begin: sent(2, (*World).holdBack)},
+		{id: "R9", name: "a snapshot for a node that was away is held back", weight: 6, lasts: away, where: aNode, begin: sent(2, (*World).holdBack)},
 	}
 }
 
@@ -59,8 +59,8 @@ func (w *World) clearTraps() {
 func (w *World) installBegins(from *node, number uint32) {
 	w.fired("R2", "a snapshot is sent to another node")
 	to := w.machineOf(number)
-	if to == nil || to == from {
-		return
+	if to == nil || to == from || !to.on() {
+		return // what cannot arrive cannot come to grief on its way
 	}
 	w.mu.Lock()
 	i := slices.IndexFunc(w.traps, func(t *trap) bool { return t.to == nil || t.to == to })

@@ -20,7 +20,7 @@ func plugFaults() []fault {
 		}},
 		{id: "D11", name: "a disk comes back empty", weight: 2, lasts: lasts, where: aBadDisk, begin: (*World).blank},
 		{id: "D11", name: "a disk comes back as it was", weight: 2, lasts: [2]time.Duration{time.Second, 20 * time.Second}, where: aBadDisk, begin: (*World).age},
-		{id: "D13", name: "a node is restored from an old copy", weight: 3, lasts: [2]time.Duration{time.Second, 15 * time.Second}, where: aBadNode, spoils: true, begin: (*World).setBack},
+		{id: "D13", name: "a node is restored from an old copy", weight: 4, lasts: [2]time.Duration{time.Second, 15 * time.Second}, where: aBadNode, spoils: true, begin: (*World).setBack},
 	}
 }
 
@@ -37,7 +37,7 @@ func (w *World) handle(nodes ...*node) (free func(), ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, n := range nodes {
-		if w.handled[n.n] {
+		if w.handled[n.n] || w.spoiling[n.n] > 0 {
 			return nil, false
 		}
 	}
@@ -54,11 +54,32 @@ func (w *World) handle(nodes ...*node) (free func(), ok bool) {
 	}, true
 }
 
-// handling tells whether the node's disks are being moved about.
-func (w *World) handling(n int) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.handled[n]
+// inItsSlot is for damage that lasts: while the node's disks are moved about another's
+// may be there, so they are not, then. More than one such fault may last at a time.
+func inItsSlot(begin func(*World, *Action, *rand.Rand) func()) func(*World, *Action, *rand.Rand) func() {
+	return func(w *World, a *Action, rng *rand.Rand) func() {
+		w.mu.Lock()
+		if w.handled[a.Node] {
+			w.mu.Unlock()
+			return nil
+		}
+		w.spoiling[a.Node]++
+		w.mu.Unlock()
+		done := func() {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.spoiling[a.Node]--
+		}
+		end := begin(w, a, rng)
+		if end == nil {
+			done()
+			return nil
+		}
+		return func() {
+			end()
+			done()
+		}
+	}
 }
 
 // whileOff cuts the power of nodes, does something to their disks, and starts them.

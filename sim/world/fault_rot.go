@@ -39,7 +39,7 @@ func rotFaults() []fault {
 		return fault{id: "D6", name: name, weight: weight, lasts: lasts, where: aBadNode, spoils: true, begin: begin}
 	}
 	return []fault{
-		kind(4, "the log rots", (*World).rotLog),
+		kind(7, "the log rots", (*World).rotLog),
 		kind(1, "the log's list of files, or term and vote, rot", strike(func(p string) bool {
 			return p == dirLog+"/MANIFEST" || p == dirNode+"/wal/stable"
 		})),
@@ -51,12 +51,12 @@ func rotFaults() []fault {
 			return path.Dir(p) == dirNode && strings.HasSuffix(p, ".json")
 		})),
 		kind(2, "log and state rot under a read", (*World).rotUnderRead),
-		{id: "D6", name: "the identity of a disk rots", weight: 1, where: aBadDisk, begin: func(w *World, a *Action, rng *rand.Rand) func() {
+		{id: "D6", name: "the identity of a disk rots", weight: 1, where: aBadDisk, begin: inItsSlot(func(w *World, a *Action, rng *rand.Rand) func() {
 			if _, ok := w.volume(a).DamageAny(rng, func(p string) bool { return path.Base(p) == "identity" }, anyRot(rng)); ok {
 				w.fired(a.ID, a.Name)
 			}
 			return nil
-		}},
+		})},
 	}
 }
 

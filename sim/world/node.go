@@ -454,6 +454,13 @@ func (n *node) serving() *server.Node {
 	return p.server
 }
 
+// on tells whether a process runs, though it may not serve yet.
+func (n *node) on() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.process != nil
+}
+
 // status is what its process says of itself.
 func (n *node) status() (*server.Status, error) {
 	s := n.serving()

@@ -62,6 +62,7 @@ type World struct {
 	processes  []*process                   // all that ever ran
 	jumped     time.Time                    // when a clock was last set wrong
 	handled    [nodeCount + spares + 1]bool // nodes whose disks somebody moves about
+	spoiling   [nodeCount + spares + 1]int  // how many faults do lasting damage to disks of a node
 	traps      []*trap
 	departures []*departure
 	losing     bool // the shards of a node were given up, or are about to be
