@@ -69,6 +69,12 @@ func (t *tx) retained(l *event.Lock) bool {
 	return l.GetMode() != event.RetentionMode_RETENTION_MODE_NONE && l.RetainUntil > now
 }
 
+// Holds tells whether a lock keeps a version at a log time, whoever would remove it.
+// Apply decides; this is for who need not even ask.
+func (b *Bucket) Holds(o *Object, now int64) bool {
+	return b.ObjectLock && o.Lock != nil && (o.Lock.LegalHold || o.Lock.Mode != event.RetentionMode_RETENTION_MODE_NONE && o.Lock.RetainUntil > now)
+}
+
 // locked tells whether a version must not be removed.
 func (t *tx) locked(b *Bucket, o *Object, bypass bool) bool {
 	if o.Lock == nil || !b.ObjectLock || t.level() < 3 {

@@ -209,6 +209,14 @@ func (v *View) BucketByName(name string) (*Bucket, error) {
 // Bucket returns a bucket by id; nil if there is none.
 func (v *View) Bucket(id uint64) (*Bucket, error) { return read[Bucket](v, key(tableBucket, id)) }
 
+// Buckets calls f for every bucket, by number, until it returns false.
+func (v *View) Buckets(f func(*Bucket) bool) error {
+	return v.scan(key(tableBucket), after(key(tableBucket)), func(k, b []byte) (bool, error) {
+		row, _, err := decodeRow[Bucket](k, b)
+		return err == nil && f(row), err
+	})
+}
+
 // Document returns a bucket document; nil if there is none.
 func (v *View) Document(bucket uint64, kind event.DocumentKind) (*Document, error) {
 	return read[Document](v, documentKey(bucket, kind))

@@ -68,6 +68,8 @@ func (r *Request) remember(b *fsm.Bucket, rules bucketRules) {
 	r.rulesOf[b.Bucket] = rules
 }
 
+func readBucketPolicy(text []byte) (*policy.Policy, error) { return policy.Parse(text, policy.Bucket) }
+
 // policyOf reads a bucket's policy into its rules.
 func (r *Request) policyOf(b *fsm.Bucket, out *bucketRules) error {
 	if !b.Lists(event.DocumentKind_DOCUMENT_KIND_POLICY) {

@@ -134,6 +134,10 @@ func (s *Server) copyObject(ctx context.Context, r *Request) (*Response, error) 
 	if err := s.copyBody(ctx, r, src, to, put); err != nil {
 		return nil, err
 	}
+	rules, err := r.lifecycleRules()
+	if err != nil {
+		return nil, err
+	}
 	r.closeView()
 	d := event.NewDraft(nil, &event.Statement_ObjectPut{ObjectPut: put}).AddText(event.ItemKind_ITEM_KIND_KEY, 0, r.Key)
 	if put.Source != nil {
@@ -154,6 +158,7 @@ func (s *Server) copyObject(ctx context.Context, r *Request) (*Response, error) 
 	}
 	resp := &Response{Header: h, XML: out}
 	to.headers(resp.Header)
+	setExpiration(h, rules, r.Key, int64(put.Size), o.Time, tags)
 	return resp, nil
 }
 

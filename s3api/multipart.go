@@ -282,6 +282,10 @@ func (s *Server) completeMultipartUpload(ctx context.Context, r *Request) (*Resp
 	if err := s.foresee(r, condition, old); err != nil {
 		return nil, err
 	}
+	rules, err := r.lifecycleRules()
+	if err != nil {
+		return nil, err
+	}
 	r.closeView()
 	done.Condition = condition
 	d := event.NewDraft(nil, &event.Statement_UploadCompleted{UploadCompleted: done}).AddText(event.ItemKind_ITEM_KIND_KEY, 0, r.Key)
@@ -291,6 +295,7 @@ func (s *Server) completeMultipartUpload(ctx context.Context, r *Request) (*Resp
 	}
 	resp := r.completed(o.Etag, done.Checksum, o.Version, o.NullVersion)
 	to.headers(resp.Header)
+	setExpiration(resp.Header, rules, r.Key, int64(done.Size), o.Time, u.Tags)
 	return resp, nil
 }
 

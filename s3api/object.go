@@ -60,6 +60,9 @@ func (s *Server) describeObject(r *Request) (*Response, byteRange, []*event.Segm
 	encryptionHeaders(h, o.Encryption, customer)
 	setVersion(h, r.bucket, o.Version, o.NullVersion)
 	s.setLockHeaders(r, h, o)
+	if err := r.expiration(h, o); err != nil {
+		return nil, none, nil, nil, err
+	}
 	resp := &Response{Header: h}
 	rng, err := r.chooseRange(o, parts, resp)
 	if err != nil {

@@ -36,6 +36,10 @@ func (s *Server) putObject(ctx context.Context, r *Request) (*Response, error) {
 	if err := s.foresee(r, put.Condition, old); err != nil {
 		return nil, err
 	}
+	rules, err := r.lifecycleRules()
+	if err != nil {
+		return nil, err
+	}
 	r.closeView()
 	blobs, body, err := s.receive(ctx, r, sums{algorithm: ownChecksum}, to)
 	if err != nil {
@@ -56,6 +60,7 @@ func (s *Server) putObject(ctx context.Context, r *Request) (*Response, error) {
 	setNewVersion(resp.Header, o.Version, o.NullVersion)
 	setChecksum(resp.Header, put.Checksum, put.Etag)
 	to.headers(resp.Header)
+	setExpiration(resp.Header, rules, r.Key, body.size, o.Time, tags)
 	return resp, nil
 }
 

@@ -13,6 +13,8 @@ import (
 
 	"ironman/s3api/checksum"
 	"ironman/s3api/iam"
+	"ironman/s3api/lifecycle"
+	"ironman/s3api/policy"
 	"ironman/s3api/s3err"
 	"ironman/s3api/s3xml"
 	"ironman/s3api/sig"
@@ -46,17 +48,20 @@ type Options struct {
 	// AllowInsecureSSEC takes clients' keys over connections without TLS, too: behind a
 	// proxy that ends it, or for tests.
 	AllowInsecureSSEC bool
+	// LifecycleDay is how long a day is to lifecycle rules; 0: a day. For tests.
+	LifecycleDay time.Duration
 }
 
 // Server serves S3. It keeps no state of its own but caches.
 type Server struct {
 	Options
-	router   *router
-	verifier *sig.Verifier
-	blocks   checksum.Pool
-	policies policyCache
-	chunks   sse.Pool
-	vault    *iam.Service
+	router     *router
+	verifier   *sig.Verifier
+	blocks     checksum.Pool
+	policies   parsedCache[policy.Policy]
+	lifecycles parsedCache[lifecycle.Configuration]
+	chunks     sse.Pool
+	vault      *iam.Service
 }
 
 // New makes a Server.
@@ -68,6 +73,8 @@ func New(o Options) *Server {
 		o.BodyIdle = DefaultBodyIdle
 	}
 	s := &Server{Options: o, router: newRouter(operations())}
+	s.policies.read = readBucketPolicy
+	s.lifecycles.read = func(text []byte) (*lifecycle.Configuration, error) { return lifecycle.Read(text, s.LifecycleDay) }
 	s.verifier = s.newVerifier()
 	s.vault = &iam.Service{Seals: o.Secrets, Now: o.Now}
 	return s

@@ -19,6 +19,7 @@ type metrics struct {
 	received prometheus.Counter
 	sent     prometheus.Counter
 	damage   prometheus.Counter
+	expired  *prometheus.CounterVec
 }
 
 func newMetrics(n *Node) *metrics {
@@ -34,8 +35,11 @@ func newMetrics(n *Node) *metrics {
 		received: prometheus.NewCounter(prometheus.CounterOpts{Name: "ironman_s3_received_bytes_total", Help: "Bytes of request bodies, decoded."}),
 		sent:     prometheus.NewCounter(prometheus.CounterOpts{Name: "ironman_s3_sent_bytes_total", Help: "Bytes of answers' bodies."}),
 		damage:   prometheus.NewCounter(prometheus.CounterOpts{Name: "ironman_shards_damaged_total", Help: "Shards that were found unreadable or not what they should be."}),
+		expired: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "ironman_lifecycle_removed_total", Help: "What lifecycle rules removed on this node's proposal: current and noncurrent versions, markers, uploads.",
+		}, []string{"what"}),
 	}
-	m.registry.MustRegister(m.requests, m.seconds, m.received, m.sent, m.damage)
+	m.registry.MustRegister(m.requests, m.seconds, m.received, m.sent, m.damage, m.expired)
 	gauge := func(name, help string, f func() float64) {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f))
 	}
@@ -95,6 +99,8 @@ func (n *Node) failedDisks() float64 {
 	}
 	return failed
 }
+
+func (m *metrics) expire(what string, n int) { m.expired.WithLabelValues(what).Add(float64(n)) }
 
 // observe counts one answered request.
 func (m *metrics) observe(operation string, status int, took time.Duration, received, sent int64) {

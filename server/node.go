@@ -108,6 +108,7 @@ func (n *Node) open(ctx, run context.Context) error {
 	n.serving.Store(true)
 	n.done.Go(func() { n.space.Watch(run.Done()) })
 	n.done.Go(func() { n.collect(run) })
+	n.done.Go(func() { newExpirer(n).run(run) })
 	for _, d := range n.blobs.Disks() {
 		c := newPackCollector(n, d.Identity.Number)
 		if sabotage.On(sabotage.X63) {
@@ -310,7 +311,7 @@ func (n *Node) newS3() *s3api.Server {
 		Log: proposer{n}, Views: views{n}, Blobs: blobs{n}, Secrets: secrets{n.keyring},
 		Region: n.opts.Region, Domains: n.opts.Domains, WebsiteDomains: n.opts.WebsiteDomains, Now: n.opts.Now, Logger: n.opts.Logger,
 		Observe: n.metrics.observe, HostID: raftID(n.identity.Node), BodyIdle: n.opts.BodyIdle,
-		KMSKeys: n.opts.KMSKeys, AllowInsecureSSEC: n.opts.AllowInsecureSSEC,
+		KMSKeys: n.opts.KMSKeys, AllowInsecureSSEC: n.opts.AllowInsecureSSEC, LifecycleDay: n.opts.LifecycleDay,
 	})
 }
 

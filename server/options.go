@@ -87,6 +87,10 @@ type Options struct {
 	KMSKeys []string
 	// AllowInsecureSSEC takes the keys of SSE-C over connections without TLS, too.
 	AllowInsecureSSEC bool
+
+	// LifecycleDay is how long a day is to lifecycle rules; 0: a day. For tests, and the
+	// same on every node.
+	LifecycleDay time.Duration
 }
 
 // Defaults of Options.
@@ -113,6 +117,9 @@ func (o *Options) complete() error {
 	}
 	if o.PackGrace <= 0 {
 		o.PackGrace = DefaultPackGrace
+	}
+	if o.LifecycleDay <= 0 {
+		o.LifecycleDay = DefaultLifecycleDay
 	}
 	if o.Region == "" {
 		o.Region = DefaultRegion

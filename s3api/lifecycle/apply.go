@@ -1,6 +1,9 @@
 package lifecycle
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 const (
 	second = int64(1e9)
@@ -51,11 +54,16 @@ type Subject struct {
 func (c *Configuration) Decide(s *Subject, now int64) (Action, *Rule) {
 	for i := range c.Rules {
 		r := &c.Rules[i]
-		if a, due := r.Due(s); a != Keep && due <= now {
+		if a, due := r.due(s, c.Day); a != Keep && due <= now {
 			return a, r
 		}
 	}
 	return Keep, nil
+}
+
+// Aborts tells whether any rule is about uploads.
+func (c *Configuration) Aborts() bool {
+	return slices.ContainsFunc(c.Rules, func(r Rule) bool { return r.Enabled && r.AbortDays > 0 })
 }
 
 // Expiry says when the current version s will expire, and by which rule, for the header
@@ -63,34 +71,34 @@ func (c *Configuration) Decide(s *Subject, now int64) (Action, *Rule) {
 func (c *Configuration) Expiry(s *Subject) (due int64, by *Rule) {
 	for i := range c.Rules {
 		r := &c.Rules[i]
-		if a, at := r.Due(s); a == Expire && (by == nil || at < due) {
+		if a, at := r.due(s, c.Day); a == Expire && (by == nil || at < due) {
 			due, by = at, r
 		}
 	}
 	return due, by
 }
 
-// Due says what the rule will do with s, and from when on; Keep: nothing, ever.
-func (r *Rule) Due(s *Subject) (Action, int64) {
+// due says what the rule will do with s, and from when on; Keep: nothing, ever.
+func (r *Rule) due(s *Subject, day int64) (Action, int64) {
 	if !r.Enabled || !strings.HasPrefix(s.Key, r.Filter.Prefix) {
 		return Keep, 0
 	}
 	switch {
 	case s.Upload:
 		if r.AbortDays > 0 {
-			return Abort, after(s.Created, r.AbortDays)
+			return Abort, after(s.Created, r.AbortDays, day)
 		}
 	case s.Noncurrent:
 		// A delete marker that is not current is a version as others are: without size
 		// and tags.
 		if r.NoncurrentDays > 0 && s.Newer >= r.NewerNoncurrent && r.Filter.chooses(s) {
-			return RemoveVersion, after(s.Superseded, r.NoncurrentDays)
+			return RemoveVersion, after(s.Superseded, r.NoncurrentDays, day)
 		}
 	case s.DeleteMarker:
-		return r.dueMarker(s)
+		return r.dueMarker(s, day)
 	case !r.Filter.chooses(s):
 	case r.Days > 0:
-		return Expire, after(s.Created, r.Days)
+		return Expire, after(s.Created, r.Days, day)
 	case r.Date > 0:
 		return Expire, r.Date
 	}
@@ -99,14 +107,14 @@ func (r *Rule) Due(s *Subject) (Action, int64) {
 
 // dueMarker: a delete marker that hides nothing goes by the rule that says so at once,
 // by one of days or a date when it is as old as an object would have to be.
-func (r *Rule) dueMarker(s *Subject) (Action, int64) {
+func (r *Rule) dueMarker(s *Subject, day int64) (Action, int64) {
 	switch {
 	case !s.Alone:
 	case r.DeleteMarkers:
 		return RemoveMarker, s.Created
 	case !r.Filter.chooses(s):
 	case r.Days > 0:
-		return RemoveMarker, after(s.Created, r.Days)
+		return RemoveMarker, after(s.Created, r.Days, day)
 	case r.Date > 0:
 		return RemoveMarker, r.Date
 	}
@@ -130,7 +138,7 @@ func (f *Filter) chooses(s *Subject) bool {
 }
 
 // after is the midnight that follows a number of days after a moment.
-func after(moment int64, days int) int64 {
+func after(moment int64, days int, day int64) int64 {
 	at := moment + int64(days)*day
 	if over := at % day; over != 0 {
 		at += day - over

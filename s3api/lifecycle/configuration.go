@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"bytes"
+	"time"
 
 	"ironman/s3api/s3xml"
 )
@@ -9,6 +10,8 @@ import (
 // Configuration is the rules of a bucket. Immutable.
 type Configuration struct {
 	Rules []Rule
+	// Day is how long a day is to them, in ns; there are tests that cannot wait for one.
+	Day int64
 }
 
 // Rule says what becomes of the objects that its filter chooses. What it does not say
@@ -51,7 +54,7 @@ func Parse(doc *s3xml.LifecycleConfiguration) (*Configuration, error) {
 	if err := checkRules(doc.Rules); err != nil {
 		return nil, err
 	}
-	c := &Configuration{Rules: make([]Rule, len(doc.Rules))}
+	c := &Configuration{Rules: make([]Rule, len(doc.Rules)), Day: day}
 	for i := range doc.Rules {
 		d := &doc.Rules[i]
 		if err := checkRule(d); err != nil {
@@ -62,13 +65,18 @@ func Parse(doc *s3xml.LifecycleConfiguration) (*Configuration, error) {
 	return c, nil
 }
 
-// Read gives what a stored document means: for who runs the rules.
-func Read(text []byte) (*Configuration, error) {
+// Read gives what a stored document means, for who runs the rules; a day takes so long
+// (0: a day).
+func Read(text []byte, dayLasts time.Duration) (*Configuration, error) {
 	var doc s3xml.StoredLifecycle
 	if err := s3xml.Decode(bytes.NewReader(text), int64(len(text)), &doc); err != nil {
 		return nil, err
 	}
-	return Parse(&doc.LifecycleConfiguration)
+	c, err := Parse(&doc.LifecycleConfiguration)
+	if err == nil && dayLasts > 0 {
+		c.Day = int64(dayLasts)
+	}
+	return c, err
 }
 
 // ruleOf takes over a rule that is valid.

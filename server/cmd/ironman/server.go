@@ -34,6 +34,7 @@ type serverFlags struct {
 	keysFile, reserve    string
 	kmsKeys              []string
 	insecureSSEC         bool
+	lifecycleDay         time.Duration
 	child                bool
 	link                 linkFlags
 	trial                trialFlags
@@ -80,6 +81,7 @@ of DIR without it is useless.`,
 	fl.StringVar(&f.keysFile, "keys-file", "", "JSON list of further accounts of the first start: access_key, secret_key, name, email; mode 0600")
 	fl.StringSliceVar(&f.kmsKeys, "kms-keys", nil, "ids of the keys for SSE-KMS, the same on every node; one that ends in * stands for all with that beginning (alias/aws/s3 is always there)")
 	fl.BoolVar(&f.insecureSSEC, "allow-insecure-sse-c", false, "take customer keys (SSE-C) over plain HTTP, too: only behind a proxy that ends TLS, or for tests")
+	fl.DurationVar(&f.lifecycleDay, "lifecycle-day", server.DefaultLifecycleDay, "how long a day is to lifecycle rules, the same on every node: shorter only for tests of rules")
 	fl.BoolVar(&f.child, "child", false, "run as a node of \"ironman cluster\": stop when the pipe on file descriptor 3 ends, print no keys")
 	_ = fl.MarkHidden("child")
 	f.link.add(c)
@@ -143,7 +145,7 @@ func (f *serverFlags) options(log *slog.Logger) (server.Options, error) {
 		FS: vfs.Default, Dir: dir, Region: f.region, Domains: f.domains, WebsiteDomains: f.websites,
 		RootAccessKey: os.Getenv("IRONMAN_ROOT_ACCESS_KEY"), RootSecretKey: os.Getenv("IRONMAN_ROOT_SECRET_KEY"),
 		HistoryRetention: f.history, ReleaseGrace: f.grace, Now: time.Now, Logger: log, CheckModes: true,
-		KMSKeys: f.kmsKeys, AllowInsecureSSEC: f.insecureSSEC,
+		KMSKeys: f.kmsKeys, AllowInsecureSSEC: f.insecureSSEC, LifecycleDay: f.lifecycleDay,
 		Fatal: func(err error) {
 			log.Error("fatal: the node stops, for it must not go on", "err", err)
 			os.Exit(exitFatal)

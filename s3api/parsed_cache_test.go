@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"ironman/s3api/policy"
 )
 
 func policyNamed(n int, size int) []byte {
@@ -12,8 +14,8 @@ func policyNamed(n int, size int) []byte {
 }
 
 // A policy is parsed once while somebody asks for it, and what is kept is bounded.
-func TestPolicyCache(t *testing.T) {
-	var c policyCache
+func TestParsedCache(t *testing.T) {
+	c := parsedCache[policy.Policy]{read: readBucketPolicy}
 	first, err := c.parse(policyNamed(0, 0))
 	if err != nil {
 		t.Fatal(err)
@@ -26,10 +28,10 @@ func TestPolicyCache(t *testing.T) {
 			t.Fatalf("parsed again after %d others", n)
 		}
 	}
-	if n := len(c.younger) + len(c.older); n > 2*policyCacheBytes/10_000 {
+	if n := len(c.younger) + len(c.older); n > 2*parsedCacheBytes/10_000 {
 		t.Errorf("%d are kept", n)
 	}
-	if _, err := c.parse([]byte("{")); err == nil || c.bytes > policyCacheBytes {
+	if _, err := c.parse([]byte("{")); err == nil || c.bytes > parsedCacheBytes {
 		t.Errorf("%v, %d bytes", err, c.bytes)
 	}
 	var wait sync.WaitGroup
