@@ -54,16 +54,26 @@ func (v *View) Cursor(bucket uint64, kind event.CursorKind, name string) (*Curso
 // Cursors returns the cursors of a bucket (0: those of none), by kind and name.
 func (v *View) Cursors(bucket uint64) ([]CursorEntry, error) {
 	var out []CursorEntry
-	prefix := key(tableCursor, bucket)
-	err := v.scan(prefix, after(prefix), func(k, b []byte) (bool, error) {
-		c, _, err := decodeRow[Cursor](k, b)
-		if len(k) < len(prefix)+4 {
-			err = errors.Join(err, event.ErrMalformed)
-			return false, err
-		}
-		kind := event.CursorKind(binary.BigEndian.Uint32(k[len(prefix):]))
-		out = append(out, CursorEntry{Kind: kind, Name: string(k[len(prefix)+4:]), Row: c})
-		return true, err
+	err := v.cursors(key(tableCursor, bucket), func(_ uint64, c CursorEntry) bool {
+		out = append(out, c)
+		return true
 	})
 	return out, err
+}
+
+// EachCursor calls f for the cursors of all buckets, by bucket, kind and name, until it
+// returns false.
+func (v *View) EachCursor(f func(bucket uint64, c CursorEntry) bool) error {
+	return v.cursors(key(tableCursor), f)
+}
+
+func (v *View) cursors(prefix []byte, f func(bucket uint64, c CursorEntry) bool) error {
+	return v.scan(prefix, after(prefix), func(k, b []byte) (bool, error) {
+		row, _, err := decodeRow[Cursor](k, b)
+		if err != nil || len(k) < 1+8+4 {
+			return false, errors.Join(err, event.ErrMalformed)
+		}
+		bucket, kind := binary.BigEndian.Uint64(k[1:]), event.CursorKind(binary.BigEndian.Uint32(k[1+8:]))
+		return f(bucket, CursorEntry{Kind: kind, Name: string(k[1+8+4:]), Row: row}), nil
+	})
 }

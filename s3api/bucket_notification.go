@@ -2,7 +2,9 @@ package s3api
 
 import (
 	"context"
+	"slices"
 
+	"ironman/s3api/s3err"
 	"ironman/s3api/s3xml"
 	"ironman/wal/event"
 )
@@ -31,6 +33,9 @@ func (s *Server) putBucketNotification(ctx context.Context, r *Request) (*Respon
 	}
 	all := doc.All()
 	for _, n := range all {
+		if name, _ := s3xml.WebhookName(n.Target()); !slices.Contains(s.Webhooks, name) {
+			return nil, s3err.InvalidArgument(n.Target(), "The destination does not exist", "Unable to validate the following destination configurations")
+		}
 		if n.ID == "" {
 			n.ID = newConfigurationID()
 		}

@@ -48,6 +48,8 @@ type Options struct {
 	// AllowInsecureSSEC takes clients' keys over connections without TLS, too: behind a
 	// proxy that ends it, or for tests.
 	AllowInsecureSSEC bool
+	// Webhooks are the names of the targets that notifications may have.
+	Webhooks []string
 	// LifecycleDay is how long a day is to lifecycle rules; 0: a day. For tests.
 	LifecycleDay time.Duration
 }

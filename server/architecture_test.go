@@ -28,6 +28,7 @@ var floors = map[string]int{
 	"ironman/s3api/policy":       3,
 	"ironman/s3api/checksum":     3,
 	"ironman/s3api/lifecycle":    3,
+	"ironman/s3api/notify":       3,
 	"ironman/s3api/s3xml":        3,
 	"ironman/s3api/s3err":        3,
 	"ironman/s3api/form":         3,

@@ -51,7 +51,7 @@ func awsCredentials(c sig.Credential) aws.CredentialsProvider {
 func TestAWS(t *testing.T) {
 	for _, scheme := range []string{"http", "https"} {
 		t.Run(scheme, func(t *testing.T) {
-			p := newProcess(t)
+			p := newProcess(t, "--notify", "hook=http://127.0.0.1:9/") // nothing listens there
 			p.keys = []server.KeySpec{randomKey("alice")}
 			if scheme == "https" {
 				p.tls = newCertificate(t)

@@ -173,7 +173,7 @@ func TestLifecycle(t *testing.T) {
 	r.become(versioned, "cur/x", "held", "held", "held", "many", "many", "many") // the marker hides nothing
 	r.nextDay()
 	time.Sleep(2 * lifecycleDay / 24) // two looks
-	r.become(r.bucket, plain...)        // a day is not over at the next midnight
+	r.become(r.bucket, plain...)      // a day is not over at the next midnight
 	r.nextDay()
 	r.become(r.bucket, "days/a", "keep/a", "tag/c")
 	r.become(versioned, "cur/x", "cur/x marker", "held", "held", "held", "many", "many")

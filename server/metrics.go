@@ -20,6 +20,7 @@ type metrics struct {
 	sent     prometheus.Counter
 	damage   prometheus.Counter
 	expired  *prometheus.CounterVec
+	notices  *prometheus.CounterVec
 }
 
 func newMetrics(n *Node) *metrics {
@@ -38,8 +39,11 @@ func newMetrics(n *Node) *metrics {
 		expired: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "ironman_lifecycle_removed_total", Help: "What lifecycle rules removed on this node's proposal: current and noncurrent versions, markers, uploads.",
 		}, []string{"what"}),
+		notices: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "ironman_notifications_total", Help: "Notifications that webhooks took, and that they did not take, which are tried again.",
+		}, []string{"result"}),
 	}
-	m.registry.MustRegister(m.requests, m.seconds, m.received, m.sent, m.damage, m.expired)
+	m.registry.MustRegister(m.requests, m.seconds, m.received, m.sent, m.damage, m.expired, m.notices)
 	gauge := func(name, help string, f func() float64) {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f))
 	}
@@ -59,6 +63,12 @@ func newMetrics(n *Node) *metrics {
 	counter("ironman_log_mended_total", "Damaged entries of the log that were written again.", func() uint64 { _, mended := n.log.Damaged(); return mended })
 	gauge("ironman_write_buffer_bytes", "Bytes of buffers that requests hold that write objects.", func() float64 { writing, _ := n.Buffered(); return float64(writing) })
 	gauge("ironman_read_buffer_bytes", "Bytes of buffers that requests hold that read objects.", func() float64 { _, reading := n.Buffered(); return float64(reading) })
+	gauge("ironman_notifications_behind_events", "Events that the notification configuration that has come least far has yet to look at; 0 where this node does not lead.", func() float64 {
+		if w := n.notifier.Load(); w != nil {
+			return float64(w.behind(n.machine.Applied().Next))
+		}
+		return 0
+	})
 	gauge("ironman_disks_failed", "Disks of this node that take no writes.", n.failedDisks)
 	m.free("node", "", n.space.Free)
 	return m
@@ -98,6 +108,14 @@ func (n *Node) failedDisks() float64 {
 		}
 	}
 	return failed
+}
+
+func (m *metrics) notified(delivered bool, n int) {
+	result := "failed"
+	if delivered {
+		result = "sent"
+	}
+	m.notices.WithLabelValues(result).Add(float64(n))
 }
 
 func (m *metrics) expire(what string, n int) { m.expired.WithLabelValues(what).Add(float64(n)) }

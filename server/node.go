@@ -37,7 +37,9 @@ type Node struct {
 	clock    atomic.Pointer[clockVerdict]
 	syncs    atomic.Uint64
 	starts   starts
-	space    *erasure.Space // of the file system of Options.Dir: log, state, ledger
+	hooks    *webhooks
+	notifier atomic.Pointer[notifier] // nil: there are no webhooks
+	space    *erasure.Space           // of the file system of Options.Dir: log, state, ledger
 
 	// Other nodes ask while this one starts: logOpen says that the log can answer,
 	// serving that the disks can, too.
@@ -62,8 +64,12 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
 	}
+	hooks, err := newWebhooks(o.Webhooks, o.NotifyPrivate)
+	if err != nil {
+		return nil, err
+	}
 	run, cancel := context.WithCancel(context.Background())
-	n := &Node{opts: o, stop: cancel, closed: make(chan struct{})}
+	n := &Node{opts: o, stop: cancel, closed: make(chan struct{}), hooks: hooks}
 	n.opts.FS = syncCounter{o.FS, &n.syncs}
 	if err := n.open(ctx, run); err != nil {
 		return nil, errors.Join(err, n.Close(context.Background()))
@@ -109,6 +115,10 @@ func (n *Node) open(ctx, run context.Context) error {
 	n.done.Go(func() { n.space.Watch(run.Done()) })
 	n.done.Go(func() { n.collect(run) })
 	n.done.Go(func() { newExpirer(n).run(run) })
+	if len(n.opts.Webhooks) > 0 {
+		n.notifier.Store(newNotifier(n, n.hooks))
+		n.done.Go(func() { n.notifier.Load().run(run) })
+	}
 	for _, d := range n.blobs.Disks() {
 		c := newPackCollector(n, d.Identity.Number)
 		if sabotage.On(sabotage.X63) {
@@ -312,6 +322,7 @@ func (n *Node) newS3() *s3api.Server {
 		Region: n.opts.Region, Domains: n.opts.Domains, WebsiteDomains: n.opts.WebsiteDomains, Now: n.opts.Now, Logger: n.opts.Logger,
 		Observe: n.metrics.observe, HostID: raftID(n.identity.Node), BodyIdle: n.opts.BodyIdle,
 		KMSKeys: n.opts.KMSKeys, AllowInsecureSSEC: n.opts.AllowInsecureSSEC, LifecycleDay: n.opts.LifecycleDay,
+		Webhooks: n.hooks.names(),
 	})
 }
 

@@ -88,6 +88,11 @@ type Options struct {
 	// AllowInsecureSSEC takes the keys of SSE-C over connections without TLS, too.
 	AllowInsecureSSEC bool
 
+	// Webhooks are the targets of notifications, by name, the same on every node. Unless
+	// NotifyPrivate is set, none is reached at an address that is not public.
+	Webhooks      map[string]Webhook
+	NotifyPrivate bool
+
 	// LifecycleDay is how long a day is to lifecycle rules; 0: a day. For tests, and the
 	// same on every node.
 	LifecycleDay time.Duration

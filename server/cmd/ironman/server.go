@@ -35,6 +35,8 @@ type serverFlags struct {
 	kmsKeys              []string
 	insecureSSEC         bool
 	lifecycleDay         time.Duration
+	notify               []string
+	notifyPrivate        bool
 	child                bool
 	link                 linkFlags
 	trial                trialFlags
@@ -82,6 +84,8 @@ of DIR without it is useless.`,
 	fl.StringSliceVar(&f.kmsKeys, "kms-keys", nil, "ids of the keys for SSE-KMS, the same on every node; one that ends in * stands for all with that beginning (alias/aws/s3 is always there)")
 	fl.BoolVar(&f.insecureSSEC, "allow-insecure-sse-c", false, "take customer keys (SSE-C) over plain HTTP, too: only behind a proxy that ends TLS, or for tests")
 	fl.DurationVar(&f.lifecycleDay, "lifecycle-day", server.DefaultLifecycleDay, "how long a day is to lifecycle rules, the same on every node: shorter only for tests of rules")
+	fl.StringArrayVar(&f.notify, "notify", nil, "NAME=URL of a webhook for notifications, the same on every node: arn:ironman:sqs::NAME:webhook in configurations; IRONMAN_NOTIFY_TOKEN_NAME is its bearer token")
+	fl.BoolVar(&f.notifyPrivate, "notify-private", false, "let webhooks be at loopback, link-local and private addresses")
 	fl.BoolVar(&f.child, "child", false, "run as a node of \"ironman cluster\": stop when the pipe on file descriptor 3 ends, print no keys")
 	_ = fl.MarkHidden("child")
 	f.link.add(c)
@@ -145,7 +149,7 @@ func (f *serverFlags) options(log *slog.Logger) (server.Options, error) {
 		FS: vfs.Default, Dir: dir, Region: f.region, Domains: f.domains, WebsiteDomains: f.websites,
 		RootAccessKey: os.Getenv("IRONMAN_ROOT_ACCESS_KEY"), RootSecretKey: os.Getenv("IRONMAN_ROOT_SECRET_KEY"),
 		HistoryRetention: f.history, ReleaseGrace: f.grace, Now: time.Now, Logger: log, CheckModes: true,
-		KMSKeys: f.kmsKeys, AllowInsecureSSEC: f.insecureSSEC, LifecycleDay: f.lifecycleDay,
+		KMSKeys: f.kmsKeys, AllowInsecureSSEC: f.insecureSSEC, LifecycleDay: f.lifecycleDay, NotifyPrivate: f.notifyPrivate,
 		Fatal: func(err error) {
 			log.Error("fatal: the node stops, for it must not go on", "err", err)
 			os.Exit(exitFatal)
@@ -156,6 +160,9 @@ func (f *serverFlags) options(log *slog.Logger) (server.Options, error) {
 		if o.Keys, err = server.ReadKeys(vfs.Default, f.keysFile, true); err != nil {
 			return o, err
 		}
+	}
+	if o.Webhooks, err = webhooks(f.notify); err != nil {
+		return o, err
 	}
 	if o.Reserve, err = erasure.ParseReserve(f.reserve); err != nil {
 		return o, fmt.Errorf("--reserve: %w", err)
