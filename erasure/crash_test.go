@@ -280,6 +280,43 @@ func TestFormatIsWhole(t *testing.T) {
 	}
 }
 
+// TestFormatAfterFailedSync lets one sync of a format after the other fail, as Linux does
+// it: what was to be synced counts as clean, and a later sync does nothing for it. The
+// next format makes it anew, and the power may go then.
+func TestFormatAfterFailedSync(t *testing.T) {
+	const dir = "/mnt/new/disk"
+	id := Identity{Cluster: testCluster, Disk: diskID(1), Node: 1, Slot: 0, Number: 1}
+	for n := 1; ; n++ {
+		d := disk.New(nil, disk.Config{})
+		count := 0
+		d.Volume("/").Faults(disk.Rule{Fault: disk.SyncError, P: 1, Times: 1, Match: func(disk.Op) bool {
+			count++
+			return count == n
+		}})
+		err := Format(d, dir, id)
+		if count < n {
+			if n < 6 {
+				t.Errorf("only %d syncs failed", n-1)
+			}
+			return
+		}
+		if err == nil {
+			t.Errorf("sync %d failed, and the disk is formatted", n)
+		}
+		d.Volume("/").Heal()
+		if err := Format(d, dir, id); err != nil {
+			t.Errorf("sync %d failed: format again: %v", n, err)
+		}
+		left := d.Cut(nil, disk.Keep(0))
+		if got, err := ReadIdentity(left, dir); err != nil || got != id {
+			t.Errorf("sync %d failed; formatted again, and then without power: %v, %v", n, got, err)
+		}
+		if _, err := left.List(dir + "/packs"); err != nil {
+			t.Errorf("sync %d failed; formatted again, and then without power: %v", n, err)
+		}
+	}
+}
+
 // The order of file operations is the durability protocol.
 func TestGoldenOperations(t *testing.T) {
 	j := &journal{}

@@ -150,7 +150,11 @@ func writeIdentity(fsys vfs.FS, dir string, id Identity) error {
 	if err := fsys.Rename(tmp, fsys.PathJoin(dir, identityName)); err != nil {
 		return err
 	}
-	return durable.SyncDir(fsys, dir)
+	if err := durable.SyncDir(fsys, dir); err != nil {
+		// Another sync would do nothing for the entry: it has to be made again.
+		return errors.Join(err, fsys.Remove(fsys.PathJoin(dir, identityName)))
+	}
+	return nil
 }
 
 // ReadIdentity reads the identity file of a disk. It is ErrNoIdentity where

@@ -171,4 +171,7 @@
 //	TestFast, seed 30127: a checkpoint that failed, as on a disk that is full, left files
 //	    open and a goroutine for each, and was tried again every second
 //	    (fsm.TestCheckpointFails)
+//	TestFast, seed 40046: a disk that was formatted while a sync of its directory failed was
+//	    formatted again, to which there seemed to be nothing left to do; the next power cut
+//	    took its identity, and it failed for good (erasure.TestFormatAfterFailedSync)
 package sim

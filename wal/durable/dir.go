@@ -21,7 +21,9 @@ func SyncDir(fsys vfs.FS, dir string) error {
 // MakeDir makes a directory and its entry durable, with those above it that are
 // missing: files that are synced are of no use in a directory that a power cut takes
 // away. Before it is made, the one above it has a durable entry: so of one that is
-// there, though a crash came between, only its own entry can be missing.
+// there, though a crash came between, only its own entry can be missing. One whose entry
+// cannot be synced is taken away again: another sync would succeed, and do nothing, for
+// what the first one lost counts as written (https://danluu.com/fsyncgate/).
 func MakeDir(fsys vfs.FS, dir string, perm fs.FileMode) error {
 	above := fsys.PathDir(dir)
 	if above == dir {
@@ -35,7 +37,10 @@ func MakeDir(fsys vfs.FS, dir string, perm fs.FileMode) error {
 		if err := fsys.MkdirAll(dir, perm); err != nil {
 			return err
 		}
-		return SyncDir(fsys, above)
+		if err := SyncDir(fsys, above); err != nil {
+			return errors.Join(err, fsys.Remove(dir))
+		}
+		return nil
 	}
 	if err != nil {
 		return err
