@@ -18,13 +18,14 @@ func (t *tx) objectsExpired(p *event.Parsed, b *event.ObjectsExpired) *event.Out
 		if !validKey(keys[i]) || target.Version == nil || target.Kind == event.ExpiredKind_EXPIRED_KIND_UNSPECIFIED {
 			return refuse(event.Refusal_REFUSAL_INVALID)
 		}
-		o.Subs = append(o.Subs, t.expire(bucket, keys[i], i, target))
+		o.Subs = append(o.Subs, t.expire(bucket, keys[i], i, target, b.View))
 	}
 	return o
 }
 
-// expire removes one version, or makes a marker in front of it.
-func (t *tx) expire(b *Bucket, name string, i int, target *event.ExpiredTarget) *event.SubOutcome {
+// expire removes one version, or makes a marker in front of it, if it has been as it is
+// since before the view.
+func (t *tx) expire(b *Bucket, name string, i int, target *event.ExpiredTarget, view uint64) *event.SubOutcome {
 	found := t.findVersion(b.Bucket, name, target.Version)
 	still := false
 	switch {
@@ -37,7 +38,7 @@ func (t *tx) expire(b *Bucket, name string, i int, target *event.ExpiredTarget) 
 		still = found.object.DeleteMarker && !t.has(objectKey(b.Bucket, name)) && t.isAlone(b.Bucket, name, found)
 	}
 	switch {
-	case !still:
+	case !still, view > 0 && found.from >= view:
 		return &event.SubOutcome{Refusal: event.Refusal_REFUSAL_CONFLICT}
 	case target.Kind == event.ExpiredKind_EXPIRED_KIND_CURRENT:
 		return t.deleteCurrent(b, name, i, false)

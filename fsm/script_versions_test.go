@@ -110,9 +110,12 @@ func appendCommand(s *script, a args, h *event.Header) *event.Draft {
 	return event.NewDraft(h, &event.Statement_ObjectAppended{ObjectAppended: x}).AddText(event.ItemKind_ITEM_KIND_KEY, 0, k)
 }
 
-// expire kind=current b/k@5.0 b/l@6.0
+// expire kind=current [view=7] b/k@5.0 b/l@6.0
 func expireCommand(s *script, a args, h *event.Header) *event.Draft {
 	x := &event.ObjectsExpired{}
+	if a.named["view"] != "" {
+		x.View = a.number("view")
+	}
 	d := event.NewDraft(h, &event.Statement_ObjectsExpired{ObjectsExpired: x})
 	kind := event.ExpiredKind_value["EXPIRED_KIND_"+strings.ToUpper(a.named["kind"])]
 	for i, w := range a.words {

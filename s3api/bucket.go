@@ -65,6 +65,11 @@ func (s *Server) createBucket(ctx context.Context, r *Request) (*Response, error
 	if err := s.addConfiguration(r, d); err != nil {
 		return nil, err
 	}
+	if d.Statement.GetBucketCreated().ObjectLock {
+		if err := r.checkDocumentLevel(); err != nil { // below it nothing would bind
+			return nil, err
+		}
+	}
 	existing, err := r.view.BucketByName(r.Bucket)
 	if err != nil {
 		return nil, err

@@ -131,11 +131,11 @@ func (s *Server) copyObject(ctx context.Context, r *Request) (*Response, error) 
 	if err := s.foresee(r, put.Condition, old); err != nil {
 		return nil, err
 	}
-	if err := s.copyBody(ctx, r, src, to, put); err != nil {
-		return nil, err
-	}
 	rules, err := r.lifecycleRules()
 	if err != nil {
+		return nil, err
+	}
+	if err := s.copyBody(ctx, r, src, to, put); err != nil {
 		return nil, err
 	}
 	r.closeView()

@@ -173,8 +173,12 @@ func wholeSecond(at int64) int64 {
 	return at
 }
 
-// inTheFuture refuses a date that has passed.
+// inTheFuture refuses a date that has passed, and one that is beyond what log time can
+// tell: it would be kept as an earlier one.
 func (s *Server) inTheFuture(until int64) error {
+	if until >= s3xml.LastTime {
+		return s3err.Newf("InvalidArgument", "The retain until date must be before April 2262")
+	}
 	if until <= s.Now().UnixNano() {
 		return s3err.Newf("InvalidArgument", "The retain until date must be in the future!")
 	}
@@ -272,7 +276,7 @@ func (s *Server) headerLock(r *Request) (*event.Lock, error) {
 		if err != nil {
 			return nil, s3err.InvalidArgument("x-amz-object-lock-retain-until-date", until, "The retain until date must be provided in ISO 8601 format")
 		}
-		lock.RetainUntil = wholeSecond(at.UnixNano())
+		lock.RetainUntil = wholeSecond(s3xml.Nanoseconds(at))
 		if err := s.inTheFuture(lock.RetainUntil); err != nil {
 			return nil, err
 		}

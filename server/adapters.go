@@ -69,6 +69,9 @@ func (p proposer) Propose(ctx context.Context, d *event.Draft) (uint64, *event.O
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), proposeTimeout)
 	defer cancel()
 	h := d.Statement.Header
+	if o := tooEarly(d.Statement); o != nil {
+		return 0, o, nil
+	}
 	h.Node = p.n.identity.Node
 	// Of now, not of when the request came: its id was never proposed before, and
 	// a body may take longer than the window of deduplication lasts.
@@ -158,11 +161,24 @@ func (n *Node) proposeSystemFrom(ctx context.Context, d *event.Draft, base uint6
 		FeatureLevel: n.members.level(), RequestId: id, Principal: event.System, Base: base,
 		Reason: &event.Reason{Kind: event.ReasonKind_REASON_KIND_SYSTEM, View: base}, Node: n.identity.Node,
 	}
+	if o := tooEarly(d.Statement); o != nil {
+		return wal.Applied{Outcome: o}, nil
+	}
 	b, err := d.Marshal()
 	if err != nil {
 		return wal.Applied{}, err
 	}
 	return n.log.Propose(ctx, b)
+}
+
+// tooEarly refuses an event whose kind is above the level it is written in, which is the
+// cluster's: as apply would, but apply may not even meet it. A node of an older release
+// that is still in the cluster cannot read it, and would have to stop.
+func tooEarly(s *event.Statement) *event.Outcome {
+	if event.LevelOf(s.Kind()) <= s.GetHeader().GetFeatureLevel() {
+		return nil
+	}
+	return &event.Outcome{Refusal: event.Refusal_REFUSAL_FEATURE_LEVEL}
 }
 
 // views shows the state at a linearizable point.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -97,7 +98,11 @@ func (e *expirer) pass(ctx context.Context) error {
 		if e.done[b.bucket.Bucket] == pass {
 			continue
 		}
-		if err := e.bucket(ctx, b, now); err != nil {
+		err := e.bucket(ctx, b, now)
+		if errors.Is(err, errChanged) {
+			continue // the next look sees the new ones
+		}
+		if err != nil {
 			errs = append(errs, fmt.Errorf("bucket %s: %w", b.bucket.Name, err))
 			continue
 		}
@@ -136,7 +141,19 @@ func (e *expirer) buckets() (out []ruled, now int64, err error) {
 	return out, max(v.Applied().Time, e.now().UnixNano()), nil
 }
 
-var errDeposed = errors.New("another node leads now")
+var (
+	errDeposed = errors.New("another node leads now")
+	errChanged = errors.New("the rules were changed meanwhile")
+)
+
+// still: a rule that its owner has taken away does nothing any more.
+func (b *ruled) still(v *fsm.View) error {
+	doc, err := v.Document(b.bucket.Bucket, event.DocumentKind_DOCUMENT_KIND_LIFECYCLE)
+	if err == nil && (doc == nil || !bytes.Equal(doc.Text, b.text)) {
+		err = errChanged
+	}
+	return err
+}
 
 // bucket carries out the rules of one.
 func (e *expirer) bucket(ctx context.Context, b ruled, now int64) error {
@@ -144,16 +161,17 @@ func (e *expirer) bucket(ctx context.Context, b ruled, now int64) error {
 	if err != nil {
 		return fmt.Errorf("its rules cannot be read: %w", err)
 	}
-	if err := e.versions(ctx, &expiry{expirer: e, bucket: b.bucket, rules: c, now: now}); err != nil {
+	if err := e.versions(ctx, &expiry{expirer: e, of: b, bucket: b.bucket, rules: c, now: now}); err != nil {
 		return err
 	}
-	return e.uploads(ctx, b.bucket, c, now)
+	return e.uploads(ctx, b, c, now)
 }
 
 // expiry is the walk over the versions of a bucket. A page may end within a key, so it
 // carries over what it has to know of the newer ones.
 type expiry struct {
 	*expirer
+	of     ruled
 	bucket *fsm.Bucket
 	rules  *lifecycle.Configuration
 	now    int64
@@ -162,7 +180,8 @@ type expiry struct {
 	newer      int   // versions of key that were passed and are not current
 	superseded int64 // when the next one stopped being current
 
-	due map[*lifecycle.Rule]*expiryBatch
+	view uint64 // applied sequence + 1 of the page
+	due  map[*lifecycle.Rule]*expiryBatch
 }
 
 type expiryBatch struct {
@@ -199,6 +218,10 @@ func (e *expirer) page(x *expiry, q fsm.VersionQuery) (page []fsm.VersionItem, t
 		return nil, false, err
 	}
 	defer func() { err = errors.Join(err, v.Close()) }()
+	if err := x.of.still(v); err != nil {
+		return nil, false, err
+	}
+	x.view = v.Applied().Next
 	page, truncated, err = v.ListVersions(q)
 	for i := range page {
 		if err == nil {
@@ -282,7 +305,7 @@ func (x *expiry) flush(ctx context.Context) error {
 
 // remove proposes one event. Then it lets clients have the log for as long as that took.
 func (x *expiry) remove(ctx context.Context, rule *lifecycle.Rule, keys []string, targets []*event.ExpiredTarget) error {
-	d := event.NewDraft(nil, &event.Statement_ObjectsExpired{ObjectsExpired: &event.ObjectsExpired{Bucket: x.bucket.Bucket, Targets: targets}}).
+	d := event.NewDraft(nil, &event.Statement_ObjectsExpired{ObjectsExpired: &event.ObjectsExpired{Bucket: x.bucket.Bucket, Targets: targets, View: x.view}}).
 		AddText(event.ItemKind_ITEM_KIND_NAME, 0, rule.ID)
 	for i, k := range keys {
 		d.AddText(event.ItemKind_ITEM_KIND_KEY, i, k)
@@ -315,13 +338,13 @@ var expiredNames = map[event.ExpiredKind]string{
 }
 
 // uploads aborts those whose time has come.
-func (e *expirer) uploads(ctx context.Context, b *fsm.Bucket, c *lifecycle.Configuration, now int64) error {
+func (e *expirer) uploads(ctx context.Context, b ruled, c *lifecycle.Configuration, now int64) error {
 	if !c.Aborts() {
 		return nil
 	}
-	q := fsm.UploadQuery{Bucket: b.Bucket, Max: expirePage}
+	q := fsm.UploadQuery{Bucket: b.bucket.Bucket, Max: expirePage}
 	for more := true; more; {
-		page, truncated, err := e.uploadPage(q)
+		page, truncated, err := e.uploadPage(b, q)
 		if err != nil {
 			return err
 		}
@@ -330,7 +353,7 @@ func (e *expirer) uploads(ctx context.Context, b *fsm.Bucket, c *lifecycle.Confi
 			if a, _ := c.Decide(&lifecycle.Subject{Key: u.Key, Upload: true, Created: u.Time}, now); a != lifecycle.Abort {
 				continue
 			}
-			if err := e.abort(ctx, b, u); err != nil {
+			if err := e.abort(ctx, b.bucket, u); err != nil {
 				return err
 			}
 		}
@@ -342,10 +365,13 @@ func (e *expirer) uploads(ctx context.Context, b *fsm.Bucket, c *lifecycle.Confi
 	return nil
 }
 
-func (e *expirer) uploadPage(q fsm.UploadQuery) (page []fsm.UploadItem, truncated bool, err error) {
+func (e *expirer) uploadPage(b ruled, q fsm.UploadQuery) (page []fsm.UploadItem, truncated bool, err error) {
 	v, err := e.views()
 	if err != nil {
 		return nil, false, err
+	}
+	if err := b.still(v); err != nil {
+		return nil, false, errors.Join(err, v.Close())
 	}
 	page, truncated, err = v.ListUploads(q)
 	return page, truncated, errors.Join(err, v.Close())

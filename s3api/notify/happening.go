@@ -128,10 +128,19 @@ func (d *decoding) read() {
 		if t, ok := d.p.Item(event.ItemKind_ITEM_KIND_TAGS, 0); !ok || len(t) == 0 {
 			name = untagged
 		}
-		d.add(Happening{Name: name, Bucket: b.ObjectTagsSet.Bucket, Version: b.ObjectTagsSet.Version.ID()}, event.ItemKind_ITEM_KIND_KEY, 0)
+		d.changed(name, b.ObjectTagsSet.Bucket, b.ObjectTagsSet.Version)
 	case *event.Statement_ObjectAclSet:
-		d.add(Happening{Name: aclPut, Bucket: b.ObjectAclSet.Bucket, Version: b.ObjectAclSet.Version.ID()}, event.ItemKind_ITEM_KIND_KEY, 0)
+		d.changed(aclPut, b.ObjectAclSet.Bucket, b.ObjectAclSet.Version)
 	}
+}
+
+// changed tells of something beside an object's bytes.
+func (d *decoding) changed(name string, bucket uint64, version *event.Version) {
+	h := Happening{Name: name, Bucket: bucket}
+	if !d.o.NullVersion {
+		h.Version = version.ID()
+	}
+	d.add(h, event.ItemKind_ITEM_KIND_KEY, 0)
 }
 
 // putName: three operations are one event.

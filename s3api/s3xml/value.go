@@ -1,6 +1,7 @@
 package s3xml
 
 import (
+	"math"
 	"strings"
 	"time"
 )
@@ -28,8 +29,26 @@ func (t Time) MarshalText() ([]byte, error) { return t.append(nil), nil }
 // UnmarshalText reads ISO 8601 with or without a fraction.
 func (t *Time) UnmarshalText(text []byte) error {
 	at, err := time.Parse(time.RFC3339Nano, strings.TrimSpace(string(text)))
-	*t = Time(at.UnixNano())
+	*t = Time(Nanoseconds(at))
 	return err
+}
+
+// LastTime is the last whole second that nanoseconds since the Unix epoch can tell, in
+// April 2262.
+const LastTime = math.MaxInt64 / second * second
+
+const second = int64(time.Second)
+
+// Nanoseconds are those since the Unix epoch, at most LastTime: a time beyond it must
+// not become one before it.
+func Nanoseconds(at time.Time) int64 {
+	switch s := at.Unix(); {
+	case s >= LastTime/second:
+		return LastTime
+	case s <= -LastTime/second:
+		return -LastTime
+	}
+	return at.UnixNano()
 }
 
 // HTTPTime is seconds since the Unix epoch, in a request that spells a time as

@@ -6731,9 +6731,12 @@ func (x *ObjectAppended) GetEncryption() *Encryption {
 // ObjectsExpired removes what a lifecycle rule names, each if it still is what the rule
 // saw. Items: one KEY per target, by ordinal; NAME 0: the rule's id.
 type ObjectsExpired struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Bucket        uint64                 `protobuf:"varint,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
-	Targets       []*ExpiredTarget       `protobuf:"bytes,2,rep,name=targets,proto3" json:"targets,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Bucket  uint64                 `protobuf:"varint,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
+	Targets []*ExpiredTarget       `protobuf:"bytes,2,rep,name=targets,proto3" json:"targets,omitempty"`
+	// Applied sequence + 1 of the view at which the rule was judged: what changed since,
+	// its tags too, stays (CONFLICT). 0: whatever changed.
+	View          uint64 `protobuf:"varint,3,opt,name=view,proto3" json:"view,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -6780,6 +6783,13 @@ func (x *ObjectsExpired) GetTargets() []*ExpiredTarget {
 		return x.Targets
 	}
 	return nil
+}
+
+func (x *ObjectsExpired) GetView() uint64 {
+	if x != nil {
+		return x.View
+	}
+	return 0
 }
 
 type ExpiredTarget struct {
@@ -7703,10 +7713,11 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\tcondition\x18\v \x01(\v2\x18.ironman.event.ConditionR\tcondition\x129\n" +
 	"\n" +
 	"encryption\x18\f \x01(\v2\x19.ironman.event.EncryptionR\n" +
-	"encryption\"`\n" +
+	"encryption\"t\n" +
 	"\x0eObjectsExpired\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\x126\n" +
-	"\atargets\x18\x02 \x03(\v2\x1c.ironman.event.ExpiredTargetR\atargets\"q\n" +
+	"\atargets\x18\x02 \x03(\v2\x1c.ironman.event.ExpiredTargetR\atargets\x12\x12\n" +
+	"\x04view\x18\x03 \x01(\x04R\x04view\"q\n" +
 	"\rExpiredTarget\x120\n" +
 	"\aversion\x18\x01 \x01(\v2\x16.ironman.event.VersionR\aversion\x12.\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x1a.ironman.event.ExpiredKindR\x04kind\"\x8a\x03\n" +

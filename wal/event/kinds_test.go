@@ -158,7 +158,7 @@ func bodies() map[string]isStatement_Body {
 			Bucket: 7, Version: version(41), Blobs: []*Blob{blob(4)}, Offset: 100, Size: 300100, Etag: "dd", Checksum: checksum(),
 			Owner: alice, Acl: acl(), StorageClass: "STANDARD", Condition: condition(), Encryption: encryption(),
 		}},
-		"objects_expired": &Statement_ObjectsExpired{&ObjectsExpired{Bucket: 7, Targets: []*ExpiredTarget{
+		"objects_expired": &Statement_ObjectsExpired{&ObjectsExpired{Bucket: 7, View: 43, Targets: []*ExpiredTarget{
 			{Version: version(41), Kind: ExpiredKind_EXPIRED_KIND_CURRENT}, {Version: version(42), Kind: ExpiredKind_EXPIRED_KIND_MARKER},
 		}}},
 	}

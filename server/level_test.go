@@ -1,0 +1,29 @@
+package server
+
+import (
+	"testing"
+
+	"ironman/wal/event"
+)
+
+// TestTooEarly: while the cluster's level is lower, because a node of an older release is
+// still in it, no event is proposed that such a node could not read.
+func TestTooEarly(t *testing.T) {
+	for _, c := range []struct {
+		level   uint32
+		body    *event.Statement
+		refused bool
+	}{
+		{1, &event.Statement{Body: &event.Statement_ObjectPut{ObjectPut: &event.ObjectPut{}}}, false},
+		{1, &event.Statement{Body: &event.Statement_NodeAdded{NodeAdded: &event.NodeAdded{}}}, true},
+		{2, &event.Statement{Body: &event.Statement_NodeAdded{NodeAdded: &event.NodeAdded{}}}, false},
+		{2, &event.Statement{Body: &event.Statement_ObjectTagsSet{ObjectTagsSet: &event.ObjectTagsSet{}}}, true},
+		{3, &event.Statement{Body: &event.Statement_ObjectTagsSet{ObjectTagsSet: &event.ObjectTagsSet{}}}, false},
+	} {
+		c.body.Header = &event.Header{FeatureLevel: c.level}
+		o := tooEarly(c.body)
+		if refused := o.GetRefusal() == event.Refusal_REFUSAL_FEATURE_LEVEL; refused != c.refused {
+			t.Errorf("%s at level %d: %v", event.KindName(c.body.Kind()), c.level, o)
+		}
+	}
+}
