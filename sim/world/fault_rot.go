@@ -44,9 +44,9 @@ func rotFaults() []fault {
 			return p == dirLog+"/MANIFEST" || p == dirNode+"/wal/stable"
 		})),
 		kind(2, "the state rots", strike(below("/state/"))),
-		kind(1, "the state's MANIFEST rots", strike(below("/state/MANIFEST"))),
+		kind(2, "the state's MANIFEST rots", strike(below("/state/MANIFEST"))),
 		kind(2, "snapshots rot", strike(below("/wal/snapshots/"))),
-		kind(2, "the ledger rots", strike(below("/wal/ledger/"))),
+		kind(9, "the ledger rots", strike(below("/wal/ledger/"))),
 		kind(2, "a node's own files rot", strike(func(p string) bool {
 			return path.Dir(p) == dirNode && strings.HasSuffix(p, ".json")
 		})),
