@@ -3,8 +3,6 @@ package fsm
 import (
 	"slices"
 
-	"google.golang.org/protobuf/proto"
-
 	"ironman/wal/event"
 )
 
@@ -71,8 +69,7 @@ func (t *tx) grown(p *event.Parsed, b *event.ObjectAppended, old *Object) (*Obje
 	case b.Encryption.GetKind() != old.Encryption.GetKind(), b.Encryption.GetKeyId() != old.Encryption.GetKeyId():
 		return nil, event.Refusal_REFUSAL_INVALID // one object is sealed in one way
 	case old.Encryption != nil:
-		o.Encryption = proto.CloneOf(old.Encryption)
-		o.Encryption.Keys = slices.Concat(t.keys(old), b.Encryption.GetKeys())
+		o.Encryption = withKeys(old.Encryption, slices.Concat(t.keys(old), b.Encryption.GetKeys()))
 	}
 	return o, event.Refusal_REFUSAL_NONE
 }
@@ -92,6 +89,9 @@ func (t *tx) growBody(e *event.Encryption, blobs []*event.Blob, old, o *Object) 
 		return event.Refusal_REFUSAL_NONE
 	case len(blobs) == 0:
 		o.Blob, o.Assembly = old.Blob, old.Assembly // nothing was added
+		if o.Encryption != nil && t.knowsSealed() {
+			o.Encryption = old.Encryption // and the keys stay where they are
+		}
 		return event.Refusal_REFUSAL_NONE
 	case len(segments) == 1:
 		o.Blob = blobs[0].Id
@@ -100,7 +100,11 @@ func (t *tx) growBody(e *event.Encryption, blobs []*event.Blob, old, o *Object) 
 	if r := t.refSegments(e, blobs, segments); r != event.Refusal_REFUSAL_NONE {
 		return r
 	}
-	t.assemble(o, &Assembly{Segments: segments})
+	a := &Assembly{Segments: segments}
+	if t.knowsSealed() && o.Encryption.Sealed() {
+		a.Keys, o.Encryption = o.Encryption.Keys, withKeys(o.Encryption, nil) // listings read an object's row
+	}
+	t.assemble(o, a)
 	return event.Refusal_REFUSAL_NONE
 }
 

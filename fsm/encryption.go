@@ -58,6 +58,13 @@ func (t *tx) keys(o *Object) []*event.WrappedKey {
 	return get[Assembly](t, assemblyKey(o.Assembly)).GetKeys()
 }
 
+// withKeys is an encryption with other keys.
+func withKeys(e *event.Encryption, keys []*event.WrappedKey) *event.Encryption {
+	return &event.Encryption{
+		Kind: e.Kind, KeyId: e.KeyId, CustomerKeyCheck: e.CustomerKeyCheck, Context: e.Context, BucketKey: e.BucketKey, Keys: keys,
+	}
+}
+
 // addKeys takes a part's data keys over. A blob that is in several parts has its key
 // once: any of them opens under what the upload's keys are wrapped with.
 func (c *completed) addKeys(e *event.Encryption) {

@@ -165,3 +165,45 @@ func (r *rig) sequence(d *event.Draft) uint64 {
 	}
 	return result.Seq
 }
+
+// TestAppendedKeys: an object that grows keeps its keys with its segments, where listings
+// do not read them.
+func TestAppendedKeys(t *testing.T) {
+	r := newRig(t, Options{})
+	defer r.close()
+	bucket := r.sealedGenesis()
+	r.level = sealedLevel
+	r.wants("a sealed object", 0, r.sealedPut(bucket, "a", 100, func(b *event.Blob) *event.Encryption { return sealedBy(byS3, b) }))
+	at := func() *Object {
+		v := r.view()
+		defer v.Close()
+		o, err := v.Object(bucket, "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return o
+	}
+	appends := func(plain uint64) *event.Draft {
+		old, e := at(), &event.Encryption{Kind: byS3}
+		var blobs []*event.Blob
+		if plain > 0 {
+			blobs = append(blobs, r.blob(event.SealedSize(plain)))
+			e = sealedBy(byS3, blobs...)
+		}
+		return keyDraft(r, "a", &event.Statement{Body: &event.Statement_ObjectAppended{ObjectAppended: &event.ObjectAppended{
+			Bucket: bucket, Version: old.Version, Offset: old.Size, Size: old.Size + plain, Blobs: blobs, Encryption: e,
+		}}})
+	}
+	for _, plain := range []uint64{100, 100, 0, 100} {
+		r.wants("an append", 0, appends(plain))
+	}
+	o := at()
+	if n := len(o.Encryption.GetKeys()); n != 0 || !o.Encryption.Sealed() {
+		t.Errorf("the row holds %d keys", n)
+	}
+	v := r.view()
+	defer v.Close()
+	if keys, err := v.Keys(o); err != nil || len(keys) != 4 {
+		t.Errorf("%d keys of 4 blobs, %v", len(keys), err)
+	}
+}

@@ -39,13 +39,14 @@ func validRetention(l *event.Lock) bool {
 }
 
 // lockNew gives a new version the bucket's default retention, counted from now, unless
-// it brings its own.
+// it brings its own. One that has passed already, of an object that is renamed or of an
+// upload that was long under way, is none.
 func (t *tx) lockNew(b *Bucket, o *Object) event.Refusal {
 	if r := t.lockable(b, o.Lock); r != event.Refusal_REFUSAL_NONE {
 		return r
 	}
 	none := event.RetentionMode_RETENTION_MODE_NONE
-	if b.DefaultMode != none && o.Lock.GetMode() == none {
+	if b.DefaultMode != none && (o.Lock.GetMode() == none || t.level() >= 3 && !t.retained(o.Lock)) {
 		o.Lock = &event.Lock{Mode: b.DefaultMode, RetainUntil: b.defaultUntil(t.time), LegalHold: o.Lock.GetLegalHold()}
 	}
 	return event.Refusal_REFUSAL_NONE

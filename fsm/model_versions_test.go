@@ -105,7 +105,7 @@ func (m *model) lockFor(bucket uint64, l *event.Lock) (*event.Lock, event.Refusa
 			return nil, badState
 		}
 	}
-	if b.GetDefaultMode() != 0 && l.GetMode() == 0 {
+	if b.GetDefaultMode() != 0 && (l.GetMode() == 0 || m.level3() && l.GetRetainUntil() <= m.now) {
 		until := uint64(m.now) + (uint64(b.DefaultDays)+365*uint64(b.DefaultYears))*24*3600e9
 		l = &event.Lock{Mode: b.DefaultMode, RetainUntil: int64(min(until, 1<<63-1)), LegalHold: l.GetLegalHold()}
 	}
@@ -335,6 +335,9 @@ func (m *model) grow(p *event.Parsed, b *event.ObjectAppended, at objectPlace) *
 	case len(segments) == 0: // no bytes, no body
 	case len(b.Blobs) == 0 && old != nil:
 		o.Blob, o.Assembly = old.Blob, old.Assembly
+		if m.level3() {
+			o.Encryption = old.Encryption
+		}
 	case len(segments) == 1:
 		o.Blob = segments[0].Blob
 	case len(segments) > 1:
@@ -343,7 +346,13 @@ func (m *model) grow(p *event.Parsed, b *event.ObjectAppended, at objectPlace) *
 			return refuse(r)
 		}
 		o.Assembly = o.Version
-		m.assemblies[ver(o.Version)] = modelAssembly{segments: segments}
+		a := modelAssembly{segments: segments}
+		if m.isSealed(o.Encryption) {
+			a.keys = o.Encryption.Keys
+			o.Encryption = proto.CloneOf(o.Encryption)
+			o.Encryption.Keys = nil
+		}
+		m.assemblies[ver(o.Version)] = a
 	}
 	if r := m.add(at, o); r != none {
 		return refuse(r)

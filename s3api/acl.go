@@ -42,12 +42,8 @@ func (r *Request) headerACL(owner, bucketOwner string, bucket bool) (*event.ACL,
 
 // newACL is the list that replaces another: of headers or of the body. nil: where lists
 // are disabled, the one that there is anyway.
-func (r *Request) newACL(owner, bucketOwner string, bucket bool) (*event.ACL, error) {
-	b, err := r.readDocument(s3xml.MaxBody)
-	if err != nil {
-		return nil, err
-	}
-	doc, err := access.Decode(bytes.NewReader(b), s3xml.MaxBody)
+func (r *Request) newACL(document []byte, owner, bucketOwner string, bucket bool) (*event.ACL, error) {
+	doc, err := access.Decode(bytes.NewReader(document), s3xml.MaxBody)
 	if err != nil {
 		return nil, err
 	}

@@ -1,9 +1,13 @@
 package s3api
 
 import (
+	"cmp"
 	"context"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 
 	"ironman/fsm"
 	"ironman/s3api/checksum"
@@ -36,6 +40,9 @@ func (s *Server) appendObject(ctx context.Context, r *Request) (*Response, error
 		return nil, err
 	}
 	if err := s.foresee(r, put.Condition, old); err != nil {
+		return nil, err
+	}
+	if err := r.refuseChange(old); err != nil {
 		return nil, err
 	}
 	to, err := r.appendSealing(old)
@@ -73,6 +80,48 @@ func (s *Server) appendObject(ctx context.Context, r *Request) (*Response, error
 	setChecksum(resp.Header, grown.Checksum, grown.Etag)
 	to.headers(resp.Header)
 	return resp, nil
+}
+
+// refuseChange refuses what an append says of an object that is there and cannot become
+// true: what stands beside the old bytes stands beside all of them. Silence would promise
+// a lock, a tag or a seal that nobody gets.
+func (r *Request) refuseChange(old *fsm.Object) error {
+	if old == nil {
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Header)) {
+		if v := r.Header.Get(name); v != "" && (name == "X-Amz-Tagging" || name == "X-Amz-Acl" || strings.HasPrefix(name, "X-Amz-Grant-")) {
+			return appendKeeps(name, v)
+		}
+	}
+	if v := r.Header.Get("X-Amz-Storage-Class"); v != "" && v != cmp.Or(old.StorageClass, "STANDARD") {
+		return appendKeeps("X-Amz-Storage-Class", v)
+	}
+	return r.refuseOtherSealing(old.Encryption)
+}
+
+// refuseOtherSealing refuses headers that name another encryption than the object's. A
+// client's own key is compared by itself.
+func (r *Request) refuseOtherSealing(e *event.Encryption) error {
+	is := make(http.Header)
+	encryptionHeaders(is, e, nil)
+	for _, name := range []string{sseHeader, sseKeyIDHeader} {
+		if v := r.Header.Get(name); v != "" && v != is.Get(name) {
+			return appendKeeps(name, v)
+		}
+	}
+	if v := r.Header.Get(sseBucketKey); v != "" && strings.EqualFold(v, "true") != e.GetBucketKey() {
+		return appendKeeps(sseBucketKey, v)
+	}
+	context, err := r.encryptionContext()
+	if err == nil && context != "" && context != e.GetContext() {
+		err = appendKeeps(sseContextHeader, r.Header.Get(sseContextHeader))
+	}
+	return err
+}
+
+func appendKeeps(name, value string) error {
+	return s3err.InvalidArgument(strings.ToLower(name), value, "An append changes nothing but the bytes of an object that is there.")
 }
 
 // appendedTag is the entity tag of an object and of bytes behind it, and the checksum of

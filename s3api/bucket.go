@@ -165,11 +165,12 @@ func (s *Server) getBucketLocation(_ context.Context, r *Request) (*Response, er
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteBucket.html
 func (s *Server) deleteBucket(ctx context.Context, r *Request) (*Response, error) {
 	d := event.NewDraft(nil, &event.Statement_BucketDeleted{BucketDeleted: &event.BucketDeleted{Bucket: r.bucket.Bucket}})
-	usage, err := r.view.Usage(r.bucket.Bucket)
+	// Versions and markers count, too: uploads are not aborted for a deletion that is refused.
+	left, _, err := r.view.ListVersions(fsm.VersionQuery{Bucket: r.bucket.Bucket, Max: 1})
 	if err != nil {
 		return nil, err
 	}
-	if usage.Objects > 0 {
+	if len(left) > 0 {
 		return nil, s3err.New("BucketNotEmpty").With("BucketName", r.Bucket)
 	}
 	if err := s.abortUploads(ctx, r); err != nil {

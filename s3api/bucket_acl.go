@@ -3,6 +3,7 @@ package s3api
 import (
 	"context"
 
+	"ironman/s3api/s3xml"
 	"ironman/wal/event"
 )
 
@@ -19,7 +20,11 @@ func (s *Server) getBucketACL(_ context.Context, r *Request) (*Response, error) 
 // putBucketACL replaces the access control list of a bucket.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutBucketAcl.html
 func (s *Server) putBucketACL(ctx context.Context, r *Request) (*Response, error) {
-	acl, err := r.newACL(r.bucket.Owner, "", true)
+	document, err := r.readDocument(s3xml.MaxBody)
+	if err != nil {
+		return nil, err
+	}
+	acl, err := r.newACL(document, r.bucket.Owner, "", true)
 	if err != nil || acl == nil {
 		return &Response{}, err
 	}

@@ -105,6 +105,11 @@ func (s *Server) copyObject(ctx context.Context, r *Request) (*Response, error) 
 	if r.principal.Anonymous() {
 		return nil, s3err.Newf("AccessDenied", "Anonymous users cannot copy objects. Please authenticate.")
 	}
+	return s.afresh(ctx, r, s.copyOnce, event.Refusal_REFUSAL_SOURCE_CHANGED)
+}
+
+// copyOnce copies the object that the view shows.
+func (s *Server) copyOnce(ctx context.Context, r *Request) (*Response, error) {
 	put, err := s.newPut(r)
 	if err != nil {
 		return nil, err

@@ -29,14 +29,30 @@ func (r *Request) opening(o *fsm.Object, customer *customerKey) (*opening, error
 	if err != nil || w == nil {
 		return nil, err
 	}
-	out := &opening{encryption: e, wrapping: w, customer: customer, keys: make(map[[16]byte]*event.WrappedKey)}
-	if out.list, err = r.view.Keys(o); err != nil {
+	list, err := r.view.Keys(o)
+	if err != nil {
 		return nil, err
 	}
-	for _, k := range out.list {
+	return newOpening(e, w, customer, list), nil
+}
+
+func newOpening(e *event.Encryption, w sse.Wrapping, customer *customerKey, list []*event.WrappedKey) *opening {
+	out := &opening{encryption: e, wrapping: w, customer: customer, list: list, keys: make(map[[16]byte]*event.WrappedKey, len(list))}
+	for _, k := range list {
 		out.keys[k.Blob.Key()] = k
 	}
-	return out, nil
+	return out
+}
+
+// opening is how what was sealed so is opened again; nil: it is plain.
+func (s *sealing) opening(keys []*event.WrappedKey) (*opening, error) {
+	switch {
+	case s == nil:
+		return nil, nil
+	case s.wrapping == nil:
+		return nil, s3err.Newf("InvalidRequest", "The object's checksum can be compared only by reading its parts. The encryption key that they were stored with must be provided.")
+	}
+	return newOpening(s.event, s.wrapping, s.customer, keys), nil
 }
 
 // wrappingOf is how the data keys of stored bytes are wrapped; nil if they are plain.

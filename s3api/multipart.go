@@ -147,6 +147,11 @@ func (s *Server) uploadPart(ctx context.Context, r *Request) (*Response, error) 
 // another way than the source the bytes are read and stored anew.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPartCopy.html
 func (s *Server) uploadPartCopy(ctx context.Context, r *Request) (*Response, error) {
+	return s.afresh(ctx, r, s.copyPartOnce, event.Refusal_REFUSAL_SOURCE_CHANGED)
+}
+
+// copyPartOnce copies a range of the object that the view shows.
+func (s *Server) copyPartOnce(ctx context.Context, r *Request) (*Response, error) {
 	number, err := r.partNumber()
 	if err != nil {
 		return nil, err
@@ -252,6 +257,14 @@ func (s *Server) completeMultipartUpload(ctx context.Context, r *Request) (*Resp
 	if err != nil {
 		return nil, err
 	}
+	// A part may be stored again meanwhile, with the very bytes that the client lists.
+	return s.afresh(ctx, r, func(ctx context.Context, r *Request) (*Response, error) {
+		return s.completeOnce(ctx, r, &doc, claim)
+	}, event.Refusal_REFUSAL_INVALID_PART)
+}
+
+// completeOnce makes an object of the parts that the view shows.
+func (s *Server) completeOnce(ctx context.Context, r *Request, doc *s3xml.CompleteMultipartUpload, claim *checksum.Claim) (*Response, error) {
 	condition, err := r.writeCondition()
 	if err != nil {
 		return nil, err
@@ -271,7 +284,7 @@ func (s *Server) completeMultipartUpload(ctx context.Context, r *Request) (*Resp
 	if err != nil {
 		return nil, err
 	}
-	done, err := r.assemble(u, &doc, claim)
+	done, sum, err := r.assemble(u, doc, claim)
 	if err != nil {
 		return nil, err
 	}
@@ -284,6 +297,9 @@ func (s *Server) completeMultipartUpload(ctx context.Context, r *Request) (*Resp
 	}
 	rules, err := r.lifecycleRules()
 	if err != nil {
+		return nil, err
+	}
+	if err := s.readClaimed(ctx, r, sum, to, done); err != nil {
 		return nil, err
 	}
 	r.closeView()
@@ -330,49 +346,49 @@ func (r *Request) completed(etag string, c *event.Checksum, version *event.Versi
 }
 
 // assemble judges the parts that the client lists against those stored.
-func (r *Request) assemble(u *fsm.Upload, doc *s3xml.CompleteMultipartUpload, claim *checksum.Claim) (*event.UploadCompleted, error) {
+func (r *Request) assemble(u *fsm.Upload, doc *s3xml.CompleteMultipartUpload, claim *checksum.Claim) (*event.UploadCompleted, *completion, error) {
 	if len(doc.Parts) == 0 {
-		return nil, s3err.New("MalformedXML")
+		return nil, nil, s3err.New("MalformedXML")
 	}
 	done := &event.UploadCompleted{Bucket: r.bucket.Bucket, Upload: u.Upload}
 	sum := &completion{upload: u, claim: claim}
 	if err := checkOrder(u, doc.Parts); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	segments := 0
 	for i, p := range doc.Parts {
 		if p.PartNumber > maxPartNumber {
-			return nil, invalidPart(u, &p)
+			return nil, nil, invalidPart(u, &p)
 		}
 		part, err := r.view.Part(u.Upload, uint32(p.PartNumber))
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if part == nil || !strings.EqualFold(part.Etag, string(p.ETag)) {
-			return nil, invalidPart(u, &p)
+			return nil, nil, invalidPart(u, &p)
 		}
 		if part.Size < minPartBytes && i < len(doc.Parts)-1 {
-			return nil, s3err.New("EntityTooSmall").With("ProposedSize", strconv.FormatUint(part.Size, 10)).
+			return nil, nil, s3err.New("EntityTooSmall").With("ProposedSize", strconv.FormatUint(part.Size, 10)).
 				With("MinSizeAllowed", itoa(minPartBytes)).With("PartNumber", itoa(p.PartNumber)).With("ETag", part.Etag)
 		}
 		if err := sum.add(part, &p); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if segments += len(part.Segments); segments > maxObjectSegments {
-			return nil, s3err.Newf("InvalidRequest", "The parts are made of more than %d pieces of other uploads.", maxObjectSegments)
+			return nil, nil, s3err.Newf("InvalidRequest", "The parts are made of more than %d pieces of other uploads.", maxObjectSegments)
 		}
 		done.Size += part.Size
 		done.Parts = append(done.Parts, &event.CompletedPart{Number: part.Number, Seq: part.Seq})
 	}
 	if done.Size > maxObjectBytes {
-		return nil, s3err.New("EntityTooLarge")
+		return nil, nil, s3err.New("EntityTooLarge")
 	}
 	if v := r.Header.Get("X-Amz-Mp-Object-Size"); v != "" && v != strconv.FormatUint(done.Size, 10) {
-		return nil, s3err.Newf("InvalidRequest", "The provided 'x-amz-mp-object-size' header value %s does not match what was computed: %d", v, done.Size)
+		return nil, nil, s3err.Newf("InvalidRequest", "The provided 'x-amz-mp-object-size' header value %s does not match what was computed: %d", v, done.Size)
 	}
 	var err error
 	done.Etag, done.Checksum, err = sum.finish()
-	return done, err
+	return done, sum, err
 }
 
 // checkOrder judges the list of parts by itself.

@@ -60,6 +60,7 @@ func (s *Server) describeObject(r *Request) (*Response, byteRange, []*event.Segm
 	encryptionHeaders(h, o.Encryption, customer)
 	setVersion(h, r.bucket, o.Version, o.NullVersion)
 	s.setLockHeaders(r, h, o)
+	s.setTagCount(r, h, o)
 	if err := r.expiration(h, o); err != nil {
 		return nil, none, nil, nil, err
 	}
@@ -104,10 +105,22 @@ func objectHeaders(o *fsm.Object) http.Header {
 	if c := o.StorageClass; c != "" && c != "STANDARD" {
 		h.Set("X-Amz-Storage-Class", c)
 	}
-	if n := len(o.Tags.GetTags()); n > 0 {
+	return h
+}
+
+// setTagCount tells how many tags a version has to whoever may read them.
+func (s *Server) setTagCount(r *Request, h http.Header, o *fsm.Object) {
+	n := len(o.Tags.GetTags())
+	if n == 0 {
+		return
+	}
+	action := "s3:GetObjectTagging"
+	if r.Query.Has("versionId") {
+		action = versionAction(action)
+	}
+	if s.mayAlso(r, action) == nil {
 		h.Set("X-Amz-Tagging-Count", strconv.Itoa(n))
 	}
-	return h
 }
 
 // overrides are the response-* parameters and the headers that they replace.

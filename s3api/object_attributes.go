@@ -23,8 +23,8 @@ func (s *Server) getObjectAttributes(_ context.Context, r *Request) (*Response, 
 	if err := s.admitRow(r, "s3:GetObject", r.bucket, r.Key, r.object, r.wantedVersion()); err != nil {
 		return nil, err
 	}
-	if r.Header.Get("X-Amz-Server-Side-Encryption-Customer-Algorithm") != "" {
-		return nil, s3err.Newf("InvalidRequest", "The encryption parameters are not applicable to this object.")
+	if _, _, err := r.openObject(r.object); err != nil { // a client's key is wanted as for a GET
+		return nil, err
 	}
 	names, err := r.objectAttributes()
 	if err != nil {

@@ -156,11 +156,13 @@ func (s *Server) putObjectRetention(ctx context.Context, r *Request) (*Response,
 			return nil, err
 		}
 	}
-	bypass, err := s.bypass(r)
-	if err != nil {
-		return nil, err
-	}
-	return &Response{}, s.setLock(ctx, r, &event.ObjectLockSet{Lock: lock, Retention: true, BypassGovernance: bypass})
+	return s.changeVersion(ctx, r, func(ctx context.Context, r *Request) (*Response, error) {
+		bypass, err := s.bypass(r)
+		if err != nil {
+			return nil, err
+		}
+		return &Response{}, s.setLock(ctx, r, &event.ObjectLockSet{Lock: lock, Retention: true, BypassGovernance: bypass})
+	})
 }
 
 // wholeSecond rounds a date up to what answers show of it: nobody is to see a retention
@@ -241,7 +243,9 @@ func (s *Server) putObjectLegalHold(ctx context.Context, r *Request) (*Response,
 	if err != nil {
 		return nil, err
 	}
-	return &Response{}, s.setLock(ctx, r, &event.ObjectLockSet{Lock: &event.Lock{LegalHold: doc.Status == "ON"}, LegalHold: true})
+	return s.changeVersion(ctx, r, func(ctx context.Context, r *Request) (*Response, error) {
+		return &Response{}, s.setLock(ctx, r, &event.ObjectLockSet{Lock: &event.Lock{LegalHold: doc.Status == "ON"}, LegalHold: true})
+	})
 }
 
 // setLock agrees on a change to the lock of the version that was admitted.

@@ -41,25 +41,27 @@ func (s *Server) putObjectTagging(ctx context.Context, r *Request) (*Response, e
 	if err != nil {
 		return nil, err
 	}
-	return &Response{Header: http.Header{}}, s.setTags(ctx, r, tags)
+	return s.setTags(ctx, r, tags, &Response{Header: http.Header{}})
 }
 
 // deleteObjectTagging takes the tags of a version away.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjectTagging.html
 func (s *Server) deleteObjectTagging(ctx context.Context, r *Request) (*Response, error) {
-	return noContent(), s.setTags(ctx, r, nil)
+	return s.setTags(ctx, r, nil, noContent())
 }
 
 // setTags agrees on the tags of the version that was admitted; nil: none.
-func (s *Server) setTags(ctx context.Context, r *Request, tags *event.Tags) error {
-	setVersion(r.responseHeader, r.bucket, r.object.Version, r.object.NullVersion)
-	r.closeView()
-	d := event.NewDraft(nil, &event.Statement_ObjectTagsSet{ObjectTagsSet: &event.ObjectTagsSet{
-		Bucket: r.bucket.Bucket, Version: r.object.Version,
-	}}).AddText(event.ItemKind_ITEM_KIND_KEY, 0, r.Key)
-	if len(tags.GetTags()) > 0 {
-		d.AddMessage(event.ItemKind_ITEM_KIND_TAGS, 0, tags)
-	}
-	_, err := s.propose(ctx, r, d)
-	return err
+func (s *Server) setTags(ctx context.Context, r *Request, tags *event.Tags, done *Response) (*Response, error) {
+	return s.changeVersion(ctx, r, func(ctx context.Context, r *Request) (*Response, error) {
+		setVersion(r.responseHeader, r.bucket, r.object.Version, r.object.NullVersion)
+		r.closeView()
+		d := event.NewDraft(nil, &event.Statement_ObjectTagsSet{ObjectTagsSet: &event.ObjectTagsSet{
+			Bucket: r.bucket.Bucket, Version: r.object.Version,
+		}}).AddText(event.ItemKind_ITEM_KIND_KEY, 0, r.Key)
+		if len(tags.GetTags()) > 0 {
+			d.AddMessage(event.ItemKind_ITEM_KIND_TAGS, 0, tags)
+		}
+		_, err := s.propose(ctx, r, d)
+		return done, err
+	})
 }

@@ -63,16 +63,44 @@ func (r *Request) takeForm() error {
 		return err
 	}
 	fields.done = true
-	key, ok := f.Fields["key"]
-	if !ok {
+	if _, ok := f.Fields["key"]; !ok {
 		return s3err.InvalidArgument("key", "", "Bucket POST must contain a field named 'key'.  If it is specified, please check the order of the fields.")
 	}
-	if key = strings.ReplaceAll(key, "${filename}", f.BaseName()); key == "" {
+	if err := nameFile(f); err != nil {
+		return err
+	}
+	key := f.Fields["key"]
+	if key == "" {
 		return s3err.InvalidArgument("key", "", "User key must have a length greater than 0.")
 	}
-	f.Fields["key"] = key // as the policy is to see it
 	r.form, r.Key = f, key
 	return checkKey(key)
+}
+
+// nameFile puts the file's name where fields ask for it, as the policy is to see them. The
+// policy itself, and what signs it, stay as they were sent.
+func nameFile(f *form.Form) error {
+	const asked = "${filename}"
+	name, size := f.BaseName(), 0
+	for field, value := range f.Fields {
+		if signsForm(field) {
+			continue
+		}
+		if size += len(value) + strings.Count(value, asked)*len(name); size > form.MaxFields {
+			return s3err.New("MaxPostPreDataLengthExceeded").WithInt("MaxPostPreDataLengthBytes", form.MaxFields)
+		}
+		f.Fields[field] = strings.ReplaceAll(value, asked, name)
+	}
+	return nil
+}
+
+// signsForm tells the fields that are the policy, or say who has signed it.
+func signsForm(field string) bool {
+	switch field {
+	case "awsaccesskeyid", "policy", "signature", "x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-security-token", "x-amz-signature":
+		return true
+	}
+	return false
 }
 
 // fieldsBody is a form of which the fields must come in time: until they have, it may

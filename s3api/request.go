@@ -20,8 +20,10 @@ import (
 // Request is the one parsed form of a request: what is authenticated is what is
 // authorised, stored and audited.
 type Request struct {
-	HTTP        *http.Request
-	ID          [event.RequestIDBytes]byte
+	HTTP *http.Request
+	ID   [event.RequestIDBytes]byte
+	// eventID is the id under which its next event is proposed: ID, until it loses a race.
+	eventID     [event.RequestIDBytes]byte
 	Bucket, Key string
 	Query       url.Values
 	// Header holds the request's headers and, behind a presigned query, the

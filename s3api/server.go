@@ -98,6 +98,7 @@ func noContent() *Response { return &Response{Status: http.StatusNoContent} }
 func (s *Server) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	start := s.Now()
 	r := &Request{HTTP: hr, server: s, writer: w, responseHeader: w.Header(), ID: newRequestID()}
+	r.eventID = r.ID
 	h := w.Header()
 	h.Set("Server", "IronMan-S3")
 	h.Set("X-Content-Type-Options", "nosniff") // a browser takes bytes for what they were stored as
@@ -319,7 +320,7 @@ func newRequestID() (id [event.RequestIDBytes]byte) {
 
 // propose agrees on the event of a request and turns a refusal into its S3 error.
 func (s *Server) propose(ctx context.Context, r *Request, d *event.Draft) (*event.Outcome, error) {
-	return s.proposeAs(ctx, r, d, r.ID)
+	return s.proposeAs(ctx, r, d, r.eventID)
 }
 
 // proposeAs proposes under another id: for a request that needs several events.

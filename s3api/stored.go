@@ -87,6 +87,8 @@ func checkTags(q map[string][]string) (*event.Tags, error) {
 			return nil, s3err.Newf("InvalidTag", "Cannot provide multiple Tags with the same key")
 		case k == "" || len([]rune(k)) > 128 || !utf8.ValidString(k):
 			return nil, s3err.Newf("InvalidTag", "The TagKey you have provided is invalid")
+		case strings.HasPrefix(strings.ToLower(k), "aws:"):
+			return nil, s3err.Newf("InvalidTag", "System tags cannot be added/updated by requester")
 		case len([]rune(values[0])) > 256 || !utf8.ValidString(values[0]):
 			return nil, s3err.Newf("InvalidTag", "The TagValue you have provided is invalid")
 		}

@@ -40,6 +40,9 @@ func (s *Server) serveWebsite(ctx context.Context, r *Request, bucket string) (*
 
 // visit has the site's configuration decide, and does as it says.
 func (s *Server) visit(ctx context.Context, r *Request) (*Response, error) {
+	if r.HTTP.Method == http.MethodOptions {
+		return s.visitPreflight(ctx, r)
+	}
 	if r.HTTP.Method != http.MethodGet && r.HTTP.Method != http.MethodHead {
 		return nil, s3err.MethodNotAllowed(r.HTTP.Method, "OBJECT")
 	}
@@ -81,10 +84,25 @@ func (s *Server) visit(ctx context.Context, r *Request) (*Response, error) {
 	return resp, nil
 }
 
+// visitPreflight answers what a page of another origin may do with the site, by the rules
+// of its bucket.
+func (s *Server) visitPreflight(ctx context.Context, r *Request) (*Response, error) {
+	if err := checkKey(r.Key); err != nil {
+		return nil, err
+	}
+	if err := r.openView(ctx); err != nil {
+		return nil, err
+	}
+	return s.preflight(ctx, r)
+}
+
 // siteOf opens the view and reads the bucket's configuration.
 func (s *Server) siteOf(ctx context.Context, r *Request) (*website.Config, error) {
 	err := r.openView(ctx)
 	if err != nil {
+		return nil, err
+	}
+	if err := r.allowOrigin(); err != nil {
 		return nil, err
 	}
 	if r.bucket, err = r.view.BucketByName(r.Bucket); err != nil {
@@ -92,6 +110,9 @@ func (s *Server) siteOf(ctx context.Context, r *Request) (*website.Config, error
 	}
 	if r.bucket == nil {
 		return nil, s3err.New("NoSuchBucket").With("BucketName", r.Bucket)
+	}
+	if err := r.admitPayer(r.bucket); err != nil { // no visitor says that it will pay
+		return nil, err
 	}
 	d, err := r.view.Document(r.bucket.Bucket, event.DocumentKind_DOCUMENT_KIND_WEBSITE)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"hash/crc32"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -231,5 +232,34 @@ func TestAttackCompletionChecksums(t *testing.T) {
 			t.Errorf("%s: %v %v", tc.name, a, err)
 		}
 		c.must(t, 204, "DELETE", "/sums/object", nil)
+	}
+}
+
+// TestClaimOfUnreadParts: a checksum that a client says the whole object has is compared,
+// also where a part was copied and nobody has read it.
+func TestClaimOfUnreadParts(t *testing.T) {
+	c := openSealing(t).client()
+	b, last := content(1, 6<<20), content(2, 77)
+	for _, s := range waysToSeal() {
+		target := "/sealed/claim-" + s.name
+		c.must(t, 200, "PUT", "/sealed/source-"+s.name, b, withHeaders(s.write))
+		id := c.begin(t, target, withHeaders(s.write))
+		copied := c.must(t, 200, "PUT", target+"?partNumber=1&uploadId="+id, []byte{}, withHeaders(s.read, s.source),
+			header("X-Amz-Copy-Source", "/sealed/source-"+s.name), header("X-Amz-Copy-Source-Range", "bytes=1-5300000"))
+		second := c.must(t, 200, "PUT", target+"?partNumber=2&uploadId="+id, last, withHeaders(s.read))
+		_, first, _ := strings.Cut(string(copied.body), "<ETag>")
+		first, _, _ = strings.Cut(first, "</ETag>")
+		list := completion("<ETag>"+first+"</ETag>", "<ETag>"+second.header.Get("Etag")+"</ETag>")
+		whole := slices.Concat(b[1:5300001], last)
+		claim := func(b []byte) func(*http.Request) { return header("X-Amz-Checksum-Crc64nvme", base64CRC64(b)) }
+		if s.read != nil {
+			c.refused(t, 400, "InvalidRequest", "POST", target+"?uploadId="+id, list, claim(whole))
+		}
+		c.refused(t, 400, "BadDigest", "POST", target+"?uploadId="+id, list, withHeaders(s.read), claim(b))
+		c.must(t, 200, "POST", target+"?uploadId="+id, list, withHeaders(s.read), claim(whole))
+		if a := c.must(t, 200, "GET", target, nil, withHeaders(s.read), header("X-Amz-Checksum-Mode", "ENABLED")); !bytes.Equal(a.body, whole) ||
+			a.header.Get("X-Amz-Checksum-Crc64nvme") != base64CRC64(whole) {
+			t.Errorf("%s: %v", s.name, a.header)
+		}
 	}
 }

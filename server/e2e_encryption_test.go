@@ -405,3 +405,19 @@ func BenchmarkEncryption(b *testing.B) {
 		})
 	}
 }
+
+// TestAttributesEncrypted: the attributes of an object under a client's key are for who
+// has the key, as its bytes are.
+func TestAttributesEncrypted(t *testing.T) {
+	c := openSealing(t).client()
+	own, other := sealedByKey("customer", 100), sealedByKey("customer-other", 101)
+	c.must(t, 200, "PUT", "/sealed/own", []byte("bytes"), withHeaders(own.write))
+	c.must(t, 200, "PUT", "/sealed/plain", []byte("bytes"))
+	asked := header("X-Amz-Object-Attributes", "ETag,ObjectSize")
+	if a := c.must(t, 200, "GET", "/sealed/own?attributes", nil, asked, withHeaders(own.read)); !strings.Contains(string(a.body), "<ObjectSize>5</ObjectSize>") {
+		t.Errorf("%s", a.body)
+	}
+	c.refused(t, 400, "InvalidRequest", "GET", "/sealed/own?attributes", nil, asked)
+	c.refused(t, 400, "InvalidRequest", "GET", "/sealed/own?attributes", nil, asked, withHeaders(other.read))
+	c.refused(t, 400, "InvalidRequest", "GET", "/sealed/plain?attributes", nil, asked, withHeaders(own.read))
+}

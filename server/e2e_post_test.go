@@ -275,3 +275,22 @@ func TestPostVirtualHosted(t *testing.T) {
 		t.Fatal(a, a.header)
 	}
 }
+
+// TestPostFileName: every field may ask for the file's name, and the policy sees it.
+func TestPostFileName(t *testing.T) {
+	v := newVictim(t)
+	f := usualForm(4)
+	f.fields["x-amz-meta-name"] = "of ${filename}"
+	f.fields["success_action_redirect"] = "http://example.com/${filename}"
+	f.conditions = append(f.conditions, `{"x-amz-meta-name": "of photo.txt"}`, `{"success_action_redirect": "http://example.com/photo.txt"}`)
+	v.root.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	if a := v.post(f); a.status != 303 || !strings.HasPrefix(a.header.Get("Location"), "http://example.com/photo.txt?") {
+		t.Fatal(a, a.header)
+	}
+	if a := v.root.must(t, 200, "HEAD", "/vault/user/photo.txt", nil); a.header.Get("X-Amz-Meta-Name") != "of photo.txt" {
+		t.Error(a.header)
+	}
+	f.fields["x-amz-meta-name"] = strings.Repeat("${filename}", 1000)
+	f.fileName = strings.Repeat("n", 200)
+	checkRefused(t, "a field that grows", v.post(f), nil, 400, "MaxPostPreDataLengthExceeded")
+}

@@ -139,3 +139,53 @@ func TestWebsiteRequests(t *testing.T) {
 		t.Error(a)
 	}
 }
+
+// TestWebsiteStored: what is taken as a site can be followed by the site.
+func TestWebsiteStored(t *testing.T) {
+	_, root, visit := openSites(t)
+	put := func(rule string) []byte {
+		return []byte(`<WebsiteConfiguration><IndexDocument><Suffix>index.html</Suffix></IndexDocument><RoutingRules><RoutingRule>` + rule + `</RoutingRule></RoutingRules></WebsiteConfiguration>`)
+	}
+	for rule, want := range map[string]int{
+		`<Condition><KeyPrefixEquals></KeyPrefixEquals></Condition><Redirect><HostName>other</HostName></Redirect>`: 301,
+		`<Redirect><HostName>other</HostName><HttpRedirectCode>304</HttpRedirectCode></Redirect>`:                   0,
+		`<Redirect><HostName>a%b</HostName></Redirect>`:                                                             0,
+		`<Redirect><HostName>a?b</HostName></Redirect>`:                                                             0,
+	} {
+		b := put(rule)
+		if want == 0 {
+			root.refused(t, 400, "InvalidArgument", "PUT", "/site?website", b, header("Content-MD5", contentMD5(b)))
+			continue
+		}
+		root.must(t, 200, "PUT", "/site?website", b, header("Content-MD5", contentMD5(b)))
+		if a := visit("GET", "site.web.example", "/any"); a.status != want || a.header.Get("Location") != "http://other/any" {
+			t.Errorf("%s: %v %v", rule, a, a.header)
+		}
+	}
+}
+
+// TestWebsiteOrigins: pages of other origins may see a site as its bucket's rules say, and
+// nobody sees one whose visitors would have to pay.
+func TestWebsiteOrigins(t *testing.T) {
+	_, root, visit := openSites(t)
+	const site = "site.web.example"
+	cors := []byte(`<CORSConfiguration><CORSRule><AllowedOrigin>http://page.example</AllowedOrigin><AllowedMethod>GET</AllowedMethod></CORSRule></CORSConfiguration>`)
+	root.must(t, 200, "PUT", "/site?cors", cors, header("Content-MD5", contentMD5(cors)))
+	from := header("Origin", "http://page.example")
+	for path, status := range map[string]int{"/": 200, "/private": 403} {
+		if a := visit("GET", site, path, from); a.status != status || a.header.Get("Access-Control-Allow-Origin") != "http://page.example" {
+			t.Errorf("%s: %v %v", path, a, a.header)
+		}
+	}
+	if a := visit("OPTIONS", site, "/", from, header("Access-Control-Request-Method", "GET")); a.status != 200 || a.header.Get("Access-Control-Allow-Origin") != "http://page.example" {
+		t.Errorf("preflight: %v %v", a, a.header)
+	}
+	if a := visit("OPTIONS", site, "/", from, header("Access-Control-Request-Method", "PUT")); a.status != 403 || a.header.Get("Access-Control-Allow-Origin") != "" {
+		t.Errorf("preflight of a PUT: %v %v", a, a.header)
+	}
+	payer := []byte("<RequestPaymentConfiguration><Payer>Requester</Payer></RequestPaymentConfiguration>")
+	root.must(t, 200, "PUT", "/site?requestPayment", payer, header("Content-MD5", contentMD5(payer)))
+	if a := visit("GET", site, "/"); a.status != 403 {
+		t.Errorf("a visitor who does not pay: %v", a)
+	}
+}

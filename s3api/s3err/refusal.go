@@ -1,6 +1,10 @@
 package s3err
 
-import "ironman/wal/event"
+import (
+	"errors"
+
+	"ironman/wal/event"
+)
 
 // Subject is what an error is about. Empty parts give no field.
 type Subject struct {
@@ -55,15 +59,15 @@ func FromRefusal(r event.Refusal) *Error {
 	case event.Refusal_REFUSAL_NO_SUCH_KEY:
 		return New("NoSuchKey")
 	case event.Refusal_REFUSAL_NO_SUCH_VERSION:
-		return New("NoSuchVersion")
+		return New("NoSuchVersion").Because(refused(r))
 	case event.Refusal_REFUSAL_NO_SUCH_UPLOAD:
 		return New("NoSuchUpload")
 	case event.Refusal_REFUSAL_INVALID_PART:
-		return New("InvalidPart")
+		return New("InvalidPart").Because(refused(r))
 	case event.Refusal_REFUSAL_PRECONDITION_FAILED:
 		return New("PreconditionFailed")
 	case event.Refusal_REFUSAL_CONFLICT:
-		return New("ConditionalRequestConflict")
+		return New("ConditionalRequestConflict").Because(refused(r))
 	case event.Refusal_REFUSAL_EXISTS, event.Refusal_REFUSAL_NOT_FOUND, event.Refusal_REFUSAL_SOURCE_CHANGED:
 		return New("OperationAborted").Because(refused(r))
 	case event.Refusal_REFUSAL_OBJECT_LOCKED:
@@ -92,7 +96,17 @@ func (e *Error) some(name, value string) *Error {
 	return e.With(name, value)
 }
 
-// refused is a refusal as a cause, for the log.
+// RefusalOf is why apply refused the event of a request that lost a race, or whose
+// refusal tells of the store's own affairs; REFUSAL_NONE for every other error.
+func RefusalOf(err error) event.Refusal {
+	var r refused
+	if errors.As(err, &r) {
+		return event.Refusal(r)
+	}
+	return event.Refusal_REFUSAL_NONE
+}
+
+// refused is a refusal as a cause: for the log, and for who can try again.
 type refused event.Refusal
 
 func (r refused) Error() string { return "event refused: " + event.Refusal(r).String() }

@@ -79,8 +79,8 @@ type ruleElement struct {
 }
 
 type conditionElement struct {
-	Status string `xml:"HttpErrorCodeReturnedEquals"`
-	Prefix string `xml:"KeyPrefixEquals"`
+	Status string  `xml:"HttpErrorCodeReturnedEquals"`
+	Prefix *string `xml:"KeyPrefixEquals"`
 }
 
 type redirectElement struct {
@@ -97,7 +97,7 @@ type redirectElement struct {
 func Parse(text []byte) (*Config, error) {
 	var d document
 	if err := s3xml.Decode(bytes.NewReader(text), maxDocument, &d); err != nil {
-		return nil, bad(err.Error())
+		return nil, fmt.Errorf("%w: %v", &Error{Element: "WebsiteConfiguration", Malformed: true}, err)
 	}
 	c := &Config{}
 	if d.All != nil {
@@ -129,9 +129,16 @@ func Parse(text []byte) (*Config, error) {
 	return c, nil
 }
 
-func bad(element string) error {
-	return fmt.Errorf("website: the stored configuration is not valid: %s", element)
+// Error says what of a configuration cannot be followed.
+type Error struct {
+	Element string
+	// Malformed: it is no document of a website at all.
+	Malformed bool
 }
+
+func (e *Error) Error() string { return "website: the configuration is not valid: " + e.Element }
+
+func bad(element string) error { return &Error{Element: element} }
 
 // rule reads one rule.
 func (e *ruleElement) rule() (Rule, bool) {
@@ -141,10 +148,12 @@ func (e *ruleElement) rule() (Rule, bool) {
 	}}
 	if c := e.Condition; c != nil {
 		var ok bool
-		if r.Status, ok = status(c.Status, 0, 4, 5); !ok || c.Prefix == "" && c.Status == "" {
+		if r.Status, ok = status(c.Status, 0, 4, 5); !ok || c.Prefix == nil && c.Status == "" {
 			return r, false
 		}
-		r.Prefix = c.Prefix
+		if c.Prefix != nil { // an empty one is that of all keys
+			r.Prefix = *c.Prefix
+		}
 	}
 	var ok bool
 	if r.Redirect.Status, ok = status(e.Redirect.Status, r.Redirect.Status, 3, 3); !ok {
