@@ -103,7 +103,7 @@ func (s *Server) agree(ctx context.Context, r *Request, d *event.Draft) (*event.
 // vaultFacts are what conditions on a call can ask for, besides what is the call's own.
 func (r *Request) vaultFacts() *policy.Facts {
 	f := &policy.Facts{
-		Now: r.server.Now(), Secure: r.HTTP.TLS != nil,
+		Now: r.server.Now(), Region: r.server.Region, Secure: r.HTTP.TLS != nil,
 		Header: http.Header{"User-Agent": r.HTTP.Header.Values("User-Agent"), "Referer": r.HTTP.Header.Values("Referer")},
 	}
 	if peer, err := netip.ParseAddrPort(r.HTTP.RemoteAddr); err == nil {
