@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -33,6 +34,7 @@ func TestIAMWalls(t *testing.T) {
 	}{
 		{"boundary", (*vaultRun).wallOfBoundary}, {"spelling", (*vaultRun).wallOfSpelling}, {"tags", (*vaultRun).wallOfTags},
 		{"federated", (*vaultRun).wallOfFederation}, {"creation", (*vaultRun).wallOfCreation},
+		{"overtaken", (*vaultRun).overtaken},
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			v := root.on(t)
@@ -208,4 +210,26 @@ func (v *vaultRun) wallOfCreation(by *vaultRun, _ string) {
 	c.cred = sig.Credential{AccessKey: keys.AccessKeyID, Secret: sig.NewSecret(keys.SecretAccessKey)}
 	c.refused(v, http.StatusForbidden, "AccessDenied", "PUT", "/walled-nowhere", nil)
 	c.must(v, http.StatusOK, "PUT", "/walled-somewhere", body)
+}
+
+// overtaken: of changes of one user at one time none undoes another.
+func (v *vaultRun) overtaken(_ *vaultRun, _ string) {
+	const writers = 6
+	done := make(chan error, writers)
+	for i := range writers {
+		go func() {
+			_, err := v.iam.TagUser(v.ctx, &iam.TagUserInput{UserName: aws.String("overtaken"), Tags: []types.Tag{{Key: aws.String("k" + strconv.Itoa(i)), Value: aws.String("v")}}})
+			done <- err
+		}()
+	}
+	for range writers {
+		if err := <-done; err != nil {
+			v.Error(err)
+		}
+	}
+	list, err := v.iam.ListUserTags(v.ctx, &iam.ListUserTagsInput{UserName: aws.String("overtaken")})
+	v.ok(err)
+	if len(list.Tags) != writers {
+		v.Errorf("%d tags are left of %d", len(list.Tags), writers)
+	}
 }

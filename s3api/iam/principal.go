@@ -57,7 +57,7 @@ func (c *call) change(x *fsm.Principal) error {
 		return c.form.err
 	}
 	_, err := c.propose("The "+noun(x.Kind)+" "+x.Name, describe(event.NewDraft(nil, &event.Statement_PrincipalChanged{PrincipalChanged: &event.PrincipalChanged{
-		Principal: x.Principal, Path: x.Path, MaxSession: x.MaxSession, Boundary: x.Boundary,
+		Principal: x.Principal, Path: x.Path, MaxSession: x.MaxSession, Boundary: x.Boundary, Was: c.was,
 	}}), x))
 	return err
 }

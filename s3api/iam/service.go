@@ -112,6 +112,7 @@ type call struct {
 
 	// What the call is about, as found before it was authorised; nil: it is not there.
 	subject *fsm.Principal
+	was     []byte      // the subject's portrait as it was read, before anything of it is changed
 	policy  *fsm.Policy // managed; or
 	builtin *builtin
 }
