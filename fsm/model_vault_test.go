@@ -203,6 +203,9 @@ func (m *model) changePrincipal(p *event.Parsed, b *event.PrincipalChanged) *eve
 	if old == nil {
 		return refuse(notFound)
 	}
+	if len(b.Was) > 0 && string(b.Was) != string(old.Portrait()) {
+		return refuse(event.Refusal_REFUSAL_CONFLICT)
+	}
 	x, r := portrait(p, old, b.Path, b.MaxSession, b.Boundary)
 	if r != none {
 		return refuse(r)

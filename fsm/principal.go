@@ -1,9 +1,12 @@
 package fsm
 
 import (
+	"bytes"
+	"cmp"
 	"slices"
 	"strings"
 
+	"ironman/wal/digest"
 	"ironman/wal/event"
 )
 
@@ -185,7 +188,18 @@ func (t *tx) tally(account string, change func(*Vault) bool) bool {
 	return true
 }
 
-// principalChanged replaces what can change, the name among it.
+// Portrait is a digest of all that a PrincipalChanged replaces: who makes one names by it
+// what it was made from.
+func (x *Principal) Portrait() []byte {
+	sum := digest.SHA256(event.Canonical(&Principal{
+		Name: x.Name, Path: cmp.Or(x.Path, "/"), Description: x.Description, Trust: x.Trust, MaxSession: x.MaxSession,
+		Boundary: x.Boundary, Tags: x.Tags,
+	}))
+	return sum[:]
+}
+
+// principalChanged replaces what can change, the name among it. Of two that were made
+// from one reading the second is refused: it would undo the first.
 func (t *tx) principalChanged(p *event.Parsed, b *event.PrincipalChanged) *event.Outcome {
 	k := keyText(tableUser, b.Principal)
 	x := get[Principal](t, k)
@@ -193,6 +207,9 @@ func (t *tx) principalChanged(p *event.Parsed, b *event.PrincipalChanged) *event
 		return refuse(event.Refusal_REFUSAL_NOT_FOUND)
 	}
 	t.normalise(x)
+	if len(b.Was) > 0 && !bytes.Equal(b.Was, x.Portrait()) {
+		return refuse(event.Refusal_REFUSAL_CONFLICT)
+	}
 	before, boundary := nameKey(x.Account, x.Kind, x.Name), x.Boundary
 	if r := t.describePrincipal(x, p, b.Path, b.MaxSession, b.Boundary); r != event.Refusal_REFUSAL_NONE {
 		return refuse(r)

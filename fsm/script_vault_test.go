@@ -41,6 +41,7 @@ var vaultEvents = map[string]func(*script, args, *event.Header) *event.Draft{
 	"change-principal": func(s *script, a args, h *event.Header) *event.Draft {
 		return a.principalItems(event.NewDraft(h, &event.Statement_PrincipalChanged{PrincipalChanged: &event.PrincipalChanged{
 			Principal: a.first(), Path: a.path(), MaxSession: uint32(a.number("session")), Boundary: a.named["boundary"],
+			Was: []byte(a.named["was"]),
 		}}))
 	},
 	"delete-principal": func(s *script, a args, h *event.Header) *event.Draft {

@@ -31,6 +31,9 @@ func (g *generator) vault(d *event.Draft) {
 		g.portrait(d, b.Kind, name, &b.MaxSession, &b.Boundary)
 	case 4, 5:
 		b := &event.PrincipalChanged{Principal: id, Path: g.one("/", "/z/")}
+		if was := g.m.principal(g.one(id, id, "u1", "p1")); was != nil && g.odds(2) {
+			b.Was = was.Portrait()
+		}
 		d.Statement.Body = &event.Statement_PrincipalChanged{PrincipalChanged: b}
 		g.portrait(d, g.m.principal(id).GetKind(), name, &b.MaxSession, &b.Boundary)
 	case 6:

@@ -39,7 +39,7 @@ func (s *Server) lookAgain(ctx context.Context, r *Request) error {
 	r.closeView()
 	r.eventID = newRequestID()
 	r.authority, r.authorityRead, r.rulesOf = nil, false, nil
-	r.bucket, r.object, r.reason, r.charged, r.errorHeader = nil, nil, nil, false, nil
+	r.bucket, r.object, r.source, r.reason, r.charged, r.errorHeader = nil, nil, nil, nil, false, nil
 	if err := r.openView(ctx); err != nil {
 		return err
 	}

@@ -3,7 +3,10 @@ package s3api
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
+	"slices"
+	"strings"
 
 	"ironman/fsm"
 	"ironman/s3api/access"
@@ -39,6 +42,9 @@ func (s *Server) authenticate(ctx context.Context, r *Request) error {
 	}
 	r.identity = id
 	r.Header = withHoisted(r.HTTP.Header, id.Hoisted)
+	if err := checkRepeated(r.Header); err != nil {
+		return err
+	}
 	if id.AccessKey != "" {
 		r.principal = r.principalOf()
 	}
@@ -59,10 +65,39 @@ func withHoisted(h, hoisted http.Header) http.Header {
 	return h
 }
 
+// checkRepeated refuses an x-amz-* header that stands twice and is no list: policies and
+// the operation might each believe another one.
+func checkRepeated(h http.Header) error {
+	for _, name := range slices.Sorted(maps.Keys(h)) {
+		if len(h[name]) > 1 && strings.HasPrefix(name, "X-Amz-") && !listHeader(name) {
+			return s3err.InvalidArgument(strings.ToLower(name), "", "The header must not be repeated.")
+		}
+	}
+	return nil
+}
+
+// listHeader tells the x-amz-* headers that may be repeated.
+func listHeader(name string) bool {
+	switch name {
+	case "X-Amz-Object-Attributes", "X-Amz-Optional-Object-Attributes", "X-Amz-Trailer":
+		return true
+	}
+	for _, prefix := range [...]string{"X-Amz-Checksum-", "X-Amz-Grant-", "X-Amz-Meta-"} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
 // admit finds what the operation needs and decides whether it may be done.
 func (s *Server) admit(r *Request) error {
+	r.readAhead()
 	if r.op.needs == needNothing {
-		return s.decide(r, question{action: r.op.action})
+		if err := s.decide(r, question{action: r.op.action}); err != nil {
+			return err
+		}
+		return s.admitCreation(r)
 	}
 	var err error
 	if r.bucket, err = r.view.BucketByName(r.Bucket); err != nil {
@@ -94,6 +129,9 @@ func (s *Server) admit(r *Request) error {
 	}
 	if r.op.name == "DeleteObjects" {
 		return s.admitDeletes(r, q)
+	}
+	if err := s.takeSource(r); err != nil {
+		return err
 	}
 	if err := s.decide(r, q); err != nil {
 		return err

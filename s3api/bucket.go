@@ -2,11 +2,11 @@ package s3api
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"strings"
 
 	"ironman/fsm"
+	"ironman/s3api/access"
 	"ironman/s3api/s3err"
 	"ironman/s3api/s3xml"
 	"ironman/wal/event"
@@ -57,7 +57,7 @@ func (s *Server) createBucket(ctx context.Context, r *Request) (*Response, error
 	}
 	d := event.NewDraft(nil, &event.Statement_BucketCreated{BucketCreated: &event.BucketCreated{
 		Owner: owner, Region: s.Region, Acl: acl,
-		ObjectLock: strings.EqualFold(r.Header.Get("X-Amz-Bucket-Object-Lock-Enabled"), "true"),
+		ObjectLock: r.asksLock(),
 	}}).AddText(event.ItemKind_ITEM_KIND_BUCKET_NAME, 0, r.Bucket)
 	if err := r.addOwnership(d, acl); err != nil {
 		return nil, err
@@ -86,6 +86,36 @@ func (s *Server) createBucket(ctx context.Context, r *Request) (*Response, error
 		return nil, err
 	}
 	return &Response{Header: http.Header{"Location": {"/" + r.Bucket}}}, nil
+}
+
+// asksLock reports whether the objects of a new bucket are to be lockable.
+func (r *Request) asksLock() bool {
+	return strings.EqualFold(r.Header.Get("X-Amz-Bucket-Object-Lock-Enabled"), "true")
+}
+
+// admitCreation decides on what a new bucket is to have from the beginning: each takes
+// the right to set it later.
+func (s *Server) admitCreation(r *Request) error {
+	if r.op.name != "CreateBucket" {
+		return nil
+	}
+	acl := access.HasHeaders(r.Header) && r.Header.Get("X-Amz-Acl") != "private"
+	b := &fsm.Bucket{Name: r.Bucket, Owner: r.account.GetCanonicalId()} // as it will be
+	for _, part := range [...]struct {
+		action string
+		asked  bool
+	}{
+		{"s3:PutBucketAcl", acl}, {"s3:PutBucketOwnershipControls", r.Header.Get("X-Amz-Object-Ownership") != ""},
+		{"s3:PutBucketObjectLockConfiguration", r.asksLock()}, {"s3:PutBucketVersioning", r.asksLock()},
+	} {
+		if !part.asked {
+			continue
+		}
+		if err := s.alsoDecide(r, question{action: part.action, bucket: b}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *Server) bucketExists(r *Request, own bool) (*Response, error) {
@@ -121,13 +151,9 @@ func (r *Request) addDocument(d *event.Draft, kind event.DocumentKind, doc s3xml
 
 // addConfiguration reads the optional body of CreateBucket.
 func (s *Server) addConfiguration(r *Request, d *event.Draft) error {
-	var c s3xml.CreateBucketConfiguration
-	err := r.decodeXML(s3xml.MaxBody, &c)
-	if errors.Is(err, s3xml.ErrEmpty) {
-		return nil
-	}
-	if err != nil {
-		return err
+	c := &r.ahead.bucket
+	if r.ahead.err != nil {
+		return r.ahead.err
 	}
 	if c.Location != nil || c.Bucket != nil {
 		return s3err.Newf("NotImplemented", "Directory buckets are not implemented.")

@@ -184,7 +184,7 @@ func (s *Server) admitParts(r *Request) error {
 	for _, part := range [...]struct {
 		action string
 		asked  bool
-	}{{"s3:PutObjectAcl", access.HasHeaders(r.Header)}, {"s3:PutObjectTagging", r.Header.Get("X-Amz-Tagging") != ""}} {
+	}{{"s3:PutObjectAcl", access.HasHeaders(r.Header)}, {"s3:PutObjectTagging", r.setsTags()}} {
 		if !part.asked {
 			continue
 		}

@@ -15,13 +15,15 @@ import (
 	"ironman/wal/event"
 )
 
-// copySource is the object that a copy reads, already authorised.
+// copySource is the object that a copy or rename reads, already authorised.
 type copySource struct {
 	bucket *fsm.Bucket
 	key    string
 	object *fsm.Object
 	from   *opening // nil: its bytes are plain
-	older  bool     // a version was named: to copy it onto its own key makes it current again
+	// version is the version id that was named; "": the current one was not. To copy one
+	// that was onto its own key makes it current again.
+	version string
 }
 
 // pin names the version in an event.
@@ -36,9 +38,61 @@ func (c *copySource) setVersion(h http.Header) {
 	}
 }
 
-// copySource reads x-amz-copy-source, and authorises the read of what it names
-// exactly as a GetObject of it would be.
+// takeSource finds what a copy or rename takes its tags from, before it is decided on the
+// target: conditions there ask for them.
+func (s *Server) takeSource(r *Request) error {
+	var err error
+	switch r.op.name {
+	case "CopyObject":
+		if r.principal.Anonymous() {
+			return s3err.Newf("AccessDenied", "Anonymous users cannot copy objects. Please authenticate.")
+		}
+		if r.source, err = s.findSource(r); err == nil {
+			err = s.admitSourceTags(r)
+		}
+	case "RenameObject":
+		r.source, err = s.renameSource(r)
+	}
+	return err
+}
+
+// admitSourceTags: a copy shows the tags that it keeps to whoever may read the copy's.
+func (s *Server) admitSourceTags(r *Request) error {
+	if src := r.source; r.setsTags() && r.keepsTags() {
+		q := question{action: "s3:GetObjectTagging", bucket: src.bucket, key: src.key, object: src.object, version: src.version}
+		if src.version != "" {
+			q.action = versionAction(q.action)
+		}
+		return s.alsoDecide(r, q)
+	}
+	return nil
+}
+
+// copySource finds and opens what a copy reads.
 func (s *Server) copySource(r *Request) (*copySource, error) {
+	src, err := s.findSource(r)
+	if err != nil {
+		return nil, err
+	}
+	return src, r.openSource(src)
+}
+
+// openSource settles whether the copy still is wanted, and how its bytes are read.
+func (r *Request) openSource(src *copySource) error {
+	if err := r.copyConditions(src.object); err != nil {
+		return err
+	}
+	customer, err := r.customerKey(sourcePrefix)
+	if err != nil {
+		return err
+	}
+	src.from, err = r.opening(src.object, customer)
+	return err
+}
+
+// findSource reads x-amz-copy-source, and authorises the read of what it names
+// exactly as a GetObject of it would be.
+func (s *Server) findSource(r *Request) (*copySource, error) {
 	bucket, key, version, err := parseCopySource(r.Header.Get("X-Amz-Copy-Source"))
 	if err != nil {
 		return nil, err
@@ -54,18 +108,7 @@ func (s *Server) copySource(r *Request) (*copySource, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := r.copyConditions(o); err != nil {
-		return nil, err
-	}
-	customer, err := r.customerKey(sourcePrefix)
-	if err != nil {
-		return nil, err
-	}
-	from, err := r.opening(o, customer)
-	if err != nil {
-		return nil, err
-	}
-	return &copySource{row, key, o, from, version != ""}, nil
+	return &copySource{bucket: row, key: key, object: o, version: version}, nil
 }
 
 // parseCopySource splits "/bucket/key?versionId=v", of which the path is
@@ -102,9 +145,6 @@ func invalidCopySource(v string) error {
 // unless the copy is encrypted in another way.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html
 func (s *Server) copyObject(ctx context.Context, r *Request) (*Response, error) {
-	if r.principal.Anonymous() {
-		return nil, s3err.Newf("AccessDenied", "Anonymous users cannot copy objects. Please authenticate.")
-	}
 	return s.afresh(ctx, r, s.copyOnce, event.Refusal_REFUSAL_SOURCE_CHANGED)
 }
 
@@ -114,8 +154,8 @@ func (s *Server) copyOnce(ctx context.Context, r *Request) (*Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	src, err := s.copySource(r)
-	if err != nil {
+	src := r.source
+	if err := r.openSource(src); err != nil {
 		return nil, err
 	}
 	if src.object.Size > maxPutBytes {
@@ -224,7 +264,7 @@ func (r *Request) copyDirectives(src *copySource, put *event.ObjectPut) (*event.
 	if err != nil {
 		return nil, nil, err
 	}
-	same := src.bucket.Bucket == r.bucket.Bucket && src.key == r.Key && !src.older
+	same := src.bucket.Bucket == r.bucket.Bucket && src.key == r.Key && src.version == ""
 	if same && !replace && r.Header.Get("X-Amz-Storage-Class") == "" && r.Header.Get("X-Amz-Website-Redirect-Location") == "" && !r.asksEncryption() {
 		return nil, nil, s3err.Newf("InvalidRequest", "This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, storage class, website redirect location or encryption attributes.")
 	}

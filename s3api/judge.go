@@ -3,7 +3,6 @@ package s3api
 import (
 	"crypto/tls"
 	"net/netip"
-	"time"
 
 	"ironman/fsm"
 	"ironman/s3api/access"
@@ -96,7 +95,12 @@ func (q *question) resource(r *Request) string {
 
 // facts are what the conditions of policies can ask for.
 func (r *Request) facts(q question) (*policy.Facts, error) {
-	f := &policy.Facts{Action: q.action, Now: r.server.Now(), Header: r.Header, Query: r.Query, Version: q.version}
+	f := &policy.Facts{
+		Action: q.action, Now: r.server.Now(), Region: r.server.Region, Header: r.Header, Query: r.Query, Version: q.version,
+	}
+	if q.action == "s3:PutObject" {
+		f.Creation = r.op.creation()
+	}
 	if q.bucket != nil {
 		owner, err := r.view.Account(q.bucket.Owner)
 		if err != nil {
@@ -113,6 +117,7 @@ func (r *Request) facts(q question) (*policy.Facts, error) {
 	}
 	if id := r.identity; id != nil {
 		f.AuthType, f.SignatureVersion, f.Signed = id.Form.AuthType(), id.Form.SignatureVersion(), id.Time
+		f.ContentSHA256 = id.ContentSHA256()
 	}
 	if q.listed != "" {
 		f.Prefix = &q.listed
@@ -132,15 +137,7 @@ func (r *Request) headerFacts(f *policy.Facts) {
 			f.CopySource = bucket + "/" + key
 		}
 	}
-	if v := r.Header.Get("X-Amz-Tagging"); v != "" {
-		if tags, err := parseTags(v); err == nil {
-			f.RequestTags = policyTags(tags)
-		}
-	}
-	f.LockMode, f.LegalHold = r.Header.Get("X-Amz-Object-Lock-Mode"), r.Header.Get("X-Amz-Object-Lock-Legal-Hold")
-	if t, err := time.Parse(time.RFC3339, r.Header.Get("X-Amz-Object-Lock-Retain-Until-Date")); err == nil {
-		f.RetainUntil = t
-	}
+	r.setFacts(f)
 }
 
 func policyTags(tags *event.Tags) []policy.Tag {

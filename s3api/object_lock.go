@@ -141,14 +141,10 @@ func (s *Server) putObjectRetention(ctx context.Context, r *Request) (*Response,
 	if err := r.needsLock(); err != nil {
 		return nil, err
 	}
-	var doc s3xml.Retention
-	err := r.decodeXML(s3xml.MaxBody, &doc)
-	if errors.Is(err, s3xml.ErrEmpty) {
-		err = s3err.New("MalformedXML")
+	if r.ahead.err != nil {
+		return nil, r.ahead.err
 	}
-	if err != nil {
-		return nil, err
-	}
+	doc := &r.ahead.retention
 	lock := &event.Lock{Mode: retentionMode(doc.Mode)}
 	if doc.Until != nil {
 		lock.RetainUntil = wholeSecond(int64(*doc.Until))
@@ -235,16 +231,11 @@ func (s *Server) putObjectLegalHold(ctx context.Context, r *Request) (*Response,
 	if err := r.needsLock(); err != nil {
 		return nil, err
 	}
-	var doc s3xml.LegalHold
-	err := r.decodeXML(s3xml.MaxBody, &doc)
-	if errors.Is(err, s3xml.ErrEmpty) {
-		err = s3err.New("MalformedXML")
-	}
-	if err != nil {
-		return nil, err
+	if r.ahead.err != nil {
+		return nil, r.ahead.err
 	}
 	return s.changeVersion(ctx, r, func(ctx context.Context, r *Request) (*Response, error) {
-		return &Response{}, s.setLock(ctx, r, &event.ObjectLockSet{Lock: &event.Lock{LegalHold: doc.Status == "ON"}, LegalHold: true})
+		return &Response{}, s.setLock(ctx, r, &event.ObjectLockSet{Lock: &event.Lock{LegalHold: r.ahead.hold.Status == "ON"}, LegalHold: true})
 	})
 }
 

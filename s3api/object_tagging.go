@@ -2,10 +2,8 @@ package s3api
 
 import (
 	"context"
-	"errors"
 	"net/http"
 
-	"ironman/s3api/s3err"
 	"ironman/s3api/s3xml"
 	"ironman/wal/event"
 )
@@ -25,23 +23,23 @@ func (s *Server) getObjectTagging(_ context.Context, r *Request) (*Response, err
 // putObjectTagging replaces the tags of a version.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObjectTagging.html
 func (s *Server) putObjectTagging(ctx context.Context, r *Request) (*Response, error) {
-	var doc s3xml.Tagging
-	err := r.decodeXML(s3xml.MaxBody, &doc)
-	if errors.Is(err, s3xml.ErrEmpty) {
-		err = s3err.New("MalformedXML")
+	if r.ahead.err != nil {
+		return nil, r.ahead.err
 	}
-	if err != nil {
+	return s.setTags(ctx, r, r.ahead.tags, &Response{Header: http.Header{}})
+}
+
+// decodeTags reads the document of PutObjectTagging.
+func (r *Request) decodeTags() (*event.Tags, error) {
+	var doc s3xml.Tagging
+	if err := r.decodeNeeded(&doc); err != nil {
 		return nil, err
 	}
 	values := make(map[string][]string, len(doc.TagSet.Tags))
 	for _, t := range doc.TagSet.Tags {
 		values[t.Key] = append(values[t.Key], t.Value)
 	}
-	tags, err := checkTags(values)
-	if err != nil {
-		return nil, err
-	}
-	return s.setTags(ctx, r, tags, &Response{Header: http.Header{}})
+	return checkTags(values)
 }
 
 // deleteObjectTagging takes the tags of a version away.

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"ironman/fsm"
 	"ironman/s3api/s3err"
 	"ironman/wal/event"
 )
@@ -16,15 +15,8 @@ import (
 // no byte moves, and nobody sees both or neither.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_RenameObject.html
 func (s *Server) renameObject(ctx context.Context, r *Request) (*Response, error) {
-	key, err := renameSource(r.Bucket, r.Header.Get("X-Amz-Rename-Source"))
-	if err != nil {
-		return nil, err
-	}
-	if key == r.Key {
-		return nil, s3err.InvalidArgument("x-amz-rename-source", key, "The source and destination keys must be different.")
-	}
-	source, err := s.admitSource(r, key)
-	if err != nil {
+	source := r.source.object
+	if err := judge(r.Header, "X-Amz-Rename-Source-", source, preconditionFailed); err != nil {
 		return nil, err
 	}
 	condition, err := r.writeCondition()
@@ -41,7 +33,7 @@ func (s *Server) renameObject(ctx context.Context, r *Request) (*Response, error
 	r.closeView()
 	d := event.NewDraft(nil, &event.Statement_ObjectRenamed{ObjectRenamed: &event.ObjectRenamed{
 		Bucket: r.bucket.Bucket, Version: source.Version, Condition: condition,
-	}}).AddText(event.ItemKind_ITEM_KIND_KEY, 0, r.Key).AddText(event.ItemKind_ITEM_KIND_SOURCE_KEY, 0, key)
+	}}).AddText(event.ItemKind_ITEM_KIND_KEY, 0, r.Key).AddText(event.ItemKind_ITEM_KIND_SOURCE_KEY, 0, r.source.key)
 	o, err := s.propose(ctx, r, d)
 	if err != nil {
 		return nil, err
@@ -51,10 +43,17 @@ func (s *Server) renameObject(ctx context.Context, r *Request) (*Response, error
 	return resp, nil
 }
 
-// admitSource finds the object that is to be renamed. It takes the right to read it, to
+// renameSource finds the object that is to be renamed. It takes the right to read it, to
 // delete it, and (the operation's own) to put it; its conditions are judged on what is
 // pinned.
-func (s *Server) admitSource(r *Request, key string) (*fsm.Object, error) {
+func (s *Server) renameSource(r *Request) (*copySource, error) {
+	key, err := parseRenameSource(r.Bucket, r.Header.Get("X-Amz-Rename-Source"))
+	if err != nil {
+		return nil, err
+	}
+	if key == r.Key {
+		return nil, s3err.InvalidArgument("x-amz-rename-source", key, "The source and destination keys must be different.")
+	}
 	o, err := s.admitRead(r, r.bucket, key, wanted{})
 	if err != nil {
 		return nil, err
@@ -62,12 +61,12 @@ func (s *Server) admitSource(r *Request, key string) (*fsm.Object, error) {
 	if err := s.alsoDecide(r, question{action: "s3:DeleteObject", bucket: r.bucket, key: key, object: o}); err != nil {
 		return nil, err
 	}
-	return o, judge(r.Header, "X-Amz-Rename-Source-", o, preconditionFailed)
+	return &copySource{bucket: r.bucket, key: key, object: o}, nil
 }
 
-// renameSource reads the key of x-amz-rename-source: "/bucket/key", or the key alone,
+// parseRenameSource reads the key of x-amz-rename-source: "/bucket/key", or the key alone,
 // percent-encoded.
-func renameSource(bucket, v string) (string, error) {
+func parseRenameSource(bucket, v string) (string, error) {
 	key, err := url.PathUnescape(v)
 	if err != nil {
 		return "", invalidRenameSource(v)

@@ -50,6 +50,8 @@ type Request struct {
 	bucket    *fsm.Bucket
 	object    *fsm.Object
 	viewedSeq uint64
+	ahead     ahead
+	source    *copySource            // of a copy or rename, once it may be read
 	rulesOf   map[uint64]bucketRules // by bucket, of those that have any
 
 	form           *form.Form // of PostObject, else nil

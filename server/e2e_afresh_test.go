@@ -102,3 +102,41 @@ func TestRaceIsDecidedAnew(t *testing.T) {
 		t.Errorf("%d events", n)
 	}
 }
+
+// TestRaceKeepsDocument: a document is read once, and counts as often as its request is
+// decided on.
+func TestRaceKeepsDocument(t *testing.T) {
+	v := newVictim(t)
+	c := v.root
+	once := func(f func()) {
+		n := 0
+		v.p.node.InterposeForTest(func(context.Context) {
+			if n++; n == 1 {
+				f()
+			}
+		})
+	}
+	// The version to be held goes, and the one before it is held.
+	c.must(t, 200, "PUT", "/held", nil, header("X-Amz-Bucket-Object-Lock-Enabled", "true"))
+	c.must(t, 200, "PUT", "/held/k", nil)
+	version := c.must(t, 200, "PUT", "/held/k", nil).header.Get("X-Amz-Version-Id")
+	once(func() { c.must(t, 204, "DELETE", "/held/k?versionId="+version, nil) })
+	c.must(t, 200, "PUT", "/held/k?legal-hold", []byte("<LegalHold><Status>ON</Status></LegalHold>"))
+	if a := c.must(t, 200, "GET", "/held/k?legal-hold", nil); !strings.Contains(string(a.body), "ON") {
+		t.Errorf("it is not held: %s", a.body)
+	}
+	// Meanwhile a policy forbids the tag.
+	c.must(t, 200, "PUT", "/tagged", nil)
+	policy := func(deny string) []byte {
+		return []byte(`{"Statement":[{"Effect":"Allow","Principal":"*","Action":"s3:PutObjectTagging","Resource":"arn:aws:s3:::tagged/*"}` + deny + `]}`)
+	}
+	c.must(t, 204, "PUT", "/tagged?policy", policy(""))
+	c.must(t, 200, "PUT", "/tagged/k", []byte("1"))
+	once(func() {
+		c.must(t, 200, "PUT", "/tagged/k", []byte("2"))
+		c.must(t, 204, "PUT", "/tagged?policy", policy(`,{"Effect":"Deny","Principal":"*","Action":"s3:PutObjectTagging","Resource":"arn:aws:s3:::tagged/*",`+
+			`"Condition":{"StringEquals":{"s3:RequestObjectTag/class":"secret"}}}`))
+	})
+	v.alice.refused(t, 403, "AccessDenied", "PUT", "/tagged/k?tagging", []byte("<Tagging><TagSet><Tag><Key>class</Key><Value>secret</Value></Tag></TagSet></Tagging>"))
+	v.p.node.InterposeForTest(nil)
+}

@@ -65,8 +65,8 @@ func (c *call) managed(s string) (*fsm.Policy, *builtin, error) {
 		return nil, nil, nil
 	}
 	x, err := c.view.PolicyByName(c.account(), name)
-	if err != nil || x == nil || x.Path != path {
-		return nil, nil, err
+	if err != nil || x == nil || x.Path != path || x.Name != name {
+		return nil, nil, err // names are found in any case of letters, ARNs are authorised as they are
 	}
 	return x, nil, nil
 }

@@ -62,6 +62,9 @@ func (c *Caller) Policy() policy.Caller {
 	if c.Role != nil {
 		p.Role = ARN(c.Role)
 	}
+	if c.federated() && c.User != nil {
+		p.User = ARN(c.User)
+	}
 	return p
 }
 
@@ -90,12 +93,12 @@ func (c *Caller) Tags() []policy.Tag {
 	if c.Session != nil {
 		for _, t := range c.Session.Tags {
 			out = append(out, policy.Tag(t))
-			seen[t.Key] = true
+			seen[tagKey(t.Key)] = true
 		}
 	}
 	if p := c.principal(); p != nil {
 		for _, t := range p.Tags.GetTags() {
-			if !seen[t.Key] {
+			if !seen[tagKey(t.Key)] {
 				out = append(out, policy.Tag{Key: t.Key, Value: t.Value})
 			}
 		}

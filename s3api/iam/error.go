@@ -31,7 +31,7 @@ func status(code string) int {
 	switch code {
 	case "NoSuchEntity":
 		return http.StatusNotFound
-	case "EntityAlreadyExists", "DeleteConflict", "LimitExceeded", "EntityTemporarilyUnmodifiable":
+	case "EntityAlreadyExists", "ConcurrentModification", "DeleteConflict", "LimitExceeded", "EntityTemporarilyUnmodifiable":
 		return http.StatusConflict
 	case "AccessDenied", "InvalidClientTokenId", "SignatureDoesNotMatch", "MissingAuthenticationToken", "ExpiredToken", "OptInRequired":
 		return http.StatusForbidden
@@ -41,6 +41,13 @@ func status(code string) int {
 		return http.StatusServiceUnavailable
 	}
 	return http.StatusBadRequest
+}
+
+// Overtaken reports whether a call lost against another that changed the same: it can be
+// served again, from a new view.
+func Overtaken(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Code == "ConcurrentModification"
 }
 
 func invalid(format string, args ...any) *Error { return Refuse("ValidationError", format, args...) }
@@ -58,6 +65,8 @@ func refusal(r event.Refusal, about string) *Error {
 		return Refuse("NoSuchEntity", "%s, or what it refers to, cannot be found.", about)
 	case event.Refusal_REFUSAL_IN_USE:
 		return Refuse("DeleteConflict", "%s cannot be deleted: something else still belongs to it or refers to it.", about)
+	case event.Refusal_REFUSAL_CONFLICT:
+		return Refuse("ConcurrentModification", "%s was changed by another request at the same time. Please try again.", about)
 	case event.Refusal_REFUSAL_LIMIT_EXCEEDED:
 		return Refuse("LimitExceeded", "%s would exceed a limit of its account.", about)
 	case event.Refusal_REFUSAL_INVALID:

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"net/url"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"ironman/s3api/policy"
@@ -12,8 +13,9 @@ import (
 
 // form reads the parameters of a call. The first that is wrong stays as err.
 type form struct {
-	values url.Values
-	err    error
+	values  url.Values
+	service string
+	err     error
 }
 
 func (f *form) fail(err error) {
@@ -126,16 +128,27 @@ func (f *form) tags() *event.Tags {
 	t := &event.Tags{}
 	for i, k := range keys {
 		value := f.text("Tags.member." + strconv.Itoa(i+1) + ".Value")
-		if k == "" || utf8.RuneCountInString(k) > 128 || utf8.RuneCountInString(value) > 256 || len(k) > 4 && k[:4] == "aws:" {
+		if k == "" || utf8.RuneCountInString(k) > 128 || utf8.RuneCountInString(value) > 256 || strings.HasPrefix(tagKey(k), "aws:") {
 			f.fail(invalid("A tag's key must have 1 to 128 characters and not begin with aws:, its value at most 256."))
 		}
 		put(t, k, value)
 	}
-	if len(keys) > maxTags || len(t.Tags) != len(keys) {
-		f.fail(Refuse("InvalidInput", "There may be at most %d tags, and no two of one key.", maxTags))
+	if len(t.Tags) != len(keys) {
+		code := "InvalidInput"
+		if f.service == ServiceSTS {
+			code = "InvalidParameterValue"
+		}
+		f.fail(Refuse(code, "Duplicate tag keys found. Please note that Tag keys are case insensitive."))
+	}
+	if len(keys) > maxTags {
+		f.fail(Refuse("InvalidInput", "There may be at most %d tags.", maxTags))
 	}
 	return t
 }
+
+// tagKey is what tags are told apart by, as conditions do it: the key without regard to
+// case.
+func tagKey(k string) string { return strings.ToLower(k) }
 
 // document is the text of a policy, which must be one of its kind.
 func (f *form) document(name string, k policy.Kind) []byte {

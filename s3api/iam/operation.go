@@ -103,6 +103,7 @@ func (c *call) there(k event.PrincipalKind) (*fsm.Principal, error) {
 	if c.subject == nil {
 		return nil, noSuch(noun(k), c.form.values.Get(map[event.PrincipalKind]string{user: "UserName", group: "GroupName", role: "RoleName"}[k]))
 	}
+	c.was = c.subject.Portrait()
 	return c.subject, nil
 }
 

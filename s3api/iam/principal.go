@@ -57,7 +57,7 @@ func (c *call) change(x *fsm.Principal) error {
 		return c.form.err
 	}
 	_, err := c.propose("The "+noun(x.Kind)+" "+x.Name, describe(event.NewDraft(nil, &event.Statement_PrincipalChanged{PrincipalChanged: &event.PrincipalChanged{
-		Principal: x.Principal, Path: x.Path, MaxSession: x.MaxSession, Boundary: x.Boundary,
+		Principal: x.Principal, Path: x.Path, MaxSession: x.MaxSession, Boundary: x.Boundary, Was: c.was,
 	}}), x))
 	return err
 }
@@ -104,6 +104,24 @@ func (c *call) boundary() (string, error) {
 	return p.Policy, nil
 }
 
+// boundaryInQuestion is the value of iam:PermissionsBoundary: the boundary that is asked
+// for, where the call sets one, and for what else is done to a user or role the one that
+// it has now. Else anybody would pass by naming in the form what the condition wants.
+// https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html
+func (c *call) boundaryInQuestion() (string, error) {
+	switch c.op.name {
+	case "CreateRole", "CreateUser", "PutRolePermissionsBoundary", "PutUserPermissionsBoundary":
+		return c.form.values.Get("PermissionsBoundary"), nil
+	case "AttachRolePolicy", "AttachUserPolicy", "DetachRolePolicy", "DetachUserPolicy",
+		"DeleteRolePermissionsBoundary", "DeleteUserPermissionsBoundary",
+		"DeleteRolePolicy", "DeleteUserPolicy", "PutRolePolicy", "PutUserPolicy":
+		if c.subject != nil && c.subject.Boundary != "" {
+			return c.policyARN(c.subject.Boundary)
+		}
+	}
+	return "", nil
+}
+
 // setBoundary bounds the call's subject, or, with none, frees it.
 func (c *call) setBoundary(k event.PrincipalKind, set bool) (any, error) {
 	x, err := c.there(k)
@@ -128,11 +146,11 @@ func (c *call) putRoleBoundary() (any, error)    { return c.setBoundary(role, tr
 func (c *call) deleteUserBoundary() (any, error) { return c.setBoundary(user, false) }
 func (c *call) deleteRoleBoundary() (any, error) { return c.setBoundary(role, false) }
 
-// put sets one tag in a list.
+// put sets one tag in a list, in place of one whose key differs in case at most.
 func put(t *event.Tags, key, value string) {
 	for _, x := range t.Tags {
-		if x.Key == key {
-			x.Value = value
+		if tagKey(x.Key) == tagKey(key) {
+			x.Key, x.Value = key, value
 			return
 		}
 	}
@@ -163,10 +181,10 @@ func (c *call) untag(k event.PrincipalKind) (any, error) {
 	left := &event.Tags{}
 	gone := make(map[string]bool)
 	for _, key := range c.form.list("TagKeys", "") {
-		gone[key] = true
+		gone[tagKey(key)] = true
 	}
 	for _, t := range x.Tags.GetTags() {
-		if !gone[t.Key] {
+		if !gone[tagKey(t.Key)] {
 			left.Tags = append(left.Tags, t)
 		}
 	}

@@ -72,7 +72,7 @@ func (s *Service) Serve(ctx context.Context, r *Request) ([]byte, error) {
 	if r.Service != op.service {
 		return nil, Refuse("SignatureDoesNotMatch", "Credential should be scoped to correct service: '%s'.", op.service)
 	}
-	c := &call{Service: s, ctx: ctx, op: op, request: r, form: form{values: r.Form}, view: r.View, caller: r.Caller}
+	c := &call{Service: s, ctx: ctx, op: op, request: r, form: form{values: r.Form, service: op.service}, view: r.View, caller: r.Caller}
 	resource, err := op.on(c)
 	if err == nil {
 		err = c.form.err
@@ -80,8 +80,13 @@ func (s *Service) Serve(ctx context.Context, r *Request) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.describeRequest()
+	if err := c.describeRequest(); err != nil {
+		return nil, err
+	}
 	if err := c.authorise(resource); err != nil {
+		return nil, err
+	}
+	if err := c.authoriseTags(resource); err != nil {
 		return nil, err
 	}
 	result, err := op.handle(c)
@@ -107,6 +112,7 @@ type call struct {
 
 	// What the call is about, as found before it was authorised; nil: it is not there.
 	subject *fsm.Principal
+	was     []byte      // the subject's portrait as it was read, before anything of it is changed
 	policy  *fsm.Policy // managed; or
 	builtin *builtin
 }
@@ -114,10 +120,14 @@ type call struct {
 func (c *call) account() string { return c.caller.Account.GetAccount() }
 
 // describeRequest puts what the call asks for into the context of conditions.
-func (c *call) describeRequest() {
+func (c *call) describeRequest() error {
 	ctx := c.request.Context
-	if s := c.form.values.Get("PermissionsBoundary"); s != "" {
-		ctx.Set("iam:PermissionsBoundary", s)
+	boundary, err := c.boundaryInQuestion()
+	if err != nil {
+		return err
+	}
+	if boundary != "" {
+		ctx.Set("iam:PermissionsBoundary", boundary)
 	}
 	var keys []string
 	for i, k := range c.form.list("Tags", ".Key") {
@@ -136,6 +146,7 @@ func (c *call) describeRequest() {
 		ctx.Set("aws:ResourceTag/"+t.Key, t.Value)
 		ctx.Set("iam:ResourceTag/"+t.Key, t.Value)
 	}
+	return nil
 }
 
 // propose agrees on an event; about is what a refusal is about.
@@ -152,7 +163,40 @@ func (c *call) propose(about string, d *event.Draft) (*event.Outcome, error) {
 
 // authorise decides on the call's action on a resource.
 func (c *call) authorise(resource string) error {
-	action := c.op.service + ":" + c.op.name
+	return c.decide(c.op.service+":"+c.op.name, resource)
+}
+
+// authoriseTags decides on the tags that what is made is to have: they take the right to
+// tag it.
+func (c *call) authoriseTags(resource string) error {
+	action := c.op.tagging()
+	if action == "" || len(c.form.list("Tags", ".Key")) == 0 {
+		return nil
+	}
+	kept := c.reason // of the call itself
+	err := c.decide(action, resource)
+	c.reason = kept
+	return err
+}
+
+// tagging is the action that tags what an operation makes; "": it is no other than its
+// own, or decided elsewhere.
+func (op *operation) tagging() string {
+	switch op.name {
+	case "CreatePolicy":
+		return "iam:TagPolicy"
+	case "CreateRole":
+		return "iam:TagRole"
+	case "CreateUser":
+		return "iam:TagUser"
+	case "GetFederationToken":
+		return "sts:TagSession"
+	}
+	return ""
+}
+
+// decide decides on an action on a resource, and keeps the reason.
+func (c *call) decide(action, resource string) error {
 	c.reason = &event.Reason{Kind: event.ReasonKind_REASON_KIND_OWNER, View: c.view.Applied().Next}
 	denied := Refuse("AccessDenied", "User: %s is not authorized to perform: %s on resource: %s", c.caller.ARN(), action, cmp.Or(c.asked, resource))
 	if !c.op.session(c.caller.Session) {

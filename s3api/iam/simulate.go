@@ -69,7 +69,7 @@ func onSource(c *call) (string, error) {
 			continue
 		}
 		x, err := c.view.PrincipalByName(c.account(), kind, name)
-		if err == nil && x != nil && x.Path == path {
+		if err == nil && x != nil && x.Path == path && x.Name == name {
 			c.subject = x
 		}
 		return s, err

@@ -164,7 +164,7 @@ func (c *call) sessionPolicy(s, account string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if p != nil && p.Path == path {
+		if p != nil && p.Path == path && p.Name == name {
 			return p.Policy, nil
 		}
 	}

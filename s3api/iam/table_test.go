@@ -50,6 +50,8 @@ func TestRefusals(t *testing.T) {
 	for n := range event.Refusal_name {
 		if e := refusal(event.Refusal(n), "It"); e.Code == "" || e.Status < 400 || e.Message == "" {
 			t.Errorf("%v: %v", event.Refusal(n), e)
+		} else if want := event.Refusal(n) == event.Refusal_REFUSAL_CONFLICT; Overtaken(e) != want {
+			t.Errorf("%v is to be tried again: %v", event.Refusal(n), !want)
 		}
 	}
 }

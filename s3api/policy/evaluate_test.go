@@ -25,6 +25,10 @@ func session() Caller {
 	return Caller{Account: one1, ARN: "arn:aws:sts::111122223333:assumed-role/r/s", Role: "arn:aws:iam::111122223333:role/r"}
 }
 
+func federated() Caller {
+	return Caller{Account: one1, ARN: "arn:aws:sts::111122223333:federated-user/f", User: user1}
+}
+
 func parse(t testing.TB, k Kind, text string) *Policy {
 	t.Helper()
 	p, err := Parse([]byte(text), k)
@@ -43,17 +47,18 @@ func TestPrincipals(t *testing.T) {
 		name string
 		Caller
 	}
-	everyone := []who{{"nobody", Caller{}}, {"root", root()}, {"ann", ann()}, {"session", session()}, {"stranger", Caller{Account: two2, ARN: "arn:aws:iam::444455556666:user/div/ann"}}}
+	everyone := []who{{"nobody", Caller{}}, {"root", root()}, {"ann", ann()}, {"session", session()}, {"federated", federated()}, {"stranger", Caller{Account: two2, ARN: "arn:aws:iam::444455556666:user/div/ann"}}}
 	for principal, want := range map[string]string{
-		`"*"`:                    "nobody root ann session stranger",
-		`{"AWS":"*"}`:            "nobody root ann session stranger",
-		`{"AWS":"` + one1 + `"}`: "root ann session",
-		`{"AWS":"arn:aws:iam::111122223333:root"}`:             "root ann session",
-		`{"AWS":["` + user1 + `","` + two2 + `"]}`:             "ann stranger",
+		`"*"`:                    "nobody root ann session federated stranger",
+		`{"AWS":"*"}`:            "nobody root ann session federated stranger",
+		`{"AWS":"` + one1 + `"}`: "root ann session federated",
+		`{"AWS":"arn:aws:iam::111122223333:root"}`:             "root ann session federated",
+		`{"AWS":["` + user1 + `","` + two2 + `"]}`:             "ann federated stranger",
 		`{"AWS":"arn:aws:iam::111122223333:user/ann"}`:         "",
 		`{"AWS":"arn:aws:iam::111122223333:role/r"}`:           "session",
 		`{"AWS":"arn:aws:sts::111122223333:assumed-role/r/s"}`: "session",
 		`{"AWS":"arn:aws:sts::111122223333:assumed-role/r/t"}`: "",
+		`{"AWS":"arn:aws:sts::111122223333:federated-user/f"}`: "federated",
 		`{"CanonicalUser":"` + strings.Repeat("A", 64) + `"}`:  "root ann",
 		`{"Service":"logging.s3.amazonaws.com"}`:               "",
 		`{"Federated":"x"}`:                                    "",
@@ -71,11 +76,11 @@ func TestPrincipals(t *testing.T) {
 	}
 	// NotPrincipal spares only whoever stands there with all its names.
 	for principal, want := range map[string]string{
-		`{"AWS":"` + one1 + `"}`:                                      "nobody ann session stranger",
-		`{"AWS":["` + one1 + `","` + user1 + `"]}`:                    "nobody session stranger",
-		`{"AWS":"` + user1 + `"}`:                                     "nobody root ann session stranger",
-		`{"AWS":["` + one1 + `","arn:aws:iam::111122223333:role/r"]}`: "nobody ann session stranger",
-		`{"AWS":["` + one1 + `","arn:aws:iam::111122223333:role/r","arn:aws:sts::111122223333:assumed-role/r/s"]}`: "nobody ann stranger",
+		`{"AWS":"` + one1 + `"}`:                                      "nobody ann session federated stranger",
+		`{"AWS":["` + one1 + `","` + user1 + `"]}`:                    "nobody session federated stranger",
+		`{"AWS":"` + user1 + `"}`:                                     "nobody root ann session federated stranger",
+		`{"AWS":["` + one1 + `","arn:aws:iam::111122223333:role/r"]}`: "nobody ann session federated stranger",
+		`{"AWS":["` + one1 + `","arn:aws:iam::111122223333:role/r","arn:aws:sts::111122223333:assumed-role/r/s"]}`: "nobody ann federated stranger",
 		`"*"`: "",
 	} {
 		p := parse(t, Bucket, statements(`{"Effect":"Deny","NotPrincipal":`+principal+`,"Action":"s3:*","Resource":"arn:aws:s3:::b/*"}`))

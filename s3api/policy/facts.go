@@ -57,6 +57,13 @@ type Facts struct {
 	CopySource string
 	// Version is the version id that is asked for.
 	Version string
+	// Region is the store's.
+	Region string
+	// Creation is "true" of what makes an object, and "false" of what makes a part of one.
+	Creation string
+	// ContentSHA256 is how the body is protected, as it was verified: a presigned
+	// request says it nowhere.
+	ContentSHA256 string
 	// Location is what a new bucket's document asks for.
 	Location string
 	// LockMode, RetainUntil and LegalHold are those that the object is to have.
@@ -78,6 +85,7 @@ func NewContext(f *Facts) *Context {
 	c.setText("s3:ResourceAccount", f.ResourceAccount)
 	c.setText("aws:ResourceAccount", f.ResourceAccount)
 	c.setText("s3:LocationConstraint", f.Location)
+	c.setText("s3:ObjectCreationOperation", f.Creation)
 	if f.CopySource != "" { // with and without a slash before the bucket it is the same
 		c.Set("s3:x-amz-copy-source", f.CopySource, "/"+f.CopySource)
 	}
@@ -97,6 +105,7 @@ func (f *Facts) setGlobal(c *Context) {
 	}
 	c.Set("aws:SecureTransport", strconv.FormatBool(f.Secure))
 	c.setText("s3:TlsVersion", f.TLSVersion)
+	c.setText("aws:RequestedRegion", f.Region)
 	if !f.Now.IsZero() {
 		c.Set("aws:CurrentTime", f.Now.UTC().Format(time.RFC3339Nano))
 		c.Set("aws:EpochTime", strconv.FormatInt(f.Now.Unix(), 10))
@@ -125,6 +134,7 @@ func (f *Facts) setPrincipal(c *Context) {
 func (f *Facts) setSignature(c *Context) {
 	c.setText("s3:authType", f.AuthType)
 	c.setText("s3:signatureversion", f.SignatureVersion)
+	c.setText("s3:x-amz-content-sha256", f.ContentSHA256)
 	if !f.Signed.IsZero() && !f.Now.IsZero() {
 		c.Set("s3:signatureAge", strconv.FormatInt(max(0, f.Now.Sub(f.Signed).Milliseconds()), 10))
 	}
@@ -147,7 +157,6 @@ var headerKeys = [...]struct{ key, header string }{
 	{"s3:x-amz-server-side-encryption-customer-algorithm", "X-Amz-Server-Side-Encryption-Customer-Algorithm"},
 	{"s3:x-amz-storage-class", "X-Amz-Storage-Class"},
 	{"s3:x-amz-website-redirect-location", "X-Amz-Website-Redirect-Location"},
-	{"s3:x-amz-content-sha256", "X-Amz-Content-Sha256"},
 	{"s3:if-match", "If-Match"},
 	{"s3:if-none-match", "If-None-Match"},
 }

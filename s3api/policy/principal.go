@@ -15,6 +15,9 @@ type Caller struct {
 	ARN string
 	// Role is the ARN of the role whose session it is.
 	Role string
+	// User is the ARN of the user that vouched for a federated user: what a statement
+	// says of the one it says of the other.
+	User string
 	// Federated is the provider that vouched for it, Service the service it is.
 	Federated, Service string
 }
@@ -35,7 +38,7 @@ type reach uint8
 
 const (
 	notNamed reach = iota
-	named          // by everybody, its account or its role
+	named          // by everybody, its account, its role or its user
 	itself         // by its own ARN
 )
 
@@ -48,6 +51,7 @@ func (p *principals) names(c *Caller) reach {
 		c.Account != "" && slices.Contains(p.aws, c.root()),
 		c.CanonicalID != "" && slices.Contains(p.canonical, c.CanonicalID),
 		c.Role != "" && slices.Contains(p.aws, c.Role),
+		c.User != "" && slices.Contains(p.aws, c.User),
 		c.Federated != "" && slices.Contains(p.federated, c.Federated),
 		c.Service != "" && slices.Contains(p.service, c.Service):
 		return named

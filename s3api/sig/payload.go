@@ -102,6 +102,15 @@ func (id *Identity) setPayload(h http.Header) error {
 	return nil
 }
 
+// ContentSHA256 is the value of the policy condition key s3:x-amz-content-sha256: how the
+// body is protected, whether a header said so or, as of a presigned request, none did.
+func (id *Identity) ContentSHA256() string {
+	if id.Payload == PayloadHashed {
+		return hex.EncodeToString(id.hash[:])
+	}
+	return id.Payload.String()
+}
+
 // setFraming takes length and trailer of the body from the headers, and refuses a
 // body that cannot become what was declared.
 func (id *Identity) setFraming(r *http.Request) error {

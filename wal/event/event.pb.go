@@ -4816,11 +4816,14 @@ func (x *PrincipalCreated) GetBoundary() string {
 
 // PrincipalChanged replaces what can change of a principal, all of it.
 type PrincipalChanged struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Principal     string                 `protobuf:"bytes,1,opt,name=principal,proto3" json:"principal,omitempty"`
-	Path          string                 `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
-	MaxSession    uint32                 `protobuf:"varint,3,opt,name=max_session,json=maxSession,proto3" json:"max_session,omitempty"`
-	Boundary      string                 `protobuf:"bytes,4,opt,name=boundary,proto3" json:"boundary,omitempty"` // Items as those of PrincipalCreated.
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Principal  string                 `protobuf:"bytes,1,opt,name=principal,proto3" json:"principal,omitempty"`
+	Path       string                 `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
+	MaxSession uint32                 `protobuf:"varint,3,opt,name=max_session,json=maxSession,proto3" json:"max_session,omitempty"`
+	Boundary   string                 `protobuf:"bytes,4,opt,name=boundary,proto3" json:"boundary,omitempty"`
+	// The digest of the principal that the change was made from (fsm's Principal.Portrait):
+	// of another the refusal is CONFLICT. Empty: of whatever is there.
+	Was           []byte `protobuf:"bytes,5,opt,name=was,proto3" json:"was,omitempty"` // Items as those of PrincipalCreated.
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4881,6 +4884,13 @@ func (x *PrincipalChanged) GetBoundary() string {
 		return x.Boundary
 	}
 	return ""
+}
+
+func (x *PrincipalChanged) GetWas() []byte {
+	if x != nil {
+		return x.Was
+	}
+	return nil
 }
 
 // PrincipalDeleted removes a principal that nothing refers to any more: no access
@@ -7575,13 +7585,14 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\x04path\x18\x04 \x01(\tR\x04path\x12\x1f\n" +
 	"\vmax_session\x18\x05 \x01(\rR\n" +
 	"maxSession\x12\x1a\n" +
-	"\bboundary\x18\x06 \x01(\tR\bboundary\"\x81\x01\n" +
+	"\bboundary\x18\x06 \x01(\tR\bboundary\"\x93\x01\n" +
 	"\x10PrincipalChanged\x12\x1c\n" +
 	"\tprincipal\x18\x01 \x01(\tR\tprincipal\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x12\x1f\n" +
 	"\vmax_session\x18\x03 \x01(\rR\n" +
 	"maxSession\x12\x1a\n" +
-	"\bboundary\x18\x04 \x01(\tR\bboundary\"0\n" +
+	"\bboundary\x18\x04 \x01(\tR\bboundary\x12\x10\n" +
+	"\x03was\x18\x05 \x01(\fR\x03was\"0\n" +
 	"\x10PrincipalDeleted\x12\x1c\n" +
 	"\tprincipal\x18\x01 \x01(\tR\tprincipal\"P\n" +
 	"\x0eMembersChanged\x12\x14\n" +

@@ -83,7 +83,8 @@ func TestGoldenProposals(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if KindName(p.Statement.Kind()) != name || !proto.Equal(p.Statement, &Statement{Header: p.Statement.Header, Body: bodies()[name]}) {
+		kind, _, _ := strings.Cut(name, ".") // "kind.field": a further entry of a kind that got a field
+		if KindName(p.Statement.Kind()) != kind || !proto.Equal(p.Statement, &Statement{Header: p.Statement.Header, Body: bodies()[name]}) {
 			t.Errorf("%s reads as %v", name, p.Statement)
 		}
 		if !bytes.Equal(Canonical(p.Statement), p.StatementBytes) || !bytes.Equal(Canonical(p.Items[0]), p.ItemBytes[0]) {

@@ -128,6 +128,7 @@ func bodies() map[string]isStatement_Body {
 		"principal_created": &Statement_PrincipalCreated{&PrincipalCreated{
 			Principal: "AROA1", Account: "123456789012", Kind: PrincipalKind_PRINCIPAL_KIND_ROLE, Path: "/a/", MaxSession: 3600, Boundary: "ANPA1",
 		}},
+		"principal_changed.was":  &Statement_PrincipalChanged{&PrincipalChanged{Principal: "AIDA1", Path: "/", Was: []byte("as it was read")}},
 		"principal_changed":      &Statement_PrincipalChanged{&PrincipalChanged{Principal: "AROA1", Path: "/b/", MaxSession: 7200, Boundary: "ANPA2"}},
 		"principal_deleted":      &Statement_PrincipalDeleted{&PrincipalDeleted{Principal: "AROA1"}},
 		"members_changed":        &Statement_MembersChanged{&MembersChanged{Group: "AGPA1", Add: []string{"AIDA1"}, Remove: []string{"AIDA2", "AIDA3"}}},
