@@ -90,8 +90,9 @@ func (n *notifier) run(ctx context.Context) {
 		var rules []bucketRule
 		var err error
 		if n.leads() {
-			if rules, err = n.rules(); err == nil {
-				err = n.forget(ctx, rules)
+			var unread map[uint64]bool
+			if rules, unread, err = n.rules(); err == nil {
+				err = n.forget(ctx, rules, unread)
 			}
 		}
 		if err != nil && ctx.Err() == nil {
@@ -105,12 +106,13 @@ func (n *notifier) run(ctx context.Context) {
 	}
 }
 
-// rules reads the configurations of all buckets.
-func (n *notifier) rules() (out []bucketRule, err error) {
+// rules reads the configurations of all buckets. unread are those buckets whose document
+// means nothing to this release: they wait, and no other for them.
+func (n *notifier) rules() (out []bucketRule, unread map[uint64]bool, err error) {
 	const kind = event.DocumentKind_DOCUMENT_KIND_NOTIFICATION
 	v, err := n.views()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer func() { err = errors.Join(err, v.Close()) }()
 	var buckets []*fsm.Bucket
@@ -120,30 +122,33 @@ func (n *notifier) rules() (out []bucketRule, err error) {
 		}
 		return true
 	}); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	unread = make(map[uint64]bool)
 	for _, b := range buckets {
 		doc, err := v.Document(b.Bucket, kind)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if doc == nil {
 			continue
 		}
 		rules, err := notify.Rules(doc.Text)
 		if err != nil {
-			return nil, fmt.Errorf("bucket %s: %w", b.Name, err)
+			n.log.Error("notifications: a bucket's configuration cannot be read: nobody is told", "bucket", b.Name, "err", err)
+			unread[b.Bucket] = true
+			continue
 		}
 		for _, r := range rules {
 			out = append(out, bucketRule{ruleName: ruleName{b.Bucket, r.ID}, name: b.Name, owner: b.Owner, rule: r, since: doc.Time, text: string(doc.Text)})
 		}
 	}
-	return out, nil
+	return out, unread, nil
 }
 
 // forget removes the positions of configurations that are gone, so that one of the same
 // name begins anew.
-func (n *notifier) forget(ctx context.Context, rules []bucketRule) (err error) {
+func (n *notifier) forget(ctx context.Context, rules []bucketRule, unread map[uint64]bool) (err error) {
 	there := make(map[ruleName]bool, len(rules))
 	for i := range rules {
 		there[rules[i].ruleName] = true
@@ -154,7 +159,7 @@ func (n *notifier) forget(ctx context.Context, rules []bucketRule) (err error) {
 	}
 	var gone []ruleName
 	err = v.EachCursor(func(bucket uint64, c fsm.CursorEntry) bool {
-		if name := (ruleName{bucket, c.Name}); c.Kind == event.CursorKind_CURSOR_KIND_NOTIFICATION && !there[name] {
+		if name := (ruleName{bucket, c.Name}); c.Kind == event.CursorKind_CURSOR_KIND_NOTIFICATION && !there[name] && !unread[bucket] {
 			gone = append(gone, name)
 		}
 		return true

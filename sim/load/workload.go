@@ -29,7 +29,7 @@ func (c *Client) Run(ctx context.Context) {
 	}
 	steps := []step{
 		{22, c.put}, {10, c.putNew}, {8, c.create}, {8, c.replace}, {24, c.get}, {5, c.head}, {9, c.remove},
-		{4, c.list}, {6, c.upload}, {3, c.removeSeveral}, {4, c.copy}, {3, c.race},
+		{4, c.list}, {6, c.upload}, {3, c.removeSeveral}, {4, c.copy}, {3, c.race}, {2, c.tag},
 	}
 	total := 0
 	for _, s := range steps {
@@ -131,6 +131,15 @@ func (c *Client) replace(ctx context.Context) {
 		return
 	}
 	c.write(ctx, history.Replace, key, http.Header{"If-Match": {`"` + seen.tag + `"`}}, seen.value)
+}
+
+// tag sets the tags of an object, an event that came later than the first releases: while
+// one of those is in the cluster it is refused, and no node must ever meet it.
+func (c *Client) tag(ctx context.Context) {
+	key := c.hotKey()
+	text := fmt.Sprintf("<Tagging><TagSet><Tag><Key>by</Key><Value>%d</Value></Tag></TagSet></Tagging>", c.n)
+	a := c.send(ctx, c.node(), ask{method: "PUT", path: path(key), query: "tagging=", body: []byte(text), hangUp: c.hangUp()})
+	c.refuseOdd(a, "PUT "+key+"?tagging", 200, 404, 501)
 }
 
 // racers are those that make conditional requests at one moment.
