@@ -7,7 +7,7 @@ TESTFLAGS ?=
 NODES ?= 3
 DISKS ?= 2
 
-.PHONY: help build run cluster clients conformance test check race lint fmt generate wasip1 sim sim-build sim-long sim-fast crash chaos sabotage fuzz golden bench clean
+.PHONY: help build run cluster clients conformance test check race lint fmt generate wasip1 sim sim-build sim-long sim-fast crash chaos sabotage races fuzz golden bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,8 +39,9 @@ RACE := ./wal/... ./erasure/... ./s3api/... ./fsm/... ./server/link ./sim/disk .
 race: ## tests of the packages with concurrency, under the race detector
 	CGO_ENABLED=1 $(GO) test -race -short -timeout 20m $(TESTFLAGS) $(RACE)
 
+# End-to-end tests mostly wait, for elections and for disks: three at a time.
 check: ## all tests
-	$(GO) test -timeout 30m $(TESTFLAGS) ./...
+	$(GO) test -timeout 30m -parallel 3 $(TESTFLAGS) ./...
 
 lint: ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "gofmt would change: $$unformatted"; exit 1; fi
@@ -72,7 +73,9 @@ sim-long: ## 200 seeds of a virtual minute each
 	$(MAKE) sim SEEDS=200 MINUTES=1
 
 # A run is not repeatable, so that the same seeds may be run again. Pebble's own
-# checks and those of unsafe pointers, half of the time, are left to the other tests.
+# checks and those of unsafe pointers, half of the time, are left to the other tests. All
+# libraries are watched: without one of them the generic code that it shares with others,
+# such as sync.Map, may come from there, and what is no race is taken for one.
 THINK ?= 300ms
 sim-fast: ## the same world under the race detector, not repeatable: SEEDS from SEED on
 	./sim/pebble.sh race
@@ -92,14 +95,20 @@ generate: ## code of the protobuf schemas (needs protoc)
 	$(GO) build -o .build/protoc-gen-go google.golang.org/protobuf/cmd/protoc-gen-go
 	PATH="$$PWD/.build:$$PATH" protoc --go_out=. --go_opt=module=ironman wal/event/event.proto fsm/row.proto
 
-FUZZTIME ?= 10s
-fuzz: ## every fuzz target for FUZZTIME (10s)
-	@for p in $$($(GO) list ./...); do \
+ROUNDS ?= 1000
+races: ## ROUNDS (1000) of 32 conditional requests that race for a key through three nodes: one winner each
+	IRONMAN_RACES=$(ROUNDS) $(GO) test -timeout 24h -count 1 -v -run '^TestClusterRaces$$' ./server
+
+FUZZTIME ?= 30s
+FUZZED ?= ./...
+fuzz: ## every fuzz target for FUZZTIME (30s); FUZZED="./s3api/..." only those of some packages
+	@for p in $$($(GO) list $(FUZZED)); do \
 	  for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
 	    echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; done; done
 
 golden: ## rewrite golden files; read the difference before you commit it
 	$(GO) test ./fsm/... ./erasure/... ./wal/segment/... ./wal/ledger/... ./server/... -run 'Golden|Transcript' -update
+	$(GO) test ./s3api -run '^TestSupport$$' -update
 
 clean: ## remove what was built (not data/)
 	rm -rf bin .build

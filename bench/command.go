@@ -47,7 +47,8 @@ Deleting objects does not free their space at once where a store keeps history:
 set retention and --max-bytes with the disk in mind.`,
 		Example: `  ironman bench --endpoint http://127.0.0.1:9000 --pid $(pidof ironman) --admin http://127.0.0.1:9200
   ironman bench --endpoint http://127.0.0.1:9000,http://127.0.0.1:9001,http://127.0.0.1:9002 \
-      --against http://127.0.0.1:9100 --work put-4k,get-4k --durability "3 nodes, 4+2, synced"`,
+      --against http://127.0.0.1:9100 --work put-4k,get-4k --durability "3 nodes, 4+2, synced"
+  ironman bench --endpoint http://127.0.0.1:9000 --work put-4k --expire 50000 --duration 5s  # server: --lifecycle-day 24s`,
 		Args:         cobra.NoArgs,
 		SilenceUsage: true,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -72,6 +73,7 @@ func (f *flags) register(c *cobra.Command) {
 	fl.StringSliceVar(&o.Works, "work", workNames(), "what to do, in this order")
 	fl.IntVar(&o.Concurrency, "concurrency", 0, "operations at a time (default 64 for 4 KiB, 16 for 1 MiB, 4 for 64 MiB)")
 	fl.IntVar(&o.Objects, "objects", 0, "objects that get, list, delete and mixed prepare (default by work)")
+	fl.IntVar(&o.Expire, "expire", 0, "compare the endpoint with itself: as A while a lifecycle rule removes so many objects in each run, as B without (needs a server with a short --lifecycle-day)")
 	fl.DurationVar(&o.Duration, "duration", 10*time.Second, "length of a run")
 	fl.DurationVar(&o.Warmup, "warmup", time.Second, "length of the run before the first round, which does not count")
 	fl.DurationVar(&o.Pause, "pause", 500*time.Millisecond, "rest before each run")

@@ -35,6 +35,8 @@ type fakeS3 struct {
 	refuse func(r *http.Request) bool
 	// keepDeleted makes DeleteObjects do nothing.
 	keepDeleted bool
+	// expires has a rule remove all objects of its prefix at once, not only half of them.
+	expires bool
 	// hideKey is left out of listings.
 	hideKey string
 
@@ -113,6 +115,8 @@ func (f *fakeS3) fail(w http.ResponseWriter, status int, code, message string) {
 func (f *fakeS3) serveBucket(w http.ResponseWriter, r *http.Request, bucket string, body []byte) {
 	objects := f.buckets[bucket]
 	switch {
+	case r.URL.Query().Has("lifecycle"):
+		f.lifecycle(w, r, objects, body)
 	case r.Method == http.MethodPut && objects != nil:
 		// as Amazon's oldest region: no error
 	case r.Method == http.MethodPut:
@@ -129,6 +133,32 @@ func (f *fakeS3) serveBucket(w http.ResponseWriter, r *http.Request, bucket stri
 		f.deleteAll(w, r, objects, body)
 	case r.Method == http.MethodGet:
 		f.list(w, r, objects)
+	}
+}
+
+// lifecycle carries a rule out as soon as it is there.
+func (f *fakeS3) lifecycle(w http.ResponseWriter, r *http.Request, objects map[string][]byte, body []byte) {
+	if f.counts[r.Method+" lifecycle"]++; r.Method == http.MethodDelete {
+		w.WriteHeader(204)
+		return
+	}
+	var c struct {
+		Rule []struct {
+			Filter     struct{ Prefix string }
+			Status     string
+			Expiration struct{ Date time.Time }
+		}
+	}
+	if err := xml.Unmarshal(body, &c); err != nil || len(c.Rule) != 1 || c.Rule[0].Status != "Enabled" || c.Rule[0].Expiration.Date.After(time.Now()) {
+		f.fail(w, 400, "MalformedXML", "")
+		return
+	}
+	keys, prefix := slices.Sorted(maps.Keys(objects)), c.Rule[0].Filter.Prefix
+	keys = slices.DeleteFunc(keys, func(k string) bool { return prefix == "" || !strings.HasPrefix(k, prefix) })
+	for i, k := range keys {
+		if i%2 == 0 || f.expires {
+			delete(objects, k)
+		}
 	}
 }
 

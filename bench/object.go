@@ -110,10 +110,15 @@ func (c *client) removeAll(ctx context.Context, via int, keys []string, page *by
 	}
 	b = append(b, "</Delete>"...)
 	q := call{method: http.MethodPost, query: "delete=", via: via}.withBody(b)
+	q.md5 = contentMD5(b)
+	return c.document(ctx, &q, page)
+}
+
+// contentMD5 is the header of a document, which some operations must have.
+func contentMD5(b []byte) string {
 	sum := digest.NewMD5()
 	_, _ = sum.Write(b) // never fails
-	q.md5 = base64.StdEncoding.EncodeToString(sum.Sum(nil))
-	return c.document(ctx, &q, page)
+	return base64.StdEncoding.EncodeToString(sum.Sum(nil))
 }
 
 // listPage reads up to 1,000 keys under prefix into page and returns where the next

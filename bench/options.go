@@ -42,6 +42,9 @@ type Options struct {
 	Endpoint Endpoint
 	Against  *Endpoint // the second endpoint; nil: none
 	Works    []string
+	// Expire compares the endpoint with itself instead of another one: so many objects
+	// expire while it is loaded as A, and none while it is loaded as B. 0: no.
+	Expire int
 
 	Concurrency int           // 0: as the work has it
 	Objects     int           // that a work prepares; 0: as the work has it
@@ -83,6 +86,12 @@ func (o *Options) validate() error {
 		return errors.New("requests must not be negative")
 	case o.MaxBytes <= 0:
 		return errors.New("the number of bytes that a run may store must be above 0")
+	case o.Expire < 0 || o.Expire > maxObjects:
+		return fmt.Errorf("objects that expire must be 1 to %d", maxObjects)
+	case o.Expire > 0 && o.Against != nil:
+		return errors.New("while objects expire the endpoint is compared with itself, not with another one")
+	case o.Expire > 0 && o.Bucket != "":
+		return errors.New("objects expire by a rule that would replace those of the bucket: let the session make its own")
 	case o.Bucket != "" && !bucketName.MatchString(o.Bucket):
 		return fmt.Errorf("%q cannot be the name of a bucket", clip(o.Bucket, 80))
 	}

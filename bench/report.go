@@ -26,8 +26,9 @@ type Report struct {
 type EndpointReport struct {
 	Name       string   `json:"name"`
 	URLs       []string `json:"urls"`
-	Server     string   `json:"server"`     // its Server header
-	Durability string   `json:"durability"` // as the caller states it
+	Server     string   `json:"server"`           // its Server header
+	Durability string   `json:"durability"`       // as the caller states it
+	Beside     string   `json:"beside,omitempty"` // what else goes on
 	Warnings   []string `json:"warnings,omitempty"`
 }
 
@@ -52,7 +53,7 @@ type Figures struct {
 	OpsPerSec     float64   `json:"ops_per_second"`
 	RoundRates    []float64 `json:"ops_per_second_by_round"`
 	MiBPerSec     float64   `json:"mib_per_second"`
-	ItemsPerSec   float64   `json:"items_per_second"` // listed or deleted
+	ItemsPerSec   float64   `json:"items_per_second"` // listed, deleted or expired
 	P50ms         float64   `json:"p50_ms"`
 	P99ms         float64   `json:"p99_ms"`
 	MaxMs         float64   `json:"max_ms"`

@@ -369,3 +369,30 @@ func TestForeignListing(t *testing.T) {
 		t.Error("it was deleted")
 	}
 }
+
+// TestExpiry: the endpoint is compared with itself, as A while objects expire.
+func TestExpiry(t *testing.T) {
+	for _, all := range []bool{false, true} {
+		f := newFakeS3(t)
+		f.expires = all
+		o := f.options("put-4k")
+		o.Expire, o.Rounds = 20, 3
+		r, err := Run(context.Background(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, b := r.Works[0].Sides[0], r.Works[0].Sides[1]
+		if a.ItemsPerSec <= 0 || b.ItemsPerSec != 0 || a.Operations != 90 || b.Operations != 90 || r.Works[0].Ratio.P99 == nil {
+			t.Errorf("%+v, %+v, %+v", a, b, r.Works[0].Ratio)
+		}
+		if e := r.Endpoints; !strings.Contains(e[0].Beside, "20 objects") || e[1].Beside != "" || len(e[1].Warnings) > 0 || (len(e[0].Warnings) == 3) != all {
+			t.Errorf("%+v", e)
+		}
+		if n, m := f.count("PUT lifecycle"), f.count("DELETE lifecycle"); n != 3 || m != 3 {
+			t.Errorf("%d rules, %d taken away", n, m)
+		}
+		if len(f.buckets) != 0 {
+			t.Errorf("left behind: %d buckets", len(f.buckets))
+		}
+	}
+}

@@ -67,6 +67,9 @@ func newSession(o *Options) (*session, error) {
 	if o.Against != nil {
 		endpoints = append(endpoints, *o.Against)
 	}
+	if o.Expire > 0 {
+		endpoints = append(endpoints, o.Endpoint)
+	}
 	for i, e := range endpoints {
 		name := string(rune('A' + i))
 		own := id + "-" + strings.ToLower(name) // both may be the same store
@@ -80,6 +83,7 @@ func newSession(o *Options) (*session, error) {
 		}
 		s.sides = append(s.sides, side)
 	}
+	s.sides[0].expires = o.Expire
 	return s, nil
 }
 
@@ -116,6 +120,9 @@ func (s *session) close(ctx context.Context) error {
 func (s *session) describe() {
 	for _, side := range s.sides {
 		d := EndpointReport{Name: side.name, URLs: side.endpoint.URLs, Durability: side.endpoint.Durability, Warnings: side.warnings}
+		if side.expires > 0 {
+			d.Beside = fmt.Sprintf("a lifecycle rule removes up to %d objects in each round, in the bucket of the load (items/s)", side.expires)
+		}
 		if h := side.client.server.Load(); h != nil {
 			d.Server = clip(*h, 100)
 		}
@@ -253,9 +260,16 @@ func (s *session) runOnce(ctx context.Context, st *stage, round int) (*result, e
 			return nil, err
 		}
 	}
+	beside, err := s.newExpiry(ctx, st, tag)
+	if err != nil {
+		return nil, err
+	}
 	sleep(ctx, s.opts.Pause)
 	if ctx.Err() != nil {
 		return nil, nil
+	}
+	if err := beside.begin(ctx); err != nil {
+		return nil, err
 	}
 	r := &run{stage: st, tag: tag, limits: s.limits()}
 	before := st.side.readCosts(ctx)
@@ -267,7 +281,11 @@ func (s *session) runOnce(ctx context.Context, st *stage, round int) (*result, e
 		used.residentMax = max(used.residentMax, resident)
 	}
 	res := newResult(r, used)
-	res.cut = ctx.Err() != nil
+	gone, err := beside.end(context.WithoutCancel(ctx), round)
+	res.moved.items += gone
+	if res.cut = ctx.Err() != nil; err != nil {
+		return res, err
+	}
 	if st.work.check != nil && ctx.Err() == nil {
 		checker := st.newWorker(0, tag, 0)
 		if err := st.work.check(ctx, r, checker); err != nil && ctx.Err() == nil {
@@ -275,7 +293,7 @@ func (s *session) runOnce(ctx context.Context, st *stage, round int) (*result, e
 			res.addErrors(checker)
 		}
 	}
-	return res, s.remove(ctx, st.side, st.work.name+"/"+tag+"/")
+	return res, errors.Join(s.remove(ctx, st.side, "expire/"), s.remove(ctx, st.side, st.work.name+"/"+tag+"/"))
 }
 
 // watcher looks at a run while it goes on.

@@ -30,6 +30,7 @@ type side struct {
 	created  bool   // the bucket is ours
 	syncs    bool   // the server counts its syncs
 	warnings []string
+	expires  int // objects that a rule removes beside each run; 0: nothing goes on beside
 }
 
 func newSide(name string, e Endpoint, bucket, prefix string, o *Options) (*side, error) {

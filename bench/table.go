@@ -51,6 +51,9 @@ func (r *Report) appendHead(b *bytes.Buffer) {
 			durability = "not stated: it cannot be seen from outside"
 		}
 		fmt.Fprintf(b, "          durability: %s\n", durability)
+		if e.Beside != "" {
+			fmt.Fprintf(b, "          beside:     %s\n", e.Beside)
+		}
 		for _, w := range e.Warnings {
 			fmt.Fprintf(b, "          warning: %s\n", w)
 		}

@@ -35,7 +35,7 @@ type work struct {
 type moved struct {
 	bytes   int64 // of object content, sent or received
 	written int64 // of these, stored by the server
-	items   int64 // listed or deleted
+	items   int64 // listed, deleted or expired
 }
 
 // errDone ends a worker.

@@ -36,19 +36,25 @@ func (r Reserve) of(total uint64) uint64 {
 	return uint64(r)
 }
 
-// ParseReserve reads a number of bytes with an optional unit (KiB, MiB, GiB, TiB, KB,
-// MB, GB, TB); "" is the default, 0 is none.
+// ParseReserve reads a number of bytes as ParseBytes does; "" is the default, 0 is none.
 func ParseReserve(s string) (Reserve, error) {
 	if s == "" {
 		return 0, nil
 	}
+	n, err := ParseBytes(s)
+	return cmp.Or(Reserve(n), NoReserve), err
+}
+
+// ParseBytes reads a number of bytes with an optional unit (KiB, MiB, GiB, TiB, PiB, kB,
+// KB, MB, GB, TB, PB).
+func ParseBytes(s string) (int64, error) {
 	number, unit := s, int64(1)
 	for _, u := range []struct {
 		name  string
 		bytes int64
 	}{
-		{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40},
-		{"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12},
+		{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40}, {"PiB", 1 << 50},
+		{"kB", 1e3}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}, {"PB", 1e15},
 	} {
 		if rest, ok := strings.CutSuffix(s, u.name); ok {
 			number, unit = strings.TrimSpace(rest), u.bytes
@@ -59,7 +65,7 @@ func ParseReserve(s string) (Reserve, error) {
 	if err != nil || n < 0 || n > math.MaxInt64/unit {
 		return 0, fmt.Errorf("%w: %q is not a number of bytes, such as 500MiB", ErrInvalid, s)
 	}
-	return cmp.Or(Reserve(n*unit), NoReserve), nil
+	return n * unit, nil
 }
 
 // SpaceEvery is how often free space is to be measured.

@@ -105,7 +105,7 @@ func (t *tx) indexVault() {
 		if err != nil {
 			t.m.fatal(err)
 		}
-		if name := nameKey(x.Account, user, x.Name); validEntity(x.Name, longestName(user)) && !t.has(name) {
+		if name := nameKey(x.Account, user, x.Name); validPrincipal(user, x.Name) && !t.has(name) {
 			t.setRaw(name, []byte(x.Principal))
 		}
 		t.tally(x.Account, func(v *Vault) bool { v.Users++; return true })

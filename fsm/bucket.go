@@ -130,7 +130,7 @@ func (t *tx) bucketDocumentSet(p *event.Parsed, b *event.BucketDocumentSet) *eve
 		t.delete(k)
 		return accept()
 	}
-	t.set(k, &Document{Text: text, Time: t.time})
+	t.set(k, &Document{Text: text, Time: t.time, Confirmed: b.Confirmed})
 	return accept()
 }
 

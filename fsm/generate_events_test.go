@@ -22,7 +22,7 @@ func (g *generator) begin(retention int64) []*event.Draft {
 	add(&event.Statement{Body: &event.Statement_ClusterInitialized{ClusterInitialized: &event.ClusterInitialized{
 		ClusterId: make([]byte, 16), FeatureLevel: g.level, HistoryRetention: retention, ReleaseGrace: int64(g.choose(3)) * 5e9,
 	}}})
-	level := uint32(2 + g.choose(2))
+	level := uint32(2 + g.choose(2)*(1+g.choose(2))) // half of them stay at 2
 	for n := uint32(1); n <= 2; n++ {
 		if g.level > 1 {
 			add(&event.Statement{Body: &event.Statement_NodeAdded{NodeAdded: &event.NodeAdded{PublicKey: []byte{byte(n)}}}})
@@ -97,7 +97,7 @@ func (g *generator) draft() *event.Draft {
 		g.cursor(d)
 	}
 	// Mostly in the vocabulary that its kind needs.
-	if need := event.LevelOf(d.Statement.Kind()); need > d.Statement.Header.FeatureLevel && !g.odds(20) {
+	if need := d.Statement.Level(); need > d.Statement.Header.FeatureLevel && !g.odds(20) {
 		d.Statement.Header.FeatureLevel = need
 	}
 	return d
@@ -332,7 +332,7 @@ func (g *generator) topology(d *event.Draft) {
 		d.Statement.Body = &event.Statement_NodeRemoved{NodeRemoved: &event.NodeRemoved{Node: max(node, 3)}}
 	case 0, 1:
 		d.Statement.Body = &event.Statement_NodeStarted{NodeStarted: &event.NodeStarted{
-			Node: node, PublicKey: []byte{byte(node)}[g.choose(10)/9:], Boot: boot, LinkAddress: "a", FeatureLevel: 3 - uint32(g.choose(10)/9),
+			Node: node, PublicKey: []byte{byte(node)}[g.choose(10)/9:], Boot: boot, LinkAddress: "a", FeatureLevel: 4 - uint32(g.choose(10)/9),
 		}}
 	case 2, 3:
 		id := make([]byte, 16-g.choose(10)/9)
@@ -358,7 +358,7 @@ func (g *generator) topology(d *event.Draft) {
 		d.Statement.Body = &event.Statement_PacksReleased{PacksReleased: b}
 	default:
 		if !g.odds(3) {
-			d.Statement.Body = &event.Statement_FeatureLevelRaised{FeatureLevelRaised: &event.FeatureLevelRaised{FeatureLevel: uint32([]int{0, 1, 2, 2, 3, 3, 4}[g.choose(7)])}}
+			d.Statement.Body = &event.Statement_FeatureLevelRaised{FeatureLevelRaised: &event.FeatureLevelRaised{FeatureLevel: uint32([]int{0, 1, 2, 2, 3, 3, 4, 4, 5}[g.choose(9)])}}
 			return
 		}
 		d.Statement.Body = &event.Statement_ClusterInitialized{ClusterInitialized: &event.ClusterInitialized{ClusterId: make([]byte, 16), FeatureLevel: 1}}
@@ -383,7 +383,7 @@ func (g *generator) bucketEvent(d *event.Draft) {
 		}
 		d.Statement.Body = &event.Statement_BucketAclSet{BucketAclSet: &event.BucketACLSet{Bucket: id, Acl: g.acl(owner)}}
 	default:
-		b := &event.BucketDocumentSet{Bucket: id, Kind: event.DocumentKind(g.choose(4))}
+		b := &event.BucketDocumentSet{Bucket: id, Kind: event.DocumentKind(g.choose(4)), Confirmed: g.odds(3)}
 		d.Statement.Body = &event.Statement_BucketDocumentSet{BucketDocumentSet: b}
 		if !g.odds(3) {
 			d.AddText(event.ItemKind_ITEM_KIND_DOCUMENT, 0, g.one("x", "y", "\xff"))

@@ -184,7 +184,7 @@ func (g *generator) request() *event.Header {
 	case 2:
 		h.Base = g.m.seq + 1 + uint64(g.choose(2))*(1<<64-1-g.m.seq-1)
 	case 3:
-		h.FeatureLevel = 3
+		h.FeatureLevel = uint32(3 + g.choose(2))
 	}
 	if g.odds(2) {
 		h.FeatureLevel = max(h.FeatureLevel, g.m.cluster.GetFeatureLevel())

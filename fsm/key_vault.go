@@ -15,8 +15,12 @@ func keyEscaped(t table, s string) []byte {
 	return appendEscaped(append(make([]byte, 0, 1+len(s)+32), byte(t)), s)
 }
 
+// nameKey finds a principal by its name, whose case matters in URLs only.
 func nameKey(account string, kind event.PrincipalKind, name string) []byte {
-	return append(append(keyEscaped(tableName, account), byte(kind)), fold(name)...)
+	if kind != event.PrincipalKind_PRINCIPAL_KIND_PROVIDER {
+		name = fold(name)
+	}
+	return append(append(keyEscaped(tableName, account), byte(kind)), name...)
 }
 
 func memberKey(group, user string) []byte { return append(keyEscaped(tableMember, group), user...) }

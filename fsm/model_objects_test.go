@@ -97,7 +97,9 @@ func (m *model) document(p *event.Parsed, b *event.BucketDocumentSet) *event.Out
 		delete(m.documents, at)
 	}
 	if there {
-		m.documents[at] = dated[*Document]{m.seq, &Document{Text: text, Time: m.now}}
+		m.documents[at] = dated[*Document]{m.seq, &Document{
+			Text: text, Time: m.now, Confirmed: b.Confirmed,
+		}}
 	}
 	return nil
 }

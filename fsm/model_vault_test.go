@@ -64,9 +64,10 @@ func (m *model) tooManyKeys(account, user string) bool {
 }
 
 var (
-	entity = regexp.MustCompile(`^[a-zA-Z0-9+=,.@_-]+$`)
-	path   = regexp.MustCompile(`^/([!-~]*/)?$`)
-	white  = regexp.MustCompile(`[ \t\r\n]`)
+	printable = regexp.MustCompile(`^[!-~]+$`)
+	entity    = regexp.MustCompile(`^[a-zA-Z0-9+=,.@_-]+$`)
+	path      = regexp.MustCompile(`^/([!-~]*/)?$`)
+	white     = regexp.MustCompile(`[ \t\r\n]`)
 )
 
 func weight(text []byte) int { return len(white.ReplaceAll(text, nil)) }
@@ -138,19 +139,22 @@ func portrait(p *event.Parsed, old *Principal, where string, session uint32, bou
 	x.Name, x.Description = p.Text(event.ItemKind_ITEM_KIND_NAME, 0), p.Text(event.ItemKind_ITEM_KIND_NAME, 1)
 	x.Trust, _ = p.Item(event.ItemKind_ITEM_KIND_DOCUMENT, 0)
 	x.Path, x.MaxSession, x.Boundary, x.Tags = where, session, boundary, nil
-	longest := map[event.PrincipalKind]int{1: 64, 2: 128, 3: 64}[x.Kind]
-	ok := x.Principal != "" && text(x.Principal) && entity.MatchString(x.Name) && len(x.Name) <= longest && path.MatchString(where) &&
+	longest := map[event.PrincipalKind]int{1: 64, 2: 128, 3: 64, 4: 255}[x.Kind]
+	named := entity.MatchString(x.Name) || x.Kind == 4 && printable.MatchString(x.Name)
+	ok := x.Principal != "" && text(x.Principal) && named && len(x.Name) <= longest && path.MatchString(where) &&
 		len(where) <= 512 && text(x.Description) && len(x.Description) <= 1000 && text(boundary)
 	switch x.Kind {
 	case 3:
 		ok = ok && session >= 3600 && session <= 43200 && len(x.Trust) > 0
+	case 4:
+		ok = ok && session == 0 && len(x.Trust) > 0 && x.Description == "" && boundary == "" && where == "/"
 	default:
 		ok = ok && session == 0 && len(x.Trust) == 0 && x.Description == "" && (x.Kind == 1 || boundary == "")
 	}
 	if !ok {
 		return nil, invalid
 	}
-	if weight(x.Trust) > 2048 || len(x.Trust) > 16384 {
+	if x.Kind != 4 && (weight(x.Trust) > 2048 || len(x.Trust) > 16384) || len(x.Trust) > 32768 {
 		return nil, tooMany
 	}
 	if b, ok := p.Item(event.ItemKind_ITEM_KIND_TAGS, 0); ok {
@@ -437,7 +441,7 @@ func (m *model) setInline(id, name string, doc []byte) *event.Outcome {
 	switch {
 	case !entity.MatchString(name) || len(name) > 128:
 		return refuse(invalid)
-	case x == nil || len(doc) == 0 && m.vault.inline[at] == nil:
+	case x == nil || x.Kind == 4 || len(doc) == 0 && m.vault.inline[at] == nil:
 		return refuse(notFound)
 	}
 	m.users[id] = x
@@ -458,7 +462,7 @@ func (m *model) attach(b *event.PoliciesAttached) *event.Outcome {
 	switch {
 	case !distinct(b.Attach, b.Detach):
 		return refuse(invalid)
-	case x == nil:
+	case x == nil || x.Kind == 4:
 		return refuse(notFound)
 	}
 	x = proto.CloneOf(x)

@@ -154,7 +154,7 @@ func (t *tx) inlinePolicySet(p *event.Parsed, b *event.InlinePolicySet) *event.O
 	}
 	k := keyText(tableUser, b.Principal)
 	x := get[Principal](t, k)
-	if x == nil {
+	if !x.hasPolicies() {
 		return refuse(event.Refusal_REFUSAL_NOT_FOUND)
 	}
 	t.normalise(x)
@@ -177,6 +177,11 @@ func (t *tx) inlinePolicySet(p *event.Parsed, b *event.InlinePolicySet) *event.O
 	return accept()
 }
 
+// hasPolicies tells whether there may be policies of a principal: it does something itself.
+func (x *Principal) hasPolicies() bool {
+	return x != nil && x.Kind != event.PrincipalKind_PRINCIPAL_KIND_PROVIDER
+}
+
 // maxInline is how much all inline policies of a principal may weigh together.
 func (x *Principal) maxInline() uint64 {
 	switch x.Kind {
@@ -196,7 +201,7 @@ func (t *tx) policiesAttached(b *event.PoliciesAttached) *event.Outcome {
 	}
 	k := keyText(tableUser, b.Principal)
 	x := get[Principal](t, k)
-	if x == nil {
+	if !x.hasPolicies() {
 		return refuse(event.Refusal_REFUSAL_NOT_FOUND)
 	}
 	t.normalise(x)

@@ -15,6 +15,7 @@ const (
 	maxUsers         = 5000 // of an account
 	maxGroups        = 300
 	maxRoles         = 1000
+	maxProviders     = 100
 	maxGroupsPerUser = 10
 	maxKeysPerUser   = 2
 	maxOwnKeys       = 10 // of an account itself
@@ -24,6 +25,8 @@ const (
 	maxSession       = 12 * 3600
 	maxTrust         = 2048  // bytes that are not white space
 	maxTrustBytes    = 16384 // all of them
+	maxProvider      = 255   // of a provider's name
+	maxBelieved      = 32768 // bytes of what is believed of a provider
 )
 
 // vaultLevel is the feature level from which principals have names in an index.
@@ -46,15 +49,30 @@ func validEntity(name string, longest int) bool {
 	return true
 }
 
-// longestName is that of a kind of principal; 0 for what is none.
-func longestName(k event.PrincipalKind) int {
+// validPrincipal tells whether a name may be that of a kind of principal.
+func validPrincipal(k event.PrincipalKind, name string) bool {
 	switch k {
 	case event.PrincipalKind_PRINCIPAL_KIND_USER, event.PrincipalKind_PRINCIPAL_KIND_ROLE:
-		return 64
+		return validEntity(name, 64)
 	case event.PrincipalKind_PRINCIPAL_KIND_GROUP:
-		return 128
+		return validEntity(name, 128)
+	case event.PrincipalKind_PRINCIPAL_KIND_PROVIDER:
+		return validProvider(name)
 	}
-	return 0
+	return false
+}
+
+// validProvider tells whether a name may be that of a provider: a URL without scheme.
+func validProvider(name string) bool {
+	if name == "" || len(name) > maxProvider {
+		return false
+	}
+	for i := range len(name) {
+		if name[i] < 0x21 || name[i] > 0x7e {
+			return false
+		}
+	}
+	return true
 }
 
 // validPath tells whether a path is "/" or "/a/b/".
@@ -91,14 +109,17 @@ func (t *tx) describePrincipal(x *Principal, p *event.Parsed, path string, sessi
 	x.Trust = slices.Clone(x.Trust)
 	role := x.Kind == event.PrincipalKind_PRINCIPAL_KIND_ROLE
 	group := x.Kind == event.PrincipalKind_PRINCIPAL_KIND_GROUP
+	provider := x.Kind == event.PrincipalKind_PRINCIPAL_KIND_PROVIDER
 	switch {
-	case x.Principal == "" || !validName(x.Principal) || !validEntity(x.Name, longestName(x.Kind)) || !validPath(path),
+	case x.Principal == "" || !validName(x.Principal) || !validPrincipal(x.Kind, x.Name) || !validPath(path),
 		len(x.Description) > maxDescription || !validName(x.Description),
-		!role && (session != 0 || len(x.Trust) > 0 || x.Description != ""),
-		role && (session < minSession || session > maxSession || len(x.Trust) == 0),
-		group && boundary != "" || !validName(boundary):
+		!role && (session != 0 || x.Description != "") || (role || provider) != (len(x.Trust) > 0),
+		role && (session < minSession || session > maxSession),
+		provider && path != "/",
+		(group || provider) && boundary != "" || !validName(boundary):
 		return event.Refusal_REFUSAL_INVALID
-	case weigh(x.Trust) > maxTrust || len(x.Trust) > maxTrustBytes:
+	case provider && len(x.Trust) > maxBelieved,
+		!provider && (weigh(x.Trust) > maxTrust || len(x.Trust) > maxTrustBytes):
 		return event.Refusal_REFUSAL_LIMIT_EXCEEDED
 	}
 	var r event.Refusal
@@ -166,6 +187,8 @@ func (v *Vault) principals(k event.PrincipalKind) (n *uint64, most uint64) {
 		return &v.Groups, maxGroups
 	case event.PrincipalKind_PRINCIPAL_KIND_ROLE:
 		return &v.Roles, maxRoles
+	case event.PrincipalKind_PRINCIPAL_KIND_PROVIDER:
+		return &v.Providers, maxProviders
 	}
 	return &v.Users, maxUsers
 }
@@ -180,7 +203,7 @@ func (t *tx) tally(account string, change func(*Vault) bool) bool {
 	if !change(v) {
 		return false
 	}
-	if v.Users == 0 && v.Groups == 0 && v.Roles == 0 && v.Policies == 0 {
+	if v.Users == 0 && v.Groups == 0 && v.Roles == 0 && v.Policies == 0 && v.Providers == 0 {
 		t.delete(k)
 		return true
 	}

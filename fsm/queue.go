@@ -41,6 +41,14 @@ func (v *View) ListBuckets(owner, prefix, above string, max int) ([]BucketEntry,
 	return out, errors.Join(err, c.close())
 }
 
+// AllBuckets returns a page of the buckets of all owners above a name, by name.
+func (v *View) AllBuckets(above string, max int) ([]*BucketEntry, bool, error) {
+	return page(v, []byte{byte(tableBucketName)}, above, max, func(name string, value []byte) (*BucketEntry, error) {
+		row, _, err := decodeRow[BucketName](keyText(tableBucketName, name), value)
+		return &BucketEntry{Name: name, Row: row}, err
+	})
+}
+
 // Due returns bodies that may be released at a log time, at most max of them.
 func (v *View) Due(now int64, max int) (blobs []*event.BlobID, assemblies []*event.Version, err error) {
 	if now < 0 || max <= 0 {

@@ -63,6 +63,13 @@ func (u *Usage) held() held {
 	return held{u.GetObjects() + u.GetNoncurrent(), u.GetBytes() + u.GetNoncurrentBytes() + u.GetPartBytes()}
 }
 
+// Counted is what quotas count of what a bucket holds: all versions, and the parts of
+// open uploads.
+func (u *Usage) Counted() (objects, bytes uint64) {
+	h := u.held()
+	return h.objects, h.bytes
+}
+
 func (h *Holdings) held() held { return held{h.GetObjects(), h.GetBytes()} }
 
 // allows tells whether an event may leave now where there was before.
@@ -88,6 +95,22 @@ func (t *tx) withinQuota(b *Bucket) event.Refusal {
 		return event.Refusal_REFUSAL_QUOTA_EXCEEDED
 	}
 	return event.Refusal_REFUSAL_NONE
+}
+
+// BeyondQuota tells whether a bucket, or all buckets of its owner together, would be
+// beyond their quota if it held so much more.
+func (v *View) BeyondQuota(b *Bucket, objects, bytes uint64) (bool, error) {
+	beyond := func(q *event.Quota, h held) bool {
+		return !allows(q, h, held{h.objects + objects, h.bytes + bytes})
+	}
+	if b.Quota != nil {
+		u, err := v.Usage(b.Bucket)
+		if err != nil || beyond(b.Quota, u.held()) {
+			return err == nil, err
+		}
+	}
+	h, err := v.Holdings(b.Owner)
+	return h != nil && beyond(h.Quota, h.held()), err
 }
 
 // bucketQuotaSet bounds what a bucket may hold. What it holds already may be more.

@@ -827,7 +827,7 @@ type Principal struct {
 	Kind          event.PrincipalKind    `protobuf:"varint,4,opt,name=kind,proto3,enum=ironman.event.PrincipalKind" json:"kind,omitempty"`
 	Path          string                 `protobuf:"bytes,5,opt,name=path,proto3" json:"path,omitempty"`
 	Description   string                 `protobuf:"bytes,6,opt,name=description,proto3" json:"description,omitempty"`
-	Trust         []byte                 `protobuf:"bytes,7,opt,name=trust,proto3" json:"trust,omitempty"`                              // of a role: who may assume it
+	Trust         []byte                 `protobuf:"bytes,7,opt,name=trust,proto3" json:"trust,omitempty"`                              // of a role: who may assume it; of a provider: what is believed of it
 	MaxSession    uint32                 `protobuf:"varint,8,opt,name=max_session,json=maxSession,proto3" json:"max_session,omitempty"` // of a role, in seconds
 	Boundary      string                 `protobuf:"bytes,9,opt,name=boundary,proto3" json:"boundary,omitempty"`                        // id of the managed policy that bounds it; empty: none
 	Tags          *event.Tags            `protobuf:"bytes,10,opt,name=tags,proto3" json:"tags,omitempty"`
@@ -1176,6 +1176,7 @@ type Vault struct {
 	Groups        uint64                 `protobuf:"varint,2,opt,name=groups,proto3" json:"groups,omitempty"`
 	Roles         uint64                 `protobuf:"varint,3,opt,name=roles,proto3" json:"roles,omitempty"`
 	Policies      uint64                 `protobuf:"varint,4,opt,name=policies,proto3" json:"policies,omitempty"`
+	Providers     uint64                 `protobuf:"varint,5,opt,name=providers,proto3" json:"providers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1234,6 +1235,13 @@ func (x *Vault) GetRoles() uint64 {
 func (x *Vault) GetPolicies() uint64 {
 	if x != nil {
 		return x.Policies
+	}
+	return 0
+}
+
+func (x *Vault) GetProviders() uint64 {
+	if x != nil {
+		return x.Providers
 	}
 	return 0
 }
@@ -1532,6 +1540,7 @@ type Document struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Text          []byte                 `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
 	Time          int64                  `protobuf:"varint,2,opt,name=time,proto3" json:"time,omitempty"`
+	Confirmed     bool                   `protobuf:"varint,3,opt,name=confirmed,proto3" json:"confirmed,omitempty"` // BucketDocumentSet
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1578,6 +1587,13 @@ func (x *Document) GetTime() int64 {
 		return x.Time
 	}
 	return 0
+}
+
+func (x *Document) GetConfirmed() bool {
+	if x != nil {
+		return x.Confirmed
+	}
+	return false
 }
 
 // Usage counts what a bucket holds now.
@@ -2367,12 +2383,13 @@ const file_fsm_row_proto_rawDesc = "" +
 	"\n" +
 	"PolicyText\x12\x12\n" +
 	"\x04text\x18\x01 \x01(\fR\x04text\x12\x12\n" +
-	"\x04time\x18\x02 \x01(\x03R\x04time\"g\n" +
+	"\x04time\x18\x02 \x01(\x03R\x04time\"\x85\x01\n" +
 	"\x05Vault\x12\x14\n" +
 	"\x05users\x18\x01 \x01(\x04R\x05users\x12\x16\n" +
 	"\x06groups\x18\x02 \x01(\x04R\x06groups\x12\x14\n" +
 	"\x05roles\x18\x03 \x01(\x04R\x05roles\x12\x1a\n" +
-	"\bpolicies\x18\x04 \x01(\x04R\bpolicies\"\xa9\x01\n" +
+	"\bpolicies\x18\x04 \x01(\x04R\bpolicies\x12\x1c\n" +
+	"\tproviders\x18\x05 \x01(\x04R\tproviders\"\xa9\x01\n" +
 	"\tAccessKey\x12\x1d\n" +
 	"\n" +
 	"access_key\x18\x01 \x01(\tR\taccessKey\x12\x18\n" +
@@ -2403,10 +2420,11 @@ const file_fsm_row_proto_rawDesc = "" +
 	" \x01(\rR\vdefaultDays\x12#\n" +
 	"\rdefault_years\x18\v \x01(\rR\fdefaultYears\x12*\n" +
 	"\x05quota\x18\f \x01(\v2\x14.ironman.event.QuotaR\x05quota\x12\x1c\n" +
-	"\tdocuments\x18\x0f \x01(\x04R\tdocuments\"2\n" +
+	"\tdocuments\x18\x0f \x01(\x04R\tdocuments\"P\n" +
 	"\bDocument\x12\x12\n" +
 	"\x04text\x18\x01 \x01(\fR\x04text\x12\x12\n" +
-	"\x04time\x18\x02 \x01(\x03R\x04time\"\xbb\x01\n" +
+	"\x04time\x18\x02 \x01(\x03R\x04time\x12\x1c\n" +
+	"\tconfirmed\x18\x03 \x01(\bR\tconfirmed\"\xbb\x01\n" +
 	"\x05Usage\x12\x18\n" +
 	"\aobjects\x18\x01 \x01(\x04R\aobjects\x12\x14\n" +
 	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\x12\x18\n" +

@@ -122,7 +122,7 @@ func (s *script) command(line string) []string {
 	}
 	d := f(s, a, s.request(a))
 	if _, ok := a.named["feature"]; !ok {
-		d.Statement.Header.FeatureLevel = max(d.Statement.Header.FeatureLevel, event.LevelOf(d.Statement.Kind()))
+		d.Statement.Header.FeatureLevel = max(d.Statement.Header.FeatureLevel, d.Statement.Level())
 	}
 	r := s.propose(d)
 	if d.Statement.GetUploadCreated() != nil {

@@ -15,14 +15,14 @@ import (
 // vault draws an event of the vault.
 func (g *generator) vault(d *event.Draft) {
 	account := fmt.Sprint(1 + g.choose(3))
-	id := g.one("u1", "u2", "p1", "p2", "p3", "p4", "p5")
+	id := g.one("u1", "u2", "p1", "p2", "p3", "p4", "p5", "p6")
 	policy := g.one("q1", "q2", "q3", BuiltinPolicy+"A")
 	doc := g.one("{ }", "{}", "text", strings.Repeat("x", 2500), strings.Repeat(" ", 3000)+"y", "")
 	names := []string{"ann", "Ann", "bob", "Bob", "c+c", "no space", ""}
 	name := names[min(g.choose(9), len(names)-1)%len(names)]
 	switch g.choose(20) {
 	case 0, 1, 2, 3:
-		kind := map[string]event.PrincipalKind{"p3": 2, "p4": 3, "p5": 2}[id]
+		kind := map[string]event.PrincipalKind{"p3": 2, "p4": 3, "p5": 2, "p6": 4}[id]
 		if kind == 0 || g.odds(8) {
 			kind = event.PrincipalKind(1 + g.choose(12)/11)
 		}
@@ -74,6 +74,11 @@ func (g *generator) vault(d *event.Draft) {
 // portrait draws what an event tells of a principal.
 func (g *generator) portrait(d *event.Draft, kind event.PrincipalKind, name string, session *uint32, boundary *string) {
 	d.AddText(event.ItemKind_ITEM_KIND_NAME, 0, name)
+	if kind == event.PrincipalKind_PRINCIPAL_KIND_PROVIDER && !g.odds(8) {
+		d.AddText(event.ItemKind_ITEM_KIND_DOCUMENT, 0, g.one("believed", "other", "", strings.Repeat("b", 32769)))
+		g.describe(d)
+		return
+	}
 	if kind == event.PrincipalKind_PRINCIPAL_KIND_ROLE || g.odds(20) {
 		*session = uint32(3600 - g.choose(10)/9)
 		d.AddText(event.ItemKind_ITEM_KIND_DOCUMENT, 0, g.one("trust", "trust", "", strings.Repeat("t", 2049)))
@@ -205,7 +210,7 @@ func (w *world) compareVault() {
 	defer v.Close()
 	m := w.g.m
 	for _, account := range []string{"1", "2"} {
-		for kind := event.PrincipalKind(1); kind <= 3; kind++ {
+		for kind := event.PrincipalKind(1); kind <= 4; kind++ {
 			var want []string
 			for k, id := range m.vault.names {
 				if strings.HasPrefix(k, string(append(keyEscaped(tableName, account), byte(kind)))) && strings.HasPrefix(m.principal(id).Path, "/a") {
@@ -280,20 +285,22 @@ func (w *world) compareAuthority(v *View, id string) {
 func TestVaultLimits(t *testing.T) {
 	r := newRig(t, Options{})
 	defer r.close()
-	level3 := func() *event.Header { h := r.header(); h.FeatureLevel = 3; return h }
-	r.accept(event.NewDraft(r.header(), &event.Statement_ClusterInitialized{ClusterInitialized: &event.ClusterInitialized{ClusterId: make([]byte, 16), FeatureLevel: 3}}))
+	newest := func() *event.Header { h := r.header(); h.FeatureLevel = event.FeatureLevel; return h }
+	r.accept(event.NewDraft(r.header(), &event.Statement_ClusterInitialized{ClusterInitialized: &event.ClusterInitialized{ClusterId: make([]byte, 16), FeatureLevel: event.FeatureLevel}}))
 	r.accept(event.NewDraft(r.header(), &event.Statement_AccountCreated{AccountCreated: &event.AccountCreated{Account: "1", CanonicalId: alice}}))
 	principal := func(kind event.PrincipalKind, name string) *event.Draft {
 		b := &event.PrincipalCreated{Principal: name, Account: "1", Kind: kind, Path: "/"}
-		d := event.NewDraft(level3(), &event.Statement_PrincipalCreated{PrincipalCreated: b}).AddText(event.ItemKind_ITEM_KIND_NAME, 0, name)
+		d := event.NewDraft(newest(), &event.Statement_PrincipalCreated{PrincipalCreated: b}).AddText(event.ItemKind_ITEM_KIND_NAME, 0, name)
 		if kind == event.PrincipalKind_PRINCIPAL_KIND_ROLE {
 			b.MaxSession = 3600
+		}
+		if kind >= event.PrincipalKind_PRINCIPAL_KIND_ROLE {
 			d.AddText(event.ItemKind_ITEM_KIND_DOCUMENT, 0, "t")
 		}
 		return d
 	}
 	policy := func(i int) *event.Draft {
-		return event.NewDraft(level3(), &event.Statement_PolicyCreated{PolicyCreated: &event.PolicyCreated{Policy: fmt.Sprint("q", i), Account: "1", Path: "/"}}).
+		return event.NewDraft(newest(), &event.Statement_PolicyCreated{PolicyCreated: &event.PolicyCreated{Policy: fmt.Sprint("q", i), Account: "1", Path: "/"}}).
 			AddText(event.ItemKind_ITEM_KIND_NAME, 0, fmt.Sprint("q", i)).AddText(event.ItemKind_ITEM_KIND_DOCUMENT, 0, "{}")
 	}
 	for _, c := range []struct {
@@ -304,22 +311,23 @@ func TestVaultLimits(t *testing.T) {
 		{"groups", 300, func(i int) *event.Draft { return principal(2, fmt.Sprint("g", i)) }},
 		{"roles", 1000, func(i int) *event.Draft { return principal(3, fmt.Sprint("r", i)) }},
 		{"users", 5000, func(i int) *event.Draft { return principal(1, fmt.Sprint("u", i)) }},
+		{"providers", 100, func(i int) *event.Draft { return principal(4, fmt.Sprint("p.example/", i)) }},
 		{"policies", 1500, policy},
 		{"versions", 4, func(int) *event.Draft {
-			return event.NewDraft(level3(), &event.Statement_PolicyVersionCreated{PolicyVersionCreated: &event.PolicyVersionCreated{Policy: "q1"}}).
+			return event.NewDraft(newest(), &event.Statement_PolicyVersionCreated{PolicyVersionCreated: &event.PolicyVersionCreated{Policy: "q1"}}).
 				AddText(event.ItemKind_ITEM_KIND_DOCUMENT, 0, "{}")
 		}},
 		{"groups of a user", 10, func(i int) *event.Draft {
-			return event.NewDraft(level3(), &event.Statement_MembersChanged{MembersChanged: &event.MembersChanged{Group: fmt.Sprint("g", i), Add: []string{"u0"}}})
+			return event.NewDraft(newest(), &event.Statement_MembersChanged{MembersChanged: &event.MembersChanged{Group: fmt.Sprint("g", i), Add: []string{"u0"}}})
 		}},
 		{"policies of a user", 10, func(i int) *event.Draft {
-			return event.NewDraft(level3(), &event.Statement_PoliciesAttached{PoliciesAttached: &event.PoliciesAttached{Principal: "u0", Attach: []string{fmt.Sprint("q", i)}}})
+			return event.NewDraft(newest(), &event.Statement_PoliciesAttached{PoliciesAttached: &event.PoliciesAttached{Principal: "u0", Attach: []string{fmt.Sprint("q", i)}}})
 		}},
 		{"keys of a user", 2, func(i int) *event.Draft {
-			return event.NewDraft(level3(), &event.Statement_AccessKeyCreated{AccessKeyCreated: &event.AccessKeyCreated{AccessKey: fmt.Sprint("k", i), Account: "1", User: "u0", SealedSecret: []byte("s")}})
+			return event.NewDraft(newest(), &event.Statement_AccessKeyCreated{AccessKeyCreated: &event.AccessKeyCreated{AccessKey: fmt.Sprint("k", i), Account: "1", User: "u0", SealedSecret: []byte("s")}})
 		}},
 		{"keys of an account", 10, func(i int) *event.Draft {
-			return event.NewDraft(level3(), &event.Statement_AccessKeyCreated{AccessKeyCreated: &event.AccessKeyCreated{AccessKey: fmt.Sprint("own", i), Account: "1", SealedSecret: []byte("s")}})
+			return event.NewDraft(newest(), &event.Statement_AccessKeyCreated{AccessKeyCreated: &event.AccessKeyCreated{AccessKey: fmt.Sprint("own", i), Account: "1", SealedSecret: []byte("s")}})
 		}},
 	} {
 		var entries []Entry

@@ -20,7 +20,7 @@ func (v *View) Principal(id string) (*Principal, error) {
 }
 
 // PrincipalByName returns a principal of an account by its kind and name, whose case
-// does not matter; nil if there is none.
+// matters in a provider's only; nil if there is none.
 func (v *View) PrincipalByName(account string, kind event.PrincipalKind, name string) (*Principal, error) {
 	id, err := v.raw(nameKey(account, kind, name))
 	if err != nil || id == nil {

@@ -80,7 +80,22 @@ func (r *Request) setFacts(f *policy.Facts) {
 		f.RequestTags = policyTags(r.newTags())
 	case "RenameObject":
 		f.RequestTags = policyTags(r.newTags())
+		if lock := r.keptLock(); lock != nil {
+			f.LockMode, f.LegalHold = retentionName(lock.Mode), holdName(lock.LegalHold)
+			if lock.RetainUntil != 0 {
+				f.RetainUntil = time.Unix(0, lock.RetainUntil)
+			}
+		}
 	}
+}
+
+// keptLock is the lock that a rename leaves on the object; nil: none, or it is not known
+// yet.
+func (r *Request) keptLock() *event.Lock {
+	if r.op.name != "RenameObject" || r.source == nil {
+		return nil
+	}
+	return r.source.object.Lock
 }
 
 // newTags are the tags that the object of the request is to have: those of the header,

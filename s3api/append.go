@@ -39,6 +39,9 @@ func (s *Server) appendObject(ctx context.Context, r *Request) (*Response, error
 	if err != nil {
 		return nil, err
 	}
+	if err := s.admitAppend(r, old, put.Owner); err != nil {
+		return nil, err
+	}
 	if err := s.foresee(r, put.Condition, old); err != nil {
 		return nil, err
 	}
@@ -54,6 +57,9 @@ func (s *Server) appendObject(ctx context.Context, r *Request) (*Response, error
 	}
 	if put.Lock != nil {
 		return nil, s3err.Newf("InvalidRequest", "An append cannot be locked.")
+	}
+	if err := r.roomFor(0, r.identity.DecodedLength); err != nil {
+		return nil, err
 	}
 	r.closeView()
 	blobs, body, err := s.receive(ctx, r, sums{algorithm: ownChecksum}, to)
@@ -80,6 +86,30 @@ func (s *Server) appendObject(ctx context.Context, r *Request) (*Response, error
 	setChecksum(resp.Header, grown.Checksum, grown.Etag)
 	to.headers(resp.Header)
 	return resp, nil
+}
+
+// admitAppend decides on an append to an object that is there. The offset, and the size
+// and checksum of the answer, tell of its bytes: that takes the right to read them. What
+// has grown keeps its owner and access control list, so that only whoever's new object
+// would be the same owner's may put bytes under that name, or the bucket's owner.
+func (s *Server) admitAppend(r *Request, old *fsm.Object, owner string) error {
+	if old == nil {
+		return nil
+	}
+	kept := r.reason // the event's reason is that of the write
+	err := s.admitRow(r, "s3:GetObject", r.bucket, r.Key, old, wanted{})
+	r.reason = kept
+	if err != nil {
+		return err
+	}
+	rules, err := r.rules(r.bucket)
+	if err != nil {
+		return err
+	}
+	if !rules.aclsDisabled() && old.Owner != owner && r.principal.Owner() != r.bucket.Owner {
+		return s3err.New("AccessDenied")
+	}
+	return nil
 }
 
 // refuseChange refuses what an append says of an object that is there and cannot become

@@ -21,7 +21,7 @@ func (s *Server) newVerifier() *sig.Verifier {
 	return &sig.Verifier{
 		Region:  s.Region,
 		Now:     s.Now,
-		AllowV2: true,
+		AllowV2: !s.RefuseV2,
 		Lookup: func(ctx context.Context, accessKey, token string) (sig.Secret, bool, error) {
 			r, ok := ctx.Value(requestKey{}).(*Request)
 			if !ok {

@@ -3,8 +3,10 @@ package s3api
 import (
 	"context"
 	"io"
+	"time"
 
 	"ironman/fsm"
+	"ironman/s3api/accesslog"
 	"ironman/s3api/sig"
 	"ironman/s3api/sse"
 	"ironman/wal/event"
@@ -12,9 +14,11 @@ import (
 
 // Log agrees on events.
 type Log interface {
-	// Propose has an event committed and applied. The outcome may be a refusal. An
-	// error says that the outcome is unknown, or that nothing was done; it then
-	// has S3Code.
+	// Propose has an event committed and applied. The outcome may be a refusal; seq is
+	// the event's, refused or not, and 0 (which is the making of the cluster) where it
+	// was refused without being proposed. Where the outcome had to be asked for again it
+	// is that of the event that asked, which is behind it. An error says that the outcome is unknown, or
+	// that nothing was done; it then has S3Code.
 	Propose(ctx context.Context, d *event.Draft) (seq uint64, o *event.Outcome, err error)
 }
 
@@ -22,6 +26,16 @@ type Log interface {
 // the call. The view must be closed.
 type Views interface {
 	View(ctx context.Context) (*fsm.View, error)
+	// Recent shows what this node has applied, and asks nobody: what was acknowledged a
+	// moment ago may be missing. Nothing is decided by it. The view must be closed.
+	Recent() (*fsm.View, error)
+}
+
+// AccessLog gathers the lines of access logs until they are delivered.
+type AccessLog interface {
+	// Add takes a line of a request that came at a moment. It never waits: a line for
+	// which there is no room is dropped. The slice is the caller's again.
+	Add(of accesslog.Source, came time.Time, line []byte)
 }
 
 // Blobs stores and reads immutable bytes.

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 
+	"google.golang.org/protobuf/proto"
+
 	"ironman/fsm"
 	"ironman/s3api/access"
 	"ironman/s3api/s3err"
@@ -28,9 +30,11 @@ func (s *Server) listBuckets(_ context.Context, r *Request) (*Response, error) {
 			return nil, err
 		}
 	}
-	found, err := r.view.ListBuckets(r.account.GetCanonicalId(), prefix, above, max+1)
-	if err != nil {
-		return nil, err
+	var found []fsm.BucketEntry
+	if region := r.Query.Get("bucket-region"); region == "" || region == s.Region {
+		if found, err = r.view.ListBuckets(r.account.GetCanonicalId(), prefix, above, max+1); err != nil {
+			return nil, err
+		}
 	}
 	out := &s3xml.ListAllMyBucketsResult{Owner: *r.owner(r.account.GetCanonicalId()), Prefix: prefix}
 	if len(found) > max {
@@ -44,7 +48,8 @@ func (s *Server) listBuckets(_ context.Context, r *Request) (*Response, error) {
 }
 
 // createBucket makes a bucket. Making it again is a success for its owner in
-// us-east-1 and a conflict elsewhere, as with Amazon.
+// us-east-1 and a conflict elsewhere, as with Amazon; with another access control list it is
+// a conflict everywhere, where Amazon would set that.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html
 func (s *Server) createBucket(ctx context.Context, r *Request) (*Response, error) {
 	if !validBucketName(r.Bucket) {
@@ -76,11 +81,11 @@ func (s *Server) createBucket(ctx context.Context, r *Request) (*Response, error
 	}
 	if existing != nil {
 		// The view shows the refusal already: no event, or clients could grow the log.
-		return s.bucketExists(r, existing.Owner == owner)
+		return s.bucketExists(r, existing, acl)
 	}
 	o, err := s.propose(ctx, r, d)
 	if o.GetRefusal() == event.Refusal_REFUSAL_BUCKET_OWNED {
-		return s.bucketExists(r, true)
+		return s.bucketExists(r, nil, acl)
 	}
 	if err != nil {
 		return nil, err
@@ -100,6 +105,7 @@ func (s *Server) admitCreation(r *Request) error {
 		return nil
 	}
 	acl := access.HasHeaders(r.Header) && r.Header.Get("X-Amz-Acl") != "private"
+	tags := r.ahead.bucket.Tags
 	b := &fsm.Bucket{Name: r.Bucket, Owner: r.account.GetCanonicalId()} // as it will be
 	for _, part := range [...]struct {
 		action string
@@ -107,6 +113,7 @@ func (s *Server) admitCreation(r *Request) error {
 	}{
 		{"s3:PutBucketAcl", acl}, {"s3:PutBucketOwnershipControls", r.Header.Get("X-Amz-Object-Ownership") != ""},
 		{"s3:PutBucketObjectLockConfiguration", r.asksLock()}, {"s3:PutBucketVersioning", r.asksLock()},
+		{"s3:TagResource", tags != nil && len(tags.Tags) > 0},
 	} {
 		if !part.asked {
 			continue
@@ -118,10 +125,14 @@ func (s *Server) admitCreation(r *Request) error {
 	return nil
 }
 
-func (s *Server) bucketExists(r *Request, own bool) (*Response, error) {
+// bucketExists answers to whoever makes a bucket again, of whose own a moment ago nothing
+// was seen if existing is nil.
+func (s *Server) bucketExists(r *Request, existing *fsm.Bucket, acl *event.ACL) (*Response, error) {
 	switch {
-	case !own:
+	case existing != nil && (existing.Owner != r.account.GetCanonicalId() || !proto.Equal(existing.Acl, acl)):
 		return nil, s3err.New("BucketAlreadyExists").With("BucketName", r.Bucket)
+	case r.asksLock() && !existing.GetObjectLock(): // which is not what is there
+		return nil, s3err.New("BucketAlreadyOwnedByYou").With("BucketName", r.Bucket)
 	case s.Region == "us-east-1":
 		return &Response{Header: http.Header{"Location": {"/" + r.Bucket}}}, nil
 	}

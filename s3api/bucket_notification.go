@@ -32,9 +32,18 @@ func (s *Server) putBucketNotification(ctx context.Context, r *Request) (*Respon
 		return nil, err
 	}
 	all := doc.All()
+	owner, err := r.view.Account(r.bucket.Owner)
+	if err != nil {
+		return nil, err
+	}
 	for _, n := range all {
-		if name, _ := s3xml.WebhookName(n.Target()); !slices.Contains(s.Webhooks, name) {
+		name, _ := s3xml.WebhookName(n.Target())
+		accounts, ok := s.Webhooks[name]
+		if !ok {
 			return nil, s3err.InvalidArgument(n.Target(), "The destination does not exist", "Unable to validate the following destination configurations")
+		}
+		if len(accounts) > 0 && !slices.Contains(accounts, owner.GetAccount()) {
+			return nil, s3err.Newf("AccessDenied", "This webhook does not take the events of this bucket's owner.")
 		}
 		if n.ID == "" {
 			n.ID = newConfigurationID()

@@ -44,7 +44,7 @@ func (s *Server) putBucketPolicy(ctx context.Context, r *Request) (*Response, er
 	}
 	r.closeView()
 	d := event.NewDraft(nil, &event.Statement_BucketDocumentSet{BucketDocumentSet: &event.BucketDocumentSet{
-		Bucket: r.bucket.Bucket, Kind: event.DocumentKind_DOCUMENT_KIND_POLICY,
+		Bucket: r.bucket.Bucket, Kind: event.DocumentKind_DOCUMENT_KIND_POLICY, Confirmed: r.bindsOwner(),
 	}}).Add(event.ItemKind_ITEM_KIND_DOCUMENT, 0, text)
 	if _, err := s.propose(ctx, r, d); err != nil {
 		return nil, err
@@ -93,10 +93,23 @@ func (r *Request) checkPrincipals(p *policy.Policy) error {
 	return nil
 }
 
+// bindsOwner reports whether the policy is to bind the bucket owner's account, too. The
+// account itself must say so, and no user of it: nobody else can give up for it what it
+// may do. A node of an older release would stop at an event that tells it.
+func (r *Request) bindsOwner() bool {
+	owner := r.principal.User == "" && r.principal.CanonicalID == r.bucket.Owner
+	return owner && r.confirmsPolicy() && r.cluster.GetFeatureLevel() >= documentLevel
+}
+
+// confirmsPolicy reports whether the caller says that it means to lock itself out.
+func (r *Request) confirmsPolicy() bool {
+	return strings.EqualFold(r.Header.Get("X-Amz-Confirm-Remove-Self-Bucket-Access"), "true")
+}
+
 // checkSelf refuses a policy that would not let the caller replace it again, unless
 // that is confirmed.
 func (s *Server) checkSelf(r *Request, now bucketRules, p *policy.Policy) error {
-	if strings.EqualFold(r.Header.Get("X-Amz-Confirm-Remove-Self-Bucket-Access"), "true") {
+	if r.confirmsPolicy() {
 		return nil
 	}
 	then := now
@@ -160,18 +173,19 @@ func (s *Server) deleteBucketPolicy(ctx context.Context, r *Request) (*Response,
 	return noContent(), nil
 }
 
-// getBucketPolicyStatus tells whether the policy of a bucket is public.
+// getBucketPolicyStatus tells whether the policy of a bucket, or its access control list,
+// is public.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketPolicyStatus.html
 func (s *Server) getBucketPolicyStatus(_ context.Context, r *Request) (*Response, error) {
-	text, err := r.policyText()
+	rules, err := r.rules(r.bucket)
 	if err != nil {
 		return nil, err
 	}
-	p, err := s.policies.parse(text)
-	if err != nil {
-		return nil, err
+	public := rules.policy != nil && rules.policy.Public()
+	if !rules.aclsDisabled() && !rules.block.IgnorePublicACLs {
+		public = public || access.Public(r.bucket.Acl)
 	}
-	return &Response{XML: &s3xml.PolicyStatus{IsPublic: p.Public()}}, nil
+	return &Response{XML: &s3xml.PolicyStatus{IsPublic: public}}, nil
 }
 
 // admitParts decides on what a PUT does beside storing an object: its headers may set
@@ -196,6 +210,21 @@ func (s *Server) admitParts(r *Request) error {
 		if d.Denied || !d.Allowed && !r.principal.Anonymous() {
 			return s3err.New("AccessDenied")
 		}
+	}
+	return s.admitKeptLock(r)
+}
+
+// admitKeptLock decides on the lock that a renamed object keeps: nobody may fill a bucket
+// with versions that cannot be deleted without the right to lock them.
+func (s *Server) admitKeptLock(r *Request) error {
+	lock := r.keptLock()
+	if lock.GetMode() != event.RetentionMode_RETENTION_MODE_NONE {
+		if err := s.mayAlso(r, "s3:PutObjectRetention"); err != nil {
+			return err
+		}
+	}
+	if lock.GetLegalHold() {
+		return s.mayAlso(r, "s3:PutObjectLegalHold")
 	}
 	return nil
 }

@@ -16,6 +16,8 @@ type bucketRules struct {
 	// requesterPays: others than the owner's account must say that they will pay.
 	requesterPays bool
 	policy        *policy.Policy // nil: there is none
+	// confirmed: the policy's denials bind the owner's account, too, in what concerns it.
+	confirmed bool
 	// unreadable: there is a policy that cannot be understood, so that it denies
 	// everything.
 	unreadable bool
@@ -79,6 +81,7 @@ func (r *Request) policyOf(b *fsm.Bucket, out *bucketRules) error {
 	if err != nil || doc == nil {
 		return err
 	}
+	out.confirmed = doc.Confirmed
 	if out.policy, err = r.server.policies.parse(doc.Text); err != nil {
 		r.server.Logger.Error("a bucket's policy cannot be read: it denies everything", "request", r.RequestID(), "bucket", b.Name, "err", err)
 		out.unreadable = true

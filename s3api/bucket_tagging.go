@@ -33,7 +33,7 @@ func (s *Server) putBucketTagging(ctx context.Context, r *Request) (*Response, e
 	if len(doc.TagSet.Tags) == 0 {
 		return s.deleteDocument(ctx, r, event.DocumentKind_DOCUMENT_KIND_TAGGING)
 	}
-	return noContent(), s.setDocument(ctx, r, event.DocumentKind_DOCUMENT_KIND_TAGGING, &doc)
+	return &Response{}, s.setDocument(ctx, r, event.DocumentKind_DOCUMENT_KIND_TAGGING, &doc)
 }
 
 // deleteBucketTagging removes the tags of a bucket.

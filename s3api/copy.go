@@ -176,6 +176,9 @@ func (s *Server) copyOnce(ctx context.Context, r *Request) (*Response, error) {
 	if err := s.foresee(r, put.Condition, old); err != nil {
 		return nil, err
 	}
+	if err := r.roomForObject(int64(src.object.Size), old); err != nil {
+		return nil, err
+	}
 	rules, err := r.lifecycleRules()
 	if err != nil {
 		return nil, err

@@ -31,11 +31,11 @@ func (s *Server) deleteObjects(ctx context.Context, r *Request) (*Response, erro
 		id := &doc.Objects[i]
 		target, decided, err := s.deleteTarget(r, id, bypass)
 		if err != nil {
-			deleteFailed(out, id, err)
+			r.deleteFailed(out, id, err)
 			continue
 		}
 		if decided {
-			deleteDone(out, id, nil, doc.Quiet)
+			r.deleteDone(out, id, nil, doc.Quiet)
 			continue
 		}
 		d.AddText(event.ItemKind_ITEM_KIND_KEY, len(asked), id.Key)
@@ -50,10 +50,10 @@ func (s *Server) deleteObjects(ctx context.Context, r *Request) (*Response, erro
 		}
 		for i, sub := range o.Subs {
 			if sub.Refusal != event.Refusal_REFUSAL_NONE {
-				deleteFailed(out, asked[i], s3err.FromRefusal(sub.Refusal))
+				r.deleteFailed(out, asked[i], s3err.FromRefusal(sub.Refusal))
 				continue
 			}
-			deleteDone(out, asked[i], sub, doc.Quiet)
+			r.deleteDone(out, asked[i], sub, doc.Quiet)
 		}
 	}
 	return &Response{XML: out}, nil
@@ -135,7 +135,8 @@ func deleteConditionOf(id *s3xml.ObjectIdentifier) *event.Condition {
 }
 
 // deleteDone tells of a success; sub is nil where there was nothing to do.
-func deleteDone(out *s3xml.DeleteResult, id *s3xml.ObjectIdentifier, sub *event.SubOutcome, quiet bool) {
+func (r *Request) deleteDone(out *s3xml.DeleteResult, id *s3xml.ObjectIdentifier, sub *event.SubOutcome, quiet bool) {
+	r.log.deleted(r.bucket, id, http.StatusNoContent, "")
 	if quiet {
 		return
 	}
@@ -146,8 +147,9 @@ func deleteDone(out *s3xml.DeleteResult, id *s3xml.ObjectIdentifier, sub *event.
 	out.Deleted = append(out.Deleted, d)
 }
 
-func deleteFailed(out *s3xml.DeleteResult, id *s3xml.ObjectIdentifier, err error) {
+func (r *Request) deleteFailed(out *s3xml.DeleteResult, id *s3xml.ObjectIdentifier, err error) {
 	e := s3err.From(err)
+	r.log.deleted(r.bucket, id, e.Status, e.Code)
 	out.Errors = append(out.Errors, s3xml.DeleteError{Key: id.Key, VersionID: id.VersionID, Code: e.Code, Message: e.Message})
 }
 

@@ -9,7 +9,10 @@
 // Invariants:
 //   - One parsed Request is what authentication, authorisation, storage and audit use.
 //   - A route without a named action cannot be built; bad credentials never fall
-//     back to anonymous.
+//     back to anonymous. What each operation takes is written a second time, in the
+//     security matrix (matrix_table_test.go), which asks as everybody.
 //   - A body is committed only after its last signature and checksum were verified.
 //   - A 200 whose body fails breaks the connection; it never ends cleanly.
 package s3api
+
+//go:generate go test -run ^TestSupport$ -update

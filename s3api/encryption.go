@@ -109,10 +109,15 @@ func (s *sealing) encryption(keys ...*event.WrappedKey) *event.Encryption {
 }
 
 // etag is the entity tag of bytes of which md5 is the MD5. Sealed with a key that the
-// caller manages they have another, as with Amazon: it must not tell of the bytes.
+// caller manages they have another, as with Amazon: it must not tell of the bytes. With a
+// key that the client sent it is the same for the same bytes, so that a part may be sent
+// again by whoever has not seen the answer.
 func (s *sealing) etag(md5 string) string {
-	if k := s.kind(); k == notSealed || k == sealedByS3 {
+	switch s.kind() {
+	case notSealed, sealedByS3:
 		return md5
+	case sealedByCustomer:
+		return s.customer.key.Tag(md5)
 	}
 	return opaqueTag()
 }

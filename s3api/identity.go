@@ -95,5 +95,6 @@ func (r *Request) callerFacts(f *policy.Facts) {
 	}
 	if c.Session != nil {
 		f.TokenIssued = time.Unix(c.Session.Issued, 0)
+		f.Claims = c.Session.Web.Claims()
 	}
 }

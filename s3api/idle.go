@@ -66,7 +66,9 @@ type incoming struct {
 	idle  *idleDeadline
 	left  int64 // to come; below 0: not known
 	began bool
-	ended bool  // it was read to its end
+	ended bool      // it was read to its end
+	end   time.Time // when that was; zero: there was no body, or not all of it came
+	now   func() time.Time
 	err   error // that ended it otherwise
 	// awaited: the client waits for our 100 Continue before it sends anything.
 	awaited bool
@@ -75,7 +77,7 @@ type incoming struct {
 // takeBody puts a request's body under the idle deadline.
 func (s *Server) takeBody(r *Request) {
 	r.incoming = &incoming{
-		body: r.HTTP.Body, idle: readIdle(r.writer, s.BodyIdle), left: r.HTTP.ContentLength, awaited: r.HTTP.Header.Get("Expect") != "",
+		body: r.HTTP.Body, idle: readIdle(r.writer, s.BodyIdle), left: r.HTTP.ContentLength, awaited: r.HTTP.Header.Get("Expect") != "", now: s.Now,
 	}
 	if r.HTTP.Body == nil || r.HTTP.Body == http.NoBody {
 		r.incoming.ended = true
@@ -99,7 +101,7 @@ func (i *incoming) Read(p []byte) (int, error) {
 	}
 	switch {
 	case err == io.EOF:
-		i.ended = true
+		i.ended, i.end = true, i.now()
 		i.idle.clear()
 	case err != nil:
 		i.err = err

@@ -36,6 +36,7 @@ func (s *Server) judge(r *Request, q question) (access.Decision, error) {
 		if err != nil {
 			return access.Decision{}, err
 		}
+		a.PolicyConfirmed = rules.confirmed
 		a.ACLsDisabled, a.IgnorePublicACLs = rules.aclsDisabled(), rules.block.IgnorePublicACLs
 		if a.BucketPolicy, err = r.bucketOpinion(&rules, q); err != nil {
 			return access.Decision{}, err

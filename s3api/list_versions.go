@@ -75,7 +75,7 @@ func (r *Request) afterVersion(q *fsm.VersionQuery, marker string) error {
 func (r *Request) versionXML(it *fsm.VersionItem) s3xml.ObjectVersion {
 	o := it.Object
 	v := s3xml.ObjectVersion{
-		Key: it.Key, VersionID: objectVersionID(o), IsLatest: it.Latest, LastModified: s3xml.Time(o.Time), Owner: r.owner(o.Owner),
+		Key: it.Key, VersionID: objectVersionID(o), IsLatest: it.Latest, LastModified: s3xml.Time(o.Time), Owner: r.objectOwner(o.Owner),
 		DeleteMarker: o.DeleteMarker,
 	}
 	if o.DeleteMarker {

@@ -1,6 +1,7 @@
 package s3api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -44,6 +45,9 @@ func (s *Server) createMultipartUpload(ctx context.Context, r *Request) (*Respon
 	if err != nil {
 		return nil, err
 	}
+	if err := s.mayBegin(r); err != nil {
+		return nil, err
+	}
 	r.closeView()
 	d := event.NewDraft(nil, &event.Statement_UploadCreated{UploadCreated: &event.UploadCreated{
 		Bucket: put.Bucket, Owner: put.Owner, Initiator: r.principalID(), Acl: put.Acl, StorageClass: put.StorageClass,
@@ -63,6 +67,20 @@ func (s *Server) createMultipartUpload(ctx context.Context, r *Request) (*Respon
 		resp.Header.Set("X-Amz-Checksum-Type", checksumType(composite))
 	}
 	return resp, nil
+}
+
+// mayBegin refuses an upload where too many are open: each is a row that no quota counts,
+// and that whoever may write could make without an end. Requests that come at once may
+// pass it by their number.
+func (s *Server) mayBegin(r *Request) error {
+	u, err := r.view.Usage(r.bucket.Bucket)
+	if err != nil {
+		return err
+	}
+	if most := cmp.Or(s.MaxUploads, DefaultMaxUploads); u.GetUploads() >= most {
+		return s3err.Newf("SlowDown", "The bucket has %d open multipart uploads, as many as it may have. Complete or abort some.", most)
+	}
+	return nil
 }
 
 // upload finds the open upload that the query names.
@@ -111,6 +129,9 @@ func (s *Server) uploadPart(ctx context.Context, r *Request) (*Response, error) 
 	}
 	to, err := r.uploadSealing(u)
 	if err != nil {
+		return nil, err
+	}
+	if err := r.roomForPart(r.identity.DecodedLength, u, number); err != nil {
 		return nil, err
 	}
 	r.closeView()
@@ -171,6 +192,7 @@ func (s *Server) copyPartOnce(ctx context.Context, r *Request) (*Response, error
 	if err != nil {
 		return nil, err
 	}
+	r.source = src
 	part := &event.PartPut{Bucket: r.bucket.Bucket, Upload: u.Upload, Number: number}
 	if err := s.copyPart(ctx, r, u, src, to, part); err != nil {
 		return nil, err
@@ -303,6 +325,7 @@ func (s *Server) completeOnce(ctx context.Context, r *Request, doc *s3xml.Comple
 		return nil, err
 	}
 	r.closeView()
+	r.log.size = int64(done.Size)
 	done.Condition = condition
 	d := event.NewDraft(nil, &event.Statement_UploadCompleted{UploadCompleted: done}).AddText(event.ItemKind_ITEM_KIND_KEY, 0, r.Key)
 	o, err := s.propose(ctx, r, d)
@@ -325,6 +348,16 @@ func (s *Server) completedBefore(r *Request, id *event.Version) (*Response, erro
 	if o == nil || !o.Upload.Same(id) {
 		return nil, noSuchUpload(r)
 	}
+	if o.Owner != r.principal.Owner() { // an id can be guessed, and the answer tells of the object
+		err := s.admitRow(r, "s3:GetObject", r.bucket, r.Key, o, wanted{})
+		if s3err.Is(err, "AccessDenied") {
+			err = noSuchUpload(r)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	r.happened(o.Version.GetSeq())
 	resp := r.completed(o.Etag, o.Checksum, o.Version, o.NullVersion)
 	encryptionHeaders(resp.Header, o.Encryption, nil)
 	return resp, nil
@@ -355,6 +388,7 @@ func (r *Request) assemble(u *fsm.Upload, doc *s3xml.CompleteMultipartUpload, cl
 	if err := checkOrder(u, doc.Parts); err != nil {
 		return nil, nil, err
 	}
+	doc.Parts = lastOfEach(doc.Parts)
 	segments := 0
 	for i, p := range doc.Parts {
 		if p.PartNumber > maxPartNumber {
@@ -398,12 +432,24 @@ func checkOrder(u *fsm.Upload, parts []s3xml.CompletedPart) error {
 		if p.PartNumber < 1 {
 			return s3err.InvalidArgument("PartNumber", itoa(p.PartNumber), "PartNumber must be >= 1")
 		}
-		if p.PartNumber <= last {
+		if p.PartNumber < last {
 			return s3err.New("InvalidPartOrder").With("UploadId", u.Upload.ID())
 		}
 		last = p.PartNumber
 	}
 	return nil
+}
+
+// lastOfEach keeps the last of those that follow each other with the same number: a client
+// that sent a part again lists it twice.
+func lastOfEach(parts []s3xml.CompletedPart) []s3xml.CompletedPart {
+	kept := parts[:0]
+	for i, p := range parts {
+		if i == len(parts)-1 || parts[i+1].PartNumber != p.PartNumber {
+			kept = append(kept, p)
+		}
+	}
+	return kept
 }
 
 func invalidPart(u *fsm.Upload, p *s3xml.CompletedPart) error {

@@ -45,15 +45,19 @@ func (s *Server) headObject(_ context.Context, r *Request) (*Response, error) {
 func (s *Server) describeObject(r *Request) (*Response, byteRange, []*event.Segment, *opening, error) {
 	none := byteRange{}
 	o := r.object
+	segments, parts, err := r.view.Body(o)
+	if err != nil {
+		return nil, none, nil, nil, err
+	}
+	// A part that is not there takes no key to say so.
+	if _, err := r.wantedPart(parts); err != nil {
+		return nil, none, nil, nil, err
+	}
 	from, customer, err := r.openObject(o)
 	if err != nil {
 		return nil, none, nil, nil, err
 	}
 	if err := r.readConditions(o); err != nil {
-		return nil, none, nil, nil, err
-	}
-	segments, parts, err := r.view.Body(o)
-	if err != nil {
 		return nil, none, nil, nil, err
 	}
 	h := objectHeaders(o)

@@ -25,8 +25,9 @@ func (s *Server) selectObjectContent(context.Context, *Request) (*Response, erro
 	return nil, s3err.Newf("NotImplemented", "SelectObjectContent is not implemented. Read the object, or a range of it, and select at the client.")
 }
 
-// getObjectTorrent would return a torrent file.
+// getObjectTorrent would return a torrent file. Clients take a 404 for a store that has
+// none, as the yardsticks do.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObjectTorrent.html
 func (s *Server) getObjectTorrent(context.Context, *Request) (*Response, error) {
-	return nil, s3err.Newf("NotImplemented", "GetObjectTorrent is not implemented. Objects are not served by BitTorrent.")
+	return nil, s3err.Newf("NoSuchKey", "Objects are not served by BitTorrent: there is no torrent file.")
 }

@@ -3,9 +3,11 @@ package s3api
 import (
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"ironman/s3api/access"
+	"ironman/s3api/accesslog"
 	"ironman/s3api/s3err"
 	"ironman/s3api/sig"
 )
@@ -115,6 +117,29 @@ func TestRoute(t *testing.T) {
 		}
 		if op.name != c.want || m.bucket != c.bucket || m.key != c.key {
 			t.Errorf("%s %s: %s of %q %q, want %s of %q %q", c.method, c.target, op.name, m.bucket, m.key, c.want, c.bucket, c.key)
+		}
+	}
+}
+
+// TestOperationsAreNamedInLogs: each has the name that access logs know it by.
+func TestOperationsAreNamedInLogs(t *testing.T) {
+	for _, op := range append(operations(), *websiteOperation()) {
+		if !accesslog.Named(op.name) {
+			t.Errorf("%s has no name in access logs", op.name)
+		}
+	}
+}
+
+// TestHostBucket: domains that lie in each other, and in capitals.
+func TestHostBucket(t *testing.T) {
+	for _, tc := range []struct{ domains, host, bucket string }{
+		{"s3.example.com", "b.s3.example.com:9000", "b"}, {"s3.example.com", "s3.example.com", ""}, {"s3.example.com", "example.com", ""},
+		{"example.com s3.example.com", "s3.example.com", ""}, {"s3.example.com example.com", "s3.example.com", ""},
+		{"example.com s3.example.com", "b.s3.example.com", "b"}, {"s3.example.com example.com", "b.example.com", "b"},
+		{"S3.Example.com", "B.s3.example.COM", "b"}, {"S3.Example.com", ".s3.example.com", ""},
+	} {
+		if b, ok := hostBucket(tc.host, strings.Fields(tc.domains)); b != tc.bucket || ok != (tc.bucket != "") {
+			t.Errorf("%+v: %q, %v", tc, b, ok)
 		}
 	}
 }

@@ -36,6 +36,9 @@ func (s *Server) putObject(ctx context.Context, r *Request) (*Response, error) {
 	if err := s.foresee(r, put.Condition, old); err != nil {
 		return nil, err
 	}
+	if err := r.roomForObject(r.identity.DecodedLength, old); err != nil {
+		return nil, err
+	}
 	rules, err := r.lifecycleRules()
 	if err != nil {
 		return nil, err

@@ -14,6 +14,10 @@ import (
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
+// maxDigits is how long a number of the query may be. Conditions of policies know no
+// numbers of more than 40 characters: whoever is bound by one must not meet it by zeros.
+const maxDigits = 20
+
 // intQuery reads a number of the query that is clamped to max; absent it is def.
 func (r *Request) intQuery(name string, def, min, max int) (int, error) {
 	text := r.Query.Get(name)
@@ -21,6 +25,9 @@ func (r *Request) intQuery(name string, def, min, max int) (int, error) {
 		return def, nil
 	}
 	n, err := strconv.ParseInt(text, 10, 32)
+	if err == nil && len(text) > maxDigits {
+		err = strconv.ErrSyntax
+	}
 	if err != nil {
 		if errors.Is(err, strconv.ErrRange) && text[0] != '-' {
 			return 0, s3err.Newf("InvalidArgument", "Argument %s must be an integer between 0 and 2147483647", name).

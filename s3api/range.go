@@ -57,16 +57,28 @@ func (r *Request) rangeIsStale(o *fsm.Object) bool {
 	return strings.HasPrefix(v, "W/") || !matchesTag(entityTags(v), o.Etag)
 }
 
-// choosePart settles a partNumber read. An object that was not a multipart upload
-// is its own part 1.
-func (r *Request) choosePart(o *fsm.Object, parts []*fsm.PartInfo, resp *Response) (byteRange, error) {
+// wantedPart reads partNumber; 0 if there is none. An object that was not a multipart
+// upload is its own part 1.
+func (r *Request) wantedPart(parts []*fsm.PartInfo) (int, error) {
+	if !r.Query.Has("partNumber") {
+		return 0, nil
+	}
 	n, err := strconv.Atoi(r.Query.Get("partNumber"))
 	if err != nil || n < 1 || n > maxPartNumber {
-		return byteRange{}, s3err.Newf("InvalidArgument", "Part number must be an integer between 1 and 10000, inclusive").
+		return 0, s3err.Newf("InvalidArgument", "Part number must be an integer between 1 and 10000, inclusive").
 			With("ArgumentName", "partNumber").With("ArgumentValue", r.Query.Get("partNumber"))
 	}
 	if count := max(len(parts), 1); n > count {
-		return byteRange{}, s3err.New("InvalidPartNumber").With("PartNumberRequested", strconv.Itoa(n)).With("ActualPartCount", strconv.Itoa(count))
+		return 0, s3err.Newf("InvalidPart", "The requested part number is not satisfiable").With("PartNumberRequested", strconv.Itoa(n)).With("ActualPartCount", strconv.Itoa(count))
+	}
+	return n, nil
+}
+
+// choosePart settles a partNumber read.
+func (r *Request) choosePart(o *fsm.Object, parts []*fsm.PartInfo, resp *Response) (byteRange, error) {
+	n, err := r.wantedPart(parts)
+	if err != nil {
+		return byteRange{}, err
 	}
 	rng, sum := byteRange{length: int64(o.Size)}, o.Checksum
 	if len(parts) > 0 {

@@ -16,6 +16,9 @@ import (
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_RenameObject.html
 func (s *Server) renameObject(ctx context.Context, r *Request) (*Response, error) {
 	source := r.source.object
+	if err := r.refuseHeaders("If-Modified-Since", "If-Unmodified-Since"); err != nil {
+		return nil, err
+	}
 	if err := judge(r.Header, "X-Amz-Rename-Source-", source, preconditionFailed); err != nil {
 		return nil, err
 	}

@@ -45,6 +45,8 @@ type Request struct {
 	reason        *event.Reason
 	charged       bool // the requester pays, and has said so
 
+	log accessRecord
+
 	view      *fsm.View
 	cluster   *fsm.Cluster
 	bucket    *fsm.Bucket
@@ -136,6 +138,7 @@ func (r *Request) closeView() {
 	if r.view == nil {
 		return
 	}
+	r.findLog()
 	if err := r.view.Close(); err != nil {
 		r.server.Logger.Error("closing a view", "request", r.RequestID(), "err", err)
 	}

@@ -153,16 +153,22 @@ func isParameter(key string) bool {
 	return len(key) > 1 && (key[0] == 'x' || key[0] == 'X') && key[1] == '-'
 }
 
-// hostBucket reads the bucket of a virtual-hosted request.
-func hostBucket(host string, domains []string) (string, bool) {
+// hostBucket reads the bucket of a virtual-hosted request. Of domains that lie in each
+// other the longest counts, and one of them by itself names no bucket in another.
+func hostBucket(host string, domains []string) (bucket string, ok bool) {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
 	}
 	host = strings.ToLower(host)
+	longest := ""
 	for _, d := range domains {
-		if b, ok := strings.CutSuffix(host, "."+d); ok && b != "" {
-			return b, true
+		d = strings.ToLower(d)
+		if host == d {
+			return "", false
+		}
+		if b, ok := strings.CutSuffix(host, "."+d); ok && b != "" && len(d) > len(longest) {
+			bucket, longest = b, d
 		}
 	}
-	return "", false
+	return bucket, longest != ""
 }

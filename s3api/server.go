@@ -38,6 +38,8 @@ type Options struct {
 	Logger         *slog.Logger
 	// Observe is told of every answered request (metrics); may be nil.
 	Observe func(operation string, status int, took time.Duration, received, sent int64)
+	// Refused is told of the code of every error that is answered (metrics); may be nil.
+	Refused func(code string)
 	// HostID is sent as x-amz-id-2.
 	HostID string
 	// BodyIdle is how long a body may stand still; 0: DefaultBodyIdle.
@@ -48,8 +50,18 @@ type Options struct {
 	// AllowInsecureSSEC takes clients' keys over connections without TLS, too: behind a
 	// proxy that ends it, or for tests.
 	AllowInsecureSSEC bool
-	// Webhooks are the names of the targets that notifications may have.
-	Webhooks []string
+	// RefuseV2 refuses signatures of version 2, which know neither a region nor, presigned,
+	// when they were made.
+	RefuseV2 bool
+	// AccessLog takes the lines of requests to buckets that have an access log; may be nil.
+	AccessLog AccessLog
+	// Providers verifies tokens of web identities; nil: none are taken.
+	Providers iam.Providers
+	// Webhooks are the targets that notifications may have, by name, and the numbers of the
+	// accounts whose buckets may have them; none: every account's.
+	Webhooks map[string][]string
+	// MaxUploads is how many multipart uploads may be open in a bucket; 0: DefaultMaxUploads.
+	MaxUploads uint64
 	// LifecycleDay is how long a day is to lifecycle rules; 0: a day. For tests.
 	LifecycleDay time.Duration
 }
@@ -78,7 +90,7 @@ func New(o Options) *Server {
 	s.policies.read = readBucketPolicy
 	s.lifecycles.read = func(text []byte) (*lifecycle.Configuration, error) { return lifecycle.Read(text, s.LifecycleDay) }
 	s.verifier = s.newVerifier()
-	s.vault = &iam.Service{Seals: o.Secrets, Now: o.Now}
+	s.vault = &iam.Service{Seals: o.Secrets, Now: o.Now, Providers: o.Providers}
 	return s
 }
 
@@ -110,7 +122,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 		h.Set("Connection", "close")
 	}
 	s.takeBody(r)
-	out := &answer{w: w, idle: writeIdle(w, s.BodyIdle)}
+	out := &answer{w: w, idle: writeIdle(w, s.BodyIdle), now: s.Now}
 	defer out.idle.clear()
 	defer s.finish(out, r, start)
 	resp, err := s.serve(hr.Context(), r)
@@ -122,8 +134,28 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	s.answer(out, r, resp)
 }
 
+// DefaultMaxUploads is how many multipart uploads may be open in a bucket.
+const DefaultMaxUploads = 100_000
+
+// maxHeaderBytes is how long the headers of a request may be, without its first line.
+const maxHeaderBytes = 8 << 10
+
+// headerBytes is how long the headers of a request were, as they are written in HTTP/1.1.
+func headerBytes(hr *http.Request) int {
+	sum := len("Host: \r\n") + len(hr.Host)
+	for name, values := range hr.Header {
+		for _, v := range values {
+			sum += len(name) + len(": \r\n") + len(v)
+		}
+	}
+	return sum
+}
+
 // serve is everything before the answer.
 func (s *Server) serve(ctx context.Context, r *Request) (*Response, error) {
+	if headerBytes(r.HTTP) > maxHeaderBytes {
+		return nil, s3err.New("RequestHeaderSectionTooLarge").With("MaxSizeAllowed", itoa(maxHeaderBytes))
+	}
 	if s.isVaultCall(r.HTTP) {
 		return s.serveVault(ctx, r)
 	}
@@ -131,13 +163,11 @@ func (s *Server) serve(ctx context.Context, r *Request) (*Response, error) {
 		return s.serveWebsite(ctx, r, bucket)
 	}
 	err := s.route(r)
+	if err == nil {
+		err = r.takeForm()
+	}
 	if err != nil && !r.crossOrigin() {
 		return nil, err
-	}
-	if err == nil {
-		if err := r.takeForm(); err != nil {
-			return nil, err
-		}
 	}
 	if err := r.openView(ctx); err != nil {
 		return nil, err
@@ -154,7 +184,7 @@ func (s *Server) serve(ctx context.Context, r *Request) (*Response, error) {
 	if err := s.authenticate(ctx, r); err != nil {
 		return nil, err
 	}
-	if err := s.admit(r); err != nil {
+	if err := s.admitAtLeast(r); err != nil {
 		return nil, err
 	}
 	resp, err := r.op.handle(s, ctx, r)
@@ -187,6 +217,7 @@ func (s *Server) observe(out *answer, r *Request, start time.Time) {
 	if s.Observe != nil {
 		s.Observe(r.Operation(), out.status, took, r.received, out.sent)
 	}
+	s.logAccess(out, r, start, took)
 	s.Logger.Debug("request", "request", r.RequestID(), "operation", r.Operation(), "status", out.status,
 		"took", took, "access_key", r.AccessKey())
 }
@@ -251,6 +282,7 @@ func (s *Server) refuse(out *answer, r *Request, err error) {
 		return
 	}
 	e := clientError(err)
+	out.code = e.Code
 	s.logFailure(r, e, err)
 	h := out.w.Header()
 	r.incoming.settle(h)
@@ -259,6 +291,9 @@ func (s *Server) refuse(out *answer, r *Request, err error) {
 	}
 	for k, v := range r.errorHeader {
 		h[k] = v
+	}
+	if r.bucket != nil { // by which SDKs find out where a bucket is that they may not see
+		h.Set("X-Amz-Bucket-Region", r.bucket.Region)
 	}
 	if e.Status == http.StatusNotModified {
 		out.begin(e.Status)
@@ -275,10 +310,19 @@ func (s *Server) refuse(out *answer, r *Request, err error) {
 	out.write(b)
 }
 
-// logFailure tells whoever is on call of what is not the client's fault.
+// logFailure counts an error, and tells whoever is on call of what is not the client's
+// fault.
 func (s *Server) logFailure(r *Request, e *s3err.Error, err error) {
+	s.countRefusal(e.Code)
 	if e.Status >= 500 && e.Status != http.StatusNotImplemented {
 		s.Logger.Error("request failed", "request", r.RequestID(), "operation", r.Operation(), "code", e.Code, "err", err, "cause", errors.Unwrap(e))
+	}
+}
+
+// countRefusal counts an error that is answered. That nothing was modified is none.
+func (s *Server) countRefusal(code string) {
+	if s.Refused != nil && code != "NotModified" {
+		s.Refused(code)
 	}
 }
 
@@ -286,14 +330,17 @@ func (s *Server) logFailure(r *Request, e *s3err.Error, err error) {
 type answer struct {
 	w      http.ResponseWriter
 	status int
+	code   string // of an error
 	sent   int64
 	failed bool // the client did not take it
 	idle   *idleDeadline
+	now    func() time.Time
+	began  time.Time // when the first byte was sent
 }
 
 func (a *answer) begin(status int) {
 	if a.status == 0 {
-		a.status = status
+		a.status, a.began = status, a.now()
 		a.w.WriteHeader(status)
 	}
 }
@@ -316,24 +363,4 @@ func (r *Request) RequestID() string { return hex.EncodeToString(r.ID[:]) }
 func newRequestID() (id [event.RequestIDBytes]byte) {
 	rand.Read(id[:]) // never fails (crypto/rand)
 	return id
-}
-
-// propose agrees on the event of a request and turns a refusal into its S3 error.
-func (s *Server) propose(ctx context.Context, r *Request, d *event.Draft) (*event.Outcome, error) {
-	return s.proposeAs(ctx, r, d, r.eventID)
-}
-
-// proposeAs proposes under another id: for a request that needs several events.
-func (s *Server) proposeAs(ctx context.Context, r *Request, d *event.Draft, id [event.RequestIDBytes]byte) (*event.Outcome, error) {
-	d.Statement.Header = r.header(id)
-	d.AddMessage(event.ItemKind_ITEM_KIND_CLIENT, 0, r.client())
-	seq, o, err := s.Log.Propose(ctx, d)
-	if err != nil {
-		return nil, err
-	}
-	r.responseHeader.Set("X-Ironman-Sequence", strconv.FormatUint(seq, 10))
-	if o.Refusal != event.Refusal_REFUSAL_NONE {
-		return o, s3err.FromRefusal(o.Refusal).About(s3err.Subject{Bucket: r.Bucket, Key: r.Key, UploadID: r.Query.Get("uploadId")})
-	}
-	return o, nil
 }

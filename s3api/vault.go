@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strconv"
 
+	"ironman/fsm"
 	"ironman/s3api/access"
 	"ironman/s3api/iam"
 	"ironman/s3api/policy"
@@ -25,7 +26,8 @@ const maxFormBytes = 256 << 10
 
 // vaultCall is a request to IAM or STS: a form that is posted to the endpoint itself.
 type vaultCall struct {
-	service string // as the action has it; iam until that is known
+	service  string // as the action has it; iam until that is known
+	unsigned bool   // whoever calls may be nobody: the call itself says otherwise
 }
 
 // isVaultCall tells the calls of IAM and STS from what is S3's: the service has no
@@ -56,10 +58,11 @@ func (s *Server) serveVault(ctx context.Context, r *Request) (*Response, error) 
 	if err != nil {
 		return nil, iam.Refuse("MalformedQueryString", "The form cannot be read.")
 	}
-	name, service, err := iam.Operation(form)
+	name, service, unsigned, err := iam.Operation(form)
 	if err != nil {
 		return nil, err
 	}
+	r.vault.unsigned = unsigned
 	r.vault.service = service
 	r.op = &operation{name: name}
 	document, err := s.callVault(ctx, r, form, body, r.ID)
@@ -89,10 +92,16 @@ func (s *Server) callVault(ctx context.Context, r *Request, form url.Values, bod
 	if err != nil {
 		return nil, err
 	}
-	if r.identity.AccessKey == "" || r.who == nil {
+	if (r.identity.AccessKey == "" || r.who == nil) && !r.vault.unsigned {
 		return nil, iam.Refuse("MissingAuthenticationToken", "Request is missing Authentication Token")
 	}
+	if r.vault.unsigned { // what such a call may does not depend on who signed it
+		r.identity, r.who, r.account = &sig.Identity{}, nil, nil
+	}
 	r.principal = r.principalOf()
+	if err := r.atLeast(); err != nil {
+		return nil, err
+	}
 	return s.vault.Serve(ctx, &iam.Request{
 		Form: form, Service: r.identity.Scope.Service, RequestID: r.RequestID(), View: r.view, Caller: r.who,
 		Context: policy.NewContext(r.vaultFacts()),
@@ -100,18 +109,13 @@ func (s *Server) callVault(ctx context.Context, r *Request, form url.Values, bod
 			r.reason = reason
 			return s.agree(ctx, r, d, id)
 		},
+		Pause: func(ctx context.Context, long func()) (*fsm.View, error) {
+			r.closeView()
+			long()
+			err := r.openView(ctx)
+			return r.view, err
+		},
 	})
-}
-
-// agree proposes the event of a request. A refusal is an outcome, not an error.
-func (s *Server) agree(ctx context.Context, r *Request, d *event.Draft, id [event.RequestIDBytes]byte) (*event.Outcome, error) {
-	d.Statement.Header = r.header(id)
-	d.AddMessage(event.ItemKind_ITEM_KIND_CLIENT, 0, r.client())
-	seq, o, err := s.Log.Propose(ctx, d)
-	if err == nil {
-		r.responseHeader.Set("X-Ironman-Sequence", strconv.FormatUint(seq, 10))
-	}
-	return o, err
 }
 
 // vaultFacts are what conditions on a call can ask for, besides what is the call's own.
@@ -131,6 +135,7 @@ func (r *Request) vaultFacts() *policy.Facts {
 func (r *Request) principalOf() access.Principal {
 	p := access.Principal{CanonicalID: r.account.GetCanonicalId(), Root: r.account.GetRoot()}
 	switch c := r.who; {
+	case c == nil: // a call that came unsigned
 	case c.Role != nil:
 		p.User = c.ID()
 	case c.User != nil:
@@ -148,6 +153,7 @@ func (xmlBody) Close() error { return nil }
 // refuseVault writes an error as IAM and STS would.
 func (s *Server) refuseVault(out *answer, r *Request, err error) {
 	e := vaultError(err)
+	s.countRefusal(e.Code)
 	if e.Status >= 500 {
 		s.Logger.Error("request failed", "request", r.RequestID(), "operation", r.Operation(), "code", e.Code, "err", err)
 	}
@@ -179,6 +185,8 @@ func vaultError(err error) *iam.Error {
 		code = sig.CodeSignatureDoesNotMatch
 	case sig.CodeAuthorizationHeaderMalformed:
 		code = "IncompleteSignature"
+	case "InvalidArgument":
+		code = "ValidationError"
 	case "ServiceUnavailable", sig.CodeAccessDenied, sig.CodeSignatureDoesNotMatch:
 	case "InsufficientStorage":
 		code = "ServiceUnavailable"

@@ -27,6 +27,7 @@ type AccountState struct {
 	Groups      uint64 `json:"groups"`
 	Roles       uint64 `json:"roles"`
 	Policies    uint64 `json:"policies"`
+	Providers   uint64 `json:"providers"` // of identities, by OpenID Connect
 }
 
 // NewAccount is an account that was just made, with its root key, shown this once.
@@ -65,29 +66,40 @@ func (n *Node) Accounts(ctx context.Context) ([]AccountState, error) {
 		return nil, err
 	}
 	defer v.Close()
+	accounts, err := allAccounts(v)
+	if err != nil {
+		return nil, err
+	}
 	out := []AccountState{}
+	for _, a := range accounts {
+		s, err := accountState(v, a)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+// allAccounts are the rows of all accounts by number.
+func allAccounts(v *fsm.View) (all []*fsm.Account, err error) {
 	for after, more := "", true; more; {
 		var page []*fsm.Account
 		if page, more, err = v.Accounts(after, 1000); err != nil {
 			return nil, err
 		}
-		for _, a := range page {
-			s, err := accountState(v, a)
-			if err != nil {
-				return nil, err
-			}
-			out = append(out, s)
-			after = a.Account
+		if all = append(all, page...); more {
+			after = page[len(page)-1].Account
 		}
 	}
-	return out, nil
+	return all, nil
 }
 
 func accountState(v *fsm.View, a *fsm.Account) (AccountState, error) {
 	held, err := v.Vault(a.Account)
 	return AccountState{
 		Account: a.Account, CanonicalID: a.CanonicalId, Name: a.Name, Email: a.Email, Root: a.Root,
-		Users: held.GetUsers(), Groups: held.GetGroups(), Roles: held.GetRoles(), Policies: held.GetPolicies(),
+		Users: held.GetUsers(), Groups: held.GetGroups(), Roles: held.GetRoles(), Policies: held.GetPolicies(), Providers: held.GetProviders(),
 	}, err
 }
 
@@ -214,8 +226,8 @@ func (n *Node) DeleteAccount(ctx context.Context, account string) error {
 		return fmt.Errorf("%w: no account %q", errNoObject, account)
 	case a.Root:
 		return fmt.Errorf("%w: the cluster's root account stays", errBadAsk)
-	case len(buckets) > 0 || held.Users+held.Groups+held.Roles+held.Policies > 0:
-		return fmt.Errorf("%w: account %s still has buckets, users, groups, roles or policies", errBadAsk, account)
+	case len(buckets) > 0 || held.Users+held.Groups+held.Roles+held.Policies+held.Providers > 0:
+		return fmt.Errorf("%w: account %s still has buckets, users, groups, roles, policies or OpenID Connect providers", errBadAsk, account)
 	}
 	for _, k := range keys {
 		err := n.must(ctx, event.NewDraft(nil, &event.Statement_AccessKeyDeleted{AccessKeyDeleted: &event.AccessKeyDeleted{AccessKey: k.AccessKey}}),

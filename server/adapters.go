@@ -171,11 +171,11 @@ func (n *Node) proposeSystemFrom(ctx context.Context, d *event.Draft, base uint6
 	return n.log.Propose(ctx, b)
 }
 
-// tooEarly refuses an event whose kind is above the level it is written in, which is the
+// tooEarly refuses an event that needs more than the level it is written in, which is the
 // cluster's: as apply would, but apply may not even meet it. A node of an older release
 // that is still in the cluster cannot read it, and would have to stop.
 func tooEarly(s *event.Statement) *event.Outcome {
-	if event.LevelOf(s.Kind()) <= s.GetHeader().GetFeatureLevel() {
+	if s.Level() <= s.GetHeader().GetFeatureLevel() {
 		return nil
 	}
 	return &event.Outcome{Refusal: event.Refusal_REFUSAL_FEATURE_LEVEL}
@@ -196,6 +196,14 @@ func (v views) View(ctx context.Context) (*fsm.View, error) {
 	}
 	if err := v.n.log.Barrier(ctx); err != nil {
 		return nil, s3err.New("ServiceUnavailable").Because(err)
+	}
+	return v.n.machine.View()
+}
+
+// Recent shows the state as this node has it.
+func (v views) Recent() (*fsm.View, error) {
+	if !v.n.serving.Load() { // a request that outlived its connection
+		return nil, errors.New("server: the node stops")
 	}
 	return v.n.machine.View()
 }

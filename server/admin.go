@@ -32,6 +32,10 @@ func (n *Node) adminHandler() http.Handler {
 	mux.Handle("POST /-/accounts/create", n.rootOnly(http.HandlerFunc(n.createTenant)))
 	mux.Handle("POST /-/accounts/delete", n.rootOnly(http.HandlerFunc(n.deleteTenant)))
 	mux.Handle("POST /-/accounts/key", n.rootOnly(http.HandlerFunc(n.createAccountKey)))
+	mux.Handle("GET /-/quotas", n.rootOnly(http.HandlerFunc(n.holding)))
+	mux.Handle("GET /-/quotas/accounts", n.rootOnly(http.HandlerFunc(n.accountHoldings)))
+	mux.Handle("GET /-/quotas/buckets", n.rootOnly(http.HandlerFunc(n.bucketHoldings)))
+	mux.Handle("POST /-/quotas/set", n.rootOnly(http.HandlerFunc(n.setQuota)))
 	mux.Handle("GET /-/pprof/profile", n.rootOnly(http.HandlerFunc(pprof.Profile)))
 	mux.Handle("GET /-/pprof/heap", n.rootOnly(pprof.Handler("heap")))
 	mux.Handle("GET /-/pprof/goroutine", n.rootOnly(pprof.Handler("goroutine")))
@@ -134,8 +138,12 @@ func (n *Node) adminError(w http.ResponseWriter, err error) {
 		return
 	}
 	n.opts.Logger.Error("admin request failed", "err", err)
-	if errors.Is(err, wal.ErrNoLeader) {
+	switch {
+	case errors.Is(err, wal.ErrNoLeader):
 		http.Error(w, "no leader is known, which takes a majority of the nodes: try again", http.StatusServiceUnavailable)
+		return
+	case errors.Is(err, wal.ErrUnknown):
+		http.Error(w, "whether it was done is not known yet: look before you try again", http.StatusServiceUnavailable)
 		return
 	}
 	http.Error(w, "internal error", http.StatusInternalServerError)

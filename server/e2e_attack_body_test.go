@@ -85,8 +85,8 @@ func (v *victim) bodyChecksums() {
 		v.root.must(v, 200, "PUT", "/vault/right", b, header(name, value))
 		v.root.must(v, 204, "DELETE", "/vault/right", nil)
 		v.root.refused(v, 400, "BadDigest", "PUT", "/vault/new", b[1:], header(name, value))
-		v.root.refused(v, 400, "InvalidRequest", "PUT", "/vault/new", b, header(name, value[4:]))
-		v.root.refused(v, 400, "InvalidRequest", "PUT", "/vault/new", b, header(name, "not base64"))
+		v.root.refused(v, 400, "BadDigest", "PUT", "/vault/new", b, header(name, value[4:]))
+		v.root.refused(v, 400, "BadDigest", "PUT", "/vault/new", b, header(name, "not base64"))
 	}
 	v.root.refused(v, 400, "InvalidRequest", "PUT", "/vault/new", b, header("X-Amz-Checksum-Crc32", right["Crc32"]), header("X-Amz-Checksum-Sha256", right["Sha256"]))
 	v.root.refused(v, 400, "InvalidRequest", "PUT", "/vault/new", b, header("X-Amz-Sdk-Checksum-Algorithm", "ROT13"))

@@ -59,14 +59,14 @@ func (v *victim) documents(id string, part []byte) {
 	}
 	for _, tc := range []struct{ parts, code string }{
 		{b.String(), "MalformedXML"},
-		{b.String()[len("<Part><PartNumber>1</PartNumber><ETag>x</ETag></Part>"):], "InvalidPartOrder"},
+		{b.String()[len("<Part><PartNumber>1</PartNumber><ETag>x</ETag></Part>"):], "InvalidPart"},
 		{strings.Repeat(" ", 9<<20), "MaxMessageLengthExceeded"},
 		{"", "MalformedXML"}, {"<Part><PartNumber>1</PartNumber></Part>", "MalformedXML"}, {"<Part><ETag>x</ETag></Part>", "MalformedXML"},
 		{"<Part><PartNumber>x</PartNumber><ETag>x</ETag></Part>", "MalformedXML"}, {"<Part><PartNumber>99999999999999999999</PartNumber><ETag>x</ETag></Part>", "MalformedXML"},
 		{"<Part><PartNumber>0</PartNumber>" + etagXML(part) + "</Part>", "InvalidArgument"}, {"<Part><PartNumber>-1</PartNumber>" + etagXML(part) + "</Part>", "InvalidArgument"},
 		{"<Part><PartNumber>10001</PartNumber>" + etagXML(part) + "</Part>", "InvalidPart"}, {"<Part><PartNumber>2</PartNumber>" + etagXML(part) + "</Part>", "InvalidPart"},
 		{"<Part><PartNumber>10000</PartNumber>" + etagXML(part) + "</Part><Part><PartNumber>1</PartNumber>" + etagXML(part) + "</Part>", "InvalidPartOrder"},
-		{"<Part><PartNumber>1</PartNumber>" + etagXML(part) + "</Part><Part><PartNumber>1</PartNumber>" + etagXML(part) + "</Part>", "InvalidPartOrder"},
+		{"<Part><PartNumber>1</PartNumber>" + etagXML(part) + "</Part><Part><PartNumber>1</PartNumber>" + etagXML([]byte("other")) + "</Part>", "InvalidPart"},
 		{"<Part><PartNumber>1</PartNumber>" + etagXML(part) + "</Part><Part><PartNumber>10000</PartNumber>" + etagXML(part) + "</Part>", "EntityTooSmall"},
 		{"<Part><PartNumber>1</PartNumber>" + etagXML([]byte("other")) + "</Part>", "InvalidPart"},
 	} {

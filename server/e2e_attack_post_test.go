@@ -51,7 +51,7 @@ func TestPostAttacks(t *testing.T) {
 			f.fields["tagging"] = "a=b"
 			f.conditions = append(f.conditions, `["starts-with", "$tagging", ""]`)
 		}, "MalformedXML", 400},
-		"bad checksum": {func(f *uploadForm, s sig.Fields) { f.fields["x-amz-checksum-sha256"] = "sailorjerry" }, "InvalidRequest", 400},
+		"bad checksum": {func(f *uploadForm, s sig.Fields) { f.fields["x-amz-checksum-sha256"] = "sailorjerry" }, "BadDigest", 400},
 		"no signature": {func(f *uploadForm, s sig.Fields) { delete(s, "x-amz-signature"); delete(s, "signature") }, "InvalidArgument", 400},
 		"no policy":    {func(f *uploadForm, s sig.Fields) { delete(s, "policy") }, "InvalidArgument", 400},
 		"other signature": {func(f *uploadForm, s sig.Fields) {

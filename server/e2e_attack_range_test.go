@@ -85,13 +85,13 @@ func TestIfRange(t *testing.T) {
 	v.unharmed()
 }
 
-// partNumberError is what an InvalidPartNumber says.
+// partNumberError is what a refused partNumber says.
 type partNumberError struct {
 	PartNumberRequested, ActualPartCount int
 }
 
 // TestPartNumbers: reading an object by its parts. An object that was not uploaded in
-// parts is one; beyond the last is 416.
+// parts is one; beyond the last there is none.
 func TestPartNumbers(t *testing.T) {
 	v := newVictim(t)
 	parts := [][]byte{content(1, 5<<20), content(2, 100), {}}
@@ -138,12 +138,12 @@ func TestPartNumbers(t *testing.T) {
 		number, count int
 	}{{"parts", 3, 2}, {"parts", 10000, 2}, {"secret", 2, 1}, {"nothing", 2, 1}} {
 		target := fmt.Sprintf("/vault/%s?partNumber=%d", tc.key, tc.number)
-		a := v.root.refused(t, 416, "InvalidPartNumber", "GET", target, nil)
+		a := v.root.refused(t, 400, "InvalidPart", "GET", target, nil)
 		var e partNumberError
 		if err := xml.Unmarshal(a.body, &e); err != nil || e.PartNumberRequested != tc.number || e.ActualPartCount != tc.count {
 			t.Errorf("%s: %s %v", target, a.body, err)
 		}
-		v.root.must(t, 416, "HEAD", target, nil)
+		v.root.must(t, 400, "HEAD", target, nil)
 	}
 	for _, n := range []string{"0", "10001", "-1", "x", "", "1.0", "99999999999999999999"} {
 		v.root.refused(t, 400, "InvalidArgument", "GET", "/vault/parts?partNumber="+n, nil)

@@ -97,7 +97,7 @@ func (a *awsRun) unserved() {
 	_, err = a.s3.RestoreObject(a.ctx, &s3.RestoreObjectInput{Bucket: a.bucket, Key: aws.String("none")})
 	a.want("NoSuchKey", err)
 	_, err = a.s3.GetObjectTorrent(a.ctx, &s3.GetObjectTorrentInput{Bucket: a.bucket, Key: key})
-	a.want("NotImplemented", err)
+	a.want("NoSuchKey", err)
 	_, err = a.s3.SelectObjectContent(a.ctx, &s3.SelectObjectContentInput{Bucket: a.bucket, Key: key, Expression: aws.String("select * from S3Object"),
 		ExpressionType: types.ExpressionTypeSql, InputSerialization: &types.InputSerialization{CSV: &types.CSVInput{}},
 		OutputSerialization: &types.OutputSerialization{CSV: &types.CSVOutput{}}})

@@ -192,6 +192,13 @@ func (a *awsRun) loggingDocument() {
 	a.ok(err)
 	a.want("InvalidTargetBucketForLogging", put("no-such-bucket"))
 	a.want("InvalidTargetBucketForLogging", put("logs-of-alice"))
+	a.want("InvalidTargetBucketForLogging", put(*a.bucket)) // which lets no logs in
+	acl := func(canned types.BucketCannedACL) {
+		_, err := a.s3.PutBucketAcl(a.ctx, &s3.PutBucketAclInput{Bucket: a.bucket, ACL: canned})
+		a.ok(err)
+	}
+	acl("log-delivery-write")
+	defer acl(types.BucketCannedACLPrivate)
 	a.ok(put(*a.bucket, types.TargetGrant{Permission: "READ", Grantee: &types.Grantee{Type: "AmazonCustomerByEmail", EmailAddress: aws.String("alice@example.com")}}))
 	out, err := a.s3.GetBucketLogging(a.ctx, get)
 	a.ok(err)

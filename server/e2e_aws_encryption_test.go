@@ -74,6 +74,10 @@ func (a *awsRun) customerParts(text, sum string) {
 		SSECustomerAlgorithm: algorithm, SSECustomerKey: &text, SSECustomerKeyMD5: &sum,
 	})
 	a.ok(err)
+	_, err = a.s3.GetObject(a.ctx, &s3.GetObjectInput{Bucket: a.bucket, Key: key, PartNumber: aws.Int32(3)})
+	a.want("InvalidPart", err)
+	_, err = a.s3.GetObject(a.ctx, &s3.GetObjectInput{Bucket: a.bucket, Key: key, PartNumber: aws.Int32(2)})
+	a.want("InvalidRequest", err)
 	_, err = a.s3.CopyObject(a.ctx, &s3.CopyObjectInput{
 		Bucket: a.bucket, Key: aws.String("sse/copied"), CopySource: aws.String(*a.bucket + "/" + *key), ServerSideEncryption: types.ServerSideEncryptionAes256,
 		CopySourceSSECustomerAlgorithm: algorithm, CopySourceSSECustomerKey: &text, CopySourceSSECustomerKeyMD5: &sum,

@@ -49,6 +49,7 @@ func awsCredentials(c sig.Credential) aws.CredentialsProvider {
 
 // TestAWS runs every operation through aws-sdk-go-v2, as it comes.
 func TestAWS(t *testing.T) {
+	t.Parallel()
 	for _, scheme := range []string{"http", "https"} {
 		t.Run(scheme, func(t *testing.T) {
 			p := newProcess(t, "--notify", "hook=http://127.0.0.1:9/") // nothing listens there

@@ -65,6 +65,7 @@ func TestChaos(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes half a minute")
 	}
+	t.Parallel()
 	spec := chaosSpecOf(t)
 	c := newChaos(t, spec)
 	defer func() {

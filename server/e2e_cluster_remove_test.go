@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -18,9 +19,16 @@ func TestClusterUnknownNode(t *testing.T) {
 	}
 	c.nodes[1].kill()
 	c.nodes[2].kill()
+	var asked sync.WaitGroup
+	asked.Go(func() { // nor is a quota set, or shown, where nobody knows what holds
+		if a := one.adminAsk("POST", "/-/quotas/set?bucket=none&bytes=1"); a.status != 503 || !strings.Contains(string(a.body), "no leader") {
+			t.Errorf("a quota without a majority: %d %s", a.status, a.body)
+		}
+	})
 	if a := one.adminAsk("POST", path); a.status != 503 || !strings.Contains(string(a.body), "no leader") {
 		t.Errorf("without a majority: %d %s", a.status, a.body)
 	}
+	asked.Wait()
 	c.restart(1)
 	c.restart(2)
 	c.settled()

@@ -6,13 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -82,12 +82,16 @@ func writeJoinSecret(t testing.TB, secret string) string {
 	return path
 }
 
-// freeAddress finds a port below those that the system gives to connections, so
-// that nobody takes it while the node that has it is dead.
+// ports counts those that freeAddress has given.
+var ports atomic.Int64
+
+// freeAddress finds a port below those that the system gives to connections, and
+// that no other test was given, so that nobody takes it while the node that has it is
+// dead.
 func freeAddress(t testing.TB) string {
 	t.Helper()
 	for range 1000 {
-		address := fmt.Sprintf("127.0.0.1:%d", 12000+rand.IntN(20000))
+		address := fmt.Sprintf("127.0.0.1:%d", 12000+(int64(os.Getpid())*1000+ports.Add(1))%20000) // processes at once begin apart
 		if l, err := net.Listen("tcp", address); err == nil {
 			if err := l.Close(); err != nil {
 				t.Fatal(err)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"ironman/server"
@@ -14,6 +13,7 @@ import (
 // TestClusterServes: whatever is done through one node is seen at once through the
 // others, which then hold the same history.
 func TestClusterServes(t *testing.T) {
+	t.Parallel()
 	c := startTrio(t)
 	c.clients[1].must(t, 200, "PUT", "/served", nil)
 	sizes := []int{0, 1, 1000, 32 << 10, 32<<10 + 1, 1 << 20, 5<<20 + 3, 20 << 20}
@@ -114,51 +114,4 @@ func (c *trio) showNodes() {
 			return nil
 		})
 	}
-}
-
-// TestClusterOneWinner: of many who create a key at the same time, through any
-// node, exactly one succeeds, and everybody reads what that one wrote.
-func TestClusterOneWinner(t *testing.T) {
-	const racers = 32
-	rounds := 200
-	if testing.Short() {
-		rounds = 20
-	}
-	c := startTrio(t)
-	c.clients[0].must(t, 200, "PUT", "/race", nil)
-	for round := range rounds {
-		target := fmt.Sprintf("/race/%d", round)
-		answers := make([]*answer, racers)
-		errs := make([]error, racers)
-		begin := make(chan struct{})
-		var wait sync.WaitGroup
-		for n := range racers {
-			wait.Go(func() {
-				<-begin
-				answers[n], errs[n] = c.clients[n%3].try("PUT", target, fmt.Appendf(nil, "racer %d", n), header("If-None-Match", "*"))
-			})
-		}
-		close(begin)
-		wait.Wait()
-		winner := -1
-		for n, a := range answers {
-			switch {
-			case errs[n] != nil:
-				t.Fatalf("round %d: %v", round, errs[n])
-			case a.status == 200 && winner < 0:
-				winner = n
-			case a.status == 200:
-				t.Fatalf("round %d: %d and %d both won", round, winner, n)
-			case a.status != 412 && a.status != 409:
-				t.Errorf("round %d: %v", round, a)
-			}
-		}
-		if winner < 0 {
-			t.Fatalf("round %d: nobody won", round)
-		}
-		for i := range c.nodes {
-			c.reads(i, target, fmt.Appendf(nil, "racer %d", winner))
-		}
-	}
-	c.agree(all()...)
 }

@@ -12,6 +12,7 @@ import (
 // so past what the others know; and whether or not they remember its last start from a
 // connection.
 func TestClusterSetBack(t *testing.T) {
+	t.Parallel()
 	c := startTrio(t)
 	p := c.nodes[2]
 	c.clients[0].must(t, 200, "PUT", "/setback", nil)

@@ -16,6 +16,7 @@ import (
 // the log no more. It is sent a snapshot, starts anew by itself, fetches what its
 // ledger lacks, and is then equal to the others: in state, root, and archive.
 func TestClusterSnapshot(t *testing.T) {
+	t.Parallel()
 	c := startTrio(t, "--snapshot-entries", "100", "--log-segment-bytes", "65536")
 	c.clients[0].must(t, 200, "PUT", "/away", nil)
 	installed := make(map[int]int) // how often each node came back by a snapshot

@@ -187,3 +187,15 @@ func numbered(n int, format string) string {
 	}
 	return b.String()
 }
+
+// TestCORSFormError: a page may see why its form was refused, even where that shows before
+// anybody is asked for.
+func TestCORSFormError(t *testing.T) {
+	v := newVictim(t)
+	v.root.must(t, 200, "PUT", "/public?cors", []byte(strings.Replace(corsRules, "<AllowedMethod>DELETE", "<AllowedMethod>POST", 1)))
+	form := "--x\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nbytes\r\n--x--\r\n"
+	a, err := v.root.nobody().try("POST", "/public", []byte(form), header("Content-Type", "multipart/form-data; boundary=x"), header("Origin", "https://page.example"))
+	if err != nil || a.status != 400 || shared(a) != "* POST" {
+		t.Errorf("%v, %v, %q", a, err, shared(a))
+	}
+}

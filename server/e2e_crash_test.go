@@ -36,6 +36,7 @@ func crashPlans() []crashPlan {
 // acknowledged is lost, nothing is torn, and listings are exact. IRONMAN_LONG makes
 // it ten runs, IRONMAN_SEED other ones (of when kills come; the load runs free).
 func TestKill(t *testing.T) {
+	t.Parallel()
 	seed, runs := uint64(1), uint64(1)
 	if v := os.Getenv("IRONMAN_SEED"); v != "" {
 		if _, err := fmt.Sscan(v, &seed); err != nil {

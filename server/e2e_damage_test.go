@@ -49,6 +49,7 @@ func damages() []damage {
 // any two of an object's shards, and it reads byte for byte; three, and it is a
 // clear error or a broken connection, never a wrong byte or a short body.
 func TestDamage(t *testing.T) {
+	t.Parallel()
 	p := newProcess(t)
 	p.start()
 	d := &damaged{T: t, p: p, rng: rand.New(rand.NewPCG(3, 4))}

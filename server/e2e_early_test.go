@@ -127,5 +127,9 @@ func openMember(t *testing.T, dir, join string, address *string) *member {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &member{inProcess: &inProcess{node: n, transport: &http.Transport{}}, link: o.LinkAddress}
+	access, secret := n.Credentials()
+	return &member{inProcess: &inProcess{
+		node: n, transport: &http.Transport{}, endpoint: "http://" + o.S3[0].Addr().String(), admin: "http://" + o.Admin.Addr().String(),
+		cred: sig.Credential{AccessKey: access, Secret: sig.NewSecret(secret)},
+	}, link: o.LinkAddress}
 }

@@ -547,6 +547,11 @@ func (v *vaultRun) simulate(account string) {
 	if len(custom.EvaluationResults) != 1 || custom.EvaluationResults[0].EvalDecision != "allowed" {
 		v.Errorf("simulated %+v", custom.EvaluationResults)
 	}
+	// What a simulation would ignore makes it wrong.
+	_, err = v.iam.SimulateCustomPolicy(v.ctx, &iam.SimulateCustomPolicyInput{
+		PolicyInputList: []string{allowing([]string{"s3:Get*"}, []string{"*"})}, ActionNames: []string{"s3:GetObject"}, ResourcePolicy: aws.String(`{}`),
+	})
+	v.want("InvalidInput", 400, err)
 }
 
 // malformed sends what no SDK would.
@@ -584,6 +589,11 @@ func (v *vaultRun) accounts(account string) {
 		v.Fatalf("accounts %+v", list)
 	}
 	other, number := v.p.tenant(v.T, "gone")
+	var h server.Holding
+	v.p.ask(&h, "quota", "set", "--account", number, "--size", "1MiB", "--objects", "3")
+	if h.Account != number || *h.Quota.Bytes != 1<<20 || *h.Left.Objects != 3 {
+		v.Errorf("a new account's quota: %+v", h)
+	}
 	_, err := other.s3.ListBuckets(v.ctx, &s3.ListBucketsInput{})
 	v.ok(err)
 	var none struct{}

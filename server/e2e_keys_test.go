@@ -45,6 +45,7 @@ func TestKeysFile(t *testing.T) {
 
 // TestReadKeys: what is no keys file is refused, and not quoted.
 func TestReadKeys(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "keys.json")
 	for _, text := range []string{
 		"", "{}", "secret-secret-secret", `[{"access_key":"a","secret":"secret-secret-secret"}]`, `[{"secret_key":17}]`, `["secret-secret-secret"]`, `[] []`,

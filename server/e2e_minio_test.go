@@ -32,6 +32,7 @@ type minioRun struct {
 
 // TestMinio runs every operation that minio-go has, with both signatures.
 func TestMinio(t *testing.T) {
+	t.Parallel()
 	for _, scheme := range []string{"http", "https"} {
 		t.Run(scheme, func(t *testing.T) {
 			p := newProcess(t)

@@ -4,94 +4,102 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/aws/aws-sdk-go-v2/service/sts"
-	"github.com/cockroachdb/pebble/v2/vfs"
-
 	"ironman/s3api/sig"
 	"ironman/server"
-	"ironman/wal/ledger"
 )
 
 // TestSecretsStayInside uses secrets in every way there is, and looks for them where
 // they must not be: logs, answers, metrics, and every file but the two that keep them.
 func TestSecretsStayInside(t *testing.T) {
-	p := newProcess(t, "--log-level", "debug", "--snapshot-entries", "200", "--allow-insecure-sse-c", "--kms-keys", "testkey-*")
-	p.keys = []server.KeySpec{randomKey("carol")}
+	s := &secrets{T: t, planted: make(map[string]bool), planting: []byte("planted " + randomKey("x").SecretKey)}
+	s.canaries.keep(t, planted, s.planting)
+	s.hook = newReceiver(t)
+	s.hook.setDown(true)
+	p := s.first()
 	cwd, tmp := t.TempDir(), t.TempDir()
-	p.cwd, p.env = cwd, []string{"TMPDIR=" + tmp, "HOME=" + cwd}
+	p.cwd = cwd
+	p.env = append(p.env, "TMPDIR="+tmp, "HOME="+cwd)
 	p.start() // prints the root keys, this once
 	p.stop()
 	printed := len(p.log.String())
 	p.start()
-	s := &secrets{T: t, p: p, found: make(map[string][]byte)}
 	s.keep("root's secret", p.cred.Secret.Reveal())
 	s.keep("carol's secret", []byte(p.keys[0].SecretKey))
 	s.keepKeyring()
+	s.tell()
 	s.seal()
 	s.use()
+	s.told()
 	awaitSnapshot(t, p)
-	s.look("the metrics", p.adminGet("/-/metrics"))
+	for _, path := range []string{"metrics", "status", "nodes", "accounts", "kms", "pprof/goroutine?debug=2"} {
+		s.look("what the admin says of "+path, p.adminGet("/-/"+path))
+	}
 	status := p.status()
 	s.look("the status", fmt.Appendf(nil, "%+v", status))
 	var where []server.ShardLocation
 	p.ask(&where, "locate", "canary", "object")
 	s.look("locate", fmt.Appendf(nil, "%+v", where))
-	s.look("the goroutines", p.adminGet("/-/pprof/goroutine?debug=2"))
+	q := s.second()
+	s.look("the metrics of the node that joined", q.adminGet("/-/metrics"))
 	p.stop()
+	q.kill()
 	log := p.log.String()[printed:]
 	s.look("the log", []byte(log))
-	if !strings.Contains(log, "operation=PutObject") || !strings.Contains(log, p.cred.AccessKey) {
-		t.Error("the log does not tell of requests: it proves nothing")
+	s.look("the log of the node that joined", []byte(q.log.String()))
+	if !strings.Contains(log, "operation=PutObject") || !strings.Contains(log, p.cred.AccessKey) || !strings.Contains(log, "notif") {
+		t.Error("the log does not tell of requests and notifications: it proves nothing")
 	}
-	s.files()
+	for _, node := range []*process{p, q} {
+		s.files(node)
+	}
 	for _, dir := range []string{cwd, tmp} {
 		if names, err := os.ReadDir(dir); err != nil || len(names) > 0 {
 			t.Errorf("outside of its directories the node left %v, %v", names, err)
 		}
 	}
+	s.saw()
 	checkReplay(t, p.dir, status)
 }
 
-// secrets are byte strings that must not be found, by what they are.
+// planted is what is stored where everybody may read it: the search must find it there.
+const planted = "what was planted"
+
+// secrets are looked for wherever they must not be.
 type secrets struct {
 	*testing.T
-	p     *process
-	found map[string][]byte
-	known bool // an access key, which is no secret, was found in a file
+	canaries
+	p        *process
+	hook     *receiver
+	hookTok  string
+	join     string // file of the join secret
+	link     string
+	planting []byte
+	planted  map[string]bool // where it was found
+	events   int             // that the ledgers hold
 }
 
 // keep remembers a secret, and the ways of writing it.
-func (s *secrets) keep(name string, secret []byte) {
-	if len(secret) < 16 {
-		s.Fatalf("%s is too short to look for", name)
-	}
-	s.found[name] = secret
-	s.found[name+" in hex"] = []byte(hex.EncodeToString(secret))
-	s.found[name+" in base64"] = []byte(strings.TrimRight(base64.StdEncoding.EncodeToString(secret), "=")[:16])
-	s.found[name+" in a URL"] = []byte(url.QueryEscape(string(secret)))
-}
+func (s *secrets) keep(name string, secret []byte) { s.canaries.keep(s.T, name, secret) }
 
 func (s *secrets) look(where string, b []byte) {
 	s.Helper()
-	for name, secret := range s.found {
-		if strings.HasPrefix(name, "the keyring's") && strings.HasSuffix(where, "keyring.json") {
-			continue // its own place
-		}
-		if i := bytes.Index(b, secret); i >= 0 {
-			s.Errorf("%s is in %s: %q", name, where, b[max(0, i-60):min(len(b), i+20)])
+	for _, f := range s.find(b) {
+		switch {
+		case f.name == planted:
+			s.planted[where] = true
+		case strings.HasPrefix(f.name, "the keyring's") && strings.HasSuffix(where, "keyring.json"):
+			// its own place
+		default:
+			s.Errorf("%s is in %s, %s: %q", f.name, where, f.how, b[max(0, f.at-60):min(len(b), f.at+20)])
 		}
 	}
 }
@@ -167,7 +175,7 @@ func (s *secrets) use() {
 		s.look("an answer's header", fmt.Appendf(nil, "%v", a.header))
 	}
 	c.must(s, 200, "PUT", "/canary", nil)
-	c.must(s, 200, "PUT", "/canary/object", content(1, 100_000), header("X-Amz-Acl", "public-read"))
+	c.must(s, 200, "PUT", "/canary/object", content(1, 100_000), header("X-Amz-Acl", "public-read"), header("X-Amz-Meta-Planted", string(s.planting)))
 	for i := range 500 {
 		c.must(s, 200, "PUT", fmt.Sprintf("/canary/%d", i), content(uint64(i), 10))
 	}
@@ -204,36 +212,9 @@ func (s *secrets) use() {
 			send(r)
 		}
 	}
+	s.forms(carol)
 	s.vault()
 	s.admin()
-}
-
-// vault has keys, sessions and an account made, and uses them.
-func (s *secrets) vault() {
-	root := s.p.vault(s.T, awsCredentials(s.p.cred))
-	keep := func(name string, v *vaultRun) {
-		c, err := v.cred.Retrieve(v.ctx)
-		root.ok(err)
-		s.keep(name, []byte(c.SecretAccessKey))
-		if c.SessionToken != "" {
-			s.keep(name+"'s token", []byte(c.SessionToken))
-		}
-		if _, err := v.s3.ListBuckets(v.ctx, &s3.ListBucketsInput{}); err != nil {
-			s.Errorf("%s: %v", name, err)
-		}
-	}
-	tenant, _ := s.p.tenant(s.T, "tenant")
-	keep("a tenant's secret", tenant)
-	user := tenant.user("user")
-	tenant.let("user", "all", []string{"*"}, []string{"*"})
-	keep("a user's secret", user)
-	role := tenant.role("role", user.who(), "")
-	own, err := user.sts.GetSessionToken(user.ctx, &sts.GetSessionTokenInput{})
-	root.ok(err)
-	keep("a session's secret", user.session(own.Credentials))
-	assumed, err := user.sts.AssumeRole(user.ctx, &sts.AssumeRoleInput{RoleArn: &role, RoleSessionName: aws.String("session")})
-	root.ok(err)
-	keep("a role's session's secret", user.session(assumed.Credentials))
 }
 
 // admin asks the admin listener, with wrong secrets and right ones.
@@ -265,34 +246,35 @@ func (s *secrets) admin() {
 }
 
 // files looks into every file of a stopped node, and at its mode.
-func (s *secrets) files() {
-	for _, dir := range append([]string{s.p.dir}, s.p.disks...) {
+func (s *secrets) files(p *process) {
+	for _, dir := range append([]string{p.dir}, p.disks...) {
 		err := filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
 			if err != nil {
 				return err
 			}
 			info, err := e.Info()
-			if err != nil {
-				return err
-			}
-			if info.Mode().Perm()&0o077 != 0 {
+			if err == nil && info.Mode().Perm()&0o077 != 0 {
 				s.Errorf("%s may be read by others: %v", path, info.Mode())
-			}
-			if e.IsDir() || path == filepath.Join(s.p.dir, "root-credentials.json") {
-				return nil
-			}
-			b, err := os.ReadFile(path)
-			if err == nil {
-				s.look(strings.TrimPrefix(path, filepath.Dir(s.p.dir)), b)
-				s.known = s.known || bytes.Contains(b, []byte(s.p.keys[0].AccessKey))
 			}
 			return err
 		})
 		if err != nil {
 			s.Fatal(err)
 		}
+		err = eachFile(dir, func(where string, b []byte) {
+			if strings.HasSuffix(where, "/root-credentials.json") {
+				return
+			}
+			s.look(where, b)
+			if where == "ledger: a statement" {
+				s.events++
+			}
+		})
+		if err != nil {
+			s.Fatal(err)
+		}
 	}
-	names, err := os.ReadDir(filepath.Dir(s.p.dir))
+	names, err := os.ReadDir(filepath.Dir(p.dir))
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -301,32 +283,21 @@ func (s *secrets) files() {
 			s.Errorf("outside of its directories the node left %s", n)
 		}
 	}
-	if !s.known {
-		s.Error("not even an access key is in any file: the search proves nothing")
-	}
-	s.payloads()
 }
 
-// payloads looks into what the ledger keeps compressed.
-func (s *secrets) payloads() {
-	a, err := ledger.Open(ledger.Options{FS: vfs.Default, Dir: filepath.Join(s.p.dir, "wal", "ledger"), ReadOnly: true, Fatal: func(err error) { s.Fatal(err) }})
-	if err != nil {
-		s.Fatal(err)
+// saw: what was planted must have been found in every kind of file, or the search proves
+// nothing.
+func (s *secrets) saw() {
+	if s.events < 256 {
+		s.Errorf("only %d events in the ledgers: it proves little", s.events)
 	}
-	defer a.Close()
-	n := 0
-	for r, err := range a.Records(0) {
-		if err != nil {
-			s.Fatal(err)
+	for _, kind := range []string{"file /node/wal/log/", "row of /node/state/", "row of /node/wal/snapshots/", "ledger: a payload item"} {
+		found := false
+		for where := range s.planted {
+			found = found || strings.HasPrefix(where, kind)
 		}
-		s.look("a statement", r.Statement)
-		s.look("an outcome", r.Outcome)
-		for _, item := range r.Items {
-			s.look("a payload item", item.Bytes)
+		if !found {
+			s.Errorf("what was planted is not found in any %s: the search there proves nothing", kind)
 		}
-		n++
-	}
-	if n < 256 {
-		s.Errorf("only %d events in the ledger: it proves little", n)
 	}
 }

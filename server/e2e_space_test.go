@@ -36,18 +36,19 @@ func TestReserve(t *testing.T) {
 	if err := xml.Unmarshal(a.body, &upload); err != nil {
 		t.Fatal(err)
 	}
+	c.must(t, 200, "PUT", "/full/first", content(1, 5<<20)) // those below may each be refused: they come at once
 	n := fillUp(t, p, "/full/large-%d", 5<<20)
 	n2 := fillUp(t, p, "/full/small-%d", 3000) // refused at once, or nearly so
 
 	awaitStatus(t, c, 507, "/full/empty", []byte{})
 	body := content(1, 100)
-	for _, target := range []string{"/full/new", "/full/upload?partNumber=1&uploadId=" + upload.UploadId, "/full/large-0"} {
+	for _, target := range []string{"/full/new", "/full/upload?partNumber=1&uploadId=" + upload.UploadId, "/full/first"} {
 		c.refused(t, 507, "InsufficientStorage", "PUT", target, body)
 	}
 	c.refused(t, 507, "InsufficientStorage", "PUT", "/full/empty", []byte{})
 	c.refused(t, 507, "InsufficientStorage", "PUT", "/another", nil)
-	c.refused(t, 507, "InsufficientStorage", "PUT", "/full/copy", nil, header("X-Amz-Copy-Source", "/full/large-0"))
-	if got := c.must(t, 200, "GET", "/full/large-0", nil); len(got.body) != 5<<20 {
+	c.refused(t, 507, "InsufficientStorage", "PUT", "/full/copy", nil, header("X-Amz-Copy-Source", "/full/first"))
+	if got := c.must(t, 200, "GET", "/full/first", nil); len(got.body) != 5<<20 {
 		t.Error("a short body")
 	}
 	metrics := string(p.adminGet(t, "/-/metrics"))
@@ -56,6 +57,7 @@ func TestReserve(t *testing.T) {
 	}
 
 	c.must(t, 204, "DELETE", "/full/upload?uploadId="+upload.UploadId, nil)
+	c.must(t, 204, "DELETE", "/full/first", nil)
 	for i := range n {
 		c.must(t, 204, "DELETE", fmt.Sprintf("/full/large-%d", i), nil)
 	}

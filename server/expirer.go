@@ -22,9 +22,15 @@ const (
 	// looksPerDay is how often in a day the expirer looks whether a bucket is due.
 	looksPerDay = 24
 	// expirePage is how many versions it reads at a time, expireBatch how many an event
-	// removes.
+	// removes: whoever writes meanwhile waits for one event at most.
 	expirePage  = 1000
-	expireBatch = 100
+	expireBatch = 50
+	// expireRest is how many times as long as an event took the log is left to clients
+	// after it: so what goes on takes at most a quarter of it, and less where clients
+	// make it slow.
+	expireRest = 3
+	// expirePause is the longest rest, whatever the clock does.
+	expirePause = 5 * time.Second
 )
 
 // expirer carries out the lifecycle rules of buckets, on the node that leads: once a
@@ -303,7 +309,7 @@ func (x *expiry) flush(ctx context.Context) error {
 	return nil
 }
 
-// remove proposes one event. Then it lets clients have the log for as long as that took.
+// remove proposes one event. Then it lets clients have the log.
 func (x *expiry) remove(ctx context.Context, rule *lifecycle.Rule, keys []string, targets []*event.ExpiredTarget) error {
 	d := event.NewDraft(nil, &event.Statement_ObjectsExpired{ObjectsExpired: &event.ObjectsExpired{Bucket: x.bucket.Bucket, Targets: targets, View: x.view}}).
 		AddText(event.ItemKind_ITEM_KIND_NAME, 0, rule.ID)
@@ -395,9 +401,9 @@ func (e *expirer) abort(ctx context.Context, b *fsm.Bucket, u *fsm.Upload) error
 	return rest(ctx, e.now().Sub(began))
 }
 
-// rest waits for a while, or until ctx ends.
-func rest(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
+// rest leaves the log to clients after an event that took so long, or until ctx ends.
+func rest(ctx context.Context, took time.Duration) error {
+	t := time.NewTimer(min(expireRest*took, expirePause))
 	defer t.Stop()
 	select {
 	case <-ctx.Done():

@@ -19,6 +19,9 @@ func TestTooEarly(t *testing.T) {
 		{2, &event.Statement{Body: &event.Statement_NodeAdded{NodeAdded: &event.NodeAdded{}}}, false},
 		{2, &event.Statement{Body: &event.Statement_ObjectTagsSet{ObjectTagsSet: &event.ObjectTagsSet{}}}, true},
 		{3, &event.Statement{Body: &event.Statement_ObjectTagsSet{ObjectTagsSet: &event.ObjectTagsSet{}}}, false},
+		{2, &event.Statement{Body: &event.Statement_BucketDocumentSet{BucketDocumentSet: &event.BucketDocumentSet{Confirmed: true}}}, true},
+		{3, &event.Statement{Body: &event.Statement_BucketDocumentSet{BucketDocumentSet: &event.BucketDocumentSet{Confirmed: true}}}, false},
+		{2, &event.Statement{Body: &event.Statement_BucketDocumentSet{BucketDocumentSet: &event.BucketDocumentSet{}}}, false},
 	} {
 		c.body.Header = &event.Header{FeatureLevel: c.level}
 		o := tooEarly(c.body)

@@ -9,9 +9,10 @@ import (
 	"time"
 )
 
-// Limits of the HTTP listeners.
+// Limits of the HTTP listeners. S3 itself takes 8 KiB of headers, and says so; net/http
+// only sees to it that nobody sends without an end, first line and all.
 const (
-	maxHeaderBytes    = 8 << 10
+	maxHeaderBytes    = 24 << 10
 	headerReadTimeout = 10 * time.Second
 	idleTimeout       = 5 * time.Minute
 )

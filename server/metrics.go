@@ -21,6 +21,8 @@ type metrics struct {
 	damage   prometheus.Counter
 	expired  *prometheus.CounterVec
 	notices  *prometheus.CounterVec
+	refused  *prometheus.CounterVec
+	lines    *prometheus.CounterVec
 }
 
 func newMetrics(n *Node) *metrics {
@@ -42,8 +44,17 @@ func newMetrics(n *Node) *metrics {
 		notices: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "ironman_notifications_total", Help: "Notifications that webhooks took, and that they did not take, which are tried again.",
 		}, []string{"result"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "ironman_s3_errors_total", Help: "Errors answered by S3, IAM and STS, by their code: QuotaExceeded is a quota that is used up.",
+		}, []string{"code"}),
 	}
-	m.registry.MustRegister(m.requests, m.seconds, m.received, m.sent, m.damage, m.expired, m.notices)
+	m.lines = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "ironman_access_log_lines_total", Help: "Lines of buckets' access logs: delivered, and dropped because there was no room for them (full), because the target is gone or does not take them (refused), or because the node stopped first (stopped).",
+	}, []string{"result"})
+	for _, result := range [...]string{linesDelivered, linesFull, linesRefused, linesStopped} {
+		m.lines.WithLabelValues(result)
+	}
+	m.registry.MustRegister(m.requests, m.seconds, m.received, m.sent, m.damage, m.expired, m.notices, m.refused, m.lines)
 	gauge := func(name, help string, f func() float64) {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f))
 	}
@@ -69,6 +80,7 @@ func newMetrics(n *Node) *metrics {
 		}
 		return 0
 	})
+	gauge("ironman_access_log_held_bytes", "Bytes of memory that lines of access logs take which are not delivered yet.", n.access.held)
 	gauge("ironman_disks_failed", "Disks of this node that take no writes.", n.failedDisks)
 	m.free("node", "", n.space.Free)
 	return m
@@ -118,7 +130,14 @@ func (m *metrics) notified(delivered bool, n int) {
 	m.notices.WithLabelValues(result).Add(float64(n))
 }
 
+func (m *metrics) logged(result string, lines int) {
+	m.lines.WithLabelValues(result).Add(float64(lines))
+}
+
 func (m *metrics) expire(what string, n int) { m.expired.WithLabelValues(what).Add(float64(n)) }
+
+// refuse counts an error. Codes are Amazon's and our own: no client can make one up.
+func (m *metrics) refuse(code string) { m.refused.WithLabelValues(code).Inc() }
 
 // observe counts one answered request.
 func (m *metrics) observe(operation string, status int, took time.Duration, received, sent int64) {

@@ -14,7 +14,9 @@ import (
 	"ironman/erasure"
 	"ironman/fsm"
 	"ironman/s3api"
+	"ironman/s3api/iam"
 	"ironman/server/link"
+	"ironman/server/webidentity"
 	"ironman/sim/sabotage"
 	"ironman/wal"
 	"ironman/wal/durable"
@@ -39,7 +41,8 @@ type Node struct {
 	starts   starts
 	hooks    *webhooks
 	notifier atomic.Pointer[notifier] // nil: there are no webhooks
-	space    *erasure.Space           // of the file system of Options.Dir: log, state, ledger
+	access   *accessLogs
+	space    *erasure.Space // of the file system of Options.Dir: log, state, ledger
 
 	// Other nodes ask while this one starts: logOpen says that the log can answer,
 	// serving that the disks can, too.
@@ -71,6 +74,7 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 	run, cancel := context.WithCancel(context.Background())
 	n := &Node{opts: o, stop: cancel, closed: make(chan struct{}), hooks: hooks}
 	n.opts.FS = syncCounter{o.FS, &n.syncs}
+	n.access = newAccessLogs(&o, n.deliverLog, func(result string, lines int) { n.metrics.logged(result, lines) })
 	if err := n.open(ctx, run); err != nil {
 		return nil, errors.Join(err, n.Close(context.Background()))
 	}
@@ -115,6 +119,7 @@ func (n *Node) open(ctx, run context.Context) error {
 	n.done.Go(func() { n.space.Watch(run.Done()) })
 	n.done.Go(func() { n.collect(run) })
 	n.done.Go(func() { newExpirer(n).run(run) })
+	n.done.Go(func() { n.access.run(run) })
 	if len(n.opts.Webhooks) > 0 {
 		n.notifier.Store(newNotifier(n, n.hooks))
 		n.done.Go(func() { n.notifier.Load().run(run) })
@@ -320,10 +325,23 @@ func (n *Node) newS3() *s3api.Server {
 	return s3api.New(s3api.Options{
 		Log: proposer{n}, Views: views{n}, Blobs: blobs{n}, Secrets: secrets{n.keyring},
 		Region: n.opts.Region, Domains: n.opts.Domains, WebsiteDomains: n.opts.WebsiteDomains, Now: n.opts.Now, Logger: n.opts.Logger,
-		Observe: n.metrics.observe, HostID: raftID(n.identity.Node), BodyIdle: n.opts.BodyIdle,
+		Observe: n.metrics.observe, Refused: n.metrics.refuse, HostID: raftID(n.identity.Node), BodyIdle: n.opts.BodyIdle,
 		KMSKeys: n.opts.KMSKeys, AllowInsecureSSEC: n.opts.AllowInsecureSSEC, LifecycleDay: n.opts.LifecycleDay,
-		Webhooks: n.hooks.names(),
+		Webhooks: n.hooks.accounts(), RefuseV2: n.opts.RefuseV2, MaxUploads: n.opts.MaxUploads, AccessLog: n.access, Providers: n.providers(),
 	})
+}
+
+// providers verifies tokens of web identities; nil: none are taken.
+func (n *Node) providers() iam.Providers {
+	if !n.opts.WebIdentity {
+		return nil
+	}
+	return webidentity.New(webidentity.Options{Insecure: n.opts.WebIdentityInsecure, Now: n.opts.Now, Log: n.opts.Logger})
+}
+
+// deliverLog stores lines of an access log.
+func (n *Node) deliverLog(ctx context.Context, o *s3api.LogObject) error {
+	return n.s3.DeliverLog(ctx, o)
 }
 
 // Handler is the S3 front.
@@ -374,6 +392,7 @@ func (n *Node) close(ctx context.Context) error {
 		}
 	}
 	if n.serving.Load() {
+		n.access.stop(ctx)
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), abandonLimit)
 		n.proposeAbandoned(last)
 		cancel()

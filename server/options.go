@@ -88,10 +88,26 @@ type Options struct {
 	// AllowInsecureSSEC takes the keys of SSE-C over connections without TLS, too.
 	AllowInsecureSSEC bool
 
+	// MaxUploads is how many multipart uploads may be open in a bucket; 0: the default.
+	MaxUploads uint64
+
+	// RefuseV2 refuses signatures of version 2.
+	RefuseV2 bool
+
 	// Webhooks are the targets of notifications, by name, the same on every node. Unless
 	// NotifyPrivate is set, none is reached at an address that is not public.
 	Webhooks      map[string]Webhook
 	NotifyPrivate bool
+
+	// WebIdentity takes tokens of OpenID Connect providers for sessions of roles, which the
+	// node asks for their keys; WebIdentityInsecure asks them over plain HTTP and at
+	// addresses that are not public, too.
+	WebIdentity, WebIdentityInsecure bool
+
+	// AccessLogEvery is how often access logs are delivered, AccessLogBytes the most memory
+	// that lines take which are not delivered yet. 0: defaults.
+	AccessLogEvery time.Duration
+	AccessLogBytes int
 
 	// LifecycleDay is how long a day is to lifecycle rules; 0: a day. For tests, and the
 	// same on every node.
@@ -125,6 +141,12 @@ func (o *Options) complete() error {
 	}
 	if o.LifecycleDay <= 0 {
 		o.LifecycleDay = DefaultLifecycleDay
+	}
+	if o.AccessLogEvery <= 0 {
+		o.AccessLogEvery = DefaultAccessLogEvery
+	}
+	if o.AccessLogBytes <= 0 {
+		o.AccessLogBytes = DefaultAccessLogBytes
 	}
 	if o.Region == "" {
 		o.Region = DefaultRegion

@@ -8,12 +8,12 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"syscall"
 	"time"
 
 	"ironman/s3api/sig"
+	"ironman/server/outbound"
 )
 
 // Webhook is where notifications are posted to.
@@ -21,6 +21,9 @@ type Webhook struct {
 	URL string // http or https
 	// Token is sent as a bearer token (RFC 6750); zero: none.
 	Token sig.Secret
+	// Accounts are the numbers of the accounts whose buckets may have it as a target;
+	// none: every account's. It is judged when a bucket's configuration is set.
+	Accounts []string
 }
 
 // webhookTimeout bounds one delivery, webhookAnswer what is read of its answer.
@@ -56,18 +59,13 @@ func newWebhooks(targets map[string]Webhook, private bool) (*webhooks, error) {
 	}}, nil
 }
 
-var errPrivateAddress = errors.New("the address is loopback, link-local or private: --notify-private allows it")
-
 // publicOnly refuses addresses that only this network can reach.
-func publicOnly(_, address string, _ syscall.RawConn) error {
-	a, err := netip.ParseAddrPort(address)
-	if err != nil {
-		return err
+func publicOnly(network, address string, c syscall.RawConn) error {
+	err := outbound.PublicOnly(network, address, c)
+	if errors.Is(err, outbound.ErrPrivate) {
+		err = fmt.Errorf("%w: --notify-private allows it", err)
 	}
-	if ip := a.Addr().Unmap(); !ip.IsGlobalUnicast() || ip.IsPrivate() {
-		return fmt.Errorf("%v: %w", ip, errPrivateAddress)
-	}
-	return nil
+	return err
 }
 
 // post delivers one message. An answer of 2xx is a delivery.
@@ -101,10 +99,11 @@ func (w *webhooks) post(ctx context.Context, name string, message []byte) error 
 	return nil
 }
 
-func (w *webhooks) names() []string {
-	var out []string
-	for name := range w.targets {
-		out = append(out, name)
+// accounts are the webhooks by name, and whose buckets may have them.
+func (w *webhooks) accounts() map[string][]string {
+	out := make(map[string][]string, len(w.targets))
+	for name, t := range w.targets {
+		out[name] = t.Accounts
 	}
 	return out
 }

@@ -65,7 +65,8 @@
 // removed, and a new one with empty disks takes its place, which must serve within 60 s;
 // so is one whose damage shows only when its keys are read at the end. Nodes that
 // started without one of their disks, or gave it up, are started once more: a disk is
-// taken in again only then.
+// taken in again only then, before the cluster must serve if two are away beside a node
+// that is damaged.
 //
 // One thing of the two connections (N5): they go to one port, so what tells them apart
 // is the link's hello, which only a link without TLS shows.
@@ -174,4 +175,18 @@
 //	TestFast, seed 40046: a disk that was formatted while a sync of its directory failed was
 //	    formatted again, to which there seemed to be nothing left to do; the next power cut
 //	    took its identity, and it failed for good (erasure.TestFormatAfterFailedSync)
+//	TestFast, seeds 50225 and 60057: the world asked for more than is promised: one node was
+//	    damaged for good and two disks of another had failed, which take no more writes
+//	    until they are opened again. What could not survive another loss is refused; the
+//	    operator starts the node with the failed disks again before the cluster must serve.
+//	TestFast, seed 61144: the world again: a start that met a failed sync closed what it had
+//	    open before it said so, and by then the fault that excused it was over.
+//	TestFast, seed 61177: likewise: a node that was wiped had joined again while the faults
+//	    had not let its old number be removed, and was damaged then: two voters of four lost.
+//	TestFast, seed 60422: the checker again: a replay of a ledger that had rotted took what it
+//	    could not decode for a violation, without asking the ledger's own proof first.
+//	TestFast, seed 61476: a file of the ledger whose directory could not be synced was taken
+//	    over by the next process, which vouched for it behind a sync that did nothing; a power
+//	    cut took the file, and with it what the log no longer held
+//	    (wal/ledger.TestAfterFailedSync)
 package sim

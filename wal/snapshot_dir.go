@@ -131,6 +131,7 @@ func openSnapshots(fs vfs.FS, dir string, log *slog.Logger, fatal func(error)) (
 	return s, nil
 }
 
+// clean makes durable what was found, and that the rest is gone.
 func (s *snapshotStore) clean(found *foundSnapshots) error {
 	for _, name := range found.staged {
 		if err := s.fs.RemoveAll(s.fs.PathJoin(s.dir, name)); err != nil {
@@ -142,9 +143,10 @@ func (s *snapshotStore) clean(found *foundSnapshots) error {
 			return err
 		}
 	}
-	if len(found.staged)+len(found.older) == 0 {
+	if len(found.staged)+len(found.older) == 0 && found.newest == nil {
 		return nil
 	}
+	// Also of a snapshot that got its name just before the process was killed.
 	return durable.SyncDir(s.fs, s.dir)
 }
 

@@ -123,12 +123,14 @@ func (s *snapshotStore) describe(dir string, m *snapshotMeta, installing bool) e
 }
 
 // publish gives a directory its name, durably, before raft may truncate the log by
-// it, and removes what it replaces. change is held.
+// it, and removes what it replaces. change is held. A name that cannot be synced is taken
+// away again: the next start would believe it, and no second sync makes it durable.
 func (s *snapshotStore) publish(dir string, n *snapshot) error {
 	if err := s.fs.Rename(dir, s.path(n.meta)); err != nil {
 		return err
 	}
 	if err := durable.SyncDir(s.fs, s.dir); err != nil {
+		err = errors.Join(err, s.fs.Rename(s.path(n.meta), dir))
 		s.fatal(fmt.Errorf("wal: snapshot %s: it is unknown whether it was published: %w", n.meta.name(), err))
 		return err
 	}

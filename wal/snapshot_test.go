@@ -376,7 +376,8 @@ func damage(t testing.TB, fs vfs.FS, path string, at int) {
 	}
 }
 
-// A snapshot that is not known to have its name ends the process.
+// A snapshot that is not known to have its name ends the process, and the next start
+// does not believe it.
 func TestSnapshotWithoutNameIsFatal(t *testing.T) {
 	disk := newPowerDisk()
 	r := newSnapshotRig(t, disk)
@@ -390,6 +391,31 @@ func TestSnapshotWithoutNameIsFatal(t *testing.T) {
 	})
 	if err := r.take(5, 1); err == nil || r.fatal == nil {
 		t.Errorf("%v, %v", err, r.fatal)
+	}
+	disk.listen(nil)
+	if got := newSnapshotRig(t, disk).store.newestID(); got.Index != 0 {
+		t.Errorf("the next start found %v", got)
+	}
+}
+
+// What a start finds it makes durable: a snapshot that got its name just before its
+// process was killed is still there after a power cut.
+func TestSnapshotIsDurableOnceFound(t *testing.T) {
+	disk := newPowerDisk()
+	r := newSnapshotRig(t, disk)
+	var killed *powerDisk
+	disk.listen(func(op string) error {
+		if killed == nil && op == "syncdir /wal/snapshots" {
+			killed = &powerDisk{disk.Kill()}
+		}
+		return nil
+	})
+	r.mustTake(5, 1)
+	if got := newSnapshotRig(t, killed).store.newestID(); got.Index != 5 {
+		t.Fatalf("after a kill: %v", got)
+	}
+	if got := newSnapshotRig(t, killed.cut(0, nil)).store.newestID(); got.Index != 5 {
+		t.Errorf("after a kill, a start and a power cut: %v", got)
 	}
 }
 

@@ -143,4 +143,5 @@ var rules = [...]rule{
 	{"s3:PutObjectVersionTagging", onObject, none, bucketOwner | objectOwner},
 	{"s3:PutReplicationConfiguration", onBucket, none, bucketOwner},
 	{"s3:RestoreObject", onObject, none, bucketOwner},
+	{"s3:TagResource", onBucket, none, bucketOwner},
 }

@@ -56,6 +56,9 @@ type Request struct {
 	Boundary, Session *Opinion
 	// BucketPolicy is what the bucket's policy says.
 	BucketPolicy Opinion
+	// PolicyConfirmed: it was confirmed that the bucket's policy may keep the owner's
+	// account from the policy itself.
+	PolicyConfirmed bool
 	// ACLsDisabled: object ownership is BucketOwnerEnforced. No grant counts, and
 	// every object is the bucket owner's.
 	ACLsDisabled bool
@@ -139,7 +142,8 @@ func decideService(p Principal, r *Request) Decision {
 }
 
 // denied reports whether any policy denies outright. A bucket's policy cannot lock out
-// its owner's account for good: that may always see and replace the policy itself.
+// its owner's account for good: that may always see and replace the policy itself, unless
+// it was confirmed that it shall not; then root may.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutBucketPolicy.html
 func (r *Request) denied(p Principal) bool {
 	for _, o := range [...]*Opinion{&r.Identity, r.Boundary, r.Session} {
@@ -152,6 +156,9 @@ func (r *Request) denied(p Principal) bool {
 	}
 	switch r.Action {
 	case "s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy":
+		if r.PolicyConfirmed {
+			return p.User != "" || !p.Root
+		}
 		return p.User != "" || !p.is(r.Bucket.Owner)
 	}
 	return true
@@ -275,4 +282,21 @@ func Public(acl *event.ACL) bool {
 		}
 	}
 	return false
+}
+
+// DeliversLogs reports whether the list lets the log delivery group in, as a bucket's must
+// that access logs are kept in, and which of its grants does.
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/enable-server-access-logging.html
+func DeliversLogs(acl *event.ACL) (position uint32, ok bool) {
+	writes, reads := -1, false
+	for i, g := range acl.GetGrants() {
+		if g.GetGroup() != event.Group_GROUP_LOG_DELIVERY {
+			continue
+		}
+		if writes < 0 && gives(g.GetPermission(), write) {
+			writes = i
+		}
+		reads = reads || gives(g.GetPermission(), readACP)
+	}
+	return uint32(max(writes, 0)), writes >= 0 && reads
 }

@@ -54,7 +54,7 @@ const (
 		PutObjectVersionTagging DeleteObjectVersionTagging GetObjectRetention GetObjectLegalHold`
 	bucketOwners = `DeleteBucket DeleteObjectVersion AbortMultipartUpload ListMultipartUploadParts
 		GetBucketLocation GetBucketPolicy PutBucketPolicy DeleteBucketPolicy GetBucketPolicyStatus
-		GetBucketCORS PutBucketCORS GetBucketTagging PutBucketTagging GetBucketVersioning PutBucketVersioning
+		GetBucketCORS PutBucketCORS GetBucketTagging PutBucketTagging GetBucketVersioning PutBucketVersioning TagResource
 		GetLifecycleConfiguration PutLifecycleConfiguration GetEncryptionConfiguration PutEncryptionConfiguration
 		GetBucketObjectLockConfiguration PutBucketObjectLockConfiguration
 		GetBucketOwnershipControls PutBucketOwnershipControls
@@ -253,6 +253,11 @@ func TestReasons(t *testing.T) {
 			Decision{Allowed: true, Kind: event.ReasonKind_REASON_KIND_BUCKET_POLICY, Policy: "p", Statement: "s", Position: 7}},
 		{"nothing", Principal{CanonicalID: xx}, with(func(r *Request) { r.Action = "s3:PutObject" }), Decision{}},
 		{"denied by the bucket's policy", Principal{CanonicalID: bb}, with(func(r *Request) { r.BucketPolicy.Verdict = Deny }), Decision{Denied: true}},
+		{"the policy that denies itself", Principal{CanonicalID: bb}, with(func(r *Request) { r.Action, r.BucketPolicy.Verdict = "s3:PutBucketPolicy", Deny }),
+			Decision{Allowed: true, Kind: event.ReasonKind_REASON_KIND_OWNER}},
+		{"the policy that denies itself, as was confirmed", Principal{CanonicalID: bb}, with(func(r *Request) {
+			r.Action, r.BucketPolicy.Verdict, r.PolicyConfirmed = "s3:PutBucketPolicy", Deny, true
+		}), Decision{Denied: true}},
 		{"denied to root too", Principal{CanonicalID: "r", Root: true}, with(func(r *Request) { r.BucketPolicy.Verdict = Deny }), Decision{Denied: true}},
 	} {
 		if got := Decide(tc.p, tc.r); got != tc.want {

@@ -105,8 +105,9 @@ func claimed(h http.Header) (a event.ChecksumAlgorithm, text string, err error) 
 	return a, text, err
 }
 
+// errValue: what is no checksum at all does not match either.
 func errValue(a event.ChecksumAlgorithm) *Error {
-	return invalid("Value for " + strings.ToLower(Header(a)) + " header is invalid.")
+	return &Error{CodeBadDigest, "Value for " + strings.ToLower(Header(a)) + " header is invalid."}
 }
 
 // sdkAlgorithm judges x-amz-sdk-checksum-algorithm, which repeats what must be there.

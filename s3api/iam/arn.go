@@ -14,6 +14,8 @@ func noun(k event.PrincipalKind) string {
 		return "group"
 	case event.PrincipalKind_PRINCIPAL_KIND_ROLE:
 		return "role"
+	case event.PrincipalKind_PRINCIPAL_KIND_PROVIDER:
+		return "oidc-provider"
 	}
 	return "user"
 }

@@ -6,7 +6,9 @@
 //
 // Invariants:
 //   - A call touches the caller's own account and no other. The account is never read
-//     from the request; AssumeRole alone crosses it, by the leave of both.
+//     from the request; AssumeRole alone crosses it, by the leave of both. Who calls
+//     AssumeRoleWithWebIdentity has none: the role's trust policy decides about a token
+//     that a provider of the role's account has signed.
 //   - Nothing is done before the action is authorised on the resource that it is done
 //     to, by name and path as the state has them.
 //   - A policy that cannot be read denies everything.

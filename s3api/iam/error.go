@@ -31,6 +31,8 @@ func status(code string) int {
 	switch code {
 	case "NoSuchEntity":
 		return http.StatusNotFound
+	case "IDPCommunicationError":
+		return http.StatusBadRequest // the client may try again
 	case "EntityAlreadyExists", "ConcurrentModification", "DeleteConflict", "LimitExceeded", "EntityTemporarilyUnmodifiable":
 		return http.StatusConflict
 	case "AccessDenied", "InvalidClientTokenId", "SignatureDoesNotMatch", "MissingAuthenticationToken", "ExpiredToken", "OptInRequired":
@@ -72,7 +74,7 @@ func refusal(r event.Refusal, about string) *Error {
 	case event.Refusal_REFUSAL_INVALID:
 		return invalid("%s has a value that is not allowed.", about)
 	case event.Refusal_REFUSAL_FEATURE_LEVEL:
-		return Refuse("ServiceUnavailable", "A node of the cluster runs a release that does not know users and policies yet.")
+		return Refuse("ServiceUnavailable", "A node of the cluster runs a release that does not know what is asked for yet.")
 	}
 	return Refuse("ServiceUnavailable", "The change could not be made. Please try again.")
 }

@@ -22,6 +22,8 @@ func idPrefix(k event.PrincipalKind) string {
 		return "AGPA"
 	case role:
 		return "AROA"
+	case provider:
+		return "OIDC"
 	}
 	return "AIDA"
 }
@@ -64,11 +66,15 @@ func (c *call) change(x *fsm.Principal) error {
 
 // remove deletes the call's subject.
 func (c *call) remove(k event.PrincipalKind) (any, error) {
-	x, err := c.there(k)
-	if err != nil {
+	if _, err := c.there(k); err != nil {
 		return nil, err
 	}
-	_, err = c.propose("The "+noun(k)+" "+x.Name, event.NewDraft(nil, &event.Statement_PrincipalDeleted{PrincipalDeleted: &event.PrincipalDeleted{Principal: x.Principal}}))
+	return c.removeSubject()
+}
+
+func (c *call) removeSubject() (any, error) {
+	x := c.subject
+	_, err := c.propose("The "+noun(x.Kind)+" "+x.Name, event.NewDraft(nil, &event.Statement_PrincipalDeleted{PrincipalDeleted: &event.PrincipalDeleted{Principal: x.Principal}}))
 	return nil, err
 }
 

@@ -31,6 +31,8 @@ type Seals interface {
 type Service struct {
 	Seals Seals
 	Now   func() time.Time
+	// Providers verifies tokens of web identities; nil: none are taken.
+	Providers Providers
 
 	parsed parsedCache
 }
@@ -47,29 +49,32 @@ type Request struct {
 	Context *policy.Context
 	// Propose agrees on an event; reason says why it is allowed.
 	Propose func(ctx context.Context, reason *event.Reason, d *event.Draft) (*event.Outcome, error)
+	// Pause gives the view back while something takes long, and opens a new one.
+	Pause func(ctx context.Context, long func()) (*fsm.View, error)
 }
 
-// Operation finds what a call asks for. The error is an *Error.
-func Operation(form url.Values) (name, service string, err error) {
+// Operation finds what a call asks for, and whether it may come unsigned. The error is
+// an *Error.
+func Operation(form url.Values) (name, service string, unsigned bool, err error) {
 	action := form.Get("Action")
 	if action == "" {
-		return "", "", Refuse("MissingAction", "The request does not name an action.")
+		return "", "", false, Refuse("MissingAction", "The request does not name an action.")
 	}
 	op := find(action)
 	if op == nil {
-		return "", "", Refuse("InvalidAction", "Could not find operation %s for version %s", action, form.Get("Version"))
+		return "", "", false, Refuse("InvalidAction", "Could not find operation %s for version %s", action, form.Get("Version"))
 	}
-	return op.name, op.service, nil
+	return op.name, op.service, op.unsigned, nil
 }
 
 // Serve answers a call with the document of its success.
 func (s *Service) Serve(ctx context.Context, r *Request) ([]byte, error) {
 	op := find(r.Form.Get("Action"))
 	if op == nil {
-		_, _, err := Operation(r.Form)
+		_, _, _, err := Operation(r.Form)
 		return nil, err
 	}
-	if r.Service != op.service {
+	if r.Service != op.service && !op.unsigned {
 		return nil, Refuse("SignatureDoesNotMatch", "Credential should be scoped to correct service: '%s'.", op.service)
 	}
 	c := &call{Service: s, ctx: ctx, op: op, request: r, form: form{values: r.Form, service: op.service}, view: r.View, caller: r.Caller}
@@ -83,11 +88,13 @@ func (s *Service) Serve(ctx context.Context, r *Request) ([]byte, error) {
 	if err := c.describeRequest(); err != nil {
 		return nil, err
 	}
-	if err := c.authorise(resource); err != nil {
-		return nil, err
-	}
-	if err := c.authoriseTags(resource); err != nil {
-		return nil, err
+	if !op.unsigned {
+		if err := c.authorise(resource); err != nil {
+			return nil, err
+		}
+		if err := c.authoriseTags(resource); err != nil {
+			return nil, err
+		}
 	}
 	result, err := op.handle(c)
 	if err != nil {
@@ -117,7 +124,13 @@ type call struct {
 	builtin *builtin
 }
 
-func (c *call) account() string { return c.caller.Account.GetAccount() }
+// account is the caller's; "" for nobody's.
+func (c *call) account() string {
+	if c.caller == nil {
+		return ""
+	}
+	return c.caller.Account.GetAccount()
+}
 
 // describeRequest puts what the call asks for into the context of conditions.
 func (c *call) describeRequest() error {
@@ -129,6 +142,10 @@ func (c *call) describeRequest() error {
 	if boundary != "" {
 		ctx.Set("iam:PermissionsBoundary", boundary)
 	}
+	c.describeSubject()
+	if c.op.unsigned { // no more of its form than what its own parameters are
+		return nil
+	}
 	var keys []string
 	for i, k := range c.form.list("Tags", ".Key") {
 		ctx.Set("aws:RequestTag/"+k, c.form.values.Get("Tags.member."+strconv.Itoa(i+1)+".Value"))
@@ -138,6 +155,12 @@ func (c *call) describeRequest() error {
 	if keys != nil {
 		ctx.Set("aws:TagKeys", keys...)
 	}
+	return nil
+}
+
+// describeSubject puts the tags of what the call is about into the context.
+func (c *call) describeSubject() {
+	ctx := c.request.Context
 	tags := c.subject.GetTags().GetTags()
 	if c.policy != nil {
 		tags = c.policy.Tags.GetTags()
@@ -146,7 +169,6 @@ func (c *call) describeRequest() error {
 		ctx.Set("aws:ResourceTag/"+t.Key, t.Value)
 		ctx.Set("iam:ResourceTag/"+t.Key, t.Value)
 	}
-	return nil
 }
 
 // propose agrees on an event; about is what a refusal is about.
@@ -187,6 +209,8 @@ func (op *operation) tagging() string {
 		return "iam:TagPolicy"
 	case "CreateRole":
 		return "iam:TagRole"
+	case "CreateOpenIDConnectProvider":
+		return "iam:TagOpenIDConnectProvider"
 	case "CreateUser":
 		return "iam:TagUser"
 	case "GetFederationToken":

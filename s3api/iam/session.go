@@ -42,6 +42,8 @@ type Session struct {
 	Policy   string       `json:",omitempty"`
 	Policies []string     `json:",omitempty"`
 	Tags     []SessionTag `json:",omitempty"`
+	// Web is what the token of a web identity said; nil: it is none's.
+	Web *WebIdentity `json:",omitempty"`
 
 	secret sig.Secret
 }

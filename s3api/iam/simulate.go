@@ -42,6 +42,11 @@ func (c *call) simulateCustomPolicy() (any, error) {
 
 // inputs adds the policies that a simulation brings along.
 func (c *call) inputs(a *Authority) error {
+	for _, name := range [...]string{"ResourcePolicy", "ResourceOwner", "ResourceHandlingOption", "CallerArn"} {
+		if c.form.values.Get(name) != "" { // silence would be a wrong answer
+			return Refuse("InvalidInput", "This service does not simulate with %s.", name)
+		}
+	}
 	for i, text := range c.form.list("PolicyInputList", "") {
 		p, err := policy.Parse([]byte(text), policy.Identity)
 		if err != nil {

@@ -105,6 +105,7 @@ func (c *call) getFederationToken() (any, error) {
 		longest, standard = longestOfAccount, longestOfAccount
 	}
 	seconds := c.form.number("DurationSeconds", standard, minDuration, longestSession)
+	c.tagged(t)
 	if err := c.scope(t, c.account()); err != nil {
 		return nil, err
 	}
@@ -126,7 +127,7 @@ func (c *call) getFederationToken() (any, error) {
 // packed is how much of the room for a session's policies is taken, in percent.
 func packed(t *Session) int { return 100 * len(t.Policy) / maxSessionPolicy }
 
-// scope reads what a session is narrowed by, and its tags.
+// scope reads what a session is narrowed by.
 func (c *call) scope(t *Session, account string) error {
 	if text := c.form.text("Policy"); text != "" {
 		if len(text) > maxSessionPolicy {
@@ -148,10 +149,15 @@ func (c *call) scope(t *Session, account string) error {
 		}
 		t.Policies = append(t.Policies, id)
 	}
+	return c.form.err
+}
+
+// tagged gives a session the tags of the form, which whoever asks for it must have the
+// right to give.
+func (c *call) tagged(t *Session) {
 	for _, x := range c.form.tags().GetTags() {
 		t.Tags = append(t.Tags, SessionTag{x.Key, x.Value})
 	}
-	return c.form.err
 }
 
 // sessionPolicy finds a managed policy of the session's account.
@@ -196,24 +202,44 @@ func onRoleARN(c *call) (string, error) {
 // own account let it.
 // https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
 func (c *call) assumeRole() (any, error) {
-	t := &Session{Kind: RoleSession, Name: c.form.name("RoleSessionName", 64)}
+	t := &Session{Kind: RoleSession, Name: c.form.sessionName()}
 	c.form.noDevice()
 	seconds := c.form.number("DurationSeconds", defaultRole, minDuration, 43200)
-	if c.form.err == nil && len(t.Name) < 2 {
-		c.form.fail(invalid("The value of RoleSessionName must have 2 to 64 characters."))
-	}
 	if c.form.err != nil {
 		return nil, c.form.err
 	}
 	if err := c.mayAssume(t.Name); err != nil {
 		return nil, err
 	}
-	if err := c.scope(t, c.subject.Account); err != nil {
-		return nil, err
-	}
 	longest := int(c.subject.MaxSession)
 	if c.caller.Role != nil {
 		longest = longestChained
+	}
+	c.tagged(t)
+	return c.beginRole(t, seconds, longest)
+}
+
+// sessionName is the name of a role's session.
+func (f *form) sessionName() string {
+	s := f.name("RoleSessionName", 64)
+	if f.err == nil && len(s) < 2 {
+		f.fail(invalid("The value of RoleSessionName must have 2 to 64 characters."))
+	}
+	return s
+}
+
+type assumedXML struct{ AssumedRoleId, Arn string }
+
+type roleSessionXML struct {
+	Credentials      *credentialsXML
+	AssumedRoleUser  assumedXML
+	PackedPolicySize int
+}
+
+// beginRole begins a session of the call's subject, a role that may be assumed.
+func (c *call) beginRole(t *Session, seconds, longest int) (*roleSessionXML, error) {
+	if err := c.scope(t, c.subject.Account); err != nil {
+		return nil, err
 	}
 	if seconds > longest {
 		return nil, invalid("The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
@@ -223,13 +249,8 @@ func (c *call) assumeRole() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	type assumed struct{ AssumedRoleId, Arn string }
 	who := &Caller{Account: &fsm.Account{Account: c.subject.Account}, Role: c.subject, Session: t}
-	return struct {
-		Credentials      *credentialsXML
-		AssumedRoleUser  assumed
-		PackedPolicySize int
-	}{out, assumed{who.ID(), who.ARN()}, packed(t)}, nil
+	return &roleSessionXML{out, assumedXML{who.ID(), who.ARN()}, packed(t)}, nil
 }
 
 // mayAssume decides whether the caller may assume the role, with the tags it gives.
@@ -272,6 +293,9 @@ func (c *call) mayAssume(session string) error {
 func (c *call) describeSession(name string) {
 	ctx := c.request.Context
 	ctx.Set("sts:RoleSessionName", name)
+	if c.op.unsigned {
+		return
+	}
 	if id := c.form.values.Get("ExternalId"); id != "" {
 		ctx.Set("sts:ExternalId", id)
 	}

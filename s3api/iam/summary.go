@@ -35,7 +35,7 @@ func (c *call) getAccountSummary() (any, error) {
 		{"AccessKeysPerUserQuota", 2}, {"AccountAccessKeysPresent", present}, {"AccountMFAEnabled", 0}, {"AttachedPoliciesPerGroupQuota", 10},
 		{"AttachedPoliciesPerRoleQuota", 10}, {"AttachedPoliciesPerUserQuota", 10}, {"GroupPolicySizeQuota", 5120}, {"Groups", v.Groups},
 		{"GroupsPerUserQuota", 10}, {"GroupsQuota", 300}, {"MFADevices", 0}, {"MFADevicesInUse", 0}, {"Policies", v.Policies},
-		{"PoliciesQuota", 1500}, {"PolicySizeQuota", 6144}, {"Providers", 0}, {"RolePolicySizeQuota", 10240}, {"Roles", v.Roles},
+		{"PoliciesQuota", 1500}, {"PolicySizeQuota", 6144}, {"Providers", v.Providers}, {"RolePolicySizeQuota", 10240}, {"Roles", v.Roles},
 		{"RolesQuota", 1000}, {"UserPolicySizeQuota", 2048}, {"Users", v.Users}, {"UsersQuota", 5000}, {"VersionsPerPolicyQuota", 5},
 	}}, nil
 }
@@ -49,12 +49,24 @@ func (c *call) listAccountAliases() (any, error) {
 	}{}, nil
 }
 
-// listOpenIDConnectProviders: an account has none, and cannot get any.
-// https://docs.aws.amazon.com/IAM/latest/APIReference/API_ListOpenIDConnectProviders.html
-func (c *call) listOpenIDConnectProviders() (any, error) {
+// listInstanceProfilesForRole: there are none, which whoever is about to delete a role asks.
+// https://docs.aws.amazon.com/IAM/latest/APIReference/API_ListInstanceProfilesForRole.html
+func (c *call) listInstanceProfilesForRole() (any, error) {
+	_, err := c.there(role)
 	return struct {
-		OpenIDConnectProviderList []string `xml:"OpenIDConnectProviderList>member"`
-	}{}, nil
+		InstanceProfiles []struct{} `xml:"InstanceProfiles>member"`
+		page
+	}{}, err
+}
+
+// listMFADevices: a user has none.
+// https://docs.aws.amazon.com/IAM/latest/APIReference/API_ListMFADevices.html
+func (c *call) listMFADevices() (any, error) {
+	_, _, err := c.owner()
+	return struct {
+		MFADevices []struct{} `xml:"MFADevices>member"`
+		page
+	}{}, err
 }
 
 type inlineXML struct{ PolicyName, PolicyDocument string }

@@ -90,7 +90,7 @@ func TestTagging(t *testing.T) {
 			}
 		}
 	}
-	if !slices.Equal(got, []string{"CreatePolicy", "CreateRole", "CreateUser", "GetFederationToken"}) {
+	if !slices.Equal(got, []string{"CreateOpenIDConnectProvider", "CreatePolicy", "CreateRole", "CreateUser", "GetFederationToken"}) {
 		t.Error(got)
 	}
 }

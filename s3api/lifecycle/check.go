@@ -60,6 +60,9 @@ func checkRule(r *s3xml.LifecycleRule) error {
 	case r.Prefix != nil && len(*r.Prefix) > maxPrefixBytes:
 		return invalidRequest("The maximum size of a prefix is 1024.")
 	case len(r.Transitions)+len(r.NoncurrentTransitions) > 0:
+		if err := checkTransitions(r.Transitions); err != nil {
+			return err
+		}
 		return s3err.Newf("NotImplemented", "Transitions are not implemented: there is no other storage class that objects could be moved to.")
 	case r.Expiration == nil && r.NoncurrentExpiration == nil && r.AbortIncomplete == nil:
 		return invalidRequest("At least one action needs to be specified in a rule.")
@@ -134,6 +137,21 @@ func checkSizes(above, below *int64) error {
 		return invalidRequest("'ObjectSizeLessThan' must be between 1 byte and 1 PB")
 	case above != nil && below != nil && *below <= *above+1:
 		return invalidRequest("'ObjectSizeLessThan' has to be a value greater than 'ObjectSizeGreaterThan'")
+	}
+	return nil
+}
+
+// checkTransitions: what is refused for what it asks must be well formed all the same.
+func checkTransitions(list []s3xml.LifecycleTransition) error {
+	for _, t := range list {
+		switch {
+		case (t.Days != nil) == (t.Date != nil):
+			return malformed("Transition needs one of Days and Date")
+		case t.Days != nil && (*t.Days < 0 || *t.Days > maxDays):
+			return invalidArgument("'Days' for Transition action must be a nonnegative integer")
+		case t.Date != nil && int64(*t.Date)*second%day != 0:
+			return invalidArgument("'Date' must be at midnight GMT")
+		}
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ const (
 	groups
 	roles
 	managed // policies
+	providers
 )
 
 // action is one of Amazon's, and what it is done to. No resource: to the service,

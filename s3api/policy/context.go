@@ -30,20 +30,29 @@ func (c *Context) values(key string) []string {
 	return c.byKey[key]
 }
 
-// validKey reports whether a text can be a condition key: "vendor:name", and a tag's key
-// behind a slash can be anything.
-func validKey(key string) bool {
+// ValidKey reports whether a text can be a condition key: "vendor:name", and a tag's key
+// behind a slash can be anything; or a provider of identities, by its URL without the
+// scheme, and what of its tokens is meant: "idp.example:8443/path:sub".
+func ValidKey(key string) bool {
 	vendor, name, ok := strings.Cut(key, ":")
 	if !ok || vendor == "" || name == "" {
 		return false
 	}
+	if strings.ContainsAny(vendor, "./") {
+		i := strings.LastIndexByte(key, ':')
+		return keyWord(key[i+1:]) && !strings.ContainsFunc(key[:i], func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`*?"$\{}<>`, r) })
+	}
 	name, _, _ = strings.Cut(name, "/")
-	for _, r := range vendor + name {
+	return keyWord(vendor) && keyWord(name)
+}
+
+func keyWord(s string) bool {
+	for _, r := range s {
 		switch {
 		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '-', r == '_', r == '.':
 		default:
 			return false
 		}
 	}
-	return name != ""
+	return s != ""
 }

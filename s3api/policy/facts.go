@@ -16,6 +16,12 @@ type Values interface {
 	Values(name string) []string
 }
 
+// Claim is a condition key of a provider of identities, and its values.
+type Claim struct {
+	Key    string
+	Values []string
+}
+
 // Facts are what is known of a request to S3. The zero value of each means that it is
 // not known, and its key is missing.
 type Facts struct {
@@ -57,6 +63,8 @@ type Facts struct {
 	CopySource string
 	// Version is the version id that is asked for.
 	Version string
+	// Claims are what the token said that a web identity's session began with.
+	Claims []Claim
 	// Region is the store's.
 	Region string
 	// Creation is "true" of what makes an object, and "false" of what makes a part of one.
@@ -122,12 +130,16 @@ func (f *Facts) setPrincipal(c *Context) {
 	}
 	c.setText("aws:PrincipalArn", principal)
 	c.setText("aws:PrincipalType", f.PrincipalType)
+	for _, x := range f.Claims {
+		c.Set(x.Key, x.Values...)
+	}
 	for _, t := range f.PrincipalTags {
 		c.add("aws:PrincipalTag/"+t.Key, t.Value)
 	}
 	if !f.TokenIssued.IsZero() {
 		c.Set("aws:TokenIssueTime", f.TokenIssued.UTC().Format(time.RFC3339))
 		c.Set("aws:MultiFactorAuthPresent", strconv.FormatBool(f.MFA))
+		c.Set("sts:authentication", "true") // a key of Ceph's: the credentials are of a session
 	}
 }
 
@@ -187,7 +199,7 @@ func (f *Facts) setQuery(c *Context) {
 		return
 	}
 	for _, name := range [...]string{"prefix", "delimiter", "max-keys"} {
-		if values := f.Query[name]; len(values) > 0 {
+		if values := f.Query[name]; len(values) > 0 && (values[0] != "" || name != "max-keys") { // an empty number is none
 			c.Set("s3:"+name, values[0])
 		}
 	}

@@ -20,7 +20,7 @@ var s3Keys = [...]string{
 // keyAllowed reports whether a condition of the kind may ask for a key. A bucket's may
 // ask for those that hold in every service, and for S3's.
 func (k Kind) keyAllowed(key string) bool {
-	if !validKey(key) {
+	if !ValidKey(key) {
 		return false
 	}
 	key = strings.ToLower(key)

@@ -83,7 +83,6 @@ func TestParseBucketErrors(t *testing.T) {
 		{edit(`arn:aws:s3:::b/*`, `arn:aws:sqs:::b/*`), "Policy has invalid resource"},
 		{edit(`arn:aws:s3:::b/*`, `arn:aws:s3::111122223333:b/*`), "Policy has invalid resource"},
 		{edit(`arn:aws:s3:::b/*`, `arn:aws:s3:::b/${aws:username`), "Policy has invalid resource"},
-		{edit(`arn:aws:s3:::b/*`, `arn:aws:s3:::b`), "Action does not apply to any resource(s) in statement"},
 		{edit(`s3:GetObject`, `s3:ListBucket`), "Action does not apply to any resource(s) in statement"},
 		{edit(`s3:GetObject`, `s3:ListAllMyBuckets`), "Action does not apply to any resource(s) in statement"},
 		{statements(`{` + plain + `,"Condition":[]}`), "Invalid policy syntax."},

@@ -80,7 +80,7 @@ func readVariable(text string) (t token, rest string, ok bool) {
 		if key == "*" || key == "?" || key == "$" {
 			return token{text: key}, rest, true // an escape
 		}
-		return token{kind: variable, text: strings.ToLower(key)}, rest, validKey(key)
+		return token{kind: variable, text: strings.ToLower(key)}, rest, ValidKey(key)
 	}
 	rest, ok = strings.CutPrefix(strings.TrimLeft(rest, " "), "'")
 	if !ok {
@@ -91,7 +91,7 @@ func readVariable(text string) (t token, rest string, ok bool) {
 		return t, "", false
 	}
 	rest, ok = strings.CutPrefix(strings.TrimLeft(rest, " "), "}")
-	return token{kind: variable, text: strings.ToLower(key), fallback: fallback, hasFallback: true}, rest, ok && validKey(key)
+	return token{kind: variable, text: strings.ToLower(key), fallback: fallback, hasFallback: true}, rest, ok && ValidKey(key)
 }
 
 // add appends a token, and a literal to the literal before it.

@@ -39,20 +39,20 @@ type reach uint8
 const (
 	notNamed reach = iota
 	named          // by everybody, its account, its role or its user
-	itself         // by its own ARN
+	itself         // by its own ARN, or that of the provider that vouched for it
 )
 
 // names says whether the caller is meant.
 func (p *principals) names(c *Caller) reach {
 	switch {
-	case c.ARN != "" && c.ARN != c.root() && slices.Contains(p.aws, c.ARN):
+	case c.ARN != "" && c.ARN != c.root() && slices.Contains(p.aws, c.ARN),
+		c.Federated != "" && slices.Contains(p.federated, c.Federated):
 		return itself
 	case p.everybody,
 		c.Account != "" && slices.Contains(p.aws, c.root()),
 		c.CanonicalID != "" && slices.Contains(p.canonical, c.CanonicalID),
 		c.Role != "" && slices.Contains(p.aws, c.Role),
 		c.User != "" && slices.Contains(p.aws, c.User),
-		c.Federated != "" && slices.Contains(p.federated, c.Federated),
 		c.Service != "" && slices.Contains(p.service, c.Service):
 		return named
 	}

@@ -130,7 +130,7 @@ func (k Kind) actionAllowed(text string, a pattern) bool {
 		}
 		return false
 	}
-	return text == "*" || ok && name != "" && validKey(strings.NewReplacer("*", "x", "?", "x").Replace(text)) && !strings.ContainsAny(vendor, "*?/")
+	return text == "*" || ok && name != "" && ValidKey(strings.NewReplacer("*", "x", "?", "x").Replace(text)) && !strings.ContainsAny(vendor, "*?/")
 }
 
 func (p *Policy) readResources(s *statement, f field) error {
@@ -238,6 +238,11 @@ func (p *Policy) checkStatement(s *statement) error {
 	var named resource
 	for i := range s.resources {
 		named |= s.resources[i].resources()
+	}
+	if named&buckets != 0 {
+		// A bucket whose keys are not named has no object that is: the statement says
+		// nothing of any. Amazon refuses it, Ceph does not, and it harms nobody.
+		named |= objects
 	}
 	for _, a := range s.actions {
 		if !appliesTo(a, named) {

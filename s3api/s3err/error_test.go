@@ -132,7 +132,7 @@ func TestEveryRefusalIsMapped(t *testing.T) {
 		event.Refusal_REFUSAL_OBJECT_LOCKED:       "AccessDenied",
 		event.Refusal_REFUSAL_QUOTA_EXCEEDED:      "QuotaExceeded",
 		event.Refusal_REFUSAL_BUCKET_STATE:        "InvalidBucketState",
-		event.Refusal_REFUSAL_LIMIT_EXCEEDED:      "OperationAborted",
+		event.Refusal_REFUSAL_LIMIT_EXCEEDED:      "TooManyParts",
 		event.Refusal_REFUSAL_IN_USE:              "OperationAborted",
 		event.Refusal_REFUSAL_OFFSET:              "InvalidWriteOffset",
 	}

@@ -78,7 +78,9 @@ func FromRefusal(r event.Refusal) *Error {
 		return New("InvalidBucketState")
 	case event.Refusal_REFUSAL_OFFSET:
 		return New("InvalidWriteOffset")
-	case event.Refusal_REFUSAL_LIMIT_EXCEEDED, event.Refusal_REFUSAL_IN_USE: // IAM has codes of its own for these
+	case event.Refusal_REFUSAL_LIMIT_EXCEEDED: // of an object that grows; IAM has codes of its own for its limits
+		return New("TooManyParts")
+	case event.Refusal_REFUSAL_IN_USE: // IAM has a code of its own
 		return New("OperationAborted").Because(refused(r))
 	case event.Refusal_REFUSAL_FEATURE_LEVEL:
 		return Newf("NotImplemented", "Not every node of this cluster can do this yet.")

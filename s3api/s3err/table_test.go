@@ -59,7 +59,7 @@ func TestStatuses(t *testing.T) {
 		409: `BucketAlreadyExists BucketAlreadyOwnedByYou BucketNotEmpty ConditionalRequestConflict InvalidBucketState OperationAborted`,
 		411: "MissingContentLength",
 		412: "PreconditionFailed",
-		416: "InvalidPartNumber InvalidRange",
+		416: "InvalidRange",
 		500: "InternalError",
 		501: "NotImplemented",
 		503: "ServiceUnavailable SlowDown",

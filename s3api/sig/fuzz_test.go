@@ -2,11 +2,14 @@ package sig
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
+	"testing/iotest"
 )
 
 // Whatever a request line and headers hold, verification ends with an *Error or an
@@ -38,6 +41,72 @@ func FuzzRequest(f *testing.F) {
 			t.Fatalf("signed %q, routed %q (%q)", p, r.URL.Path, r.RequestURI)
 		}
 	})
+}
+
+// Whatever can be sent can be signed, and then verifies as it was sent; with another
+// path, query, signed header or method it does not.
+func FuzzCanonical(f *testing.F) {
+	f.Add("GET", "/bucket/a%2Fb//../c+d?acl&versionId=%7e", "a  b", "/bucket/a/b//../c+d?acl&versionId=%7e")
+	f.Add("PUT", "/b/%E2%98%83%20?x=1&x=%20&=&y", "v,w", "/b/%e2%98%83%20?x=1&x=+&=&y")
+	f.Add("POST", "/b?uploads=&delete", "", "/b?delete&uploads")
+	f.Add("HEAD", "/b/k?X-Amz-Expires=1&a=%00", "\t\"", "/b/k?a=%00&X-Amz-Expires=1")
+	f.Fuzz(func(t *testing.T, method, target, value, other string) {
+		wire := func(target string) *http.Request {
+			r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(method + " " + target + " HTTP/1.1\r\nHost: s3.example.com\r\nX-Amz-Meta-V: " + value + "\r\n\r\n")))
+			if err != nil || r.URL.Opaque != "" || r.URL.Host != "" || r.Header.Get("Authorization") != "" {
+				return nil
+			}
+			return r
+		}
+		r, changed := wire(target), wire(other)
+		if r == nil {
+			return
+		}
+		c := Credential{AccessKey: "K", Secret: NewSecret("a secret of this test only")}
+		if SignV4(r, c, "us-east-1", unsignedPayload, exampleTime) != nil {
+			return
+		}
+		v := verifierOf(c, exampleTime)
+		verifies := func(r *http.Request) bool {
+			id, err := v.Verify(context.Background(), r)
+			if _, ok := err.(*Error); err != nil && !ok {
+				t.Fatalf("%T %v", err, err)
+			}
+			return err == nil && id.Form == FormV4Header
+		}
+		if _, err := v.Verify(context.Background(), r); err != nil {
+			var e *Error
+			if errors.As(err, &e) && e.Code == CodeSignatureDoesNotMatch {
+				t.Fatalf("%s %s: %v", method, target, err)
+			}
+			return // a request that nobody may send, signed or not
+		}
+		p := r.Clone(context.Background())
+		p.Method += "X"
+		if verifies(p) {
+			t.Fatal("another method verifies")
+		}
+		p = r.Clone(context.Background())
+		p.Header.Set("X-Amz-Meta-V", value+"x")
+		if verifies(p) {
+			t.Fatal("another header verifies")
+		}
+		if changed == nil || sameTarget(r, changed) {
+			return
+		}
+		changed.Header = r.Header
+		if verifies(changed) {
+			t.Fatalf("%q verifies by the signature of %q", other, target)
+		}
+	})
+}
+
+// sameTarget tells whether two requests are about the same: the same bytes of path, and
+// the same parameters, whatever their order.
+func sameTarget(a, b *http.Request) bool {
+	p, err1 := parseQuery(a.URL.RawQuery)
+	q, err2 := parseQuery(b.URL.RawQuery)
+	return err1 == nil && err2 == nil && a.URL.Path == b.URL.Path && string(p.appendCanonical(nil, "")) == string(q.appendCanonical(nil, ""))
 }
 
 func FuzzAuthorization(f *testing.F) {
@@ -89,19 +158,29 @@ func FuzzChunks(f *testing.F) {
 	f.Add(uint8(2), int64(5), "5\r\nhello\r\n0\r\nx-amz-checksum-crc32:AAAAAA==\r\n\r\n")
 	f.Add(uint8(0), int64(5), newStream(PayloadStreamSigned, "hello", 5).body)
 	f.Add(uint8(1), int64(5), newStream(PayloadStreamSignedTrailer, "hello", 5).body)
+	f.Add(uint8(0), int64(9), newStream(PayloadStreamSigned, "some data", 4, 5).body)
+	f.Add(uint8(2), int64(9), newStream(PayloadStreamUnsignedTrailer, "some data", 4, 5).body)
 	f.Fuzz(func(t *testing.T, kind uint8, length int64, body string) {
 		if length < 0 {
 			return
 		}
-		id := &Identity{Payload: allKinds[kind%3], DecodedLength: length, chunks: testSeed()}
-		if id.Payload != PayloadStreamSigned {
-			id.trailer = "x-amz-checksum-crc32"
+		read := func(wire io.Reader, size int) ([]byte, error) {
+			id := &Identity{Payload: allKinds[kind%3], DecodedLength: length, chunks: testSeed()}
+			if id.Payload != PayloadStreamSigned {
+				id.trailer = "x-amz-checksum-crc32"
+			}
+			b, err := id.Body(&http.Request{Body: io.NopCloser(wire)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return readPieces(b, size)
 		}
-		b, err := id.Body(&http.Request{Body: io.NopCloser(strings.NewReader(body))})
-		if err != nil {
-			t.Fatal(err)
+		got, err := read(strings.NewReader(body), 37)
+		// However the bytes come, and are asked for, they are taken or refused alike.
+		again, err2 := read(iotest.OneByteReader(strings.NewReader(body)), 5)
+		if refusalOf(err) != refusalOf(err2) || err == nil && !bytes.Equal(again, got) || !strings.HasPrefix(string(again), string(got)) && !strings.HasPrefix(string(got), string(again)) {
+			t.Fatalf("%q, %v; in small pieces %q, %v", got, err, again, err2)
 		}
-		got, err := readPieces(b, 37)
 		switch _, refused := err.(*Error); {
 		case int64(len(got)) > length:
 			t.Fatalf("%d bytes of %d", len(got), length)
@@ -113,6 +192,14 @@ func FuzzChunks(f *testing.F) {
 			t.Fatal(err)
 		}
 	})
+}
+
+func refusalOf(err error) string {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return ""
 }
 
 func BenchmarkVerify(b *testing.B) {

@@ -261,12 +261,10 @@ func parseExpires(s string) (time.Duration, error) {
 	switch {
 	case err != nil:
 		return 0, complainQuery("X-Amz-Expires should be a number")
-	case n < 0:
-		return 0, complainQuery("X-Amz-Expires must be non-negative")
-	case n == 0:
-		return 0, complainQuery("X-Amz-Expires must be at least 1 second")
+	case n <= 0:
+		return 0, refuse(CodeAccessDenied, "Request has expired: X-Amz-Expires must be at least 1 second")
 	case n > int64(MaxExpires/time.Second):
-		return 0, complainQuery("X-Amz-Expires must be less than a week (in seconds); " +
+		return 0, refuse(CodeAccessDenied, "X-Amz-Expires must be less than a week (in seconds); "+
 			"that is, the given X-Amz-Expires must be less than 604800 seconds")
 	}
 	return time.Duration(n) * time.Second, nil

@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"golang.org/x/mod/sumdb/note"
 
 	"ironman/fsm"
 	"ironman/wal/event"
@@ -69,11 +70,20 @@ func Replay(files vfs.FS, dir string, want Agreed, holed bool, fatal func(error)
 
 // replayLedger applies what is archived. Its end is that of what was agreed on.
 func replayLedger(files vfs.FS, dir string, m *fsm.Machine, until uint64, fatal func(error)) (seq uint64, err error) {
-	archive, err := ledger.Open(ledger.Options{FS: files, Dir: dir, ReadOnly: true, Fatal: fatal})
+	o := ledger.Options{FS: files, Dir: dir, ReadOnly: true, Fatal: fatal}
+	if err := knowKey(&o); err != nil {
+		return 0, fmt.Errorf("%w: %w", ErrUnreadable, err)
+	}
+	archive, err := ledger.Open(o)
 	if err != nil {
 		return 0, fmt.Errorf("%w: %w", ErrUnreadable, err)
 	}
 	defer func() { err = errors.Join(err, archive.Close()) }()
+	// What is damaged must show by the ledger's own proof: a replay may stumble over it
+	// anywhere, or not at all.
+	if err := archive.Verify(context.Background(), nil); err != nil {
+		return 0, fmt.Errorf("%w: %w", ErrUnreadable, err)
+	}
 	for r, err := range archive.Records(0) {
 		if err != nil {
 			return seq, fmt.Errorf("%w: %w", ErrUnreadable, err)
@@ -101,11 +111,7 @@ func replayLedger(files vfs.FS, dir string, m *fsm.Machine, until uint64, fatal 
 			return seq, err
 		}
 		if len(leaves) != 1 || !bytes.Equal(leaves[0].Envelope, r.Envelope) {
-			err := fmt.Errorf("event %d has another envelope than the replay makes", seq)
-			if seen := archive.Verify(context.Background(), nil); seen != nil { // and the ledger shows it
-				err = fmt.Errorf("%w: %w: %w", ErrUnreadable, err, seen)
-			}
-			return seq, err
+			return seq, fmt.Errorf("event %d has another envelope than the replay makes", seq)
 		}
 		seq++
 	}
@@ -121,6 +127,32 @@ func replayLedger(files vfs.FS, dir string, m *fsm.Machine, until uint64, fatal 
 		err = fmt.Errorf("the ledger's root of %d events is not the replay's", seq)
 	}
 	return seq, err
+}
+
+// knowKey takes the name and key of a ledger, which is not empty, from its first event.
+func knowKey(o *ledger.Options) (err error) {
+	archive, err := ledger.Open(*o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, archive.Close()) }()
+	for r, err := range archive.Records(0) {
+		if err != nil {
+			return err
+		}
+		s := &event.Statement{}
+		if err := event.Decode(r.Statement, s); err != nil {
+			return err
+		}
+		genesis := s.GetClusterInitialized()
+		key, err := note.NewVerifier(genesis.GetLedgerKey())
+		if err != nil {
+			return err
+		}
+		o.Origin, o.Verifiers = genesis.GetLedgerOrigin(), note.VerifierList(key)
+		break
+	}
+	return nil
 }
 
 // newSegment is the size, in bytes, of the file that opening a log makes: nothing is

@@ -101,6 +101,9 @@ func (w *World) pardon(a *Action) {
 	n := w.node(a.Node)
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.process != nil {
+		n.process.pardonStart()
+	}
 	for i, e := range n.excuses {
 		if e == a.Name {
 			n.excuses = append(n.excuses[:i], n.excuses[i+1:]...)

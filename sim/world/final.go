@@ -32,6 +32,7 @@ func (w *World) heal(ctx context.Context) bool {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 30*healLimit)
 	defer cancel()
+	w.reopenBesideLost()
 	if !w.wholeServe(ctx) {
 		return false
 	}
@@ -89,13 +90,51 @@ func (w *World) whyNot(ctx context.Context, n *node, limit time.Duration) error 
 	return fmt.Errorf("its process: %s; the last answer: %w", n.stands(), why)
 }
 
+// reopenBesideLost starts nodes whose disks failed anew, as their operator would, where
+// another node's damage may keep that one away for good: with the disks of a node gone,
+// and two more, what is written could not survive another loss, and is refused.
+func (w *World) reopenBesideLost() {
+	members := w.members()
+	if !slices.ContainsFunc(members, (*node).spoiled) {
+		return
+	}
+	members = slices.DeleteFunc(members, (*node).spoiled)
+	failed := 0
+	for _, n := range members {
+		failed += n.failedDisks()
+	}
+	if failed < 2 {
+		return
+	}
+	for _, n := range members {
+		if n.failedDisks() > 0 {
+			n.kill(false, nil)
+			n.start()
+		}
+	}
+}
+
+// failedDisks is how many disks a node is without; 0 if it does not say.
+func (n *node) failedDisks() int {
+	failed := 0
+	st, err := n.status()
+	if err != nil {
+		return 0
+	}
+	for _, d := range st.Disks {
+		if d.Failure != "" {
+			failed++
+		}
+	}
+	return failed
+}
+
 // reopenDisks starts those nodes anew that are without one of their disks, as their
 // operator would: a disk that was not there when a node started, or that failed, is
 // taken in again by its next start.
 func (w *World) reopenDisks(ctx context.Context) bool {
 	for _, n := range w.members() {
-		st, err := n.status()
-		if err == nil && !slices.ContainsFunc(st.Disks, func(d server.DiskStatus) bool { return d.Failure != "" }) {
+		if _, err := n.status(); err == nil && n.failedDisks() == 0 {
 			continue
 		}
 		n.kill(false, nil)

@@ -166,6 +166,9 @@ func (w *World) aimed(a Action, f fault) (Action, bool) {
 		}
 		return i
 	}
+	if f.spoils && w.lostVoter() {
+		return a, false
+	}
 	if f.where == aBadDisk || f.where == aBadNode {
 		return a, w.node(a.Node).is() != spare
 	}
@@ -180,6 +183,28 @@ func (w *World) aimed(a Action, f fault) (Action, bool) {
 type departure struct {
 	number uint32
 	done   bool
+}
+
+// lostVoter tells whether a member that was wiped still has a vote, because the operator
+// could not shut it out so far: with a damaged node, that would be two lost.
+func (w *World) lostVoter() bool {
+	var going []uint32
+	w.mu.Lock()
+	for _, d := range w.departures {
+		if !d.done {
+			going = append(going, d.number)
+		}
+	}
+	w.mu.Unlock()
+	return slices.ContainsFunc(going, func(number uint32) bool {
+		return !slices.ContainsFunc(w.nodes, func(n *node) bool { return n.hasNumber(number) })
+	})
+}
+
+func (n *node) hasNumber(number uint32) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.number == number
 }
 
 // gone are the numbers of members that were shut out.

@@ -69,10 +69,13 @@ type process struct {
 	mu     sync.Mutex
 	server *server.Node // nil: not open yet
 	ended  bool
-	closed bool          // in order, without an error, while nothing had befallen it
-	fatal  bool          // it ended in the middle of something, whose locks it holds for ever
-	opened chan struct{} // closed when server.Open has returned
-	gone   chan struct{} // closed when nothing of it runs any more
+	closed bool // in order, without an error, while nothing had befallen it
+	fatal  bool // it ended in the middle of something, whose locks it holds for ever
+	// pardoned: it was starting when a fault ended that may have befallen its start, which
+	// closes what it has open before it says so.
+	pardoned bool
+	opened   chan struct{} // closed when server.Open has returned
+	gone     chan struct{} // closed when nothing of it runs any more
 }
 
 const (
@@ -221,7 +224,7 @@ func (p *process) open(ctx context.Context, o server.Options) {
 	}
 	close(p.gone)
 	if !ended {
-		p.node.ended(p, "it does not start", err)
+		p.node.ended(p, notStarted, err)
 	}
 }
 
@@ -277,7 +280,7 @@ func (n *node) ended(p *process, how string, err error) {
 	n.words = how + ": " + err.Error()
 	n.mu.Unlock()
 	may, forGood := n.mayEnd(p, err.Error())
-	if how != "restart" && !may && !n.excused() {
+	if how != "restart" && !may && !n.excused() && !p.failedBefore(how) {
 		n.w.violated("I12", "node %d: %s: %v", n.n, how, err)
 	}
 	if forGood {
@@ -302,6 +305,27 @@ func (n *node) ended(p *process, how string, err error) {
 		n.start()
 	})
 }
+
+// failedBefore tells whether a start that fails may have met a fault that has ended since.
+func (p *process) failedBefore(how string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.pardoned && how == notStarted
+}
+
+// pardonStart excuses a start that is under way.
+func (p *process) pardonStart() {
+	select {
+	case <-p.opened:
+	default:
+		p.mu.Lock()
+		p.pardoned = true
+		p.mu.Unlock()
+	}
+}
+
+// notStarted is how a process ends whose node could not be opened.
+const notStarted = "it does not start"
 
 func (n *node) excused() bool {
 	n.mu.Lock()

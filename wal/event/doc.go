@@ -19,19 +19,8 @@ package event
 //	1  one node
 //	2  NodeAdded, NodeRemoved; a node that nobody added may not start, but the first
 //	3  versions, object lock, tags, quotas, appends and renames; principals and policies
-const FeatureLevel = 3
-
-// LevelOf is the feature level from which events of a kind (the field number of a
-// statement's body) are legal; 0 for those that always were.
-func LevelOf(kind uint32) uint32 {
-	switch {
-	case kind == 27, kind == 28: // NodeAdded, NodeRemoved
-		return 2
-	case kind == 29, kind == 30, kind >= 37 && kind <= 47, kind >= 52 && kind <= 54, kind >= 67 && kind <= 71, kind >= 96 && kind <= 99:
-		return 3
-	}
-	return 0
-}
+//	4  providers of identities (OpenID Connect)
+const FeatureLevel = 4
 
 // System is the principal of the store's own events.
 const System = "system"

@@ -609,6 +609,7 @@ const (
 	PrincipalKind_PRINCIPAL_KIND_USER        PrincipalKind = 1
 	PrincipalKind_PRINCIPAL_KIND_GROUP       PrincipalKind = 2
 	PrincipalKind_PRINCIPAL_KIND_ROLE        PrincipalKind = 3
+	PrincipalKind_PRINCIPAL_KIND_PROVIDER    PrincipalKind = 4 // level 4: an OpenID Connect provider of identities
 )
 
 // Enum value maps for PrincipalKind.
@@ -618,12 +619,14 @@ var (
 		1: "PRINCIPAL_KIND_USER",
 		2: "PRINCIPAL_KIND_GROUP",
 		3: "PRINCIPAL_KIND_ROLE",
+		4: "PRINCIPAL_KIND_PROVIDER",
 	}
 	PrincipalKind_value = map[string]int32{
 		"PRINCIPAL_KIND_UNSPECIFIED": 0,
 		"PRINCIPAL_KIND_USER":        1,
 		"PRINCIPAL_KIND_GROUP":       2,
 		"PRINCIPAL_KIND_ROLE":        3,
+		"PRINCIPAL_KIND_PROVIDER":    4,
 	}
 )
 
@@ -4728,7 +4731,8 @@ func (x *AccessKeyDeleted) GetAccessKey() string {
 	return ""
 }
 
-// PrincipalCreated makes a user with a path, a group or a role. Names are unique in
+// PrincipalCreated makes a user with a path, a group, a role or a provider, whose name is
+// its URL without the scheme. Names are unique in
 // their account and kind, without regard to case.
 type PrincipalCreated struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -5786,9 +5790,12 @@ func (x *BucketACLSet) GetAcl() *ACL {
 
 // BucketDocumentSet stores or (without an item DOCUMENT) removes a document.
 type BucketDocumentSet struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Bucket        uint64                 `protobuf:"varint,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
-	Kind          DocumentKind           `protobuf:"varint,2,opt,name=kind,proto3,enum=ironman.event.DocumentKind" json:"kind,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Bucket uint64                 `protobuf:"varint,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
+	Kind   DocumentKind           `protobuf:"varint,2,opt,name=kind,proto3,enum=ironman.event.DocumentKind" json:"kind,omitempty"`
+	// Of a policy, from level 3 on: whoever set it confirmed that its denials shall bind
+	// the bucket owner's account as well, in what concerns the policy itself.
+	Confirmed     bool `protobuf:"varint,3,opt,name=confirmed,proto3" json:"confirmed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5835,6 +5842,13 @@ func (x *BucketDocumentSet) GetKind() DocumentKind {
 		return x.Kind
 	}
 	return DocumentKind_DOCUMENT_KIND_UNSPECIFIED
+}
+
+func (x *BucketDocumentSet) GetConfirmed() bool {
+	if x != nil {
+		return x.Confirmed
+	}
+	return false
 }
 
 // BucketVersioningSet enables or suspends versioning, for what comes later.
@@ -7644,10 +7658,11 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\"L\n" +
 	"\fBucketACLSet\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\x12$\n" +
-	"\x03acl\x18\x02 \x01(\v2\x12.ironman.event.ACLR\x03acl\"\\\n" +
+	"\x03acl\x18\x02 \x01(\v2\x12.ironman.event.ACLR\x03acl\"z\n" +
 	"\x11BucketDocumentSet\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\x12/\n" +
-	"\x04kind\x18\x02 \x01(\x0e2\x1b.ironman.event.DocumentKindR\x04kind\"c\n" +
+	"\x04kind\x18\x02 \x01(\x0e2\x1b.ironman.event.DocumentKindR\x04kind\x12\x1c\n" +
+	"\tconfirmed\x18\x03 \x01(\bR\tconfirmed\"c\n" +
 	"\x13BucketVersioningSet\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\x124\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x1e.ironman.event.VersioningStateR\x05state\"\x83\x01\n" +
@@ -7855,12 +7870,13 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"CursorKind\x12\x1b\n" +
 	"\x17CURSOR_KIND_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18CURSOR_KIND_NOTIFICATION\x10\x01\x12\x14\n" +
-	"\x10CURSOR_KIND_FEED\x10\x02*{\n" +
+	"\x10CURSOR_KIND_FEED\x10\x02*\x98\x01\n" +
 	"\rPrincipalKind\x12\x1e\n" +
 	"\x1aPRINCIPAL_KIND_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13PRINCIPAL_KIND_USER\x10\x01\x12\x18\n" +
 	"\x14PRINCIPAL_KIND_GROUP\x10\x02\x12\x17\n" +
-	"\x13PRINCIPAL_KIND_ROLE\x10\x03*\xd7\x03\n" +
+	"\x13PRINCIPAL_KIND_ROLE\x10\x03\x12\x1b\n" +
+	"\x17PRINCIPAL_KIND_PROVIDER\x10\x04*\xd7\x03\n" +
 	"\fDocumentKind\x12\x1d\n" +
 	"\x19DOCUMENT_KIND_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14DOCUMENT_KIND_POLICY\x10\x01\x12\x16\n" +

@@ -96,6 +96,9 @@ func bodies() map[string]isStatement_Body {
 		"bucket_deleted":      &Statement_BucketDeleted{&BucketDeleted{Bucket: 7}},
 		"bucket_acl_set":      &Statement_BucketAclSet{&BucketACLSet{Bucket: 7, Acl: acl()}},
 		"bucket_document_set": &Statement_BucketDocumentSet{&BucketDocumentSet{Bucket: 7, Kind: DocumentKind_DOCUMENT_KIND_CORS}},
+		"bucket_document_set.confirmed": &Statement_BucketDocumentSet{&BucketDocumentSet{
+			Bucket: 7, Kind: DocumentKind_DOCUMENT_KIND_POLICY, Confirmed: true,
+		}},
 
 		"object_put": &Statement_ObjectPut{&ObjectPut{
 			Bucket: 7, Blobs: []*Blob{blob(1), blob(2)}, Segments: segments, Source: source(), Size: 300000,
@@ -128,7 +131,10 @@ func bodies() map[string]isStatement_Body {
 		"principal_created": &Statement_PrincipalCreated{&PrincipalCreated{
 			Principal: "AROA1", Account: "123456789012", Kind: PrincipalKind_PRINCIPAL_KIND_ROLE, Path: "/a/", MaxSession: 3600, Boundary: "ANPA1",
 		}},
-		"principal_changed.was":  &Statement_PrincipalChanged{&PrincipalChanged{Principal: "AIDA1", Path: "/", Was: []byte("as it was read")}},
+		"principal_changed.was": &Statement_PrincipalChanged{&PrincipalChanged{Principal: "AIDA1", Path: "/", Was: []byte("as it was read")}},
+		"principal_created.provider": &Statement_PrincipalCreated{&PrincipalCreated{
+			Principal: "OIDC1", Account: "123456789012", Kind: PrincipalKind_PRINCIPAL_KIND_PROVIDER, Path: "/",
+		}},
 		"principal_changed":      &Statement_PrincipalChanged{&PrincipalChanged{Principal: "AROA1", Path: "/b/", MaxSession: 7200, Boundary: "ANPA2"}},
 		"principal_deleted":      &Statement_PrincipalDeleted{&PrincipalDeleted{Principal: "AROA1"}},
 		"members_changed":        &Statement_MembersChanged{&MembersChanged{Group: "AGPA1", Add: []string{"AIDA1"}, Remove: []string{"AIDA2", "AIDA3"}}},

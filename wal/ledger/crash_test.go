@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"ironman/sim/disk"
 )
 
 // stepFS counts the operations that change a file system and calls step before
@@ -317,4 +319,59 @@ func TestOperations(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden(t, "operations.golden", log.String())
+}
+
+// TestAfterFailedSync lets one sync after the other fail, as Linux does it: what was to be
+// synced counts as clean, and a later sync does nothing for it. The process ends; the
+// next one takes over what is there, vouches for it, and then the power may go.
+func TestAfterFailedSync(t *testing.T) {
+	all := records(0, 300)
+	// archive is what a process does, until it ends by itself.
+	archive := func(fsys vfs.FS) (err error) {
+		o := options(t, fsys)
+		o.Dir, o.Fatal = "/ledger", func(err error) { panic(err) }
+		defer func() {
+			if p := recover(); p != nil {
+				err = p.(error)
+			}
+		}()
+		a, err := Open(o)
+		if err == nil {
+			err = a.Append(all)
+		}
+		return err
+	}
+	for n := 1; ; n++ {
+		d := disk.New(nil, disk.Config{})
+		count := 0
+		d.Volume("/").Faults(disk.Rule{Fault: disk.SyncError, P: 1, Times: 1, Match: func(disk.Op) bool {
+			count++
+			return count == n
+		}})
+		err := archive(d)
+		if count < n {
+			if n < 12 {
+				t.Errorf("only %d syncs failed", n-1)
+			}
+			return
+		}
+		if err == nil {
+			t.Errorf("sync %d failed, and nobody ended", n)
+		}
+		d.Volume("/").Heal()
+		d = d.Kill()
+		if err := archive(d); err != nil {
+			t.Fatalf("sync %d failed: the next process: %v", n, err)
+		}
+		o := options(t, d.Cut(nil, disk.Keep(0)))
+		o.Dir = "/ledger"
+		a, err := Open(o)
+		if err != nil {
+			t.Errorf("sync %d failed, and later the power: %v", n, err)
+			continue
+		}
+		if err := a.Verify(t.Context(), nil); err != nil || a.Size() != BundleSize {
+			t.Errorf("sync %d failed, and later the power: %d sequences, %v", n, a.Size(), err)
+		}
+	}
 }

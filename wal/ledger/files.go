@@ -140,14 +140,27 @@ func (f *files) create(rel string, fill func(io.Writer) error) error {
 	return nil
 }
 
-// settle takes over a file that an earlier process wrote: that one may have died
-// before the directory was synced, and after a crash the disk may show the file
-// under both of its names.
+// settle takes over a file that an earlier process wrote, if it is there: that one may
+// have died before the directory was synced, and after a crash the disk may show the
+// file under both of its names. Or it died because the sync failed: then another one
+// succeeds and does nothing, for what the first lost counts as written
+// (https://danluu.com/fsyncgate/). So the file is written anew in its place.
 func (f *files) settle(rel string) error {
 	if err := f.fs.Remove(f.at(rel + tempSuffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s: %w", rel, err)
 	}
-	return f.mark(rel)
+	old, _, err := f.open(rel)
+	if errors.Is(err, fs.ErrNotExist) {
+		return f.mark(rel)
+	}
+	if err != nil {
+		return err
+	}
+	defer old.Close()
+	return f.create(rel, func(w io.Writer) error {
+		_, err := io.Copy(w, old)
+		return err
+	})
 }
 
 // mark makes the directory of rel and notes that it has to be synced.
@@ -169,11 +182,17 @@ func (f *files) makeDir(dir string) error {
 		}
 		parent = f.at(path.Dir(dir))
 	}
+	_, err := f.fs.Stat(f.at(dir))
+	made := errors.Is(err, fs.ErrNotExist)
 	if err := f.fs.MkdirAll(f.at(dir), 0o755); err != nil {
 		return fmt.Errorf("%s: %w", dir, err)
 	}
-	// Synced even if it was there: its maker may have died before that.
+	// Synced even if it was there: its maker may have died before that. One whose entry
+	// cannot be synced is taken away again, to be made anew.
 	if err := f.syncDir(parent); err != nil {
+		if made {
+			err = errors.Join(err, f.fs.Remove(f.at(dir)))
+		}
 		return err
 	}
 	f.durable[dir] = true

@@ -109,9 +109,9 @@ func (f *adminFlags) printAccounts(out io.Writer, list []server.AccountState) er
 		return printJSON(out, list)
 	}
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(w, "ACCOUNT\tNAME\tE-MAIL\tUSERS\tGROUPS\tROLES\tPOLICIES\tCANONICAL ID")
+	fmt.Fprintln(w, "ACCOUNT\tNAME\tE-MAIL\tUSERS\tGROUPS\tROLES\tPOLICIES\tPROVIDERS\tCANONICAL ID")
 	for _, a := range list {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%s\n", a.Account, a.Name, a.Email, a.Users, a.Groups, a.Roles, a.Policies, a.CanonicalID)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n", a.Account, a.Name, a.Email, a.Users, a.Groups, a.Roles, a.Policies, a.Providers, a.CanonicalID)
 	}
 	return w.Flush()
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ironman/erasure"
+	"ironman/s3api"
 	"ironman/server"
 )
 
@@ -35,8 +36,14 @@ type serverFlags struct {
 	kmsKeys              []string
 	insecureSSEC         bool
 	lifecycleDay         time.Duration
+	accessLogEvery       time.Duration
 	notify               []string
+	notifyAccounts       []string
 	notifyPrivate        bool
+	signatureV2          bool
+	maxUploads           uint64
+	webIdentity          bool
+	webIdentityInsecure  bool
 	child                bool
 	link                 linkFlags
 	trial                trialFlags
@@ -82,10 +89,16 @@ of DIR without it is useless.`,
 	fl.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	fl.StringVar(&f.keysFile, "keys-file", "", "JSON list of further accounts of the first start: access_key, secret_key, name, email; mode 0600")
 	fl.StringSliceVar(&f.kmsKeys, "kms-keys", nil, "ids of the keys for SSE-KMS, the same on every node; one that ends in * stands for all with that beginning (alias/aws/s3 is always there)")
+	fl.Uint64Var(&f.maxUploads, "max-uploads", s3api.DefaultMaxUploads, "how many multipart uploads may be open in a bucket; more are refused with 503 SlowDown")
+	fl.BoolVar(&f.signatureV2, "signature-v2", true, "take signatures of version 2, which old clients make; they know no region, and presigned ones no time but their end")
 	fl.BoolVar(&f.insecureSSEC, "allow-insecure-sse-c", false, "take customer keys (SSE-C) over plain HTTP, too: only behind a proxy that ends TLS, or for tests")
 	fl.DurationVar(&f.lifecycleDay, "lifecycle-day", server.DefaultLifecycleDay, "how long a day is to lifecycle rules, the same on every node: shorter only for tests of rules")
+	fl.DurationVar(&f.accessLogEvery, "access-log-every", server.DefaultAccessLogEvery, "how often the access logs of buckets are delivered; what is not delivered yet is lost when the node dies")
 	fl.StringArrayVar(&f.notify, "notify", nil, "NAME=URL of a webhook for notifications, the same on every node: arn:ironman:sqs::NAME:webhook in configurations; IRONMAN_NOTIFY_TOKEN_NAME is its bearer token")
+	fl.StringArrayVar(&f.notifyAccounts, "notify-accounts", nil, "NAME=ACCOUNT,...: only buckets of these accounts (12 digits) may have the webhook NAME as a target, judged when they set it; by default every account's")
 	fl.BoolVar(&f.notifyPrivate, "notify-private", false, "let webhooks be at loopback, link-local and private addresses")
+	fl.BoolVar(&f.webIdentity, "web-identity", false, "let the tokens of OpenID Connect providers that accounts name begin sessions of roles (AssumeRoleWithWebIdentity); this node then asks them for their keys")
+	fl.BoolVar(&f.webIdentityInsecure, "web-identity-insecure", false, "let these providers be asked over plain HTTP and at loopback, link-local and private addresses, too")
 	fl.BoolVar(&f.child, "child", false, "run as a node of \"ironman cluster\": stop when the pipe on file descriptor 3 ends, print no keys")
 	_ = fl.MarkHidden("child")
 	f.link.add(c)
@@ -145,11 +158,15 @@ func (f *serverFlags) options(log *slog.Logger) (server.Options, error) {
 	if err != nil {
 		return server.Options{}, err
 	}
+	if f.webIdentityInsecure && !f.webIdentity {
+		return server.Options{}, errors.New("--web-identity-insecure is of no use without --web-identity")
+	}
 	o := server.Options{
 		FS: vfs.Default, Dir: dir, Region: f.region, Domains: f.domains, WebsiteDomains: f.websites,
 		RootAccessKey: os.Getenv("IRONMAN_ROOT_ACCESS_KEY"), RootSecretKey: os.Getenv("IRONMAN_ROOT_SECRET_KEY"),
 		HistoryRetention: f.history, ReleaseGrace: f.grace, Now: time.Now, Logger: log, CheckModes: true,
-		KMSKeys: f.kmsKeys, AllowInsecureSSEC: f.insecureSSEC, LifecycleDay: f.lifecycleDay, NotifyPrivate: f.notifyPrivate,
+		KMSKeys: f.kmsKeys, AllowInsecureSSEC: f.insecureSSEC, LifecycleDay: f.lifecycleDay, AccessLogEvery: f.accessLogEvery, NotifyPrivate: f.notifyPrivate,
+		RefuseV2: !f.signatureV2, MaxUploads: f.maxUploads, WebIdentity: f.webIdentity, WebIdentityInsecure: f.webIdentityInsecure,
 		Fatal: func(err error) {
 			log.Error("fatal: the node stops, for it must not go on", "err", err)
 			os.Exit(exitFatal)
@@ -161,7 +178,7 @@ func (f *serverFlags) options(log *slog.Logger) (server.Options, error) {
 			return o, err
 		}
 	}
-	if o.Webhooks, err = webhooks(f.notify); err != nil {
+	if o.Webhooks, err = webhooks(f.notify, f.notifyAccounts); err != nil {
 		return o, err
 	}
 	if o.Reserve, err = erasure.ParseReserve(f.reserve); err != nil {
