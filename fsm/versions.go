@@ -77,6 +77,36 @@ func (v *View) Newer(bucket uint64, name string, id *event.Version) (last *Objec
 	return last, errors.Join(err, c.close())
 }
 
+// maxCompletedSteps bounds how many newer versions a repeated completion is looked for behind.
+const maxCompletedSteps = 1000
+
+// Completed returns the version of a key that an upload became, current or not; nil if it
+// is not there or more than 1,000 versions came since.
+func (v *View) Completed(bucket uint64, name string, upload *event.Version) (*Object, error) {
+	o, err := v.Object(bucket, name)
+	if err != nil || o != nil && o.Upload.Same(upload) {
+		return o, err
+	}
+	c, err := v.walk(versionsOf(bucket, name))
+	if err != nil {
+		return nil, err
+	}
+	o = nil
+	stop := versionKey(bucket, name, upload) // what it became is newer than itself
+	ok, err := c.seek(versionsOf(bucket, name))
+	for n := 0; n < maxCompletedSteps && ok && err == nil && bytes.Compare(c.key(), stop) < 0; n++ {
+		var at *Object
+		if at, _, err = decodeRow[Object](c.key(), c.value()); err == nil {
+			if at.Upload.Same(upload) {
+				o = at
+				break
+			}
+			ok, err = c.next()
+		}
+	}
+	return o, errors.Join(err, c.close())
+}
+
 // newer tells whether a came after b in the log.
 func newer(a, b *event.Version) bool {
 	return a.GetSeq() > b.GetSeq() || a.GetSeq() == b.GetSeq() && a.GetOrdinal() > b.GetOrdinal()

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"ironman/s3api/s3err"
+	"ironman/s3api/s3xml"
 	"ironman/wal/event"
 )
 
@@ -44,7 +45,7 @@ func (r *Request) encryptionRule() (*encryptionRule, error) {
 // refuseBlocked refuses a client's key in a bucket that does not take any.
 func (r *Request) refuseBlocked() error {
 	rule, err := r.encryptionRule()
-	if err != nil || rule == nil || !slices.Contains(rule.Blocked, "SSE-C") {
+	if err != nil || rule == nil || !slices.Contains(rule.Blocked, s3xml.EncryptionTypeSSEC) {
 		return err
 	}
 	return s3err.Newf("AccessDenied", "This bucket does not accept objects that are encrypted with customer-provided keys (SSE-C).")
@@ -66,8 +67,6 @@ func (r *Request) defaultSealing() (*sealing, error) {
 		return r.server.newS3Sealing(), nil
 	case "aws:kms":
 		return r.server.newKMSSealing(rule.Default.KeyID, "", rule.BucketKey)
-	case "": // only the bucket key is set: SSE-S3 is Amazon's default then
-		return r.server.newS3Sealing(), nil
 	}
 	return nil, fmt.Errorf("s3api: the encryption document of bucket %d asks for %q", r.bucket.Bucket, rule.Default.Algorithm)
 }

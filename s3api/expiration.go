@@ -54,3 +54,16 @@ func (r *Request) expiration(h http.Header, o *fsm.Object) error {
 	}
 	return err
 }
+
+// setAbortion says in headers when, and by which rule, an open upload will be aborted.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateMultipartUpload.html
+func setAbortion(h http.Header, rules *lifecycle.Configuration, key string, created int64) {
+	if rules == nil {
+		return
+	}
+	due, by := rules.AbortDate(&lifecycle.Subject{Key: key, Created: created, Upload: true})
+	if by != nil {
+		h.Set("X-Amz-Abort-Date", time.Unix(0, due).UTC().Format(http.TimeFormat))
+		h.Set("X-Amz-Abort-Rule-Id", url.PathEscape(by.ID))
+	}
+}

@@ -196,7 +196,7 @@ func objectRows() []row {
 		getACL, getACL.as("of a version", version("?acl&", "s3:GetObjectVersionAcl")),
 		getTags, getTags.as("of a version", version("?tagging&", "s3:GetObjectVersionTagging")),
 		object("GetObjectRetention", "GET", "?retention", "", "s3:GetObjectRetention", "", "bo", "404 NoSuchObjectLockConfiguration"),
-		object("GetObjectLegalHold", "GET", "?legal-hold", "", "s3:GetObjectLegalHold", "", "bo", "200"),
+		object("GetObjectLegalHold", "GET", "?legal-hold", "", "s3:GetObjectLegalHold", "", "bo", "404 NoSuchObjectLockConfiguration"),
 		attributes,
 		attributes.as("of a version", func(r *row) {
 			r.target = "/BUCKET/KEY?attributes&versionId=VERSION"

@@ -48,6 +48,10 @@ func (s *Server) createMultipartUpload(ctx context.Context, r *Request) (*Respon
 	if err := s.mayBegin(r); err != nil {
 		return nil, err
 	}
+	rules, err := r.lifecycleRules()
+	if err != nil {
+		return nil, err
+	}
 	r.closeView()
 	d := event.NewDraft(nil, &event.Statement_UploadCreated{UploadCreated: &event.UploadCreated{
 		Bucket: put.Bucket, Owner: put.Owner, Initiator: r.principalID(), Acl: put.Acl, StorageClass: put.StorageClass,
@@ -62,6 +66,7 @@ func (s *Server) createMultipartUpload(ctx context.Context, r *Request) (*Respon
 	}
 	resp := &Response{Header: http.Header{}, XML: &s3xml.InitiateMultipartUploadResult{Bucket: r.Bucket, Key: r.Key, UploadID: o.Version.ID()}}
 	to.headers(resp.Header)
+	setAbortion(resp.Header, rules, r.Key, o.Time)
 	if algorithm != noChecksum {
 		resp.Header.Set("X-Amz-Checksum-Algorithm", checksum.Name(algorithm))
 		resp.Header.Set("X-Amz-Checksum-Type", checksumType(composite))
@@ -338,14 +343,14 @@ func (s *Server) completeOnce(ctx context.Context, r *Request, doc *s3xml.Comple
 	return resp, nil
 }
 
-// completedBefore answers a repeated completion as the first was, for as long as
-// its object is there.
+// completedBefore answers a repeated completion as the first was, for as long as the
+// version that it made is there.
 func (s *Server) completedBefore(r *Request, id *event.Version) (*Response, error) {
-	o, err := r.view.Object(r.bucket.Bucket, r.Key)
+	o, err := r.view.Completed(r.bucket.Bucket, r.Key, id)
 	if err != nil {
 		return nil, err
 	}
-	if o == nil || !o.Upload.Same(id) {
+	if o == nil {
 		return nil, noSuchUpload(r)
 	}
 	if o.Owner != r.principal.Owner() { // an id can be guessed, and the answer tells of the object

@@ -3,6 +3,7 @@ package s3api
 import (
 	"context"
 	"math"
+	"net/http"
 
 	"ironman/fsm"
 	"ironman/s3api/checksum"
@@ -48,7 +49,13 @@ func (s *Server) listParts(_ context.Context, r *Request) (*Response, error) {
 		out.Parts = append(out.Parts, x)
 		out.NextPartNumberMarker = int(p.Number)
 	}
-	return &Response{XML: out}, nil
+	rules, err := r.lifecycleRules()
+	if err != nil {
+		return nil, err
+	}
+	resp := &Response{Header: http.Header{}, XML: out}
+	setAbortion(resp.Header, rules, r.Key, u.Time)
+	return resp, nil
 }
 
 // listMultipartUploads lists the open uploads of a bucket.

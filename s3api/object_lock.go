@@ -209,13 +209,17 @@ func (s *Server) alsoDecide(r *Request, q question) error {
 	return err
 }
 
-// getObjectLegalHold tells whether a version is held.
+// getObjectLegalHold tells whether a version is held. One that was never told anything
+// about locks has no answer.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObjectLegalHold.html
 func (s *Server) getObjectLegalHold(_ context.Context, r *Request) (*Response, error) {
 	if err := r.needsLock(); err != nil {
 		return nil, err
 	}
-	return &Response{XML: &s3xml.LegalHold{Status: holdName(r.object.Lock.GetLegalHold())}}, nil
+	if r.object.Lock == nil {
+		return nil, s3err.New("NoSuchObjectLockConfiguration")
+	}
+	return &Response{XML: &s3xml.LegalHold{Status: holdName(r.object.Lock.LegalHold)}}, nil
 }
 
 func holdName(on bool) string {

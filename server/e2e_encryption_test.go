@@ -342,7 +342,14 @@ func TestBucketEncryption(t *testing.T) {
 		d.way.answers(t, "copy", c.must(t, 200, "PUT", "/sealed/copy", []byte{}, header("X-Amz-Copy-Source", "/sealed/default")))
 		d.way.holds(t, c, "/sealed/copy", b)
 	}
-	set(doc("<ApplyServerSideEncryptionByDefault><SSEAlgorithm>AES256</SSEAlgorithm></ApplyServerSideEncryptionByDefault><BlockedEncryptionTypes><EncryptionType>SSE-C</EncryptionType></BlockedEncryptionTypes>"))
+	// A rule that names no algorithm means AES256; what it blocks is refused.
+	c.must(t, 200, "PUT", "/sealed?encryption", []byte(doc("<BlockedEncryptionTypes><EncryptionType>SSE-C</EncryptionType></BlockedEncryptionTypes><BucketKeyEnabled>true</BucketKeyEnabled>")))
+	if a := string(c.must(t, 200, "GET", "/sealed?encryption", nil).body); !strings.Contains(a, "<SSEAlgorithm>AES256</SSEAlgorithm>") ||
+		!strings.Contains(a, "<EncryptionType>SSE-C</EncryptionType>") || !strings.Contains(a, "<BucketKeyEnabled>true</BucketKeyEnabled>") {
+		t.Error(a)
+	}
+	c.must(t, 200, "PUT", "/sealed/default", b)
+	ways[1].holds(t, c, "/sealed/default", b)
 	c.refused(t, 403, "AccessDenied", "PUT", "/sealed/blocked", b, withHeaders(ways[4].write))
 	c.refused(t, 403, "AccessDenied", "POST", "/sealed/blocked?uploads", []byte{}, withHeaders(ways[4].write))
 	// Nothing is stored plain because a document cannot be read.

@@ -68,10 +68,17 @@ func (c *Configuration) Aborts() bool {
 
 // Expiry says when the current version s will expire, and by which rule, for the header
 // x-amz-expiration: the earliest of all rules. nil: never.
-func (c *Configuration) Expiry(s *Subject) (due int64, by *Rule) {
+func (c *Configuration) Expiry(s *Subject) (due int64, by *Rule) { return c.earliest(s, Expire) }
+
+// AbortDate says when the open upload s will be aborted, and by which rule, for the header
+// x-amz-abort-date: the earliest of all rules. nil: never.
+func (c *Configuration) AbortDate(s *Subject) (due int64, by *Rule) { return c.earliest(s, Abort) }
+
+// earliest is the first moment at which a rule does something with s, and that rule.
+func (c *Configuration) earliest(s *Subject, action Action) (due int64, by *Rule) {
 	for i := range c.Rules {
 		r := &c.Rules[i]
-		if a, at := r.due(s, c.Day); a == Expire && (by == nil || at < due) {
+		if a, at := r.due(s, c.Day); a == action && (by == nil || at < due) {
 			due, by = at, r
 		}
 	}

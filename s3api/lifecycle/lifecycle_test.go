@@ -203,6 +203,27 @@ func TestExpiry(t *testing.T) {
 	if _, by := c.Expiry(&Subject{Key: "a", Upload: true}); by != nil {
 		t.Error(by)
 	}
+	if _, by := c.AbortDate(&Subject{Key: "a", Upload: true}); by != nil {
+		t.Error(by)
+	}
+}
+
+// TestAbortDate: of an upload, the rule about uploads that comes first.
+func TestAbortDate(t *testing.T) {
+	abort := func(days string) string {
+		return all + "<AbortIncompleteMultipartUpload><DaysAfterInitiation>" + days + "</DaysAfterInitiation></AbortIncompleteMultipartUpload>"
+	}
+	c, err := parse(rules("<ID>far</ID>"+abort("9"), "<ID>near</ID>"+abort("2")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	due, by := c.AbortDate(&Subject{Key: "a", Created: at(0, 1), Upload: true})
+	if due != at(3, 0) || by.ID != "near" {
+		t.Error(due, by)
+	}
+	if _, by := c.AbortDate(&Subject{Key: "a", Created: at(0, 1)}); by != nil {
+		t.Error(by)
+	}
 }
 
 // FuzzParse: what is accepted is written and read as the same rules.

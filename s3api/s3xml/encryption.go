@@ -16,9 +16,10 @@ type ServerSideEncryptionConfiguration struct {
 	Rules   []EncryptionRule `xml:"Rule" s3:"required"`
 }
 
-// EncryptionRule says how an object is encrypted that does not say it itself.
+// EncryptionRule says how an object is encrypted that does not say it itself. A rule that
+// names no algorithm means AES256, as with Amazon; Validate writes that down.
 type EncryptionRule struct {
-	Default          EncryptionByDefault     `xml:"ApplyServerSideEncryptionByDefault" s3:"required"`
+	Default          *EncryptionByDefault    `xml:"ApplyServerSideEncryptionByDefault"`
 	Blocked          *BlockedEncryptionTypes `xml:"BlockedEncryptionTypes"`
 	BucketKeyEnabled *bool                   `xml:"BucketKeyEnabled"`
 }
@@ -29,7 +30,11 @@ type EncryptionByDefault struct {
 	KMSMasterKeyID string `xml:"KMSMasterKeyID"`
 }
 
-// BlockedEncryptionTypes are those that a bucket refuses. None are blocked so far.
+// EncryptionTypeSSEC names what a bucket can refuse: objects sealed with a key of the
+// client's. The other value that Amazon knows, NONE, refuses nothing.
+const EncryptionTypeSSEC = "SSE-C"
+
+// BlockedEncryptionTypes are those that a bucket refuses.
 type BlockedEncryptionTypes struct {
 	Types []string `xml:"EncryptionType"`
 }
@@ -43,6 +48,12 @@ func (c *ServerSideEncryptionConfiguration) Validate() error {
 		return malformed("not one rule")
 	}
 	r := &c.Rules[0]
+	if r.Default == nil {
+		if r.Blocked == nil && r.BucketKeyEnabled == nil {
+			return malformed("an empty rule")
+		}
+		r.Default = &EncryptionByDefault{SSEAlgorithm: SSEAlgorithmAES256}
+	}
 	switch r.Default.SSEAlgorithm {
 	case SSEAlgorithmAES256:
 		if r.Default.KMSMasterKeyID != "" {
@@ -57,12 +68,20 @@ func (c *ServerSideEncryptionConfiguration) Validate() error {
 	if len(r.Default.KMSMasterKeyID) > maxKMSKeyID {
 		return malformed("KMSMasterKeyID")
 	}
-	if r.Blocked != nil {
-		for _, t := range r.Blocked.Types {
-			if t != "NONE" {
-				return notImplemented("Blocking types of encryption is not implemented.")
-			}
+	return r.Blocked.validate()
+}
+
+func (b *BlockedEncryptionTypes) validate() error {
+	if b == nil {
+		return nil
+	}
+	for _, t := range b.Types {
+		if t != EncryptionTypeSSEC && t != "NONE" {
+			return malformed("EncryptionType")
 		}
+	}
+	if len(b.Types) != 1 { // NONE stands alone, and there is no third
+		return malformed("not one EncryptionType")
 	}
 	return nil
 }
@@ -72,9 +91,18 @@ func (c *ServerSideEncryptionConfiguration) AppendXML(dst []byte) []byte {
 	dst = openRoot(dst, "ServerSideEncryptionConfiguration")
 	for i := range c.Rules {
 		r := &c.Rules[i]
-		dst = open(open(dst, "Rule"), "ApplyServerSideEncryptionByDefault")
-		dst = appendString(dst, "SSEAlgorithm", r.Default.SSEAlgorithm)
-		dst = shut(appendSome(dst, "KMSMasterKeyID", r.Default.KMSMasterKeyID), "ApplyServerSideEncryptionByDefault")
+		dst = open(dst, "Rule")
+		if d := r.Default; d != nil {
+			dst = appendString(open(dst, "ApplyServerSideEncryptionByDefault"), "SSEAlgorithm", d.SSEAlgorithm)
+			dst = shut(appendSome(dst, "KMSMasterKeyID", d.KMSMasterKeyID), "ApplyServerSideEncryptionByDefault")
+		}
+		if b := r.Blocked; b != nil {
+			dst = open(dst, "BlockedEncryptionTypes")
+			for _, t := range b.Types {
+				dst = appendString(dst, "EncryptionType", t)
+			}
+			dst = shut(dst, "BlockedEncryptionTypes")
+		}
 		dst = shut(appendBool(dst, "BucketKeyEnabled", r.BucketKeyEnabled != nil && *r.BucketKeyEnabled), "Rule")
 	}
 	return shut(dst, "ServerSideEncryptionConfiguration")
