@@ -132,6 +132,8 @@ func (t *tx) executeVault(p *event.Parsed) (*event.Outcome, bool) {
 		return t.policyVersionDeleted(b.PolicyVersionDeleted), true
 	case *event.Statement_PolicyDefaultSet:
 		return t.policyDefaultSet(b.PolicyDefaultSet), true
+	case *event.Statement_PolicyTagsSet:
+		return t.policyTagsSet(p, b.PolicyTagsSet), true
 	case *event.Statement_PolicyDeleted:
 		return t.policyDeleted(b.PolicyDeleted), true
 	case *event.Statement_InlinePolicySet:

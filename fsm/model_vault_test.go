@@ -107,6 +107,8 @@ func (m *model) vaultEvent(p *event.Parsed) *event.Outcome {
 			x.DefaultVersion = b.PolicyDefaultSet.Version
 			return none
 		})
+	case *event.Statement_PolicyTagsSet:
+		return m.tagPolicy(p, b.PolicyTagsSet)
 	case *event.Statement_PolicyDeleted:
 		return m.deletePolicy(b.PolicyDeleted.Policy)
 	case *event.Statement_InlinePolicySet:
@@ -157,16 +159,25 @@ func portrait(p *event.Parsed, old *Principal, where string, session uint32, bou
 	if x.Kind != 4 && (weight(x.Trust) > 2048 || len(x.Trust) > 16384) || len(x.Trust) > 32768 {
 		return nil, tooMany
 	}
-	if b, ok := p.Item(event.ItemKind_ITEM_KIND_TAGS, 0); ok {
-		x.Tags = &event.Tags{}
-		if event.Decode(b, x.Tags) != nil {
-			return nil, invalid
-		}
-		if len(x.Tags.Tags) > 50 {
-			return nil, tooMany
-		}
+	var r event.Refusal
+	x.Tags, r = tagsOf(p)
+	return x, r
+}
+
+// tagsOf are the tags that an event says; nil: none.
+func tagsOf(p *event.Parsed) (*event.Tags, event.Refusal) {
+	b, ok := p.Item(event.ItemKind_ITEM_KIND_TAGS, 0)
+	if !ok {
+		return nil, none
 	}
-	return x, none
+	tags := &event.Tags{}
+	if event.Decode(b, tags) != nil {
+		return nil, invalid
+	}
+	if len(tags.Tags) > 50 {
+		return nil, tooMany
+	}
+	return tags, none
 }
 
 // hasPolicy tells whether an account may use a managed policy.
@@ -325,16 +336,11 @@ func (m *model) addPolicy(p *event.Parsed, b *event.PolicyCreated) *event.Outcom
 		!path.MatchString(x.Path) || len(x.Path) > 512 || !text(x.Description) || len(x.Description) > 1000 {
 		return refuse(invalid)
 	}
-	if b, ok := p.Item(event.ItemKind_ITEM_KIND_TAGS, 0); ok {
-		x.Tags = &event.Tags{}
-		if event.Decode(b, x.Tags) != nil {
-			return refuse(invalid)
-		}
-		if len(x.Tags.Tags) > 50 {
-			return refuse(tooMany)
-		}
+	var r event.Refusal
+	if x.Tags, r = tagsOf(p); r == none {
+		r = textRefusal(doc)
 	}
-	if r := textRefusal(doc); r != none {
+	if r != none {
 		return refuse(r)
 	}
 	if m.accountByID(b.Account) == nil {
@@ -398,6 +404,23 @@ func (m *model) deleteVersion(b *event.PolicyVersionDeleted) *event.Outcome {
 		delete(m.vault.texts[x.Policy], b.Version)
 		return none
 	})
+}
+
+func (m *model) tagPolicy(p *event.Parsed, b *event.PolicyTagsSet) *event.Outcome {
+	x := m.vault.policies[b.Policy]
+	switch {
+	case x == nil:
+		return refuse(notFound)
+	case len(b.Was) > 0 && string(b.Was) != string(x.Portrait()):
+		return refuse(event.Refusal_REFUSAL_CONFLICT)
+	}
+	x = proto.CloneOf(x)
+	var r event.Refusal
+	if x.Tags, r = tagsOf(p); r != none {
+		return refuse(r)
+	}
+	m.vault.policies[b.Policy] = x
+	return nil
 }
 
 // uses counts the principals that a policy is attached to, and that it bounds.

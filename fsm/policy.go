@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"ironman/wal/digest"
 	"ironman/wal/event"
 )
 
@@ -123,6 +124,32 @@ func (t *tx) policyDefaultSet(b *event.PolicyDefaultSet) *event.Outcome {
 		return refuse(event.Refusal_REFUSAL_NOT_FOUND)
 	}
 	x.DefaultVersion, x.Updated = b.Version, t.time
+	t.set(k, x)
+	return accept()
+}
+
+// Portrait is a digest of all that a PolicyTagsSet replaces: who makes one names by it
+// what it was made from.
+func (x *Policy) Portrait() []byte {
+	sum := digest.SHA256(event.Canonical(&Policy{Tags: x.Tags}))
+	return sum[:]
+}
+
+// policyTagsSet replaces a policy's tags. Of two that were made from one reading the second
+// is refused: it would undo the first. When a policy was updated is of its versions.
+func (t *tx) policyTagsSet(p *event.Parsed, b *event.PolicyTagsSet) *event.Outcome {
+	k := keyText(tablePolicy, b.Policy)
+	x := get[Policy](t, k)
+	switch {
+	case x == nil:
+		return refuse(event.Refusal_REFUSAL_NOT_FOUND)
+	case len(b.Was) > 0 && !bytes.Equal(b.Was, x.Portrait()):
+		return refuse(event.Refusal_REFUSAL_CONFLICT)
+	}
+	var r event.Refusal
+	if x.Tags, r = t.vaultTags(p); r != event.Refusal_REFUSAL_NONE {
+		return refuse(r)
+	}
 	t.set(k, x)
 	return accept()
 }

@@ -33,3 +33,26 @@ func TestPortrait(t *testing.T) {
 		t.Error("what no change replaces is in its way")
 	}
 }
+
+// TestPolicyPortrait: other tags make another portrait of a policy, and nothing else does:
+// a new version is not in the way of a change of tags.
+func TestPolicyPortrait(t *testing.T) {
+	full := func() *Policy {
+		return &Policy{Policy: "ANPA1", Name: "n", Path: "/p/", DefaultVersion: 1, Tags: &event.Tags{Tags: []*event.Tag{{Key: "k", Value: "v"}}}}
+	}
+	was := full().Portrait()
+	for name, change := range map[string]func(*event.Tags){
+		"key": func(t *event.Tags) { t.Tags[0].Key = "K" }, "value": func(t *event.Tags) { t.Tags[0].Value = "w" }, "none": func(t *event.Tags) { t.Tags = nil },
+		"more": func(t *event.Tags) { t.Tags = append(t.Tags, &event.Tag{Key: "l"}) },
+	} {
+		x := full()
+		if change(x.Tags); bytes.Equal(x.Portrait(), was) {
+			t.Errorf("%s is not seen", name)
+		}
+	}
+	x := full()
+	x.DefaultVersion, x.Updated, x.Attachments, x.Versions = 2, 9, 1, []uint32{1, 2}
+	if !bytes.Equal(x.Portrait(), was) {
+		t.Error("what no change replaces is in its way")
+	}
+}

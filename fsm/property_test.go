@@ -122,7 +122,7 @@ func TestModelLong(t *testing.T) {
 // ofTheVault are the kinds that a generator of their own makes (TestVault).
 var ofTheVault = []string{
 	"principal_created", "principal_changed", "principal_deleted", "members_changed", "policy_created", "policy_version_created",
-	"policy_version_deleted", "policy_default_set", "policy_deleted", "inline_policy_set", "policies_attached",
+	"policy_version_deleted", "policy_default_set", "policy_tags_set", "policy_deleted", "inline_policy_set", "policies_attached",
 	"account_changed", "account_deleted", "access_key_sealed",
 }
 

@@ -11,6 +11,11 @@ import (
 func (a args) principalItems(d *event.Draft) *event.Draft {
 	d.AddText(event.ItemKind_ITEM_KIND_NAME, 0, a.named["name"]).AddText(event.ItemKind_ITEM_KIND_NAME, 1, a.named["about"])
 	d.AddText(event.ItemKind_ITEM_KIND_DOCUMENT, 0, a.named["text"])
+	return a.tagItem(d)
+}
+
+// tagItem is tags=k:v,...; without it there is none.
+func (a args) tagItem(d *event.Draft) *event.Draft {
 	if tags := a.list("tags"); tags != nil {
 		m := &event.Tags{}
 		for _, t := range tags {
@@ -62,6 +67,9 @@ var vaultEvents = map[string]func(*script, args, *event.Header) *event.Draft{
 	"policy-default": func(s *script, a args, h *event.Header) *event.Draft {
 		return event.NewDraft(h, &event.Statement_PolicyDefaultSet{PolicyDefaultSet: &event.PolicyDefaultSet{Policy: a.first(), Version: uint32(a.number("version"))}})
 	},
+	"policy-tags": func(s *script, a args, h *event.Header) *event.Draft {
+		return a.tagItem(event.NewDraft(h, &event.Statement_PolicyTagsSet{PolicyTagsSet: &event.PolicyTagsSet{Policy: a.first(), Was: []byte(a.named["was"])}}))
+	},
 	"delete-policy": func(s *script, a args, h *event.Header) *event.Draft {
 		return event.NewDraft(h, &event.Statement_PolicyDeleted{PolicyDeleted: &event.PolicyDeleted{Policy: a.first()}})
 	},
@@ -112,6 +120,19 @@ var vaultQueries = map[string]func(*script, args) []string{
 		}
 		if x.Boundary != nil {
 			out = append(out, fmt.Sprintf("  within %s %q", x.Boundary.ID, x.Boundary.Text))
+		}
+		return found(out, err)
+	},
+	"tags-of": func(s *script, a args) []string {
+		v := s.view()
+		defer v.Close()
+		x, err := v.Policy(a.first())
+		if x == nil {
+			return found(nil, err)
+		}
+		out := []string{fmt.Sprintf("  %s updated=%d", x.Name, x.Updated-x.Time)}
+		for _, t := range x.Tags.GetTags() {
+			out = append(out, "  "+t.Key+"="+t.Value)
 		}
 		return found(out, err)
 	},

@@ -20,7 +20,7 @@ func (g *generator) vault(d *event.Draft) {
 	doc := g.one("{ }", "{}", "text", strings.Repeat("x", 2500), strings.Repeat(" ", 3000)+"y", "")
 	names := []string{"ann", "Ann", "bob", "Bob", "c+c", "no space", ""}
 	name := names[min(g.choose(9), len(names)-1)%len(names)]
-	switch g.choose(20) {
+	switch g.choose(21) {
 	case 0, 1, 2, 3:
 		kind := map[string]event.PrincipalKind{"p3": 2, "p4": 3, "p5": 2, "p6": 4}[id]
 		if kind == 0 || g.odds(8) {
@@ -68,6 +68,27 @@ func (g *generator) vault(d *event.Draft) {
 		d.Statement.Body = &event.Statement_PoliciesAttached{PoliciesAttached: b}
 	case 18, 19:
 		g.tenants(d, account)
+	case 20:
+		b := &event.PolicyTagsSet{Policy: policy}
+		if was := g.m.vault.policies[g.one(policy, policy, "q1")]; was != nil && g.odds(2) {
+			b.Was = was.Portrait()
+		}
+		d.Statement.Body = &event.Statement_PolicyTagsSet{PolicyTagsSet: b}
+		g.policyTags(d)
+	}
+}
+
+// policyTags draws tags: none, as many as there may be, one more, or what are none.
+func (g *generator) policyTags(d *event.Draft) {
+	tags := &event.Tags{}
+	for i := range []int{0, 1, 2, maxVaultTags, maxVaultTags + 1}[g.choose(5)] {
+		tags.Tags = append(tags.Tags, &event.Tag{Key: fmt.Sprint("k", i), Value: g.one("v", "w")})
+	}
+	switch {
+	case g.odds(10):
+		d.AddText(event.ItemKind_ITEM_KIND_TAGS, 0, "\x0a\x7f") // torn
+	case len(tags.Tags) > 0 || g.odds(2):
+		d.AddMessage(event.ItemKind_ITEM_KIND_TAGS, 0, tags)
 	}
 }
 
@@ -113,27 +134,27 @@ func (g *generator) tenants(d *event.Draft, account string) {
 	}
 }
 
-// newVaultWorld is a world at the vault's level, or one that is raised to it with users
-// and keys of before.
-func newVaultWorld(t rapid.TB, choose chooser, raised bool) *world {
+// newVaultWorld is a world at a level that has the vault, or one that is raised to it with
+// users and keys of before.
+func newVaultWorld(t rapid.TB, level uint32, choose chooser, raised bool) *world {
 	w := &world{t: t, g: &generator{choose: choose, m: newModel(1000)}, stamp: 1_800_000_000e9}
-	level := uint32(3)
+	first := level
 	if raised {
-		level = 2
+		first = 2
 	}
 	add := func(s *event.Statement) {
 		w.g.ids++
 		s.Header = &event.Header{FeatureLevel: 1, RequestId: id16(w.g.ids)}
 		w.next(&event.Draft{Statement: s})
 	}
-	add(&event.Statement{Body: &event.Statement_ClusterInitialized{ClusterInitialized: &event.ClusterInitialized{ClusterId: make([]byte, 16), FeatureLevel: level}}})
-	add(&event.Statement{Body: &event.Statement_NodeStarted{NodeStarted: &event.NodeStarted{Node: 1, PublicKey: []byte{1}, Boot: 1, FeatureLevel: 3}}})
+	add(&event.Statement{Body: &event.Statement_ClusterInitialized{ClusterInitialized: &event.ClusterInitialized{ClusterId: make([]byte, 16), FeatureLevel: first}}})
+	add(&event.Statement{Body: &event.Statement_NodeStarted{NodeStarted: &event.NodeStarted{Node: 1, PublicKey: []byte{1}, Boot: 1, FeatureLevel: level}}})
 	for i, id := range []string{alice, bob} {
 		add(&event.Statement{Body: &event.Statement_AccountCreated{AccountCreated: &event.AccountCreated{Account: fmt.Sprint(i + 1), CanonicalId: id}}})
 	}
 	if raised {
 		w.growVault(30)
-		add(&event.Statement{Body: &event.Statement_FeatureLevelRaised{FeatureLevelRaised: &event.FeatureLevelRaised{FeatureLevel: 3}}})
+		add(&event.Statement{Body: &event.Statement_FeatureLevelRaised{FeatureLevelRaised: &event.FeatureLevelRaised{FeatureLevel: level}}})
 	}
 	return w
 }
@@ -153,7 +174,7 @@ func (w *world) growVault(n int) {
 // TestVaultModel feeds random events of identities to a machine and to the model.
 func TestVaultModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		w := newVaultWorld(t, rapidly(t), rapid.Bool().Draw(t, "raised"))
+		w := newVaultWorld(t, rapid.SampledFrom([]uint32{3, 4}).Draw(t, "level"), rapidly(t), rapid.Bool().Draw(t, "raised"))
 		w.growVault(rapid.IntRange(1, 120).Draw(t, "events"))
 		m := memory(t, Options{Window: 1000})
 		defer m.Close()
@@ -177,7 +198,7 @@ func TestVaultModel(t *testing.T) {
 func TestVaultOutcomes(t *testing.T) {
 	outcomes := map[string]int{}
 	for seed := range uint64(sample(80, 1)) {
-		w := newVaultWorld(t, seeded(seed), seed%2 == 0)
+		w := newVaultWorld(t, event.FeatureLevel, seeded(seed), seed%2 == 0)
 		w.growVault(300)
 		for i, r := range w.want {
 			_, proposal, _ := event.ParseEntry(w.log[i].Data)
@@ -191,7 +212,8 @@ func TestVaultOutcomes(t *testing.T) {
 		"principal_changed ok", "principal_changed EXISTS", "principal_changed NOT_FOUND", "principal_deleted ok", "principal_deleted IN_USE",
 		"members_changed ok", "members_changed NOT_FOUND", "members_changed INVALID", "policy_created ok", "policy_created EXISTS",
 		"policy_version_created ok", "policy_version_created LIMIT_EXCEEDED", "policy_version_deleted ok", "policy_version_deleted IN_USE",
-		"policy_default_set ok", "policy_deleted ok", "policy_deleted IN_USE", "inline_policy_set ok", "inline_policy_set NOT_FOUND",
+		"policy_default_set ok", "policy_tags_set ok", "policy_tags_set NOT_FOUND", "policy_tags_set CONFLICT", "policy_tags_set LIMIT_EXCEEDED",
+		"policy_tags_set INVALID", "policy_tags_set FEATURE_LEVEL", "policy_deleted ok", "policy_deleted IN_USE", "inline_policy_set ok", "inline_policy_set NOT_FOUND",
 		"inline_policy_set LIMIT_EXCEEDED", "policies_attached ok", "policies_attached NOT_FOUND", "account_changed ok", "account_changed EXISTS",
 		"account_deleted ok", "account_deleted IN_USE", "access_key_sealed ok", "access_key_created ok", "user_created ok", "user_created EXISTS",
 	} {
@@ -349,7 +371,7 @@ func TestVaultLimits(t *testing.T) {
 // does with others.
 func TestGoldenVault(t *testing.T) {
 	golden(t, "testdata/golden/level-3-vault.log", func() []byte {
-		w := newVaultWorld(t, seeded(2028), true)
+		w := newVaultWorld(t, 3, seeded(2028), true)
 		w.growVault(400)
 		return w.recorded(t, 1000)
 	}, 1000)

@@ -131,7 +131,7 @@ func policyCalls() []call {
 	for _, c := range []struct{ action, parameters, want string }{
 		{"GetPolicy", "", "200"}, {"GetPolicyVersion", " VersionId=v1", "200"}, {"ListPolicyTags", "", "200"}, {"ListPolicyVersions", "", "200"}, {"ListEntitiesForPolicy", "", "200"},
 		{"CreatePolicyVersion", " PolicyDocument=GRANT", "event"}, {"DeletePolicyVersion", " VersionId=v2", "event"}, {"SetDefaultPolicyVersion", " VersionId=v2", "event"},
-		{"DeletePolicy", "", "event"},
+		{"DeletePolicy", "", "event"}, {"TagPolicy", " Tags.member.1.Key=a Tags.member.1.Value=b", "event"}, {"UntagPolicy", " TagKeys.member.1=a", "event"},
 	} {
 		out = append(out, call{action: "iam:" + c.action, on: "policy/doc", parameters: "PolicyArn=POLICY" + c.parameters, want: c.want})
 	}

@@ -360,6 +360,7 @@ func (v *vaultRun) managed(account string) {
 		_, err = v.iam.DetachUserPolicy(v.ctx, &iam.DetachUserPolicyInput{UserName: u, PolicyArn: a})
 		v.want("NoSuchEntity", 404, err)
 	}
+	v.policyTags(arn, readOnly)
 	_, err = v.iam.SetDefaultPolicyVersion(v.ctx, &iam.SetDefaultPolicyVersionInput{PolicyArn: arn, VersionId: aws.String("v1")})
 	v.ok(err)
 	for i := 2; i <= 5; i++ {
@@ -388,6 +389,50 @@ func (v *vaultRun) managed(account string) {
 	v.ok(err)
 	_, err = v.iam.DeleteUser(v.ctx, &iam.DeleteUserInput{UserName: u})
 	v.ok(err)
+}
+
+// policyTags sets and removes tags of a policy; those that every cluster has keep theirs.
+func (v *vaultRun) policyTags(arn, builtin *string) {
+	tag := func(arn *string, pairs ...string) error {
+		in := &iam.TagPolicyInput{PolicyArn: arn}
+		for i := 0; i < len(pairs); i += 2 {
+			in.Tags = append(in.Tags, types.Tag{Key: &pairs[i], Value: &pairs[i+1]})
+		}
+		_, err := v.iam.TagPolicy(v.ctx, in)
+		return err
+	}
+	before, err := v.iam.GetPolicy(v.ctx, &iam.GetPolicyInput{PolicyArn: arn})
+	v.ok(err)
+	v.ok(tag(arn, "Team", "blue", "l", ""))
+	v.ok(tag(arn, "tEAM", "red"))
+	got, err := v.iam.GetPolicy(v.ctx, &iam.GetPolicyInput{PolicyArn: arn})
+	v.ok(err)
+	if t := got.Policy.Tags; len(t) != 2 || *t[0].Key != "tEAM" || *t[0].Value != "red" || !got.Policy.UpdateDate.Equal(*before.Policy.UpdateDate) {
+		v.Errorf("tagged: %+v", got.Policy)
+	}
+	_, err = v.iam.UntagPolicy(v.ctx, &iam.UntagPolicyInput{PolicyArn: arn, TagKeys: []string{"TEAM", "none"}})
+	v.ok(err)
+	list := func() []types.Tag {
+		out, err := v.iam.ListPolicyTags(v.ctx, &iam.ListPolicyTagsInput{PolicyArn: arn})
+		v.ok(err)
+		return out.Tags
+	}
+	if t := list(); len(t) != 1 || *t[0].Key != "l" {
+		v.Errorf("left: %v", t)
+	}
+	var many []string
+	for i := range 50 {
+		many = append(many, fmt.Sprint("k", i), "v")
+	}
+	v.want("LimitExceeded", 409, tag(arn, many...))
+	v.want("InvalidInput", 400, tag(arn, "a", "1", "A", "2"))
+	v.want("AccessDenied", 403, tag(builtin, "a", "1"))
+	v.want("NoSuchEntity", 404, tag(aws.String(*arn+"x"), "a", "1"))
+	_, err = v.iam.UntagPolicy(v.ctx, &iam.UntagPolicyInput{PolicyArn: arn, TagKeys: []string{"l"}})
+	v.ok(err)
+	if t := list(); len(t) != 0 {
+		v.Errorf("left: %v", t)
+	}
 }
 
 func (v *vaultRun) roles(account string) {

@@ -212,24 +212,34 @@ func (v *vaultRun) wallOfCreation(by *vaultRun, _ string) {
 	c.must(v, http.StatusOK, "PUT", "/walled-somewhere", body)
 }
 
-// overtaken: of changes of one user at one time none undoes another.
+// overtaken: of changes of one user, or policy, at one time none undoes another.
 func (v *vaultRun) overtaken(_ *vaultRun, _ string) {
+	made, err := v.iam.CreatePolicy(v.ctx, &iam.CreatePolicyInput{PolicyName: aws.String("overtaken"), PolicyDocument: aws.String(allowing([]string{"s3:GetObject"}, []string{"*"}))})
+	v.ok(err)
+	arn, user := made.Policy.Arn, aws.String("overtaken")
 	const writers = 6
-	done := make(chan error, writers)
+	done := make(chan error, 2*writers)
 	for i := range writers {
+		tags := []types.Tag{{Key: aws.String("k" + strconv.Itoa(i)), Value: aws.String("v")}}
 		go func() {
-			_, err := v.iam.TagUser(v.ctx, &iam.TagUserInput{UserName: aws.String("overtaken"), Tags: []types.Tag{{Key: aws.String("k" + strconv.Itoa(i)), Value: aws.String("v")}}})
+			_, err := v.iam.TagUser(v.ctx, &iam.TagUserInput{UserName: user, Tags: tags})
+			done <- err
+		}()
+		go func() {
+			_, err := v.iam.TagPolicy(v.ctx, &iam.TagPolicyInput{PolicyArn: arn, Tags: tags})
 			done <- err
 		}()
 	}
-	for range writers {
+	for range 2 * writers {
 		if err := <-done; err != nil {
 			v.Error(err)
 		}
 	}
-	list, err := v.iam.ListUserTags(v.ctx, &iam.ListUserTagsInput{UserName: aws.String("overtaken")})
+	ofUser, err := v.iam.ListUserTags(v.ctx, &iam.ListUserTagsInput{UserName: user})
 	v.ok(err)
-	if len(list.Tags) != writers {
-		v.Errorf("%d tags are left of %d", len(list.Tags), writers)
+	ofPolicy, err := v.iam.ListPolicyTags(v.ctx, &iam.ListPolicyTagsInput{PolicyArn: arn})
+	v.ok(err)
+	if u, p := len(ofUser.Tags), len(ofPolicy.Tags); u != writers || p != writers {
+		v.Errorf("%d tags of the user and %d of the policy are left of %d", u, p, writers)
 	}
 }

@@ -22,6 +22,8 @@ func TestTooEarly(t *testing.T) {
 		{2, &event.Statement{Body: &event.Statement_BucketDocumentSet{BucketDocumentSet: &event.BucketDocumentSet{Confirmed: true}}}, true},
 		{3, &event.Statement{Body: &event.Statement_BucketDocumentSet{BucketDocumentSet: &event.BucketDocumentSet{Confirmed: true}}}, false},
 		{2, &event.Statement{Body: &event.Statement_BucketDocumentSet{BucketDocumentSet: &event.BucketDocumentSet{}}}, false},
+		{3, &event.Statement{Body: &event.Statement_PolicyTagsSet{PolicyTagsSet: &event.PolicyTagsSet{}}}, true},
+		{4, &event.Statement{Body: &event.Statement_PolicyTagsSet{PolicyTagsSet: &event.PolicyTagsSet{}}}, false},
 	} {
 		c.body.Header = &event.Header{FeatureLevel: c.level}
 		o := tooEarly(c.body)

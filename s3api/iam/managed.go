@@ -133,6 +133,32 @@ func (c *call) listPolicyTags() (any, error) {
 	return tagsResult{Tags: tagsXML(x.GetTags())}, err
 }
 
+// tagPolicy sets tags of a managed policy.
+// https://docs.aws.amazon.com/IAM/latest/APIReference/API_TagPolicy.html
+func (c *call) tagPolicy() (any, error) { return c.changePolicyTags(c.withTags) }
+
+// untagPolicy removes tags of a managed policy. What is not there is not missed.
+// https://docs.aws.amazon.com/IAM/latest/APIReference/API_UntagPolicy.html
+func (c *call) untagPolicy() (any, error) { return c.changePolicyTags(c.withoutTags) }
+
+func (c *call) changePolicyTags(change func(*event.Tags) *event.Tags) (any, error) {
+	x, err := c.own()
+	if err != nil {
+		return nil, err
+	}
+	b := &event.PolicyTagsSet{Policy: x.Policy, Was: x.Portrait()}
+	tags := change(x.Tags)
+	if c.form.err != nil {
+		return nil, c.form.err
+	}
+	d := event.NewDraft(nil, &event.Statement_PolicyTagsSet{PolicyTagsSet: b})
+	if len(tags.Tags) > 0 {
+		d.AddMessage(itemTags, 0, tags)
+	}
+	_, err = c.propose("The policy "+x.Name, d)
+	return nil, err
+}
+
 // createPolicyVersion adds a version; there may be five.
 // https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreatePolicyVersion.html
 func (c *call) createPolicyVersion() (any, error) {

@@ -169,13 +169,19 @@ func (c *call) tag(k event.PrincipalKind) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if x.Tags == nil {
-		x.Tags = &event.Tags{}
+	x.Tags = c.withTags(x.Tags)
+	return nil, c.change(x)
+}
+
+// withTags are tags with those of the call.
+func (c *call) withTags(tags *event.Tags) *event.Tags {
+	if tags == nil {
+		tags = &event.Tags{}
 	}
 	for _, t := range c.form.tags().GetTags() {
-		put(x.Tags, t.Key, t.Value)
+		put(tags, t.Key, t.Value)
 	}
-	return nil, c.change(x)
+	return tags
 }
 
 // untag removes tags of the call's subject. What is not there is not missed.
@@ -184,18 +190,23 @@ func (c *call) untag(k event.PrincipalKind) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	x.Tags = c.withoutTags(x.Tags)
+	return nil, c.change(x)
+}
+
+// withoutTags are tags without those that the call names.
+func (c *call) withoutTags(tags *event.Tags) *event.Tags {
 	left := &event.Tags{}
 	gone := make(map[string]bool)
 	for _, key := range c.form.list("TagKeys", "") {
 		gone[tagKey(key)] = true
 	}
-	for _, t := range x.Tags.GetTags() {
+	for _, t := range tags.GetTags() {
 		if !gone[tagKey(t.Key)] {
 			left.Tags = append(left.Tags, t)
 		}
 	}
-	x.Tags = left
-	return nil, c.change(x)
+	return left
 }
 
 type tagsResult struct {

@@ -1031,6 +1031,7 @@ type Statement struct {
 	//	*Statement_AccountDeleted
 	//	*Statement_AccessKeySealed
 	//	*Statement_AccountQuotaSet
+	//	*Statement_PolicyTagsSet
 	Body          isStatement_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1557,6 +1558,15 @@ func (x *Statement) GetAccountQuotaSet() *AccountQuotaSet {
 	return nil
 }
 
+func (x *Statement) GetPolicyTagsSet() *PolicyTagsSet {
+	if x != nil {
+		if x, ok := x.Body.(*Statement_PolicyTagsSet); ok {
+			return x.PolicyTagsSet
+		}
+	}
+	return nil
+}
+
 type isStatement_Body interface {
 	isStatement_Body()
 }
@@ -1774,6 +1784,10 @@ type Statement_AccountQuotaSet struct {
 	AccountQuotaSet *AccountQuotaSet `protobuf:"bytes,99,opt,name=account_quota_set,json=accountQuotaSet,proto3,oneof"`
 }
 
+type Statement_PolicyTagsSet struct {
+	PolicyTagsSet *PolicyTagsSet `protobuf:"bytes,100,opt,name=policy_tags_set,json=policyTagsSet,proto3,oneof"`
+}
+
 func (*Statement_ClusterInitialized) isStatement_Body() {}
 
 func (*Statement_NodeStarted) isStatement_Body() {}
@@ -1879,6 +1893,8 @@ func (*Statement_AccountDeleted) isStatement_Body() {}
 func (*Statement_AccessKeySealed) isStatement_Body() {}
 
 func (*Statement_AccountQuotaSet) isStatement_Body() {}
+
+func (*Statement_PolicyTagsSet) isStatement_Body() {}
 
 type Header struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -5266,6 +5282,61 @@ func (x *PolicyDeleted) GetPolicy() string {
 	return ""
 }
 
+// PolicyTagsSet replaces the tags of a managed policy. Level 4.
+type PolicyTagsSet struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Policy string                 `protobuf:"bytes,1,opt,name=policy,proto3" json:"policy,omitempty"`
+	// The digest of the policy that the change was made from (fsm's Policy.Portrait): of
+	// another the refusal is CONFLICT. Empty: of whatever is there.
+	Was           []byte `protobuf:"bytes,2,opt,name=was,proto3" json:"was,omitempty"` // Item TAGS; without one the policy has none.
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PolicyTagsSet) Reset() {
+	*x = PolicyTagsSet{}
+	mi := &file_wal_event_event_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PolicyTagsSet) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PolicyTagsSet) ProtoMessage() {}
+
+func (x *PolicyTagsSet) ProtoReflect() protoreflect.Message {
+	mi := &file_wal_event_event_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PolicyTagsSet.ProtoReflect.Descriptor instead.
+func (*PolicyTagsSet) Descriptor() ([]byte, []int) {
+	return file_wal_event_event_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *PolicyTagsSet) GetPolicy() string {
+	if x != nil {
+		return x.Policy
+	}
+	return ""
+}
+
+func (x *PolicyTagsSet) GetWas() []byte {
+	if x != nil {
+		return x.Was
+	}
+	return nil
+}
+
 // InlinePolicySet stores or (without an item DOCUMENT) removes a principal's own policy.
 type InlinePolicySet struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -5276,7 +5347,7 @@ type InlinePolicySet struct {
 
 func (x *InlinePolicySet) Reset() {
 	*x = InlinePolicySet{}
-	mi := &file_wal_event_event_proto_msgTypes[56]
+	mi := &file_wal_event_event_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5288,7 +5359,7 @@ func (x *InlinePolicySet) String() string {
 func (*InlinePolicySet) ProtoMessage() {}
 
 func (x *InlinePolicySet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[56]
+	mi := &file_wal_event_event_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5301,7 +5372,7 @@ func (x *InlinePolicySet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InlinePolicySet.ProtoReflect.Descriptor instead.
 func (*InlinePolicySet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{56}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *InlinePolicySet) GetPrincipal() string {
@@ -5323,7 +5394,7 @@ type PoliciesAttached struct {
 
 func (x *PoliciesAttached) Reset() {
 	*x = PoliciesAttached{}
-	mi := &file_wal_event_event_proto_msgTypes[57]
+	mi := &file_wal_event_event_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5335,7 +5406,7 @@ func (x *PoliciesAttached) String() string {
 func (*PoliciesAttached) ProtoMessage() {}
 
 func (x *PoliciesAttached) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[57]
+	mi := &file_wal_event_event_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5348,7 +5419,7 @@ func (x *PoliciesAttached) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoliciesAttached.ProtoReflect.Descriptor instead.
 func (*PoliciesAttached) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{57}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *PoliciesAttached) GetPrincipal() string {
@@ -5383,7 +5454,7 @@ type AccountChanged struct {
 
 func (x *AccountChanged) Reset() {
 	*x = AccountChanged{}
-	mi := &file_wal_event_event_proto_msgTypes[58]
+	mi := &file_wal_event_event_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5395,7 +5466,7 @@ func (x *AccountChanged) String() string {
 func (*AccountChanged) ProtoMessage() {}
 
 func (x *AccountChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[58]
+	mi := &file_wal_event_event_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5408,7 +5479,7 @@ func (x *AccountChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountChanged.ProtoReflect.Descriptor instead.
 func (*AccountChanged) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{58}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *AccountChanged) GetAccount() string {
@@ -5428,7 +5499,7 @@ type AccountDeleted struct {
 
 func (x *AccountDeleted) Reset() {
 	*x = AccountDeleted{}
-	mi := &file_wal_event_event_proto_msgTypes[59]
+	mi := &file_wal_event_event_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5440,7 +5511,7 @@ func (x *AccountDeleted) String() string {
 func (*AccountDeleted) ProtoMessage() {}
 
 func (x *AccountDeleted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[59]
+	mi := &file_wal_event_event_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5453,7 +5524,7 @@ func (x *AccountDeleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountDeleted.ProtoReflect.Descriptor instead.
 func (*AccountDeleted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{59}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *AccountDeleted) GetAccount() string {
@@ -5474,7 +5545,7 @@ type AccessKeySealed struct {
 
 func (x *AccessKeySealed) Reset() {
 	*x = AccessKeySealed{}
-	mi := &file_wal_event_event_proto_msgTypes[60]
+	mi := &file_wal_event_event_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5486,7 +5557,7 @@ func (x *AccessKeySealed) String() string {
 func (*AccessKeySealed) ProtoMessage() {}
 
 func (x *AccessKeySealed) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[60]
+	mi := &file_wal_event_event_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5499,7 +5570,7 @@ func (x *AccessKeySealed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccessKeySealed.ProtoReflect.Descriptor instead.
 func (*AccessKeySealed) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{60}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *AccessKeySealed) GetAccessKey() string {
@@ -5527,7 +5598,7 @@ type Quota struct {
 
 func (x *Quota) Reset() {
 	*x = Quota{}
-	mi := &file_wal_event_event_proto_msgTypes[61]
+	mi := &file_wal_event_event_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5539,7 +5610,7 @@ func (x *Quota) String() string {
 func (*Quota) ProtoMessage() {}
 
 func (x *Quota) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[61]
+	mi := &file_wal_event_event_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5552,7 +5623,7 @@ func (x *Quota) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Quota.ProtoReflect.Descriptor instead.
 func (*Quota) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{61}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *Quota) GetBytes() uint64 {
@@ -5580,7 +5651,7 @@ type AccountQuotaSet struct {
 
 func (x *AccountQuotaSet) Reset() {
 	*x = AccountQuotaSet{}
-	mi := &file_wal_event_event_proto_msgTypes[62]
+	mi := &file_wal_event_event_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5592,7 +5663,7 @@ func (x *AccountQuotaSet) String() string {
 func (*AccountQuotaSet) ProtoMessage() {}
 
 func (x *AccountQuotaSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[62]
+	mi := &file_wal_event_event_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5605,7 +5676,7 @@ func (x *AccountQuotaSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountQuotaSet.ProtoReflect.Descriptor instead.
 func (*AccountQuotaSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{62}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *AccountQuotaSet) GetAccount() string {
@@ -5636,7 +5707,7 @@ type BucketCreated struct {
 
 func (x *BucketCreated) Reset() {
 	*x = BucketCreated{}
-	mi := &file_wal_event_event_proto_msgTypes[63]
+	mi := &file_wal_event_event_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5648,7 +5719,7 @@ func (x *BucketCreated) String() string {
 func (*BucketCreated) ProtoMessage() {}
 
 func (x *BucketCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[63]
+	mi := &file_wal_event_event_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5661,7 +5732,7 @@ func (x *BucketCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketCreated.ProtoReflect.Descriptor instead.
 func (*BucketCreated) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{63}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *BucketCreated) GetOwner() string {
@@ -5701,7 +5772,7 @@ type BucketDeleted struct {
 
 func (x *BucketDeleted) Reset() {
 	*x = BucketDeleted{}
-	mi := &file_wal_event_event_proto_msgTypes[64]
+	mi := &file_wal_event_event_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5713,7 +5784,7 @@ func (x *BucketDeleted) String() string {
 func (*BucketDeleted) ProtoMessage() {}
 
 func (x *BucketDeleted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[64]
+	mi := &file_wal_event_event_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5726,7 +5797,7 @@ func (x *BucketDeleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketDeleted.ProtoReflect.Descriptor instead.
 func (*BucketDeleted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{64}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *BucketDeleted) GetBucket() uint64 {
@@ -5746,7 +5817,7 @@ type BucketACLSet struct {
 
 func (x *BucketACLSet) Reset() {
 	*x = BucketACLSet{}
-	mi := &file_wal_event_event_proto_msgTypes[65]
+	mi := &file_wal_event_event_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5758,7 +5829,7 @@ func (x *BucketACLSet) String() string {
 func (*BucketACLSet) ProtoMessage() {}
 
 func (x *BucketACLSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[65]
+	mi := &file_wal_event_event_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5771,7 +5842,7 @@ func (x *BucketACLSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketACLSet.ProtoReflect.Descriptor instead.
 func (*BucketACLSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{65}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *BucketACLSet) GetBucket() uint64 {
@@ -5802,7 +5873,7 @@ type BucketDocumentSet struct {
 
 func (x *BucketDocumentSet) Reset() {
 	*x = BucketDocumentSet{}
-	mi := &file_wal_event_event_proto_msgTypes[66]
+	mi := &file_wal_event_event_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5814,7 +5885,7 @@ func (x *BucketDocumentSet) String() string {
 func (*BucketDocumentSet) ProtoMessage() {}
 
 func (x *BucketDocumentSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[66]
+	mi := &file_wal_event_event_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5827,7 +5898,7 @@ func (x *BucketDocumentSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketDocumentSet.ProtoReflect.Descriptor instead.
 func (*BucketDocumentSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{66}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *BucketDocumentSet) GetBucket() uint64 {
@@ -5862,7 +5933,7 @@ type BucketVersioningSet struct {
 
 func (x *BucketVersioningSet) Reset() {
 	*x = BucketVersioningSet{}
-	mi := &file_wal_event_event_proto_msgTypes[67]
+	mi := &file_wal_event_event_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5874,7 +5945,7 @@ func (x *BucketVersioningSet) String() string {
 func (*BucketVersioningSet) ProtoMessage() {}
 
 func (x *BucketVersioningSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[67]
+	mi := &file_wal_event_event_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5887,7 +5958,7 @@ func (x *BucketVersioningSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketVersioningSet.ProtoReflect.Descriptor instead.
 func (*BucketVersioningSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{67}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *BucketVersioningSet) GetBucket() uint64 {
@@ -5918,7 +5989,7 @@ type BucketLockSet struct {
 
 func (x *BucketLockSet) Reset() {
 	*x = BucketLockSet{}
-	mi := &file_wal_event_event_proto_msgTypes[68]
+	mi := &file_wal_event_event_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5930,7 +6001,7 @@ func (x *BucketLockSet) String() string {
 func (*BucketLockSet) ProtoMessage() {}
 
 func (x *BucketLockSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[68]
+	mi := &file_wal_event_event_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5943,7 +6014,7 @@ func (x *BucketLockSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketLockSet.ProtoReflect.Descriptor instead.
 func (*BucketLockSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{68}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *BucketLockSet) GetBucket() uint64 {
@@ -5984,7 +6055,7 @@ type BucketQuotaSet struct {
 
 func (x *BucketQuotaSet) Reset() {
 	*x = BucketQuotaSet{}
-	mi := &file_wal_event_event_proto_msgTypes[69]
+	mi := &file_wal_event_event_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5996,7 +6067,7 @@ func (x *BucketQuotaSet) String() string {
 func (*BucketQuotaSet) ProtoMessage() {}
 
 func (x *BucketQuotaSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[69]
+	mi := &file_wal_event_event_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6009,7 +6080,7 @@ func (x *BucketQuotaSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketQuotaSet.ProtoReflect.Descriptor instead.
 func (*BucketQuotaSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{69}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *BucketQuotaSet) GetBucket() uint64 {
@@ -6038,7 +6109,7 @@ type CopySource struct {
 
 func (x *CopySource) Reset() {
 	*x = CopySource{}
-	mi := &file_wal_event_event_proto_msgTypes[70]
+	mi := &file_wal_event_event_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6050,7 +6121,7 @@ func (x *CopySource) String() string {
 func (*CopySource) ProtoMessage() {}
 
 func (x *CopySource) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[70]
+	mi := &file_wal_event_event_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6063,7 +6134,7 @@ func (x *CopySource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CopySource.ProtoReflect.Descriptor instead.
 func (*CopySource) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{70}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *CopySource) GetBucket() uint64 {
@@ -6110,7 +6181,7 @@ type ObjectPut struct {
 
 func (x *ObjectPut) Reset() {
 	*x = ObjectPut{}
-	mi := &file_wal_event_event_proto_msgTypes[71]
+	mi := &file_wal_event_event_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6122,7 +6193,7 @@ func (x *ObjectPut) String() string {
 func (*ObjectPut) ProtoMessage() {}
 
 func (x *ObjectPut) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[71]
+	mi := &file_wal_event_event_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6135,7 +6206,7 @@ func (x *ObjectPut) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectPut.ProtoReflect.Descriptor instead.
 func (*ObjectPut) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{71}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *ObjectPut) GetBucket() uint64 {
@@ -6240,7 +6311,7 @@ type ObjectsDeleted struct {
 
 func (x *ObjectsDeleted) Reset() {
 	*x = ObjectsDeleted{}
-	mi := &file_wal_event_event_proto_msgTypes[72]
+	mi := &file_wal_event_event_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6252,7 +6323,7 @@ func (x *ObjectsDeleted) String() string {
 func (*ObjectsDeleted) ProtoMessage() {}
 
 func (x *ObjectsDeleted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[72]
+	mi := &file_wal_event_event_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6265,7 +6336,7 @@ func (x *ObjectsDeleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectsDeleted.ProtoReflect.Descriptor instead.
 func (*ObjectsDeleted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{72}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *ObjectsDeleted) GetBucket() uint64 {
@@ -6294,7 +6365,7 @@ type DeleteTarget struct {
 
 func (x *DeleteTarget) Reset() {
 	*x = DeleteTarget{}
-	mi := &file_wal_event_event_proto_msgTypes[73]
+	mi := &file_wal_event_event_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6306,7 +6377,7 @@ func (x *DeleteTarget) String() string {
 func (*DeleteTarget) ProtoMessage() {}
 
 func (x *DeleteTarget) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[73]
+	mi := &file_wal_event_event_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6319,7 +6390,7 @@ func (x *DeleteTarget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteTarget.ProtoReflect.Descriptor instead.
 func (*DeleteTarget) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{73}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *DeleteTarget) GetVersion() *Version {
@@ -6361,7 +6432,7 @@ type ObjectACLSet struct {
 
 func (x *ObjectACLSet) Reset() {
 	*x = ObjectACLSet{}
-	mi := &file_wal_event_event_proto_msgTypes[74]
+	mi := &file_wal_event_event_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6373,7 +6444,7 @@ func (x *ObjectACLSet) String() string {
 func (*ObjectACLSet) ProtoMessage() {}
 
 func (x *ObjectACLSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[74]
+	mi := &file_wal_event_event_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6386,7 +6457,7 @@ func (x *ObjectACLSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectACLSet.ProtoReflect.Descriptor instead.
 func (*ObjectACLSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{74}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *ObjectACLSet) GetBucket() uint64 {
@@ -6421,7 +6492,7 @@ type ObjectTagsSet struct {
 
 func (x *ObjectTagsSet) Reset() {
 	*x = ObjectTagsSet{}
-	mi := &file_wal_event_event_proto_msgTypes[75]
+	mi := &file_wal_event_event_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6433,7 +6504,7 @@ func (x *ObjectTagsSet) String() string {
 func (*ObjectTagsSet) ProtoMessage() {}
 
 func (x *ObjectTagsSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[75]
+	mi := &file_wal_event_event_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6446,7 +6517,7 @@ func (x *ObjectTagsSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectTagsSet.ProtoReflect.Descriptor instead.
 func (*ObjectTagsSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{75}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *ObjectTagsSet) GetBucket() uint64 {
@@ -6478,7 +6549,7 @@ type ObjectLockSet struct {
 
 func (x *ObjectLockSet) Reset() {
 	*x = ObjectLockSet{}
-	mi := &file_wal_event_event_proto_msgTypes[76]
+	mi := &file_wal_event_event_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6490,7 +6561,7 @@ func (x *ObjectLockSet) String() string {
 func (*ObjectLockSet) ProtoMessage() {}
 
 func (x *ObjectLockSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[76]
+	mi := &file_wal_event_event_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6503,7 +6574,7 @@ func (x *ObjectLockSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectLockSet.ProtoReflect.Descriptor instead.
 func (*ObjectLockSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{76}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *ObjectLockSet) GetBucket() uint64 {
@@ -6562,7 +6633,7 @@ type ObjectRenamed struct {
 
 func (x *ObjectRenamed) Reset() {
 	*x = ObjectRenamed{}
-	mi := &file_wal_event_event_proto_msgTypes[77]
+	mi := &file_wal_event_event_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6574,7 +6645,7 @@ func (x *ObjectRenamed) String() string {
 func (*ObjectRenamed) ProtoMessage() {}
 
 func (x *ObjectRenamed) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[77]
+	mi := &file_wal_event_event_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6587,7 +6658,7 @@ func (x *ObjectRenamed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectRenamed.ProtoReflect.Descriptor instead.
 func (*ObjectRenamed) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{77}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *ObjectRenamed) GetBucket() uint64 {
@@ -6640,7 +6711,7 @@ type ObjectAppended struct {
 
 func (x *ObjectAppended) Reset() {
 	*x = ObjectAppended{}
-	mi := &file_wal_event_event_proto_msgTypes[78]
+	mi := &file_wal_event_event_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6652,7 +6723,7 @@ func (x *ObjectAppended) String() string {
 func (*ObjectAppended) ProtoMessage() {}
 
 func (x *ObjectAppended) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[78]
+	mi := &file_wal_event_event_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6665,7 +6736,7 @@ func (x *ObjectAppended) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectAppended.ProtoReflect.Descriptor instead.
 func (*ObjectAppended) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{78}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *ObjectAppended) GetBucket() uint64 {
@@ -6767,7 +6838,7 @@ type ObjectsExpired struct {
 
 func (x *ObjectsExpired) Reset() {
 	*x = ObjectsExpired{}
-	mi := &file_wal_event_event_proto_msgTypes[79]
+	mi := &file_wal_event_event_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6779,7 +6850,7 @@ func (x *ObjectsExpired) String() string {
 func (*ObjectsExpired) ProtoMessage() {}
 
 func (x *ObjectsExpired) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[79]
+	mi := &file_wal_event_event_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6792,7 +6863,7 @@ func (x *ObjectsExpired) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectsExpired.ProtoReflect.Descriptor instead.
 func (*ObjectsExpired) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{79}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *ObjectsExpired) GetBucket() uint64 {
@@ -6826,7 +6897,7 @@ type ExpiredTarget struct {
 
 func (x *ExpiredTarget) Reset() {
 	*x = ExpiredTarget{}
-	mi := &file_wal_event_event_proto_msgTypes[80]
+	mi := &file_wal_event_event_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6838,7 +6909,7 @@ func (x *ExpiredTarget) String() string {
 func (*ExpiredTarget) ProtoMessage() {}
 
 func (x *ExpiredTarget) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[80]
+	mi := &file_wal_event_event_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6851,7 +6922,7 @@ func (x *ExpiredTarget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExpiredTarget.ProtoReflect.Descriptor instead.
 func (*ExpiredTarget) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{80}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *ExpiredTarget) GetVersion() *Version {
@@ -6886,7 +6957,7 @@ type UploadCreated struct {
 
 func (x *UploadCreated) Reset() {
 	*x = UploadCreated{}
-	mi := &file_wal_event_event_proto_msgTypes[81]
+	mi := &file_wal_event_event_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6898,7 +6969,7 @@ func (x *UploadCreated) String() string {
 func (*UploadCreated) ProtoMessage() {}
 
 func (x *UploadCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[81]
+	mi := &file_wal_event_event_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6911,7 +6982,7 @@ func (x *UploadCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadCreated.ProtoReflect.Descriptor instead.
 func (*UploadCreated) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{81}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *UploadCreated) GetBucket() uint64 {
@@ -6997,7 +7068,7 @@ type PartPut struct {
 
 func (x *PartPut) Reset() {
 	*x = PartPut{}
-	mi := &file_wal_event_event_proto_msgTypes[82]
+	mi := &file_wal_event_event_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7009,7 +7080,7 @@ func (x *PartPut) String() string {
 func (*PartPut) ProtoMessage() {}
 
 func (x *PartPut) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[82]
+	mi := &file_wal_event_event_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7022,7 +7093,7 @@ func (x *PartPut) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartPut.ProtoReflect.Descriptor instead.
 func (*PartPut) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{82}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *PartPut) GetBucket() uint64 {
@@ -7111,7 +7182,7 @@ type UploadCompleted struct {
 
 func (x *UploadCompleted) Reset() {
 	*x = UploadCompleted{}
-	mi := &file_wal_event_event_proto_msgTypes[83]
+	mi := &file_wal_event_event_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7123,7 +7194,7 @@ func (x *UploadCompleted) String() string {
 func (*UploadCompleted) ProtoMessage() {}
 
 func (x *UploadCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[83]
+	mi := &file_wal_event_event_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7136,7 +7207,7 @@ func (x *UploadCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadCompleted.ProtoReflect.Descriptor instead.
 func (*UploadCompleted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{83}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *UploadCompleted) GetBucket() uint64 {
@@ -7199,7 +7270,7 @@ type CompletedPart struct {
 
 func (x *CompletedPart) Reset() {
 	*x = CompletedPart{}
-	mi := &file_wal_event_event_proto_msgTypes[84]
+	mi := &file_wal_event_event_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7211,7 +7282,7 @@ func (x *CompletedPart) String() string {
 func (*CompletedPart) ProtoMessage() {}
 
 func (x *CompletedPart) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[84]
+	mi := &file_wal_event_event_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7224,7 +7295,7 @@ func (x *CompletedPart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompletedPart.ProtoReflect.Descriptor instead.
 func (*CompletedPart) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{84}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *CompletedPart) GetNumber() uint32 {
@@ -7252,7 +7323,7 @@ type UploadAborted struct {
 
 func (x *UploadAborted) Reset() {
 	*x = UploadAborted{}
-	mi := &file_wal_event_event_proto_msgTypes[85]
+	mi := &file_wal_event_event_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7264,7 +7335,7 @@ func (x *UploadAborted) String() string {
 func (*UploadAborted) ProtoMessage() {}
 
 func (x *UploadAborted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[85]
+	mi := &file_wal_event_event_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7277,7 +7348,7 @@ func (x *UploadAborted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadAborted.ProtoReflect.Descriptor instead.
 func (*UploadAborted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{85}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *UploadAborted) GetBucket() uint64 {
@@ -7306,7 +7377,7 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\x04salt\x18\x01 \x01(\fR\x04salt\x12+\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x17.ironman.event.ItemKindR\x04kind\x12\x18\n" +
 	"\aordinal\x18\x03 \x01(\rR\aordinal\x12\x14\n" +
-	"\x05value\x18\x04 \x01(\fR\x05value\"\xff\x1e\n" +
+	"\x05value\x18\x04 \x01(\fR\x05value\"\xc7\x1f\n" +
 	"\tStatement\x12-\n" +
 	"\x06header\x18\x01 \x01(\v2\x15.ironman.event.HeaderR\x06header\x12T\n" +
 	"\x13cluster_initialized\x18\x10 \x01(\v2!.ironman.event.ClusterInitializedH\x00R\x12clusterInitialized\x12?\n" +
@@ -7365,7 +7436,8 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\x0faccount_changed\x18` \x01(\v2\x1d.ironman.event.AccountChangedH\x00R\x0eaccountChanged\x12H\n" +
 	"\x0faccount_deleted\x18a \x01(\v2\x1d.ironman.event.AccountDeletedH\x00R\x0eaccountDeleted\x12L\n" +
 	"\x11access_key_sealed\x18b \x01(\v2\x1e.ironman.event.AccessKeySealedH\x00R\x0faccessKeySealed\x12L\n" +
-	"\x11account_quota_set\x18c \x01(\v2\x1e.ironman.event.AccountQuotaSetH\x00R\x0faccountQuotaSetB\x06\n" +
+	"\x11account_quota_set\x18c \x01(\v2\x1e.ironman.event.AccountQuotaSetH\x00R\x0faccountQuotaSet\x12F\n" +
+	"\x0fpolicy_tags_set\x18d \x01(\v2\x1c.ironman.event.PolicyTagsSetH\x00R\rpolicyTagsSetB\x06\n" +
 	"\x04body\"\xdf\x01\n" +
 	"\x06Header\x12#\n" +
 	"\rfeature_level\x18\x01 \x01(\rR\ffeatureLevel\x12\x1d\n" +
@@ -7627,7 +7699,10 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\x06policy\x18\x01 \x01(\tR\x06policy\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\rR\aversion\"'\n" +
 	"\rPolicyDeleted\x12\x16\n" +
-	"\x06policy\x18\x01 \x01(\tR\x06policy\"/\n" +
+	"\x06policy\x18\x01 \x01(\tR\x06policy\"9\n" +
+	"\rPolicyTagsSet\x12\x16\n" +
+	"\x06policy\x18\x01 \x01(\tR\x06policy\x12\x10\n" +
+	"\x03was\x18\x02 \x01(\fR\x03was\"/\n" +
 	"\x0fInlinePolicySet\x12\x1c\n" +
 	"\tprincipal\x18\x01 \x01(\tR\tprincipal\"`\n" +
 	"\x10PoliciesAttached\x12\x1c\n" +
@@ -7917,7 +7992,7 @@ func file_wal_event_event_proto_rawDescGZIP() []byte {
 }
 
 var file_wal_event_event_proto_enumTypes = make([]protoimpl.EnumInfo, 13)
-var file_wal_event_event_proto_msgTypes = make([]protoimpl.MessageInfo, 86)
+var file_wal_event_event_proto_msgTypes = make([]protoimpl.MessageInfo, 87)
 var file_wal_event_event_proto_goTypes = []any{
 	(ItemKind)(0),                // 0: ironman.event.ItemKind
 	(ReasonKind)(0),              // 1: ironman.event.ReasonKind
@@ -7988,36 +8063,37 @@ var file_wal_event_event_proto_goTypes = []any{
 	(*PolicyVersionDeleted)(nil), // 66: ironman.event.PolicyVersionDeleted
 	(*PolicyDefaultSet)(nil),     // 67: ironman.event.PolicyDefaultSet
 	(*PolicyDeleted)(nil),        // 68: ironman.event.PolicyDeleted
-	(*InlinePolicySet)(nil),      // 69: ironman.event.InlinePolicySet
-	(*PoliciesAttached)(nil),     // 70: ironman.event.PoliciesAttached
-	(*AccountChanged)(nil),       // 71: ironman.event.AccountChanged
-	(*AccountDeleted)(nil),       // 72: ironman.event.AccountDeleted
-	(*AccessKeySealed)(nil),      // 73: ironman.event.AccessKeySealed
-	(*Quota)(nil),                // 74: ironman.event.Quota
-	(*AccountQuotaSet)(nil),      // 75: ironman.event.AccountQuotaSet
-	(*BucketCreated)(nil),        // 76: ironman.event.BucketCreated
-	(*BucketDeleted)(nil),        // 77: ironman.event.BucketDeleted
-	(*BucketACLSet)(nil),         // 78: ironman.event.BucketACLSet
-	(*BucketDocumentSet)(nil),    // 79: ironman.event.BucketDocumentSet
-	(*BucketVersioningSet)(nil),  // 80: ironman.event.BucketVersioningSet
-	(*BucketLockSet)(nil),        // 81: ironman.event.BucketLockSet
-	(*BucketQuotaSet)(nil),       // 82: ironman.event.BucketQuotaSet
-	(*CopySource)(nil),           // 83: ironman.event.CopySource
-	(*ObjectPut)(nil),            // 84: ironman.event.ObjectPut
-	(*ObjectsDeleted)(nil),       // 85: ironman.event.ObjectsDeleted
-	(*DeleteTarget)(nil),         // 86: ironman.event.DeleteTarget
-	(*ObjectACLSet)(nil),         // 87: ironman.event.ObjectACLSet
-	(*ObjectTagsSet)(nil),        // 88: ironman.event.ObjectTagsSet
-	(*ObjectLockSet)(nil),        // 89: ironman.event.ObjectLockSet
-	(*ObjectRenamed)(nil),        // 90: ironman.event.ObjectRenamed
-	(*ObjectAppended)(nil),       // 91: ironman.event.ObjectAppended
-	(*ObjectsExpired)(nil),       // 92: ironman.event.ObjectsExpired
-	(*ExpiredTarget)(nil),        // 93: ironman.event.ExpiredTarget
-	(*UploadCreated)(nil),        // 94: ironman.event.UploadCreated
-	(*PartPut)(nil),              // 95: ironman.event.PartPut
-	(*UploadCompleted)(nil),      // 96: ironman.event.UploadCompleted
-	(*CompletedPart)(nil),        // 97: ironman.event.CompletedPart
-	(*UploadAborted)(nil),        // 98: ironman.event.UploadAborted
+	(*PolicyTagsSet)(nil),        // 69: ironman.event.PolicyTagsSet
+	(*InlinePolicySet)(nil),      // 70: ironman.event.InlinePolicySet
+	(*PoliciesAttached)(nil),     // 71: ironman.event.PoliciesAttached
+	(*AccountChanged)(nil),       // 72: ironman.event.AccountChanged
+	(*AccountDeleted)(nil),       // 73: ironman.event.AccountDeleted
+	(*AccessKeySealed)(nil),      // 74: ironman.event.AccessKeySealed
+	(*Quota)(nil),                // 75: ironman.event.Quota
+	(*AccountQuotaSet)(nil),      // 76: ironman.event.AccountQuotaSet
+	(*BucketCreated)(nil),        // 77: ironman.event.BucketCreated
+	(*BucketDeleted)(nil),        // 78: ironman.event.BucketDeleted
+	(*BucketACLSet)(nil),         // 79: ironman.event.BucketACLSet
+	(*BucketDocumentSet)(nil),    // 80: ironman.event.BucketDocumentSet
+	(*BucketVersioningSet)(nil),  // 81: ironman.event.BucketVersioningSet
+	(*BucketLockSet)(nil),        // 82: ironman.event.BucketLockSet
+	(*BucketQuotaSet)(nil),       // 83: ironman.event.BucketQuotaSet
+	(*CopySource)(nil),           // 84: ironman.event.CopySource
+	(*ObjectPut)(nil),            // 85: ironman.event.ObjectPut
+	(*ObjectsDeleted)(nil),       // 86: ironman.event.ObjectsDeleted
+	(*DeleteTarget)(nil),         // 87: ironman.event.DeleteTarget
+	(*ObjectACLSet)(nil),         // 88: ironman.event.ObjectACLSet
+	(*ObjectTagsSet)(nil),        // 89: ironman.event.ObjectTagsSet
+	(*ObjectLockSet)(nil),        // 90: ironman.event.ObjectLockSet
+	(*ObjectRenamed)(nil),        // 91: ironman.event.ObjectRenamed
+	(*ObjectAppended)(nil),       // 92: ironman.event.ObjectAppended
+	(*ObjectsExpired)(nil),       // 93: ironman.event.ObjectsExpired
+	(*ExpiredTarget)(nil),        // 94: ironman.event.ExpiredTarget
+	(*UploadCreated)(nil),        // 95: ironman.event.UploadCreated
+	(*PartPut)(nil),              // 96: ironman.event.PartPut
+	(*UploadCompleted)(nil),      // 97: ironman.event.UploadCompleted
+	(*CompletedPart)(nil),        // 98: ironman.event.CompletedPart
+	(*UploadAborted)(nil),        // 99: ironman.event.UploadAborted
 }
 var file_wal_event_event_proto_depIdxs = []int32{
 	0,   // 0: ironman.event.Item.kind:type_name -> ironman.event.ItemKind
@@ -8050,120 +8126,121 @@ var file_wal_event_event_proto_depIdxs = []int32{
 	66,  // 27: ironman.event.Statement.policy_version_deleted:type_name -> ironman.event.PolicyVersionDeleted
 	67,  // 28: ironman.event.Statement.policy_default_set:type_name -> ironman.event.PolicyDefaultSet
 	68,  // 29: ironman.event.Statement.policy_deleted:type_name -> ironman.event.PolicyDeleted
-	69,  // 30: ironman.event.Statement.inline_policy_set:type_name -> ironman.event.InlinePolicySet
-	70,  // 31: ironman.event.Statement.policies_attached:type_name -> ironman.event.PoliciesAttached
-	76,  // 32: ironman.event.Statement.bucket_created:type_name -> ironman.event.BucketCreated
-	77,  // 33: ironman.event.Statement.bucket_deleted:type_name -> ironman.event.BucketDeleted
-	78,  // 34: ironman.event.Statement.bucket_acl_set:type_name -> ironman.event.BucketACLSet
-	79,  // 35: ironman.event.Statement.bucket_document_set:type_name -> ironman.event.BucketDocumentSet
-	80,  // 36: ironman.event.Statement.bucket_versioning_set:type_name -> ironman.event.BucketVersioningSet
-	81,  // 37: ironman.event.Statement.bucket_lock_set:type_name -> ironman.event.BucketLockSet
-	82,  // 38: ironman.event.Statement.bucket_quota_set:type_name -> ironman.event.BucketQuotaSet
-	84,  // 39: ironman.event.Statement.object_put:type_name -> ironman.event.ObjectPut
-	85,  // 40: ironman.event.Statement.objects_deleted:type_name -> ironman.event.ObjectsDeleted
-	87,  // 41: ironman.event.Statement.object_acl_set:type_name -> ironman.event.ObjectACLSet
-	88,  // 42: ironman.event.Statement.object_tags_set:type_name -> ironman.event.ObjectTagsSet
-	89,  // 43: ironman.event.Statement.object_lock_set:type_name -> ironman.event.ObjectLockSet
-	90,  // 44: ironman.event.Statement.object_renamed:type_name -> ironman.event.ObjectRenamed
-	91,  // 45: ironman.event.Statement.object_appended:type_name -> ironman.event.ObjectAppended
-	92,  // 46: ironman.event.Statement.objects_expired:type_name -> ironman.event.ObjectsExpired
-	94,  // 47: ironman.event.Statement.upload_created:type_name -> ironman.event.UploadCreated
-	95,  // 48: ironman.event.Statement.part_put:type_name -> ironman.event.PartPut
-	96,  // 49: ironman.event.Statement.upload_completed:type_name -> ironman.event.UploadCompleted
-	98,  // 50: ironman.event.Statement.upload_aborted:type_name -> ironman.event.UploadAborted
-	71,  // 51: ironman.event.Statement.account_changed:type_name -> ironman.event.AccountChanged
-	72,  // 52: ironman.event.Statement.account_deleted:type_name -> ironman.event.AccountDeleted
-	73,  // 53: ironman.event.Statement.access_key_sealed:type_name -> ironman.event.AccessKeySealed
-	75,  // 54: ironman.event.Statement.account_quota_set:type_name -> ironman.event.AccountQuotaSet
-	17,  // 55: ironman.event.Header.reason:type_name -> ironman.event.Reason
-	1,   // 56: ironman.event.Reason.kind:type_name -> ironman.event.ReasonKind
-	2,   // 57: ironman.event.Outcome.refusal:type_name -> ironman.event.Refusal
-	22,  // 58: ironman.event.Outcome.version:type_name -> ironman.event.Version
-	20,  // 59: ironman.event.Outcome.subs:type_name -> ironman.event.SubOutcome
-	2,   // 60: ironman.event.SubOutcome.refusal:type_name -> ironman.event.Refusal
-	22,  // 61: ironman.event.SubOutcome.version:type_name -> ironman.event.Version
-	2,   // 62: ironman.event.Envelope.refusal:type_name -> ironman.event.Refusal
-	23,  // 63: ironman.event.Blob.id:type_name -> ironman.event.BlobID
-	25,  // 64: ironman.event.Blob.shards:type_name -> ironman.event.Shard
-	26,  // 65: ironman.event.Shard.pack:type_name -> ironman.event.PackID
-	23,  // 66: ironman.event.Segment.blob:type_name -> ironman.event.BlobID
-	3,   // 67: ironman.event.Checksum.algorithm:type_name -> ironman.event.ChecksumAlgorithm
-	29,  // 68: ironman.event.Headers.user:type_name -> ironman.event.UserHeader
-	31,  // 69: ironman.event.Tags.tags:type_name -> ironman.event.Tag
-	5,   // 70: ironman.event.Grant.group:type_name -> ironman.event.Group
-	4,   // 71: ironman.event.Grant.permission:type_name -> ironman.event.Permission
-	33,  // 72: ironman.event.ACL.grants:type_name -> ironman.event.Grant
-	6,   // 73: ironman.event.Encryption.kind:type_name -> ironman.event.EncryptionKind
-	37,  // 74: ironman.event.Encryption.keys:type_name -> ironman.event.WrappedKey
-	23,  // 75: ironman.event.WrappedKey.blob:type_name -> ironman.event.BlobID
-	7,   // 76: ironman.event.Lock.mode:type_name -> ironman.event.RetentionMode
-	23,  // 77: ironman.event.BlobsAbandoned.blobs:type_name -> ironman.event.BlobID
-	23,  // 78: ironman.event.BlobsReleased.blobs:type_name -> ironman.event.BlobID
-	48,  // 79: ironman.event.BlobsReleased.assemblies:type_name -> ironman.event.AssemblyRelease
-	22,  // 80: ironman.event.AssemblyRelease.assembly:type_name -> ironman.event.Version
-	50,  // 81: ironman.event.ShardsPlaced.placements:type_name -> ironman.event.Placement
-	23,  // 82: ironman.event.Placement.blob:type_name -> ironman.event.BlobID
-	25,  // 83: ironman.event.Placement.shard:type_name -> ironman.event.Shard
-	26,  // 84: ironman.event.PacksReleased.packs:type_name -> ironman.event.PackID
-	8,   // 85: ironman.event.CursorSet.kind:type_name -> ironman.event.CursorKind
-	8,   // 86: ironman.event.CursorDeleted.kind:type_name -> ironman.event.CursorKind
-	9,   // 87: ironman.event.PrincipalCreated.kind:type_name -> ironman.event.PrincipalKind
-	74,  // 88: ironman.event.AccountQuotaSet.quota:type_name -> ironman.event.Quota
-	34,  // 89: ironman.event.BucketCreated.acl:type_name -> ironman.event.ACL
-	34,  // 90: ironman.event.BucketACLSet.acl:type_name -> ironman.event.ACL
-	10,  // 91: ironman.event.BucketDocumentSet.kind:type_name -> ironman.event.DocumentKind
-	11,  // 92: ironman.event.BucketVersioningSet.state:type_name -> ironman.event.VersioningState
-	7,   // 93: ironman.event.BucketLockSet.mode:type_name -> ironman.event.RetentionMode
-	74,  // 94: ironman.event.BucketQuotaSet.quota:type_name -> ironman.event.Quota
-	22,  // 95: ironman.event.CopySource.version:type_name -> ironman.event.Version
-	24,  // 96: ironman.event.ObjectPut.blobs:type_name -> ironman.event.Blob
-	27,  // 97: ironman.event.ObjectPut.segments:type_name -> ironman.event.Segment
-	83,  // 98: ironman.event.ObjectPut.source:type_name -> ironman.event.CopySource
-	28,  // 99: ironman.event.ObjectPut.checksum:type_name -> ironman.event.Checksum
-	34,  // 100: ironman.event.ObjectPut.acl:type_name -> ironman.event.ACL
-	35,  // 101: ironman.event.ObjectPut.condition:type_name -> ironman.event.Condition
-	36,  // 102: ironman.event.ObjectPut.encryption:type_name -> ironman.event.Encryption
-	38,  // 103: ironman.event.ObjectPut.lock:type_name -> ironman.event.Lock
-	86,  // 104: ironman.event.ObjectsDeleted.targets:type_name -> ironman.event.DeleteTarget
-	22,  // 105: ironman.event.DeleteTarget.version:type_name -> ironman.event.Version
-	35,  // 106: ironman.event.DeleteTarget.condition:type_name -> ironman.event.Condition
-	22,  // 107: ironman.event.ObjectACLSet.version:type_name -> ironman.event.Version
-	34,  // 108: ironman.event.ObjectACLSet.acl:type_name -> ironman.event.ACL
-	22,  // 109: ironman.event.ObjectTagsSet.version:type_name -> ironman.event.Version
-	22,  // 110: ironman.event.ObjectLockSet.version:type_name -> ironman.event.Version
-	38,  // 111: ironman.event.ObjectLockSet.lock:type_name -> ironman.event.Lock
-	22,  // 112: ironman.event.ObjectRenamed.version:type_name -> ironman.event.Version
-	35,  // 113: ironman.event.ObjectRenamed.source_condition:type_name -> ironman.event.Condition
-	35,  // 114: ironman.event.ObjectRenamed.condition:type_name -> ironman.event.Condition
-	22,  // 115: ironman.event.ObjectAppended.version:type_name -> ironman.event.Version
-	24,  // 116: ironman.event.ObjectAppended.blobs:type_name -> ironman.event.Blob
-	28,  // 117: ironman.event.ObjectAppended.checksum:type_name -> ironman.event.Checksum
-	34,  // 118: ironman.event.ObjectAppended.acl:type_name -> ironman.event.ACL
-	35,  // 119: ironman.event.ObjectAppended.condition:type_name -> ironman.event.Condition
-	36,  // 120: ironman.event.ObjectAppended.encryption:type_name -> ironman.event.Encryption
-	93,  // 121: ironman.event.ObjectsExpired.targets:type_name -> ironman.event.ExpiredTarget
-	22,  // 122: ironman.event.ExpiredTarget.version:type_name -> ironman.event.Version
-	12,  // 123: ironman.event.ExpiredTarget.kind:type_name -> ironman.event.ExpiredKind
-	34,  // 124: ironman.event.UploadCreated.acl:type_name -> ironman.event.ACL
-	3,   // 125: ironman.event.UploadCreated.checksum_algorithm:type_name -> ironman.event.ChecksumAlgorithm
-	36,  // 126: ironman.event.UploadCreated.encryption:type_name -> ironman.event.Encryption
-	38,  // 127: ironman.event.UploadCreated.lock:type_name -> ironman.event.Lock
-	22,  // 128: ironman.event.PartPut.upload:type_name -> ironman.event.Version
-	24,  // 129: ironman.event.PartPut.blobs:type_name -> ironman.event.Blob
-	83,  // 130: ironman.event.PartPut.source:type_name -> ironman.event.CopySource
-	27,  // 131: ironman.event.PartPut.segments:type_name -> ironman.event.Segment
-	28,  // 132: ironman.event.PartPut.checksum:type_name -> ironman.event.Checksum
-	36,  // 133: ironman.event.PartPut.encryption:type_name -> ironman.event.Encryption
-	22,  // 134: ironman.event.UploadCompleted.upload:type_name -> ironman.event.Version
-	97,  // 135: ironman.event.UploadCompleted.parts:type_name -> ironman.event.CompletedPart
-	28,  // 136: ironman.event.UploadCompleted.checksum:type_name -> ironman.event.Checksum
-	35,  // 137: ironman.event.UploadCompleted.condition:type_name -> ironman.event.Condition
-	22,  // 138: ironman.event.UploadAborted.upload:type_name -> ironman.event.Version
-	139, // [139:139] is the sub-list for method output_type
-	139, // [139:139] is the sub-list for method input_type
-	139, // [139:139] is the sub-list for extension type_name
-	139, // [139:139] is the sub-list for extension extendee
-	0,   // [0:139] is the sub-list for field type_name
+	70,  // 30: ironman.event.Statement.inline_policy_set:type_name -> ironman.event.InlinePolicySet
+	71,  // 31: ironman.event.Statement.policies_attached:type_name -> ironman.event.PoliciesAttached
+	77,  // 32: ironman.event.Statement.bucket_created:type_name -> ironman.event.BucketCreated
+	78,  // 33: ironman.event.Statement.bucket_deleted:type_name -> ironman.event.BucketDeleted
+	79,  // 34: ironman.event.Statement.bucket_acl_set:type_name -> ironman.event.BucketACLSet
+	80,  // 35: ironman.event.Statement.bucket_document_set:type_name -> ironman.event.BucketDocumentSet
+	81,  // 36: ironman.event.Statement.bucket_versioning_set:type_name -> ironman.event.BucketVersioningSet
+	82,  // 37: ironman.event.Statement.bucket_lock_set:type_name -> ironman.event.BucketLockSet
+	83,  // 38: ironman.event.Statement.bucket_quota_set:type_name -> ironman.event.BucketQuotaSet
+	85,  // 39: ironman.event.Statement.object_put:type_name -> ironman.event.ObjectPut
+	86,  // 40: ironman.event.Statement.objects_deleted:type_name -> ironman.event.ObjectsDeleted
+	88,  // 41: ironman.event.Statement.object_acl_set:type_name -> ironman.event.ObjectACLSet
+	89,  // 42: ironman.event.Statement.object_tags_set:type_name -> ironman.event.ObjectTagsSet
+	90,  // 43: ironman.event.Statement.object_lock_set:type_name -> ironman.event.ObjectLockSet
+	91,  // 44: ironman.event.Statement.object_renamed:type_name -> ironman.event.ObjectRenamed
+	92,  // 45: ironman.event.Statement.object_appended:type_name -> ironman.event.ObjectAppended
+	93,  // 46: ironman.event.Statement.objects_expired:type_name -> ironman.event.ObjectsExpired
+	95,  // 47: ironman.event.Statement.upload_created:type_name -> ironman.event.UploadCreated
+	96,  // 48: ironman.event.Statement.part_put:type_name -> ironman.event.PartPut
+	97,  // 49: ironman.event.Statement.upload_completed:type_name -> ironman.event.UploadCompleted
+	99,  // 50: ironman.event.Statement.upload_aborted:type_name -> ironman.event.UploadAborted
+	72,  // 51: ironman.event.Statement.account_changed:type_name -> ironman.event.AccountChanged
+	73,  // 52: ironman.event.Statement.account_deleted:type_name -> ironman.event.AccountDeleted
+	74,  // 53: ironman.event.Statement.access_key_sealed:type_name -> ironman.event.AccessKeySealed
+	76,  // 54: ironman.event.Statement.account_quota_set:type_name -> ironman.event.AccountQuotaSet
+	69,  // 55: ironman.event.Statement.policy_tags_set:type_name -> ironman.event.PolicyTagsSet
+	17,  // 56: ironman.event.Header.reason:type_name -> ironman.event.Reason
+	1,   // 57: ironman.event.Reason.kind:type_name -> ironman.event.ReasonKind
+	2,   // 58: ironman.event.Outcome.refusal:type_name -> ironman.event.Refusal
+	22,  // 59: ironman.event.Outcome.version:type_name -> ironman.event.Version
+	20,  // 60: ironman.event.Outcome.subs:type_name -> ironman.event.SubOutcome
+	2,   // 61: ironman.event.SubOutcome.refusal:type_name -> ironman.event.Refusal
+	22,  // 62: ironman.event.SubOutcome.version:type_name -> ironman.event.Version
+	2,   // 63: ironman.event.Envelope.refusal:type_name -> ironman.event.Refusal
+	23,  // 64: ironman.event.Blob.id:type_name -> ironman.event.BlobID
+	25,  // 65: ironman.event.Blob.shards:type_name -> ironman.event.Shard
+	26,  // 66: ironman.event.Shard.pack:type_name -> ironman.event.PackID
+	23,  // 67: ironman.event.Segment.blob:type_name -> ironman.event.BlobID
+	3,   // 68: ironman.event.Checksum.algorithm:type_name -> ironman.event.ChecksumAlgorithm
+	29,  // 69: ironman.event.Headers.user:type_name -> ironman.event.UserHeader
+	31,  // 70: ironman.event.Tags.tags:type_name -> ironman.event.Tag
+	5,   // 71: ironman.event.Grant.group:type_name -> ironman.event.Group
+	4,   // 72: ironman.event.Grant.permission:type_name -> ironman.event.Permission
+	33,  // 73: ironman.event.ACL.grants:type_name -> ironman.event.Grant
+	6,   // 74: ironman.event.Encryption.kind:type_name -> ironman.event.EncryptionKind
+	37,  // 75: ironman.event.Encryption.keys:type_name -> ironman.event.WrappedKey
+	23,  // 76: ironman.event.WrappedKey.blob:type_name -> ironman.event.BlobID
+	7,   // 77: ironman.event.Lock.mode:type_name -> ironman.event.RetentionMode
+	23,  // 78: ironman.event.BlobsAbandoned.blobs:type_name -> ironman.event.BlobID
+	23,  // 79: ironman.event.BlobsReleased.blobs:type_name -> ironman.event.BlobID
+	48,  // 80: ironman.event.BlobsReleased.assemblies:type_name -> ironman.event.AssemblyRelease
+	22,  // 81: ironman.event.AssemblyRelease.assembly:type_name -> ironman.event.Version
+	50,  // 82: ironman.event.ShardsPlaced.placements:type_name -> ironman.event.Placement
+	23,  // 83: ironman.event.Placement.blob:type_name -> ironman.event.BlobID
+	25,  // 84: ironman.event.Placement.shard:type_name -> ironman.event.Shard
+	26,  // 85: ironman.event.PacksReleased.packs:type_name -> ironman.event.PackID
+	8,   // 86: ironman.event.CursorSet.kind:type_name -> ironman.event.CursorKind
+	8,   // 87: ironman.event.CursorDeleted.kind:type_name -> ironman.event.CursorKind
+	9,   // 88: ironman.event.PrincipalCreated.kind:type_name -> ironman.event.PrincipalKind
+	75,  // 89: ironman.event.AccountQuotaSet.quota:type_name -> ironman.event.Quota
+	34,  // 90: ironman.event.BucketCreated.acl:type_name -> ironman.event.ACL
+	34,  // 91: ironman.event.BucketACLSet.acl:type_name -> ironman.event.ACL
+	10,  // 92: ironman.event.BucketDocumentSet.kind:type_name -> ironman.event.DocumentKind
+	11,  // 93: ironman.event.BucketVersioningSet.state:type_name -> ironman.event.VersioningState
+	7,   // 94: ironman.event.BucketLockSet.mode:type_name -> ironman.event.RetentionMode
+	75,  // 95: ironman.event.BucketQuotaSet.quota:type_name -> ironman.event.Quota
+	22,  // 96: ironman.event.CopySource.version:type_name -> ironman.event.Version
+	24,  // 97: ironman.event.ObjectPut.blobs:type_name -> ironman.event.Blob
+	27,  // 98: ironman.event.ObjectPut.segments:type_name -> ironman.event.Segment
+	84,  // 99: ironman.event.ObjectPut.source:type_name -> ironman.event.CopySource
+	28,  // 100: ironman.event.ObjectPut.checksum:type_name -> ironman.event.Checksum
+	34,  // 101: ironman.event.ObjectPut.acl:type_name -> ironman.event.ACL
+	35,  // 102: ironman.event.ObjectPut.condition:type_name -> ironman.event.Condition
+	36,  // 103: ironman.event.ObjectPut.encryption:type_name -> ironman.event.Encryption
+	38,  // 104: ironman.event.ObjectPut.lock:type_name -> ironman.event.Lock
+	87,  // 105: ironman.event.ObjectsDeleted.targets:type_name -> ironman.event.DeleteTarget
+	22,  // 106: ironman.event.DeleteTarget.version:type_name -> ironman.event.Version
+	35,  // 107: ironman.event.DeleteTarget.condition:type_name -> ironman.event.Condition
+	22,  // 108: ironman.event.ObjectACLSet.version:type_name -> ironman.event.Version
+	34,  // 109: ironman.event.ObjectACLSet.acl:type_name -> ironman.event.ACL
+	22,  // 110: ironman.event.ObjectTagsSet.version:type_name -> ironman.event.Version
+	22,  // 111: ironman.event.ObjectLockSet.version:type_name -> ironman.event.Version
+	38,  // 112: ironman.event.ObjectLockSet.lock:type_name -> ironman.event.Lock
+	22,  // 113: ironman.event.ObjectRenamed.version:type_name -> ironman.event.Version
+	35,  // 114: ironman.event.ObjectRenamed.source_condition:type_name -> ironman.event.Condition
+	35,  // 115: ironman.event.ObjectRenamed.condition:type_name -> ironman.event.Condition
+	22,  // 116: ironman.event.ObjectAppended.version:type_name -> ironman.event.Version
+	24,  // 117: ironman.event.ObjectAppended.blobs:type_name -> ironman.event.Blob
+	28,  // 118: ironman.event.ObjectAppended.checksum:type_name -> ironman.event.Checksum
+	34,  // 119: ironman.event.ObjectAppended.acl:type_name -> ironman.event.ACL
+	35,  // 120: ironman.event.ObjectAppended.condition:type_name -> ironman.event.Condition
+	36,  // 121: ironman.event.ObjectAppended.encryption:type_name -> ironman.event.Encryption
+	94,  // 122: ironman.event.ObjectsExpired.targets:type_name -> ironman.event.ExpiredTarget
+	22,  // 123: ironman.event.ExpiredTarget.version:type_name -> ironman.event.Version
+	12,  // 124: ironman.event.ExpiredTarget.kind:type_name -> ironman.event.ExpiredKind
+	34,  // 125: ironman.event.UploadCreated.acl:type_name -> ironman.event.ACL
+	3,   // 126: ironman.event.UploadCreated.checksum_algorithm:type_name -> ironman.event.ChecksumAlgorithm
+	36,  // 127: ironman.event.UploadCreated.encryption:type_name -> ironman.event.Encryption
+	38,  // 128: ironman.event.UploadCreated.lock:type_name -> ironman.event.Lock
+	22,  // 129: ironman.event.PartPut.upload:type_name -> ironman.event.Version
+	24,  // 130: ironman.event.PartPut.blobs:type_name -> ironman.event.Blob
+	84,  // 131: ironman.event.PartPut.source:type_name -> ironman.event.CopySource
+	27,  // 132: ironman.event.PartPut.segments:type_name -> ironman.event.Segment
+	28,  // 133: ironman.event.PartPut.checksum:type_name -> ironman.event.Checksum
+	36,  // 134: ironman.event.PartPut.encryption:type_name -> ironman.event.Encryption
+	22,  // 135: ironman.event.UploadCompleted.upload:type_name -> ironman.event.Version
+	98,  // 136: ironman.event.UploadCompleted.parts:type_name -> ironman.event.CompletedPart
+	28,  // 137: ironman.event.UploadCompleted.checksum:type_name -> ironman.event.Checksum
+	35,  // 138: ironman.event.UploadCompleted.condition:type_name -> ironman.event.Condition
+	22,  // 139: ironman.event.UploadAborted.upload:type_name -> ironman.event.Version
+	140, // [140:140] is the sub-list for method output_type
+	140, // [140:140] is the sub-list for method input_type
+	140, // [140:140] is the sub-list for extension type_name
+	140, // [140:140] is the sub-list for extension extendee
+	0,   // [0:140] is the sub-list for field type_name
 }
 
 func init() { file_wal_event_event_proto_init() }
@@ -8225,6 +8302,7 @@ func file_wal_event_event_proto_init() {
 		(*Statement_AccountDeleted)(nil),
 		(*Statement_AccessKeySealed)(nil),
 		(*Statement_AccountQuotaSet)(nil),
+		(*Statement_PolicyTagsSet)(nil),
 	}
 	file_wal_event_event_proto_msgTypes[22].OneofWrappers = []any{}
 	type x struct{}
@@ -8233,7 +8311,7 @@ func file_wal_event_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wal_event_event_proto_rawDesc), len(file_wal_event_event_proto_rawDesc)),
 			NumEnums:      13,
-			NumMessages:   86,
+			NumMessages:   87,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -142,6 +142,7 @@ func bodies() map[string]isStatement_Body {
 		"policy_version_created": &Statement_PolicyVersionCreated{&PolicyVersionCreated{Policy: "ANPA1", Default: true}},
 		"policy_version_deleted": &Statement_PolicyVersionDeleted{&PolicyVersionDeleted{Policy: "ANPA1", Version: 2}},
 		"policy_default_set":     &Statement_PolicyDefaultSet{&PolicyDefaultSet{Policy: "ANPA1", Version: 3}},
+		"policy_tags_set":        &Statement_PolicyTagsSet{&PolicyTagsSet{Policy: "ANPA1", Was: []byte("as it was read")}},
 		"policy_deleted":         &Statement_PolicyDeleted{&PolicyDeleted{Policy: "ANPA1"}},
 		"inline_policy_set":      &Statement_InlinePolicySet{&InlinePolicySet{Principal: "AIDA1"}},
 		"policies_attached":      &Statement_PoliciesAttached{&PoliciesAttached{Principal: "AIDA1", Attach: []string{"ANPA1"}, Detach: []string{"ANPA2"}}},
