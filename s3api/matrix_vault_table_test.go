@@ -40,6 +40,8 @@ func accountCalls() []call {
 		out = append(out, call{action: "iam:" + name, on: "*", want: "200", strange: "200"})
 	}
 	return append(out,
+		call{action: "iam:GetContextKeysForCustomPolicy", on: "*", parameters: "PolicyInputList.member.1=GRANT", want: "200", strange: "200"},
+		call{action: "iam:GetContextKeysForPrincipalPolicy", on: "user/subject", parameters: "PolicySourceArn=arn:aws:iam::ACCOUNT:user/subject", want: "200"},
 		call{action: "iam:SimulateCustomPolicy", on: "*", parameters: "PolicyInputList.member.1=GRANT ActionNames.member.1=s3:GetObject", want: "200", strange: "200"},
 		call{action: "iam:SimulatePrincipalPolicy", on: "user/subject", parameters: "PolicySourceArn=arn:aws:iam::ACCOUNT:user/subject ActionNames.member.1=s3:GetObject", want: "200"},
 		call{action: "iam:GetAccessKeyLastUsed", on: "user/subject", parameters: "AccessKeyId=KEY", want: "200", strange: "403 AccessDenied"},

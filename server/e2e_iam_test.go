@@ -592,6 +592,20 @@ func (v *vaultRun) simulate(account string) {
 	if len(custom.EvaluationResults) != 1 || custom.EvaluationResults[0].EvalDecision != "allowed" {
 		v.Errorf("simulated %+v", custom.EvaluationResults)
 	}
+	keys, err := v.iam.GetContextKeysForPrincipalPolicy(v.ctx, &iam.GetContextKeysForPrincipalPolicyInput{
+		PolicySourceArn: aws.String("arn:aws:iam::" + account + ":user/eve"), PolicyInputList: []string{allowing([]string{"s3:Get*"}, []string{"arn:aws:s3:::b/${aws:SourceIp}"})},
+	})
+	v.ok(err)
+	if !slices.Equal(keys.ContextKeyNames, []string{"aws:SourceIp", "aws:username"}) {
+		v.Errorf("keys %q", keys.ContextKeyNames)
+	}
+	given, err := v.iam.GetContextKeysForCustomPolicy(v.ctx, &iam.GetContextKeysForCustomPolicyInput{
+		PolicyInputList: []string{allowing([]string{"s3:Get*"}, []string{"arn:aws:s3:::b/${aws:SourceIp}"})},
+	})
+	v.ok(err)
+	if !slices.Equal(given.ContextKeyNames, []string{"aws:SourceIp"}) {
+		v.Errorf("keys %q", given.ContextKeyNames)
+	}
 	// What a simulation would ignore makes it wrong.
 	_, err = v.iam.SimulateCustomPolicy(v.ctx, &iam.SimulateCustomPolicyInput{
 		PolicyInputList: []string{allowing([]string{"s3:Get*"}, []string{"*"})}, ActionNames: []string{"s3:GetObject"}, ResourcePolicy: aws.String(`{}`),

@@ -175,6 +175,8 @@ var table = [...]operation{
 	{"GetAccountAuthorizationDetails", ServiceIAM, onAccount, false, false, (*call).getAccountAuthorizationDetails},
 	{"GetAccountSummary", ServiceIAM, onAccount, false, false, (*call).getAccountSummary},
 	{"GetCallerIdentity", ServiceSTS, onAccount, true, false, (*call).getCallerIdentity},
+	{"GetContextKeysForCustomPolicy", ServiceIAM, onAccount, false, false, (*call).getContextKeysForCustomPolicy},
+	{"GetContextKeysForPrincipalPolicy", ServiceIAM, onSource, false, false, (*call).getContextKeysForPrincipalPolicy},
 	{"GetFederationToken", ServiceSTS, onFederated, false, false, (*call).getFederationToken},
 	{"GetGroup", ServiceIAM, on(group, "GroupName"), false, false, (*call).getGroup},
 	{"GetGroupPolicy", ServiceIAM, on(group, "GroupName"), false, false, (*call).getGroupPolicy},

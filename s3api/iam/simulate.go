@@ -31,11 +31,9 @@ type simulationResult struct {
 // https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulateCustomPolicy.html
 func (c *call) simulateCustomPolicy() (any, error) {
 	a := &Authority{}
+	c.form.need("PolicyInputList.member.1")
 	if err := c.inputs(a); err != nil {
 		return nil, err
-	}
-	if len(a.identity) == 0 {
-		return nil, invalid("The parameter PolicyInputList is missing or empty.")
 	}
 	return c.simulate(a, c.caller.Policy())
 }
@@ -47,22 +45,26 @@ func (c *call) inputs(a *Authority) error {
 			return Refuse("InvalidInput", "This service does not simulate with %s.", name)
 		}
 	}
-	for i, text := range c.form.list("PolicyInputList", "") {
-		p, err := policy.Parse([]byte(text), policy.Identity)
-		if err != nil {
-			return malformed(err)
-		}
-		a.identity = append(a.identity, policy.Named{ID: "PolicyInputList." + strconv.Itoa(i+1), Policy: p})
-	}
-	for i, text := range c.form.list("PermissionsBoundaryPolicyInputList", "") {
-		p, err := policy.Parse([]byte(text), policy.Identity)
-		if err != nil {
-			return malformed(err)
-		}
+	a.identity = append(a.identity, c.form.policies("PolicyInputList")...)
+	if bounds := c.form.policies("PermissionsBoundaryPolicyInputList"); bounds != nil {
 		a.bounded = true
-		a.boundary = append(a.boundary, policy.Named{ID: "PermissionsBoundaryPolicyInputList." + strconv.Itoa(i+1), Policy: p})
+		a.boundary = append(a.boundary, bounds...)
 	}
 	return c.form.err
+}
+
+// policies are those that a call brings along as a list.
+func (f *form) policies(name string) []policy.Named {
+	var out []policy.Named
+	for i, text := range f.list(name, "") {
+		p, err := policy.Parse([]byte(text), policy.Identity)
+		if err != nil {
+			f.fail(malformed(err))
+			return nil
+		}
+		out = append(out, policy.Named{ID: name + "." + strconv.Itoa(i+1), Policy: p})
+	}
+	return out
 }
 
 // onSource finds whose policies are simulated: a user, group or role of the account.
@@ -82,9 +84,8 @@ func onSource(c *call) (string, error) {
 	return s, c.form.err
 }
 
-// simulatePrincipalPolicy says what a principal's policies say.
-// https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html
-func (c *call) simulatePrincipalPolicy() (any, error) {
+// ofSource are the policies of the call's subject, which must be there.
+func (c *call) ofSource() (*Authority, error) {
 	if c.subject == nil {
 		return nil, Refuse("NoSuchEntity", "The entity %s cannot be found.", c.form.values.Get("PolicySourceArn"))
 	}
@@ -94,6 +95,16 @@ func (c *call) simulatePrincipalPolicy() (any, error) {
 	}
 	a := &Authority{}
 	c.read(a, owned)
+	return a, nil
+}
+
+// simulatePrincipalPolicy says what a principal's policies say.
+// https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html
+func (c *call) simulatePrincipalPolicy() (any, error) {
+	a, err := c.ofSource()
+	if err != nil {
+		return nil, err
+	}
 	if err := c.inputs(a); err != nil {
 		return nil, err
 	}

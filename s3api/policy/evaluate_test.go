@@ -151,6 +151,7 @@ func TestActionsAndResources(t *testing.T) {
 		// Without its variable a statement must not allow more.
 		{`"Action":"s3:*","NotResource":"arn:aws:s3:::b/${aws:absent}/*"`, "s3:GetObject", "b/x", access.Silent},
 		{`"Action":"s3:*","Resource":"*","Condition":{"StringNotEquals":{"aws:userid":"${aws:absent}"}}`, "s3:GetObject", "b/x", access.Silent},
+		{`"Action":"s3:*","Resource":"*","Condition":{"StringNotEquals":{"aws:userid":["$","{x","${aws:absent}"]}}`, "s3:GetObject", "b/x", access.Silent},
 		{`"Action":"s3:*","Resource":"*","Condition":{"StringNotEquals":{"aws:userid":"${aws:absent, 'x'}"}}`, "s3:GetObject", "b/x", access.Allow},
 	} {
 		p := parse(t, Identity, statements(`{"Effect":"Allow",`+tc.statement+`}`))

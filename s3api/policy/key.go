@@ -1,6 +1,28 @@
 package policy
 
-import "strings"
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Keys are the condition keys that policies ask for, by conditions and by variables: each
+// once, as it is written first, in alphabetical order.
+func Keys(policies []Named) []string {
+	written := make(map[string]string)
+	for _, p := range policies {
+		for _, key := range p.keys {
+			if lower := strings.ToLower(key); written[lower] == "" {
+				written[lower] = key
+			}
+		}
+	}
+	var out []string
+	for _, lower := range slices.Sorted(maps.Keys(written)) {
+		out = append(out, written[lower])
+	}
+	return out
+}
 
 // s3Keys are the condition keys of S3, in lower case; those with a slash at the end are
 // followed by a tag's key. A policy of a bucket may name no others of S3's.

@@ -56,6 +56,7 @@ func compile(text string, s syntax) (pattern, error) {
 			if !ok {
 				return nil, errVariable
 			}
+			t.text = strings.ToLower(t.text)
 			p, text = p.add(t), rest
 		default:
 			n := 1 // whatever the first byte is, it is literal
@@ -68,7 +69,23 @@ func compile(text string, s syntax) (pattern, error) {
 	return p, nil
 }
 
-// readVariable reads what follows "${".
+// variablesIn are the keys of a text's variables as they are written. The text is one that
+// compile has taken.
+func variablesIn(text string) []string {
+	var keys []string
+	for {
+		var ok bool
+		var t token
+		if _, text, ok = strings.Cut(text, "${"); !ok {
+			return keys
+		}
+		if t, text, _ = readVariable(text); t.kind == variable {
+			keys = append(keys, t.text)
+		}
+	}
+}
+
+// readVariable reads what follows "${". Its key is as it is written.
 func readVariable(text string) (t token, rest string, ok bool) {
 	end := strings.IndexAny(text, ",}")
 	if end <= 0 {
@@ -80,7 +97,7 @@ func readVariable(text string) (t token, rest string, ok bool) {
 		if key == "*" || key == "?" || key == "$" {
 			return token{text: key}, rest, true // an escape
 		}
-		return token{kind: variable, text: strings.ToLower(key)}, rest, ValidKey(key)
+		return token{kind: variable, text: key}, rest, ValidKey(key)
 	}
 	rest, ok = strings.CutPrefix(strings.TrimLeft(rest, " "), "'")
 	if !ok {
@@ -91,7 +108,7 @@ func readVariable(text string) (t token, rest string, ok bool) {
 		return t, "", false
 	}
 	rest, ok = strings.CutPrefix(strings.TrimLeft(rest, " "), "}")
-	return token{kind: variable, text: strings.ToLower(key), fallback: fallback, hasFallback: true}, rest, ok && ValidKey(key)
+	return token{kind: variable, text: key, fallback: fallback, hasFallback: true}, rest, ok && ValidKey(key)
 }
 
 // add appends a token, and a literal to the literal before it.

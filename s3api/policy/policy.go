@@ -52,6 +52,7 @@ type Policy struct {
 	id         string
 	variables  bool // the version has them
 	statements []*statement
+	keys       []string // that it asks for, as they are written
 }
 
 // Parse reads a policy. Its error is an *Error. The text is the caller's to keep: a

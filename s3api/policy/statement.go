@@ -27,10 +27,17 @@ type statement struct {
 	needs pattern
 }
 
-// need notes the variables of a text.
-func (s *statement) need(text string) {
-	p, _ := compile(text, syntax{wildcards: true, variables: true})
-	for _, t := range p {
+// noteVariables notes the variables of a text; needed: the statement needs them.
+func (p *Policy) noteVariables(s *statement, text string, needed bool) {
+	if !p.variables {
+		return
+	}
+	p.keys = append(p.keys, variablesIn(text)...)
+	if !needed {
+		return
+	}
+	tokens, _ := compile(text, syntax{wildcards: true, variables: true})
+	for _, t := range tokens {
 		if t.kind == variable {
 			s.needs = append(s.needs, t)
 		}
@@ -149,9 +156,7 @@ func (p *Policy) readResources(s *statement, f field) error {
 		}
 		s.resources = append(s.resources, a)
 		s.resourceTexts = append(s.resourceTexts, text)
-		if s.notResource && p.variables {
-			s.need(text)
-		}
+		p.noteVariables(s, text, s.notResource)
 	}
 	return nil
 }
@@ -201,8 +206,9 @@ func (p *Policy) readCondition(s *statement, operator string, f field) error {
 		return p.kind.refuse("Policy has an invalid condition value", "Syntax errors in policy.", f.name+": "+err.Error())
 	}
 	s.conditions = append(s.conditions, c)
-	if c.operator.negated && p.variables {
-		s.need(strings.Join(texts, ""))
+	p.keys = append(p.keys, f.name)
+	for _, text := range texts {
+		p.noteVariables(s, text, c.operator.negated)
 	}
 	return nil
 }
