@@ -1,6 +1,7 @@
 package s3api_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -73,7 +74,7 @@ func TestContextKeys(t *testing.T) {
 			action, form = "GetContextKeysForPrincipalPolicy", []string{"PolicySourceArn", vaultARN + tc.of}
 		}
 		for i, text := range tc.with {
-			form = append(form, "PolicyInputList.member."+string(rune('1'+i)), text)
+			form = append(form, fmt.Sprint("PolicyInputList.member.", i+1), text)
 		}
 		if got := w.vault(c, "iam", action, form...).members("ContextKeyNames"); !slices.Equal(got, tc.want) {
 			t.Errorf("%s with %q: %q, want %q", tc.of, tc.with, got, tc.want)
@@ -89,5 +90,79 @@ func TestContextKeys(t *testing.T) {
 		if got := w.send(w.call(c, "iam", tc.action, tc.name, tc.value)); got.code() != tc.want {
 			t.Errorf("%s of %s: %v, want %s", tc.action, tc.value, got, tc.want)
 		}
+	}
+}
+
+// TestSimulation: a user is simulated by its name and tags, a role as a role, and a group as
+// nobody of its account. What the policies ask for and nobody supplied is told.
+func TestSimulation(t *testing.T) {
+	w, c := newSimulated(t)
+	home, other, role := "arn:aws:s3:::home/ada/x", "arn:aws:s3:::home/bob/x", "arn:aws:s3:::"+vaultARN+"role/job"
+	const ip, untagged, prefix = "aws:SourceIp=x", "aws:PrincipalTag/TEAM=y", "s3:prefix=x"
+	for _, tc := range []struct {
+		of, resource string
+		entries      []string // key=value; without a value it has none
+		given        []string // policies; bounds is a boundary
+		bounds       string
+		want         string
+		missing      []string
+	}{
+		{"user/math/ada", other, nil, nil, "", "implicitDeny", []string{"aws:SourceIp", "s3:prefix"}},
+		{"user/math/ada", other, []string{ip}, nil, "", "allowed", []string{"s3:prefix"}},
+		{"user/math/ada", other, []string{ip, untagged}, nil, "", "implicitDeny", []string{"s3:prefix"}},
+		{"user/math/ada", other, []string{ip, untagged, prefix}, nil, "", "allowed", nil},
+		{"user/math/ada", home, []string{ip, untagged}, nil, "", "allowed", []string{"s3:prefix"}},
+		{"user/math/ada", home, []string{ip, untagged, "aws:username"}, nil, "", "implicitDeny", []string{"aws:username", "s3:prefix"}},
+		{"user/math/ada", home, nil, nil, letting(`"Resource":"*"`), "allowed", []string{"s3:prefix"}},
+		{"user/math/ada", home, []string{ip}, nil, letting(`"Resource":"arn:aws:s3:::nowhere"`), "implicitDeny", []string{"s3:prefix"}},
+		{"user/math/ada", home, []string{ip}, []string{asking("aws:userid"), asking("aws:PrincipalType"), asking("aws:PrincipalAccount"), asking("aws:PrincipalArn")}, "", "allowed", []string{"s3:prefix"}},
+		{"role/job", role, nil, nil, "", "allowed", nil},
+		{"role/job", "*", nil, []string{strings.Replace(asking("aws:PrincipalType"), `"x"`, `"AssumedRole"`, 1)}, "", "allowed", nil},
+		{"role/job", role, nil, []string{asking("aws:username"), asking("aws:userid"), asking("aws:PrincipalAccount")}, "", "allowed", []string{"aws:userid", "aws:username"}},
+		{"group/crew", "*", []string{prefix}, nil, "", "allowed", nil},
+		{"group/crew", "*", nil, []string{asking("aws:PrincipalArn"), asking("aws:PrincipalAccount"), asking("aws:PrincipalType"), asking("aws:username")}, "", "implicitDeny",
+			[]string{"aws:PrincipalArn", "aws:PrincipalType", "aws:username", "s3:prefix"}},
+		{"", "*", nil, []string{letting(`"Resource":["*","arn:aws:s3:::${aws:username}"]`), asking("aws:PrincipalAccount")}, "", "allowed", []string{"aws:PrincipalAccount", "aws:username"}},
+	} {
+		action, form := "SimulateCustomPolicy", []string{"ActionNames.member.1", "s3:GetObject", "ResourceArns.member.1", tc.resource}
+		if tc.of != "" {
+			action, form = "SimulatePrincipalPolicy", append(form, "PolicySourceArn", vaultARN+tc.of)
+		}
+		for i, e := range tc.entries {
+			entry := fmt.Sprint("ContextEntries.member.", i+1)
+			key, value, ok := strings.Cut(e, "=")
+			if form = append(form, entry+".ContextKeyName", key); ok {
+				form = append(form, entry+".ContextKeyValues.member.1", value)
+			}
+		}
+		for i, text := range tc.given {
+			form = append(form, fmt.Sprint("PolicyInputList.member.", i+1), text)
+		}
+		if tc.bounds != "" {
+			form = append(form, "PermissionsBoundaryPolicyInputList.member.1", tc.bounds)
+		}
+		got := w.vault(c, "iam", action, form...)
+		if d, m := got.field("EvalDecision"), got.members("MissingContextValues"); d != tc.want || !slices.Equal(m, tc.missing) {
+			t.Errorf("%s on %s with %q, %q, %q: %s without %q, want %s without %q", tc.of, tc.resource, tc.entries, tc.given, tc.bounds, d, m, tc.want, tc.missing)
+		}
+	}
+	// What a simulation would ignore makes it wrong.
+	for _, ignored := range []string{"CallerArn", "ResourcePolicy", "PolicyExclusionList.member.1.Arn"} {
+		r := w.call(c, "iam", "SimulatePrincipalPolicy", "PolicySourceArn", vaultARN+"role/job", "ActionNames.member.1", "s3:GetObject", ignored, "x")
+		if got := w.send(r); got.code() != "InvalidInput" {
+			t.Errorf("%s: %v", ignored, got)
+		}
+	}
+	// Each of many answers would name each of many keys.
+	var variables strings.Builder
+	for i := range 101 {
+		fmt.Fprintf(&variables, "${s3:k%d}", i)
+	}
+	form := []string{"PolicyInputList.member.1", letting(`"Resource":"arn:aws:s3:::` + variables.String() + `"`)}
+	for i := range 1000 {
+		form = append(form, fmt.Sprint("ActionNames.member.", i+1), "s3:GetObject")
+	}
+	if got := w.send(w.call(c, "iam", "SimulateCustomPolicy", form...)); got.code() != "InvalidInput" {
+		t.Errorf("an answer of %d bytes", len(got.body))
 	}
 }

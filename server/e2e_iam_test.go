@@ -574,13 +574,17 @@ func (v *vaultRun) whole(string) {
 func (v *vaultRun) simulate(account string) {
 	out, err := v.iam.SimulatePrincipalPolicy(v.ctx, &iam.SimulatePrincipalPolicyInput{
 		PolicySourceArn: aws.String("arn:aws:iam::" + account + ":user/eve"), ActionNames: []string{"s3:GetObject", "s3:PutObject", "s3:DeleteBucket"},
-		ResourceArns:   []string{"arn:aws:s3:::vault-data/home/eve/x"},
-		ContextEntries: []types.ContextEntry{{ContextKeyName: aws.String("aws:username"), ContextKeyType: types.ContextKeyTypeEnumString, ContextKeyValues: []string{"eve"}}},
+		ResourceArns:    []string{"arn:aws:s3:::vault-data/home/eve/x"},
+		ContextEntries:  []types.ContextEntry{{ContextKeyName: aws.String("s3:prefix"), ContextKeyType: types.ContextKeyTypeEnumString, ContextKeyValues: []string{"x"}}},
+		PolicyInputList: []string{allowing([]string{"s3:List*"}, []string{"arn:aws:s3:::${s3:prefix}/${aws:SourceIp}"})},
 	})
 	v.ok(err)
 	var got []string
 	for _, e := range out.EvaluationResults {
 		got = append(got, string(e.EvalDecision))
+		if !slices.Equal(e.MissingContextValues, []string{"aws:SourceIp"}) {
+			v.Errorf("missing %q", e.MissingContextValues)
+		}
 	}
 	if !slices.Equal(got, []string{"allowed", "explicitDeny", "implicitDeny"}) {
 		v.Errorf("simulated %v", got)

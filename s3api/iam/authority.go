@@ -1,6 +1,7 @@
 package iam
 
 import (
+	"slices"
 	"sync"
 
 	"ironman/fsm"
@@ -83,6 +84,11 @@ func (s *Service) read(a *Authority, owned *fsm.Authority) {
 		a.bounded = true
 		a.boundary = append(a.boundary, s.named(a, owned.Boundary, policy.Identity))
 	}
+}
+
+// keys are the condition keys that any of the policies asks for.
+func (a *Authority) keys() []string {
+	return policy.Keys(slices.Concat(a.identity, a.boundary, a.session))
 }
 
 // narrow parses what a session was begun with.

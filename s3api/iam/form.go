@@ -116,6 +116,16 @@ func (f *form) list(name, suffix string) []string {
 	return out
 }
 
+// has reports whether a parameter's name begins so.
+func (f *form) has(prefix string) bool {
+	for name := range f.values {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
 // maxTags of a principal or policy.
 const maxTags = 50
 

@@ -1,6 +1,7 @@
 package iam
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -9,8 +10,11 @@ import (
 	"ironman/wal/event"
 )
 
-// maxSimulated bounds the answers of one simulation.
-const maxSimulated = 1000
+// Bounds of one simulation: its answers, and the missing values that all of them name.
+const (
+	maxSimulated = 1000
+	maxMissing   = 100_000
+)
 
 type matchedXML struct{ SourcePolicyId, SourcePolicyType string }
 
@@ -27,7 +31,7 @@ type simulationResult struct {
 	page
 }
 
-// simulateCustomPolicy says what the given policies would say.
+// simulateCustomPolicy says what the given policies would say, of whoever has them.
 // https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulateCustomPolicy.html
 func (c *call) simulateCustomPolicy() (any, error) {
 	a := &Authority{}
@@ -35,20 +39,20 @@ func (c *call) simulateCustomPolicy() (any, error) {
 	if err := c.inputs(a); err != nil {
 		return nil, err
 	}
-	return c.simulate(a, c.caller.Policy())
+	return c.simulate(a, &policy.Facts{})
 }
 
-// inputs adds the policies that a simulation brings along.
+// inputs adds the policies that a simulation brings along. A boundary stands in for the
+// principal's own.
 func (c *call) inputs(a *Authority) error {
-	for _, name := range [...]string{"ResourcePolicy", "ResourceOwner", "ResourceHandlingOption", "CallerArn"} {
-		if c.form.values.Get(name) != "" { // silence would be a wrong answer
+	for _, name := range [...]string{"ResourcePolicy", "ResourceOwner", "ResourceHandlingOption", "CallerArn", "PolicyExclusionList"} {
+		if c.form.values.Get(name) != "" || c.form.has(name+".member.") { // silence would be a wrong answer
 			return Refuse("InvalidInput", "This service does not simulate with %s.", name)
 		}
 	}
 	a.identity = append(a.identity, c.form.policies("PolicyInputList")...)
 	if bounds := c.form.policies("PermissionsBoundaryPolicyInputList"); bounds != nil {
-		a.bounded = true
-		a.boundary = append(a.boundary, bounds...)
+		a.bounded, a.boundary = true, bounds
 	}
 	return c.form.err
 }
@@ -108,12 +112,27 @@ func (c *call) simulatePrincipalPolicy() (any, error) {
 	if err := c.inputs(a); err != nil {
 		return nil, err
 	}
-	who := &Caller{Account: c.caller.Account, User: c.subject}
-	return c.simulate(a, who.Policy())
+	return c.simulate(a, c.simulated())
+}
+
+// simulated is what is known of the call's subject as a caller: of a role without a session
+// of it, and of a group, which never calls, its account alone.
+func (c *call) simulated() *policy.Facts {
+	x, account := c.subject, c.caller.Account
+	f := &policy.Facts{Caller: policy.Caller{Account: account.Account, CanonicalID: account.CanonicalId}}
+	switch x.Kind {
+	case user:
+		who := &Caller{Account: account, User: x}
+		f.Caller, f.UserName, f.UserID, f.PrincipalType, f.PrincipalTags = who.Policy(), x.Name, who.ID(), who.Type(), who.Tags()
+	case role:
+		who := &Caller{Account: account, Role: x}
+		f.Caller.ARN, f.Caller.Role, f.PrincipalType, f.PrincipalTags = ARN(x), ARN(x), who.Type(), who.Tags()
+	}
+	return f
 }
 
 // simulate asks for each action on each resource.
-func (c *call) simulate(a *Authority, who policy.Caller) (any, error) {
+func (c *call) simulate(a *Authority, who *policy.Facts) (any, error) {
 	actions, resources := c.form.list("ActionNames", ""), c.form.list("ResourceArns", "")
 	if len(actions) == 0 {
 		return nil, invalid("The parameter ActionNames is missing or empty.")
@@ -124,9 +143,14 @@ func (c *call) simulate(a *Authority, who policy.Caller) (any, error) {
 	if len(actions)*len(resources) > maxSimulated {
 		return nil, Refuse("InvalidInput", "There may be at most %d pairs of actions and resources.", maxSimulated)
 	}
-	ctx := c.entries()
+	ctx := policy.NewPrincipalContext(who)
+	c.addEntries(ctx)
 	if c.form.err != nil {
 		return nil, c.form.err
+	}
+	missing := slices.DeleteFunc(a.keys(), ctx.Has)
+	if len(actions)*len(resources)*len(missing) > maxMissing {
+		return nil, Refuse("InvalidInput", "The answer would name more than %d missing values: simulate less at once.", maxMissing)
 	}
 	var out simulationResult
 	for _, action := range actions {
@@ -134,8 +158,8 @@ func (c *call) simulate(a *Authority, who policy.Caller) (any, error) {
 			return nil, Refuse("InvalidInput", "Invalid Action: %s", action)
 		}
 		for _, resource := range resources {
-			e := evaluationXML{EvalActionName: action, EvalResourceName: resource, EvalDecision: "implicitDeny"}
-			r := &policy.Request{Caller: who, Action: action, Resource: resource, Context: ctx}
+			e := evaluationXML{EvalActionName: action, EvalResourceName: resource, EvalDecision: "implicitDeny", MissingContextValues: missing}
+			r := &policy.Request{Caller: who.Caller, Action: action, Resource: resource, Context: ctx}
 			o, _, _ := a.Judge(r)
 			switch {
 			case a.denies(r):
@@ -152,11 +176,10 @@ func (c *call) simulate(a *Authority, who policy.Caller) (any, error) {
 	return out, nil
 }
 
-// entries are the condition keys that a simulation assumes.
-func (c *call) entries() *policy.Context {
-	ctx := &policy.Context{}
+// addEntries adds the condition keys that a simulation assumes. They go before what is
+// known of the caller.
+func (c *call) addEntries(ctx *policy.Context) {
 	for i, key := range c.form.list("ContextEntries", ".ContextKeyName") {
 		ctx.Set(key, c.form.list("ContextEntries.member."+strconv.Itoa(i+1)+".ContextKeyValues", "")...)
 	}
-	return ctx
 }

@@ -17,6 +17,9 @@ func (c *Context) Set(key string, values ...string) {
 	c.byKey[strings.ToLower(key)] = values
 }
 
+// Has reports whether a key has a value.
+func (c *Context) Has(key string) bool { return len(c.values(strings.ToLower(key))) > 0 }
+
 // add gives a key one more value.
 func (c *Context) add(key, value string) {
 	c.Set(key, append(c.values(strings.ToLower(key)), value)...)

@@ -100,6 +100,14 @@ func NewContext(f *Facts) *Context {
 	return c
 }
 
+// NewPrincipalContext makes the context of what is known of the caller alone, whatever it
+// asks.
+func NewPrincipalContext(f *Facts) *Context {
+	c := new(Context)
+	f.setPrincipal(c)
+	return c
+}
+
 // setText sets a key unless its value is not known.
 func (c *Context) setText(key, value string) {
 	if value != "" {
