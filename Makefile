@@ -27,8 +27,9 @@ clients: build ## real S3 clients (aws, boto3, s3cmd, rclone, restic, s3fs, node
 	NODES=$(NODES) DISKS=$(DISKS) ./server/clients/run.sh $(CLIENTS)
 
 TESTS ?=
-conformance: build ## ceph/s3-tests of the checkout S3TESTS_DIR against a fresh cluster of three nodes; TESTS="-k multipart" only some
-	NODES=$(NODES) DISKS=$(DISKS) ./server/conformance/run.py $(TESTS)
+TLS ?=
+conformance: build ## ceph/s3-tests of the checkout S3TESTS_DIR against a fresh cluster of three nodes; TESTS="-k multipart" only some; TLS=1 by TLS
+	NODES=$(NODES) DISKS=$(DISKS) TLS=$(TLS) ./server/conformance/run.py $(TESTS)
 
 test: lint wasip1 race check ## everything that must pass before a commit
 

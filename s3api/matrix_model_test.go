@@ -201,16 +201,18 @@ func credential(a *reply) sig.Credential {
 // the model: nothing of the code that decides is in it.
 func (a *actor) may(r *row) bool {
 	switch a.part {
-	case root, owner, exact:
+	case root:
+		return !r.grows
+	case owner, exact:
 		return true
 	case barred: // there is no bucket whose policy could deny
 		return r.service
 	case granted:
 		return r.service || strings.Contains(r.acl, a.grant) && a.grant != ""
 	case named:
-		return r.service || !r.upload && !r.closed()
+		return r.service || !r.upload && !r.grows && !r.closed()
 	case almost:
-		return r.service || !r.upload && !r.closed() && r.needs[a.lacks].own
+		return r.service || !r.upload && !r.grows && !r.closed() && r.needs[a.lacks].own
 	case strange:
 		return r.service
 	}
@@ -244,7 +246,7 @@ func (a *actor) plays(r *row) bool {
 func (a *actor) mayOfForeign(r *row) bool {
 	switch a.part {
 	case root:
-		return true
+		return !r.grows
 	case owner, exact:
 		return strings.Contains(r.owners, "b")
 	case granted:

@@ -73,7 +73,7 @@ func (m *matrix) bucket(name string) {
 	}
 	for _, a := range m.actors {
 		if a.grant == "w" {
-			m.must(a.cred, 200, "PUT", "/"+name+"/foreign", "not the owner's")
+			m.must(a.cred, 200, "PUT", "/"+name+"/foreign", "not mine!") // as long as the key's
 		}
 	}
 }

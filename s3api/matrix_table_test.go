@@ -23,6 +23,9 @@ type row struct {
 	service bool
 	// upload: it is a step of somebody's upload, which others may not take.
 	upload bool
+	// grows: it adds to an object that is there and keeps its owner: that is for this
+	// account and the bucket's alone, and not for the root account.
+	grows bool
 	// nobody: it is for everybody, and nobody is asked who it is.
 	nobody bool
 	// named: nobody may do it who does not say who it is, whatever policies say.
@@ -246,8 +249,15 @@ func writeRows() []row {
 	complete := object("CompleteMultipartUpload", "POST", "?uploadId=UPLOAD", "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>ETAG</ETag></Part></CompleteMultipartUpload>", "s3:PutObject", "", "", "event")
 	part.upload, complete.upload = true, true
 	list, tags := also("s3:PutObjectAcl", "X-Amz-Acl", "public-read"), also("s3:PutObjectTagging", "X-Amz-Tagging", "a=b")
+	grow := put.as("behind what is there", func(r *row) {
+		r.headers, r.needs, r.acl = []string{"X-Amz-Write-Offset-Bytes", "9"}, append(r.needs, needs("s3:GetObject BUCKET/KEY")...), ""
+		r.owners, r.grows = "o", true
+	})
 	return []row{
 		put, put.as("with a list", list), put.as("with tags", tags), put.as("with a lock", locked),
+		grow, put.as("behind nothing", func(r *row) { // takes no more than any PUT
+			r.target, r.headers, r.needs = "/BUCKET/grown", []string{"X-Amz-Write-Offset-Bytes", "0"}, needs("s3:PutObject BUCKET/grown")
+		}),
 		post, post.as("with a lock", func(r *row) {
 			locked(r)
 			for i := 0; i < len(r.headers); i += 2 {

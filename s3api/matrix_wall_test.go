@@ -32,7 +32,9 @@ func everybody(m *matrix, bucket string) {
 }
 
 func walls() []wall {
-	openTo := func(r *row) bool { return !r.upload && !r.closed() && !slices.Contains(r.headers, "/source/open") }
+	openTo := func(r *row) bool {
+		return !r.upload && !r.grows && !r.closed() && !slices.Contains(r.headers, "/source/open")
+	}
 	grants := []walled{{who: "the owner", may: always}}
 	for _, g := range grantAccounts {
 		grants = append(grants, walled{who: "an account with a grant of " + g.grant, may: nowhere})

@@ -69,7 +69,7 @@ func support() []byte {
 ## S3
 
 Each operation takes the right to its action. Those behind it are taken too where the request asks for what they are about: a list of
-access, tags, a lock, a version, a source. ` + "`BUCKET`" + ` may also be in the host's name. What a sub-resource names that is not here is answered with
+access, tags, a lock, a version, a source, an object to append to. ` + "`BUCKET`" + ` may also be in the host's name. What a sub-resource names that is not here is answered with
 501 NotImplemented, never taken for something else.
 
 | Operation | Request | Action | Further actions |

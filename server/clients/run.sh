@@ -36,7 +36,13 @@ try() {
 }
 version() { grep -oE '[0-9]+(\.[0-9]+)+' | head -n 1; }
 
-client_aws() { while read -r p; do try aws "$("$p" --version 2>&1 | version)" aws.sh "$p"; done < <(found aws); }
+client_aws() {
+  while read -r p; do
+    v=$("$p" --version 2>&1 | version)
+    try aws "$v" aws.sh "$p"
+    try "aws iam" "$v" aws-iam.sh "$p"
+  done < <(found aws)
+}
 client_boto3() {
   while read -r p; do
     if v=$("$p" -c 'import boto3; print(boto3.__version__)' 2>/dev/null); then try boto3 "$v" boto3.sh "$p"; fi

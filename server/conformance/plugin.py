@@ -2,8 +2,10 @@
 for lifecycle rules need days of some seconds, those of the header x-amz-expiration, and
 all else, true ones. IRONMAN_DAYS is "short" or "true".
 
-It also keeps the tests apart where they rely on what Amazon would refuse them, too."""
+It also keeps the tests apart where they rely on what Amazon would refuse them, too, and
+lets them read the file of a certificate where they know only whether to verify."""
 
+import configparser
 import os
 import time
 
@@ -15,6 +17,12 @@ FIRST = "test_list_buckets_paginated"
 # Looks after exactly as many days as the rule has. Since days are counted from midnight to
 # midnight, what began right after one has not been done by then: it begins later in the day.
 LATER = "test_lifecycle_deletemarker_expiration_with_days_tag"
+
+
+# The clients of the tests verify by a file, too, but the tests read no more than a boolean.
+# True means the authorities of the package certifi, which no environment changes.
+if trusted := os.environ.get("AWS_CA_BUNDLE"):
+    configparser.RawConfigParser.BOOLEAN_STATES = {**configparser.RawConfigParser.BOOLEAN_STATES, trusted.lower(): trusted}
 
 
 def pytest_collection_modifyitems(config, items):

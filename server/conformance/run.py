@@ -8,8 +8,9 @@ the list of tests that are expected to fail, each with its reason. A test that f
 is not listed, and one that is listed and passes, are both a difference, and the exit
 status is 1. With arguments (such as -k multipart) only the tests they choose are run.
 
-NODES, DISKS and CONFORMANCE_PORT say what cluster; the clients' packages are installed
-into a virtual environment under .build.
+NODES, DISKS and CONFORMANCE_PORT say what cluster; with TLS=1 it serves by TLS, and the
+tests verify its certificate. The clients' packages are installed into a virtual
+environment under .build.
 """
 
 import json
@@ -143,11 +144,33 @@ def make_keys(path):
     return keys
 
 
-def start_cluster(scratch, keys_file, days):
+class Certificate:
+    """What the cluster shows and the clients trust: one that signed itself, for 127.0.0.1."""
+
+    def __init__(self, scratch):
+        self.chain, self.key = scratch / "tls.pem", scratch / "tls.key"
+        made = subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+             "-subj", "/CN=ironman-conformance", "-addext", "subjectAltName=IP:127.0.0.1",
+             "-addext", "keyUsage=critical,digitalSignature,keyCertSign", "-keyout", self.key, "-out", self.chain],
+            capture_output=True, text=True)
+        if made.returncode != 0:
+            fail(f"openssl makes no certificate: {made.stderr}")
+
+    def environment(self):
+        """Makes boto3, requests, and Python's own contexts trust it, where nothing else is said."""
+        return dict.fromkeys(["AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"], str(self.chain))
+
+
+def start_cluster(scratch, keys_file, days, certificate):
     ready = scratch / "ready.json"
     log = open(BUILD / f"cluster-{days}.log", "w")
-    options = ["--keys-file", keys_file, "--kms-keys", ",".join(KMS_KEYS), "--allow-insecure-sse-c",
+    options = ["--keys-file", keys_file, "--kms-keys", ",".join(KMS_KEYS),
                "--web-identity", "--web-identity-insecure"]
+    if certificate:
+        options += ["--tls-cert", certificate.chain, "--tls-key", certificate.key]
+    else:
+        options += ["--allow-insecure-sse-c"]
     if days == "short":
         options += ["--lifecycle-day", f"{SHORT_DAY}s"]
     process = subprocess.Popen(
@@ -185,22 +208,24 @@ print(json.dumps(out))
 """
 
 
-def ask(python, endpoint, key, user=False):
+def ask(python, endpoint, environment, key, user=False):
     out = subprocess.run([python, "-c", ASK], input=json.dumps([endpoint, key["access_key"], key["secret_key"], user]),
-                         capture_output=True, text=True, check=True)
+                         env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(out.stdout)
 
 
-def write_configuration(path, python, endpoint, keys, user):
-    host, port = endpoint.split("://")[1].split(":")
+def write_configuration(path, python, endpoint, certificate, environment, keys, user):
+    scheme, _, address = endpoint.partition("://")
+    host, port = address.split(":")
     keys = {**keys, "iam": keys["s3 alt"]}
     if user:
-        alt = ask(python, endpoint, keys["s3 alt"], user=True)
+        alt = ask(python, endpoint, environment, keys["s3 alt"], user=True)
         keys["s3 alt"] = {**keys["s3 alt"], "access_key": alt["key"][0], "secret_key": alt["key"][1]}
-    lines = ["[DEFAULT]", f"host = {host}", f"port = {port}", "is_secure = False", "ssl_verify = False", "",
+    lines = ["[DEFAULT]", f"host = {host}", f"port = {port}", f"is_secure = {scheme == 'https'}",
+             f"ssl_verify = {certificate.chain if certificate else False}", "",
              "[fixtures]", "bucket prefix = ironman-{random}-", "iam name prefix = s3-tests-", "iam path prefix = /s3-tests/", ""]
     for section, key in keys.items():
-        ids = ask(python, endpoint, key)
+        ids = ask(python, endpoint, environment, key)
         lines += [f"[{section}]", f"display_name = {key['name']}", f"email = {key['email']}",
                   f"user_id = {ids['account' if section == 'iam root' else 'canonical']}",
                   f"access_key = {key['access_key']}", f"secret_key = {key['secret_key']}"]
@@ -213,7 +238,7 @@ def write_configuration(path, python, endpoint, keys, user):
     write_secret(path, "\n".join(lines))
 
 
-def run_tests(python, tests, configuration, days, modules, arguments):
+def run_tests(python, tests, configuration, environment, days, modules, arguments):
     """Runs them and returns {name: (outcome, first line of why)}."""
     name = f"{days}-{configuration.stem}"
     report = BUILD / f"report-{name}.xml"
@@ -222,7 +247,7 @@ def run_tests(python, tests, configuration, days, modules, arguments):
     subprocess.run(
         [python, "-m", "pytest", "-q", "--no-header", "--tb=short", "-p", "no:cacheprovider", "-p", "plugin", "-m", DESELECTED,
          f"--junitxml={report}", *arguments, *modules],
-        cwd=tests, env={**os.environ, "S3TEST_CONF": str(configuration), "PYTHONDONTWRITEBYTECODE": "1", "IRONMAN_DAYS": days, "IRONMAN_SHORT_DAY": str(SHORT_DAY), "PYTHONPATH": str(HERE)},
+        cwd=tests, env={**environment, "S3TEST_CONF": str(configuration), "PYTHONDONTWRITEBYTECODE": "1", "IRONMAN_DAYS": days, "IRONMAN_SHORT_DAY": str(SHORT_DAY), "PYTHONPATH": str(HERE)},
         stdout=open(BUILD / f"pytest-{name}.log", "w"), stderr=subprocess.STDOUT, check=False)
     if not report.exists():
         fail(f"pytest made no report: {(BUILD / f'pytest-{name}.log').read_text()[-2000:]}")
@@ -291,16 +316,18 @@ def run_cluster(python, tests, days, arguments):
     with tempfile.TemporaryDirectory(prefix="ironman-conformance-") as name:
         scratch = pathlib.Path(name)
         keys = make_keys(scratch / "keys.json")
-        cluster, ready = start_cluster(scratch, scratch / "keys.json", days)
+        certificate = Certificate(scratch) if os.environ.get("TLS") == "1" else None
+        environment = {**os.environ, **(certificate.environment() if certificate else {})}
+        cluster, ready = start_cluster(scratch, scratch / "keys.json", days, certificate)
         try:
             results = {}
             for name, modules in (("s3", S3_MODULES), ("iam", IAM_MODULES)):
                 if days == "short" and name == "iam":
                     continue  # none of them waits for a rule
                 configuration = scratch / f"{name}.conf"
-                write_configuration(configuration, python, ready["endpoints"][0], keys, user=name == "iam")
+                write_configuration(configuration, python, ready["endpoints"][0], certificate, environment, keys, user=name == "iam")
                 print(f"running {', '.join(modules)} with {days} days of lifecycle rules", flush=True)
-                results |= run_tests(python, tests, configuration, days, modules, arguments)
+                results |= run_tests(python, tests, configuration, environment, days, modules, arguments)
         finally:
             cluster.send_signal(signal.SIGTERM)
             code = cluster.wait()

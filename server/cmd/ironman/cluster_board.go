@@ -47,7 +47,7 @@ func newBoard(f *clusterFlags, places []place, out io.Writer, log *slog.Logger) 
 	}
 	b.newKeys = missing(b.credentials)
 	for _, p := range places {
-		b.ready.Endpoints = append(b.ready.Endpoints, "http://"+p.s3)
+		b.ready.Endpoints = append(b.ready.Endpoints, p.s3) // until the node says how it serves there
 		b.ready.Admins = append(b.ready.Admins, p.admin)
 		b.ready.Links = append(b.ready.Links, p.link)
 		b.ready.PIDs = append(b.ready.PIDs, 0)
@@ -69,6 +69,7 @@ func (b *board) started(number, pid int) {
 func (b *board) serving(number int, r nodeReady) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.ready.Endpoints[number-1] = r.Endpoints[0] // http or https: the flags that every node is given decide
 	word := "serves"
 	if b.served[number-1] {
 		word = "serves again:"

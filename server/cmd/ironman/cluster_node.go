@@ -41,9 +41,10 @@ type noticeBoard interface {
 
 // nodeReady is what a node writes into its ready file.
 type nodeReady struct {
-	AccessKey string `json:"access_key"`
-	SecretKey string `json:"secret_key"`
-	PIDs      []int  `json:"pids"`
+	Endpoints []string `json:"endpoints"`
+	AccessKey string   `json:"access_key"`
+	SecretKey string   `json:"secret_key"`
+	PIDs      []int    `json:"pids"`
 }
 
 // child is one process of a node.
@@ -171,7 +172,7 @@ func (n *clusterNode) await(ctx context.Context, c *child) {
 		}
 		var r nodeReady
 		b, err := os.ReadFile(n.readyFile())
-		if err != nil || json.Unmarshal(b, &r) != nil || len(r.PIDs) != 1 || r.PIDs[0] != c.pid() {
+		if err != nil || json.Unmarshal(b, &r) != nil || len(r.Endpoints) == 0 || len(r.PIDs) != 1 || r.PIDs[0] != c.pid() {
 			continue
 		}
 		if err := os.Remove(n.readyFile()); err != nil { // one file less that holds a secret

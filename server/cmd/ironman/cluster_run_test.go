@@ -37,7 +37,7 @@ func actAsNode(args []string) {
 			time.Sleep(time.Millisecond)
 		}
 	}
-	b, err := json.Marshal(nodeReady{AccessKey: "AK", SecretKey: "SK", PIDs: []int{os.Getpid()}})
+	b, err := json.Marshal(nodeReady{Endpoints: []string{"http://" + value("--listen")}, AccessKey: "AK", SecretKey: "SK", PIDs: []int{os.Getpid()}})
 	if err == nil {
 		err = writeFile(value("--ready-file"), b)
 	}

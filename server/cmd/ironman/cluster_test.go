@@ -236,14 +236,24 @@ func TestJoinSecret(t *testing.T) {
 }
 
 // TestBoard: the ready file is there once every node has served, follows the pids,
-// and goes; people see the keys once, and every port.
+// and goes; people see the keys once, and every port, with how it is spoken to.
 func TestBoard(t *testing.T) {
+	for _, scheme := range []string{"http://", "https://"} {
+		t.Run(scheme, func(t *testing.T) { testBoard(t, scheme) })
+	}
+}
+
+func testBoard(t *testing.T, scheme string) {
 	f := &clusterFlags{nodes: 3, disks: 2, port: 9000, dir: t.TempDir(), region: "eu-central-1", readyFile: filepath.Join(t.TempDir(), "ready.json")}
 	var out, said bytes.Buffer
 	b := newBoard(f, f.places(), &out, textLog(&said))
 	for i := range 3 {
 		b.started(i+1, 100+i)
-		b.serving(i+1, [3]nodeReady{{AccessKey: "AK", SecretKey: "it's secret"}}[i])
+		r := nodeReady{Endpoints: []string{scheme + f.places()[i].s3}}
+		if i == 0 {
+			r.AccessKey, r.SecretKey = "AK", "it's secret"
+		}
+		b.serving(i+1, r)
 		if b.complete() != (i == 2) || missing(f.readyFile) != (i < 2) {
 			t.Fatalf("after node %d: complete %v, ready file missing %v", i+1, b.complete(), missing(f.readyFile))
 		}
@@ -252,14 +262,14 @@ func TestBoard(t *testing.T) {
 		t.Error("the first node has not served")
 	}
 	b.started(2, 201)
-	b.serving(2, nodeReady{})
+	b.serving(2, nodeReady{Endpoints: []string{scheme + f.places()[1].s3}})
 	var r clusterReady
 	text, err := os.ReadFile(f.readyFile)
 	if err != nil || json.Unmarshal(text, &r) != nil {
 		t.Fatal(err)
 	}
 	if !slices.Equal(r.PIDs, []int{100, 201, 102}) || r.AccessKey != "AK" || r.SecretKey != "it's secret" ||
-		!slices.Equal(r.Endpoints, []string{"http://127.0.0.1:9000", "http://127.0.0.1:9001", "http://127.0.0.1:9002"}) ||
+		!slices.Equal(r.Endpoints, []string{scheme + "127.0.0.1:9000", scheme + "127.0.0.1:9001", scheme + "127.0.0.1:9002"}) ||
 		r.Admins[2] != "127.0.0.1:9202" || r.Links[1] != "127.0.0.1:9101" {
 		t.Errorf("ready file: %s", text)
 	}
@@ -267,8 +277,9 @@ func TestBoard(t *testing.T) {
 		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
 	for want, times := range map[string]int{
-		"it's secret": 1, "eu-central-1": 1, "node 2 serves http://127.0.0.1:9001 (pid 101)": 1, "node 2 serves again: http://127.0.0.1:9001 (pid 201)": 1,
-		"--endpoint-url http://127.0.0.1:9000 s3 mb": 1, "--endpoint-url http://127.0.0.1:9001 s3 cp": 1, "--endpoint-url http://127.0.0.1:9002 s3 ls": 1,
+		"it's secret": 1, "eu-central-1": 1, "node 2 serves " + scheme + "127.0.0.1:9001 (pid 101)": 1,
+		"node 2 serves again: " + scheme + "127.0.0.1:9001 (pid 201)": 1, "--endpoint-url " + scheme + "127.0.0.1:9000 s3 mb": 1,
+		"--endpoint-url " + scheme + "127.0.0.1:9001 s3 cp": 1, "--endpoint-url " + scheme + "127.0.0.1:9002 s3 ls": 1,
 	} {
 		if strings.Count(out.String(), want) != times {
 			t.Errorf("%q is not printed %d times in:\n%s", want, times, &out)
@@ -296,7 +307,7 @@ func TestPastedExports(t *testing.T) {
 	var out bytes.Buffer
 	b := newBoard(f, places, &out, slog.New(slog.DiscardHandler))
 	b.started(1, 100)
-	b.serving(1, nodeReady{AccessKey: "AK", SecretKey: "S-_3"})
+	b.serving(1, nodeReady{Endpoints: []string{"http://" + places[0].s3}, AccessKey: "AK", SecretKey: "S-_3"})
 	if strings.Contains(out.String(), "S-_3") {
 		t.Errorf("the secret is printed again:\n%s", &out)
 	}
