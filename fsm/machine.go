@@ -35,6 +35,9 @@ type Options struct {
 	// FlushEvery is the number of events after which Pebble is flushed, so that a
 	// restart replays little; 20,000 if 0.
 	FlushEvery int
+	// Still compacts nothing: the state is only looked at, and every byte that is written
+	// stays in memory.
+	Still bool
 	// Tune may change Pebble's options before they are used (tests, memory size).
 	Tune func(*pebble.Options)
 }

@@ -46,6 +46,7 @@ func (m *Machine) pebbleOptions() *pebble.Options {
 			m.opts.Log.Warn("state: writes stall", "reason", i.Reason)
 		},
 	}
+	o.DisableAutomaticCompactions = m.opts.Still
 	if m.opts.Tune != nil {
 		m.opts.Tune(o)
 	}

@@ -280,3 +280,14 @@ func (k *keyring) GoString() string { return k.String() }
 
 // Format keeps keys out of logs whatever the verb.
 func (k *keyring) Format(f fmt.State, _ rune) { io.WriteString(f, k.String()) }
+
+// LedgerSigner reads, from the keyring in the directory of a node that does not run, what
+// signs checkpoints of the ledger of an origin. checkMode refuses a file that others can
+// read.
+func LedgerSigner(fs vfs.FS, dir, origin string, checkMode bool) (note.Signer, error) {
+	k, err := openKeyring(fs, fs.PathJoin(dir, "keyring.json"), false, checkMode)
+	if err != nil {
+		return nil, err
+	}
+	return k.ledgerSigner(origin)
+}

@@ -1,7 +1,6 @@
 package offline
 
 import (
-	"bytes"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -11,7 +10,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"ironman/fsm"
-	"ironman/wal/event"
+	"ironman/server/audit"
 	"ironman/wal/ledger"
 	"ironman/wal/segment"
 )
@@ -70,89 +69,57 @@ func Replay(files vfs.FS, dir string, want Agreed, holed bool, fatal func(error)
 
 // replayLedger applies what is archived. Its end is that of what was agreed on.
 func replayLedger(files vfs.FS, dir string, m *fsm.Machine, until uint64, fatal func(error)) (seq uint64, err error) {
-	o := ledger.Options{FS: files, Dir: dir, ReadOnly: true, Fatal: fatal}
-	if err := knowKey(&o); err != nil {
-		return 0, fmt.Errorf("%w: %w", ErrUnreadable, err)
+	unreadable := func(err error) error { return fmt.Errorf("%w: %w", ErrUnreadable, err) }
+	genesis, err := ledger.Genesis(files, dir)
+	if errors.Is(err, ledger.ErrNotArchived) {
+		return 0, nil // the log has all of it
 	}
-	archive, err := ledger.Open(o)
 	if err != nil {
-		return 0, fmt.Errorf("%w: %w", ErrUnreadable, err)
+		return 0, unreadable(err)
+	}
+	key, err := note.NewVerifier(genesis.LedgerKey)
+	if err != nil {
+		return 0, unreadable(err)
+	}
+	archive, err := ledger.Open(ledger.Options{
+		FS: files, Dir: dir, ReadOnly: true, Fatal: fatal, Origin: genesis.LedgerOrigin, Verifiers: note.VerifierList(key),
+	})
+	if err != nil {
+		return 0, unreadable(err)
 	}
 	defer func() { err = errors.Join(err, archive.Close()) }()
 	// What is damaged must show by the ledger's own proof: a replay may stumble over it
 	// anywhere, or not at all.
 	if err := archive.Verify(context.Background(), nil); err != nil {
-		return 0, fmt.Errorf("%w: %w", ErrUnreadable, err)
+		return 0, unreadable(err)
 	}
+	p := audit.NewReplayer(m)
 	for r, err := range archive.Records(0) {
 		if err != nil {
-			return seq, fmt.Errorf("%w: %w", ErrUnreadable, err)
+			return p.Next(), unreadable(err)
 		}
-		if seq == until {
+		if r.Seq == until {
 			break
 		}
-		env := &event.Envelope{}
-		if err := event.Decode(r.Envelope, env); err != nil {
-			return seq, fmt.Errorf("record %d: %w", r.Seq, err)
+		if err := p.Add(r); err != nil {
+			return p.Next(), err
 		}
-		if r.Seq != seq || env.Seq != seq {
-			return seq, fmt.Errorf("record %d says that it is %d", r.Seq, env.Seq)
-		}
-		p := &event.Proposal{Statement: r.Statement}
-		for i := range r.Items {
-			p.Items = append(p.Items, r.Items[i].Bytes)
-		}
-		res := m.Apply([]fsm.Entry{{Index: seq + 1, Term: 1, Data: event.AppendEntry(nil, env.Time, event.Canonical(p))}})[0]
-		if res.Seq != seq || res.Duplicate {
-			return seq, fmt.Errorf("event %d became %d, a duplicate: %v", seq, res.Seq, res.Duplicate)
-		}
-		leaves, err := m.Leaves(seq, 1)
-		if err != nil {
-			return seq, err
-		}
-		if len(leaves) != 1 || !bytes.Equal(leaves[0].Envelope, r.Envelope) {
-			return seq, fmt.Errorf("event %d has another envelope than the replay makes", seq)
-		}
-		seq++
+	}
+	if err := p.Flush(); err != nil {
+		return p.Next(), err
 	}
 	f, err := m.Frontier()
 	if err != nil {
-		return seq, err
+		return p.Next(), err
 	}
-	root, err := archive.Root(seq)
+	root, err := archive.Root(p.Next())
 	switch {
 	case err != nil:
-		err = fmt.Errorf("%w: %w", ErrUnreadable, err)
+		err = unreadable(err)
 	case root != f.Root():
-		err = fmt.Errorf("the ledger's root of %d events is not the replay's", seq)
+		err = fmt.Errorf("the ledger's root of %d events is not the replay's", p.Next())
 	}
-	return seq, err
-}
-
-// knowKey takes the name and key of a ledger, which is not empty, from its first event.
-func knowKey(o *ledger.Options) (err error) {
-	archive, err := ledger.Open(*o)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, archive.Close()) }()
-	for r, err := range archive.Records(0) {
-		if err != nil {
-			return err
-		}
-		s := &event.Statement{}
-		if err := event.Decode(r.Statement, s); err != nil {
-			return err
-		}
-		genesis := s.GetClusterInitialized()
-		key, err := note.NewVerifier(genesis.GetLedgerKey())
-		if err != nil {
-			return err
-		}
-		o.Origin, o.Verifiers = genesis.GetLedgerOrigin(), note.VerifierList(key)
-		break
-	}
-	return nil
+	return p.Next(), err
 }
 
 // newSegment is the size, in bytes, of the file that opening a log makes: nothing is

@@ -8,6 +8,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"golang.org/x/mod/sumdb/tlog"
+
+	"ironman/wal/event"
 )
 
 // Export says what to export, and where to.
@@ -27,12 +29,18 @@ type Export struct {
 // tlog-tiles, complete with partial tiles and a signed checkpoint of that size,
 // durably, the checkpoint last. Nothing is copied unseen: tiles are computed
 // from the entries, and a root that is not the archive's is an error. An error
-// leaves an export without checkpoint behind.
+// leaves an export without checkpoint behind. An archive without a signer can only be
+// exported up to its own checkpoint, which is the size where none is given.
 func (a *Archive) Export(ctx context.Context, x Export) error {
-	if a.o.Signer == nil {
-		return errors.New("ledger: an export needs a signer")
-	}
 	s := a.state.Load()
+	if a.o.Signer == nil {
+		if x.Size == 0 {
+			x.Size = uint64(s.signed.Tree.N)
+		}
+		if s.signed.Note == nil || x.Size != uint64(s.signed.Tree.N) {
+			return fmt.Errorf("ledger: nobody is here to sign a tree of %d sequences: the checkpoint has %d", x.Size, s.signed.Tree.N)
+		}
+	}
 	size, want, err := x.tree(s)
 	if err == nil && size <= s.size() {
 		want, err = a.root(s, size)
@@ -61,13 +69,17 @@ func (a *Archive) Export(ctx context.Context, x Export) error {
 	if err := e.to.sync(); err != nil {
 		return err
 	}
-	// Consistent with every checkpoint by construction: its root is the archive's
-	// own, or that of the archive's frontier and the tail.
-	c, err := a.o.sign(tlog.Tree{}, e.edge.tree(), nil)
-	if err != nil {
-		return err
+	signed := s.signed.Note
+	if a.o.Signer != nil {
+		// Consistent with every checkpoint by construction: its root is the archive's
+		// own, or that of the archive's frontier and the tail.
+		c, err := a.o.sign(tlog.Tree{}, e.edge.tree(), nil)
+		if err != nil {
+			return err
+		}
+		signed = c.Note
 	}
-	if err := e.to.replace(CheckpointPath, c.Note); err != nil {
+	if err := e.to.replace(CheckpointPath, signed); err != nil {
 		return err
 	}
 	return e.to.sync()
@@ -92,7 +104,7 @@ func (x *Export) tree(s *state) (size uint64, root tlog.Hash, err error) {
 		return 0, root, fmt.Errorf("%w: export of %d sequences of %d", ErrNotArchived, size, all)
 	}
 	// The archive's own frontier goes on into the tail, apart from what is written.
-	f := s.edge.frontier
+	f := s.edge.frontier.Clone()
 	for i := range x.Tail {
 		if f.Size() < size {
 			f.Append(x.Tail[i].Envelope)
@@ -175,4 +187,38 @@ func (e *exporter) full(level int, n uint64, hashes []tlog.Hash) error {
 // tile writes a tile of any width.
 func (e *exporter) tile(level int, n uint64, hashes []tlog.Hash) error {
 	return e.to.replace(TilePath(level, n, len(hashes)), packHashes(hashes))
+}
+
+// Genesis reads the first event of an archive or export that is not empty: it names the
+// ledger's origin and key. It believes what it reads.
+func Genesis(fsys vfs.FS, dir string) (*event.ClusterInitialized, error) {
+	c, err := newCodec()
+	if err != nil {
+		return nil, err
+	}
+	b := bundles{files: newFiles(fsys, dir), codec: c}
+	h, err := readHeads(b.files)
+	if err != nil {
+		return nil, fmt.Errorf("ledger in %s: %w", dir, err)
+	}
+	if h.size() == 0 {
+		return nil, fmt.Errorf("%w: ledger in %s: the first event", ErrNotArchived, dir)
+	}
+	f, err := b.payloads(0, int(min(h.size(), BundleSize)))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	p, err := f.read()
+	if err != nil {
+		return nil, err
+	}
+	s := &event.Statement{}
+	if err := event.Decode(p.Statement, s); err != nil {
+		return nil, fmt.Errorf("ledger in %s: the first event: %w", dir, err)
+	}
+	if s.GetClusterInitialized() == nil {
+		return nil, fmt.Errorf("%w: ledger in %s: the first event does not begin a cluster", event.ErrMalformed, dir)
+	}
+	return s.GetClusterInitialized(), nil
 }

@@ -189,8 +189,10 @@ func TestExportRefuses(t *testing.T) {
 	}
 	o := options(t, fsys)
 	o.Signer = nil
-	if err := open(t, o).Export(context.Background(), Export{FS: vfs.NewMem(), Dir: "x"}); err == nil {
-		t.Error("an export without a signer")
+	for size, fine := range map[uint64]bool{0: true, 512: true, 256: false, 511: false} { // there is a checkpoint of 512
+		if err := open(t, o).Export(context.Background(), Export{FS: vfs.NewMem(), Dir: "x", Size: size}); (err == nil) != fine {
+			t.Errorf("an export of %d without a signer: %v", size, err)
+		}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"errors"
 	"fmt"
 	"iter"
 
@@ -155,4 +156,99 @@ func (a *Archive) Consistency(from, to uint64) (tlog.TreeProof, error) {
 		return nil, fmt.Errorf("%w: every tree is consistent with the empty one", event.ErrMalformed)
 	}
 	return tlog.ProveTree(int64(to), int64(from), a.hashes(s))
+}
+
+// Follow checks that records join what is archived, each in its place and as its envelope
+// says, and returns the right edge of the tree of both.
+func (a *Archive) Follow(records []Record) (*merkle.Frontier, error) {
+	s := a.state.Load()
+	if len(records) > 0 && records[0].Seq != s.size() {
+		return nil, fmt.Errorf("%w: sequence %d, size %d", ErrGap, records[0].Seq, s.size())
+	}
+	if err := dense(records, s.size()); err != nil {
+		return nil, err
+	}
+	if _, err := checkAll(records, s.time); err != nil {
+		return nil, err
+	}
+	f := s.edge.frontier.Clone()
+	for i := range records {
+		f.Append(records[i].Envelope)
+	}
+	return f, nil
+}
+
+// Grown is the tree of what is archived and of the records that follow it: a hash reader
+// for proofs, and its head.
+func (a *Archive) Grown(records []Record) (tlog.HashReader, tlog.Tree, error) {
+	s := a.state.Load()
+	if _, err := a.Follow(records); err != nil {
+		return nil, tlog.Tree{}, err
+	}
+	g := &grown{}
+	if s.size() > 0 {
+		g.base, g.count = a.hashes(s), tlog.StoredHashCount(s.tree.N)
+	}
+	n := s.tree.N
+	for i := range records {
+		more, err := tlog.StoredHashes(n, records[i].Envelope, g)
+		if err != nil {
+			return nil, tlog.Tree{}, fmt.Errorf("ledger: %w", err)
+		}
+		g.more = append(g.more, more...)
+		n++
+	}
+	root, err := tlog.TreeHash(n, g)
+	if err != nil {
+		return nil, tlog.Tree{}, fmt.Errorf("ledger: %w", err)
+	}
+	return g, tlog.Tree{N: n, Hash: root}, nil
+}
+
+// grown reads the hashes of an archive, and behind them those that are in memory.
+type grown struct {
+	base  tlog.HashReader // nil: nothing is archived
+	count int64           // of the hashes in it
+	more  []tlog.Hash
+}
+
+// ReadHashes implements tlog.HashReader.
+func (g *grown) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
+	out := make([]tlog.Hash, len(indexes))
+	var archived []int64
+	for _, i := range indexes {
+		if i < g.count {
+			archived = append(archived, i)
+		}
+	}
+	var hashes []tlog.Hash
+	if len(archived) > 0 {
+		var err error
+		if hashes, err = g.base.ReadHashes(archived); err != nil {
+			return nil, err
+		}
+	}
+	for k, i := range indexes {
+		switch {
+		case i < g.count:
+			out[k], hashes = hashes[0], hashes[1:]
+		case i-g.count < int64(len(g.more)):
+			out[k] = g.more[i-g.count]
+		default:
+			return nil, fmt.Errorf("ledger: hash %d is beyond the tree", i)
+		}
+	}
+	return out, nil
+}
+
+// Sign signs the head of the tree of what is archived and of the records that follow it.
+func (a *Archive) Sign(records []Record) (Checkpoint, error) {
+	if a.o.Signer == nil {
+		return Checkpoint{}, errors.New("ledger: nobody is here to sign")
+	}
+	hashes, tree, err := a.Grown(records)
+	if err != nil {
+		return Checkpoint{}, err
+	}
+	return a.o.sign(a.state.Load().signed.Tree, tree, hashes)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 
 	"ironman/wal/digest"
 	"ironman/wal/event"
@@ -69,6 +70,16 @@ func (p *Payload) itemsHash() digest.Sum {
 		sums[i] = p.Items[i].Sum()
 	}
 	return event.ItemsHash(sums)
+}
+
+// Check checks the payload against what the envelope commits to, and the envelope against
+// the sequence.
+func (r *Record) Check() error {
+	if err := r.fits(); err != nil {
+		return err
+	}
+	_, err := r.check(math.MinInt64)
+	return err
 }
 
 // fits refuses a payload above the limits.

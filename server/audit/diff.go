@@ -1,0 +1,266 @@
+package audit
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"ironman/fsm"
+	"ironman/wal/event"
+)
+
+// Change is how something differs between two moments.
+type Change struct {
+	Bucket string `json:"bucket"`
+	Key    string `json:"key,omitempty"` // "": the bucket itself
+	// How is "made", "removed" or "changed".
+	How string `json:"how"`
+	// What has changed, in the words of the schema: "bytes", "tags", "acl", "policy".
+	What   []string `json:"what,omitempty"`
+	Before *Object  `json:"before,omitempty"`
+	After  *Object  `json:"after,omitempty"`
+}
+
+// Object is the current version of a key.
+type Object struct {
+	Version  string    `json:"version"`
+	Size     uint64    `json:"size"`
+	ETag     string    `json:"etag"`
+	Modified time.Time `json:"modified"`
+}
+
+// Difference is what changed between two moments.
+type Difference struct {
+	Changes []Change
+	// Others are the events between that changed anything else (users, nodes, uploads), by
+	// their kind.
+	Others map[string]uint64
+}
+
+// maxTouched bounds the keys that a difference can be of.
+const maxTouched = 10_000_000
+
+// place is a key of a bucket, or (no key) the bucket.
+type place struct {
+	bucket uint64
+	key    string
+}
+
+// Diff replays the records to two moments, numbers of events, in a state machine to which
+// nothing was applied yet, and compares what the events between them touched.
+func (n *Node) Diff(ctx context.Context, m *fsm.Machine, from, to uint64, progress func(done, total uint64)) (*Difference, error) {
+	if from > to || to > n.Size() {
+		return nil, fmt.Errorf("audit: of %d <= %d <= %d events one is not so", from, to, n.Size())
+	}
+	d := &Difference{Others: make(map[string]uint64)}
+	touched, err := n.touched(from, to, d.Others)
+	if err != nil {
+		return nil, err
+	}
+	p := NewReplayer(m)
+	look := func(size uint64) (map[place]row, error) {
+		rest := func(done, _ uint64) {
+			if progress != nil {
+				progress(done, to)
+			}
+		}
+		if size > p.Next() {
+			if err := p.run(ctx, n.Records(p.Next()), size, rest); err != nil {
+				return nil, err
+			}
+		}
+		return rows(m, touched)
+	}
+	before, err := look(from)
+	if err != nil {
+		return nil, err
+	}
+	after, err := look(to)
+	if err != nil {
+		return nil, err
+	}
+	for _, at := range touched {
+		if c, ok := compare(before[at], after[at]); ok {
+			c.Bucket, c.Key = cmp.Or(before[place{bucket: at.bucket}].name(), after[place{bucket: at.bucket}].name(), n.bucketName(at.bucket)), at.key
+			d.Changes = append(d.Changes, c)
+		}
+	}
+	slices.SortFunc(d.Changes, func(a, b Change) int { return cmp.Or(cmp.Compare(a.Bucket, b.Bucket), cmp.Compare(a.Key, b.Key)) })
+	return d, nil
+}
+
+// touched are the places that events between two moments may have changed; what they did
+// elsewhere is counted by kind.
+func (n *Node) touched(from, to uint64, others map[string]uint64) ([]place, error) {
+	seen := make(map[place]bool)
+	for r, err := range n.Records(from) {
+		if err != nil {
+			return nil, fmt.Errorf("audit: %w", err)
+		}
+		if r.Seq >= to {
+			break
+		}
+		d, err := decode(&r)
+		if err != nil {
+			return nil, err
+		}
+		if d.envelope.Refusal != event.Refusal_REFUSAL_NONE {
+			continue
+		}
+		if d.erased > 0 {
+			return nil, fmt.Errorf("%w: event %d", ErrErased, r.Seq)
+		}
+		e := d.entry(r.Seq)
+		switch d.parsed.Statement.Body.(type) {
+		case *event.Statement_UploadCreated, *event.Statement_PartPut, *event.Statement_UploadAborted:
+			others[e.Kind]++
+			continue
+		}
+		if e.Bucket == 0 {
+			others[e.Kind]++
+			continue
+		}
+		seen[place{bucket: e.Bucket}] = true
+		for _, key := range e.Keys {
+			seen[place{e.Bucket, key}] = true
+		}
+		if d.parsed.Statement.GetObjectRenamed() != nil {
+			seen[place{e.Bucket, e.SourceKey}] = true
+		}
+		if len(seen) > maxTouched {
+			return nil, fmt.Errorf("audit: more than %d keys were touched: choose moments that are closer", maxTouched)
+		}
+	}
+	out := make([]place, 0, len(seen))
+	for at := range seen {
+		out = append(out, at)
+	}
+	return out, nil
+}
+
+// row is what is at a place.
+type row struct {
+	bucket    *fsm.Bucket
+	documents map[event.DocumentKind][]byte
+	object    *fsm.Object
+}
+
+func (r row) name() string { return r.bucket.GetName() }
+
+func rows(m *fsm.Machine, places []place) (out map[place]row, err error) {
+	v, err := m.View()
+	if err != nil {
+		return nil, fmt.Errorf("audit: %w", err)
+	}
+	defer func() { err = errors.Join(err, v.Close()) }()
+	out = make(map[place]row, len(places))
+	for _, at := range places {
+		var r row
+		if at.key != "" {
+			if r.object, err = v.Object(at.bucket, at.key); err != nil {
+				return nil, fmt.Errorf("audit: %w", err)
+			}
+			out[at] = r
+			continue
+		}
+		if r.bucket, err = v.Bucket(at.bucket); err != nil {
+			return nil, fmt.Errorf("audit: %w", err)
+		}
+		r.documents = make(map[event.DocumentKind][]byte)
+		for kind := range event.DocumentKind_name {
+			d, err := v.Document(at.bucket, event.DocumentKind(kind))
+			if err != nil {
+				return nil, fmt.Errorf("audit: %w", err)
+			}
+			if d != nil {
+				r.documents[event.DocumentKind(kind)] = d.Text
+			}
+		}
+		out[at] = r
+	}
+	return out, nil
+}
+
+// compare tells how what is at a place has changed; false: it has not.
+func compare(a, b row) (Change, bool) {
+	c := Change{Before: object(a.object), After: object(b.object)}
+	was, is := a.bucket != nil || a.object != nil, b.bucket != nil || b.object != nil
+	switch {
+	case !was && !is:
+		return c, false
+	case !was:
+		c.How = "made"
+		return c, true
+	case !is:
+		c.How = "removed"
+		return c, true
+	}
+	c.How = "changed"
+	if a.object != nil {
+		c.What = objectDiffers(a.object, b.object)
+	} else {
+		c.What = bucketDiffers(a, b)
+	}
+	return c, len(c.What) > 0
+}
+
+func object(o *fsm.Object) *Object {
+	if o == nil {
+		return nil
+	}
+	return &Object{Version: o.Version.ID(), Size: o.Size, ETag: o.Etag, Modified: time.Unix(0, o.Time).UTC()}
+}
+
+func objectDiffers(a, b *fsm.Object) (what []string) {
+	for _, part := range []struct {
+		name string
+		same bool
+	}{
+		{"bytes", a.Etag == b.Etag && a.Size == b.Size},
+		{"version", a.Version.Same(b.Version)},
+		{"owner", a.Owner == b.Owner},
+		{"acl", proto.Equal(a.Acl, b.Acl)},
+		{"lock", proto.Equal(a.Lock, b.Lock)},
+		{"headers", proto.Equal(a.Headers, b.Headers)},
+		{"tags", proto.Equal(a.Tags, b.Tags)},
+		{"storage_class", a.StorageClass == b.StorageClass},
+		{"encryption", a.Encryption.GetKind() == b.Encryption.GetKind()},
+	} {
+		if !part.same {
+			what = append(what, part.name)
+		}
+	}
+	return what
+}
+
+func bucketDiffers(a, b row) (what []string) {
+	x, y := a.bucket, b.bucket
+	for _, part := range []struct {
+		name string
+		same bool
+	}{
+		{"acl", proto.Equal(x.Acl, y.Acl)},
+		{"versioning", x.Versioning == y.Versioning},
+		{"object_lock", x.ObjectLock == y.ObjectLock && x.DefaultMode == y.DefaultMode && x.DefaultDays == y.DefaultDays && x.DefaultYears == y.DefaultYears},
+		{"quota", proto.Equal(x.Quota, y.Quota)},
+	} {
+		if !part.same {
+			what = append(what, part.name)
+		}
+	}
+	for kind := range event.DocumentKind_name {
+		k := event.DocumentKind(kind)
+		before, was := a.documents[k]
+		after, is := b.documents[k]
+		if was != is || string(before) != string(after) {
+			what = append(what, lower(k))
+		}
+	}
+	slices.Sort(what)
+	return what
+}

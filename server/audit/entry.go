@@ -1,0 +1,300 @@
+package audit
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"ironman/wal/event"
+	"ironman/wal/ledger"
+)
+
+// Entry is a record in words.
+type Entry struct {
+	Seq       uint64    `json:"seq"`
+	Time      time.Time `json:"time"` // log time
+	Kind      string    `json:"kind"`
+	Operation string    `json:"operation,omitempty"` // the client's, as Amazon names it
+	Actor     string    `json:"actor"`               // an opaque id; "anonymous"; "system": the store
+	ActorName string    `json:"actor_name,omitempty"`
+	Bucket    uint64    `json:"bucket_id,omitempty"`
+	Name      string    `json:"bucket,omitempty"`
+	Keys      []string  `json:"keys,omitempty"`
+	SourceKey string    `json:"source_key,omitempty"`
+	// Outcome is "accepted", or why not, as the schema names refusals.
+	Outcome string   `json:"outcome"`
+	Subs    []string `json:"outcomes,omitempty"` // of the keys, where they differ from accepted
+	Version string   `json:"version,omitempty"`
+	ETag    string   `json:"etag,omitempty"`
+	Why     Why      `json:"why"`
+	Client  *Client  `json:"client,omitempty"`
+	Request string   `json:"request_id"`
+	Node    uint32   `json:"node,omitempty"` // that proposed it
+	Erased  int      `json:"erased,omitempty"`
+}
+
+// Why is the rule that allowed an operation.
+type Why struct {
+	By        string `json:"by"` // as the schema names kinds of reasons
+	Policy    string `json:"policy,omitempty"`
+	Statement string `json:"statement,omitempty"`
+	Position  uint32 `json:"position,omitempty"` // of the grant or statement, from 0
+	View      uint64 `json:"view,omitempty"`     // events below it were seen when it was judged
+}
+
+// Client is where a request came from.
+type Client struct {
+	Address   string `json:"address,omitempty"`
+	UserAgent string `json:"user_agent,omitempty"`
+	AccessKey string `json:"access_key,omitempty"`
+}
+
+// decoded is a record, decoded.
+type decoded struct {
+	envelope event.Envelope
+	outcome  event.Outcome
+	parsed   event.Parsed
+	erased   int
+}
+
+func decode(r *ledger.Record) (*decoded, error) {
+	d := &decoded{parsed: event.Parsed{Statement: &event.Statement{}}}
+	err := event.Decode(r.Envelope, &d.envelope)
+	if err == nil && d.envelope.Kind != 0 { // 0: it was no proposal at all, and refused
+		err = event.Decode(r.Statement, d.parsed.Statement)
+	}
+	if err == nil {
+		err = event.Decode(r.Outcome, &d.outcome)
+	}
+	for i := range r.Items {
+		if r.Items[i].Erased {
+			d.erased++
+			continue
+		}
+		it := &event.Item{}
+		if err == nil && d.envelope.Kind != 0 {
+			err = event.Decode(r.Items[i].Bytes, it)
+			d.parsed.Items = append(d.parsed.Items, it)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("audit: event %d: %w", r.Seq, err)
+	}
+	return d, nil
+}
+
+// lower is an enum's value without its enum's prefix: REFUSAL_NO_SUCH_KEY is no_such_key.
+func lower(v protoreflect.Enum) string {
+	d := v.Descriptor()
+	name := ""
+	if x := d.Values().ByNumber(v.Number()); x != nil {
+		name = string(x.Name())
+	}
+	zero := string(d.Values().Get(0).Name())
+	prefix := zero[:strings.LastIndexByte(zero, '_')+1]
+	return strings.ToLower(strings.TrimPrefix(name, prefix))
+}
+
+func outcome(r event.Refusal) string {
+	if r == event.Refusal_REFUSAL_NONE {
+		return "accepted"
+	}
+	return lower(r)
+}
+
+// Entry puts a record into words, with the names that are known here.
+func (n *Node) Entry(r *ledger.Record) (*Entry, error) {
+	d, err := decode(r)
+	if err != nil {
+		return nil, err
+	}
+	e := d.entry(r.Seq)
+	if e.Bucket != 0 && e.Name == "" {
+		e.Name = n.bucketName(e.Bucket)
+	}
+	e.ActorName = n.actorName(d.envelope.Principal)
+	return e, nil
+}
+
+// entry is all that the record itself tells.
+func (d *decoded) entry(seq uint64) *Entry {
+	env, h := &d.envelope, d.parsed.Statement.GetHeader()
+	e := &Entry{
+		Seq: seq, Time: time.Unix(0, env.Time).UTC(), Kind: event.KindName(env.Kind), Operation: h.GetOperation(), Actor: env.Principal,
+		Outcome: outcome(env.Refusal), Request: hex.EncodeToString(env.RequestId), Node: h.GetNode(), Erased: d.erased,
+		Why: Why{
+			By: lower(h.GetReason().GetKind()), Policy: h.GetReason().GetPolicy(), Statement: h.GetReason().GetStatement(),
+			Position: h.GetReason().GetPosition(), View: h.GetReason().GetView(),
+		},
+	}
+	if e.Actor == "" {
+		e.Actor = "anonymous"
+	}
+	if e.Kind == "" {
+		e.Kind = "not_a_proposal"
+	}
+	if v := d.outcome.Version; v != nil {
+		e.Version = v.ID()
+	}
+	e.ETag = d.outcome.Etag
+	e.Bucket, e.Name = d.bucket(seq), d.parsed.Text(event.ItemKind_ITEM_KIND_BUCKET_NAME, 0)
+	e.SourceKey = d.parsed.Text(event.ItemKind_ITEM_KIND_SOURCE_KEY, 0)
+	for _, it := range d.parsed.Items {
+		if it.Kind == event.ItemKind_ITEM_KIND_KEY {
+			e.Keys = append(e.Keys, string(it.Value))
+		}
+	}
+	if slices.ContainsFunc(d.outcome.Subs, func(s *event.SubOutcome) bool { return s.Refusal != event.Refusal_REFUSAL_NONE }) {
+		for _, s := range d.outcome.Subs {
+			e.Subs = append(e.Subs, outcome(s.Refusal))
+		}
+	}
+	if b, ok := d.parsed.Item(event.ItemKind_ITEM_KIND_CLIENT, 0); ok {
+		var c event.Client
+		if event.Decode(b, &c) == nil {
+			e.Client = &Client{Address: c.Address, UserAgent: c.UserAgent, AccessKey: c.AccessKey}
+		}
+	}
+	return e
+}
+
+// bucket is the bucket that an event is about; a bucket's id is the sequence of the event
+// that made it. 0: none.
+func (d *decoded) bucket(seq uint64) uint64 {
+	if d.parsed.Statement.GetBucketCreated() != nil {
+		if d.envelope.Refusal != event.Refusal_REFUSAL_NONE {
+			return 0
+		}
+		return seq
+	}
+	return field(d.parsed.Statement, "bucket").Uint()
+}
+
+// field is a field of a statement's body; the zero uint64, if it has none of the name.
+func field(s *event.Statement, name protoreflect.Name) protoreflect.Value {
+	m := s.ProtoReflect()
+	if fd := m.WhichOneof(m.Descriptor().Oneofs().ByName("body")); fd != nil {
+		b := m.Get(fd).Message()
+		if f := b.Descriptor().Fields().ByName(name); f != nil && f.Kind() == protoreflect.Uint64Kind && !f.IsList() {
+			return b.Get(f)
+		}
+	}
+	return protoreflect.ValueOfUint64(0)
+}
+
+// bucketName is the name that a bucket was made with; "" if that cannot be read.
+func (n *Node) bucketName(id uint64) string {
+	r, err := n.Record(id)
+	if err != nil {
+		return ""
+	}
+	d, err := decode(&r)
+	if err != nil || d.parsed.Statement.GetBucketCreated() == nil {
+		return ""
+	}
+	return d.parsed.Text(event.ItemKind_ITEM_KIND_BUCKET_NAME, 0)
+}
+
+// actorName is the name that an actor has now; "" if there is none any more.
+func (n *Node) actorName(id string) string {
+	if id == "" || id == event.System {
+		return ""
+	}
+	v, err := n.machine.View()
+	if err != nil {
+		return ""
+	}
+	defer v.Close()
+	id, session, _ := strings.Cut(id, "/")
+	name := ""
+	if p, err := v.Principal(id); err == nil && p != nil {
+		name = p.Name
+	} else if a, err := v.Account(id); err == nil && a != nil { // by its canonical id
+		name = a.Name
+	} else if a, err := v.AccountByID(id); err == nil && a != nil {
+		name = a.Name
+	}
+	if session != "" && name != "" {
+		name += "/" + session
+	}
+	return name
+}
+
+// Detail is all of a record.
+type Detail struct {
+	Entry
+	StateDigest string          `json:"state_digest"` // of the state that the event left
+	LeafHash    string          `json:"leaf_hash"`    // RFC 6962
+	Statement   json.RawMessage `json:"statement"`
+	Items       []ItemDetail    `json:"items,omitempty"`
+	Decided     json.RawMessage `json:"decided"` // the outcome
+}
+
+// ItemDetail is one erasable piece of an event.
+type ItemDetail struct {
+	Kind    string          `json:"kind,omitempty"`
+	Ordinal uint32          `json:"ordinal,omitempty"`
+	Text    string          `json:"text,omitempty"`
+	Value   json.RawMessage `json:"value,omitempty"` // of what is no text
+	Hash    string          `json:"hash"`            // salted
+	Erased  bool            `json:"erased,omitempty"`
+}
+
+// Detail puts all of a record into words.
+func (n *Node) Detail(r *ledger.Record) (*Detail, error) {
+	e, err := n.Entry(r)
+	if err != nil {
+		return nil, err
+	}
+	d, err := decode(r)
+	if err != nil {
+		return nil, err
+	}
+	out := &Detail{Entry: *e, StateDigest: hex.EncodeToString(d.envelope.StateDigest), LeafHash: leafHash(r.Envelope).String()}
+	if out.Statement, err = protojson.Marshal(d.parsed.Statement); err != nil {
+		return nil, fmt.Errorf("audit: event %d: %w", r.Seq, err)
+	}
+	if out.Decided, err = protojson.Marshal(&d.outcome); err != nil {
+		return nil, fmt.Errorf("audit: event %d: %w", r.Seq, err)
+	}
+	for i, items := 0, d.parsed.Items; i < len(r.Items); i++ {
+		sum := r.Items[i].Sum()
+		x := ItemDetail{Hash: hex.EncodeToString(sum[:]), Erased: r.Items[i].Erased}
+		if !x.Erased && len(items) > 0 {
+			x.Kind, x.Ordinal = lower(items[0].Kind), items[0].Ordinal
+			if x.Text, x.Value, err = itemText(items[0]); err != nil {
+				return nil, fmt.Errorf("audit: event %d: %w", r.Seq, err)
+			}
+			items = items[1:]
+		}
+		out.Items = append(out.Items, x)
+	}
+	return out, nil
+}
+
+// itemText is what an item says: as text, or as the message that it holds.
+func itemText(it *event.Item) (string, json.RawMessage, error) {
+	var m proto.Message
+	switch it.Kind {
+	case event.ItemKind_ITEM_KIND_HEADERS:
+		m = &event.Headers{}
+	case event.ItemKind_ITEM_KIND_TAGS:
+		m = &event.Tags{}
+	case event.ItemKind_ITEM_KIND_CLIENT:
+		m = &event.Client{}
+	default:
+		return string(it.Value), nil, nil
+	}
+	if err := event.Decode(it.Value, m); err != nil {
+		return "", nil, err
+	}
+	b, err := protojson.Marshal(m)
+	return "", b, err
+}

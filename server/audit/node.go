@@ -1,0 +1,302 @@
+package audit
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	iofs "io/fs"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"ironman/fsm"
+	"ironman/wal"
+	"ironman/wal/event"
+	"ironman/wal/ledger"
+	"ironman/wal/overlay"
+)
+
+// Options say what is read.
+type Options struct {
+	FS  vfs.FS
+	Dir string // a node's
+	// Key is the verifier key (C2SP signed-note) that the ledger must be signed with. "":
+	// the one that the ledger's own first event names, which whoever forged the whole
+	// ledger could have made.
+	Key string
+	// Signer signs checkpoints of the ledger's origin; nil: only its own can be used.
+	Signer func(origin string) (note.Signer, error)
+}
+
+// ErrEmpty says that a node has recorded nothing yet.
+var ErrEmpty = errors.New("audit: nothing is recorded yet")
+
+// Node is what a node that does not run has recorded. Close it. Safe for concurrent use.
+type Node struct {
+	Origin, Key string // of the ledger
+
+	dir     string
+	fs      vfs.FS
+	machine *fsm.Machine
+	log     *wal.Stopped
+	tail    []ledger.Record // behind what is archived
+}
+
+// stopped is what a failure of a disk that is only in memory would be.
+func stopped(err error) { panic(fmt.Errorf("audit: %w", err)) }
+
+// queued is a state as package wal asks it.
+type queued struct{ *fsm.Machine }
+
+func (q queued) AppliedIndex() uint64 { return q.Applied().Index }
+
+func (q queued) Leaves(from uint64, max int) ([]wal.Leaf, error) {
+	leaves, err := q.Machine.Leaves(from, max)
+	out := make([]wal.Leaf, len(leaves))
+	for i, l := range leaves {
+		out[i] = wal.Leaf{Seq: l.Seq, Index: l.Index, Envelope: l.Envelope, Outcome: l.Outcome}
+	}
+	return out, err
+}
+
+// Open opens the record of a node that does not run; of one that does, it says so.
+func Open(o Options) (n *Node, err error) {
+	over := overlay.New(o.FS)
+	n = &Node{dir: o.Dir, fs: over}
+	state := over.PathJoin(o.Dir, "state")
+	if _, err := over.Stat(state); err != nil {
+		return nil, fmt.Errorf("audit: %s is not the directory of a node: %w", o.Dir, err)
+	}
+	if n.machine, err = fsm.Open(fsm.Options{FS: over, Dir: state, Fatal: stopped, Still: true}); err != nil {
+		return nil, fmt.Errorf("audit: %w (does the node still run?)", err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.Close())
+		}
+	}()
+	w := wal.StoppedOptions{FS: over, Dir: over.PathJoin(o.Dir, "wal"), State: queued{n.machine}, Fatal: stopped}
+	if err := n.open(w); err != nil {
+		return nil, err
+	}
+	genesis, err := n.genesis()
+	if err != nil {
+		return nil, err
+	}
+	n.Origin, n.Key = genesis.LedgerOrigin, cmp.Or(o.Key, genesis.LedgerKey)
+	// Again, now that it is known who signs.
+	if err := n.log.Close(); err != nil {
+		return nil, err
+	}
+	n.log = nil
+	keys, err := verifiers(n.Key)
+	if err != nil {
+		return nil, err
+	}
+	w.Origin, w.Verifiers = n.Origin, keys
+	if o.Signer != nil {
+		if w.Signer, err = o.Signer(n.Origin); err != nil {
+			return nil, err
+		}
+	}
+	if err := n.open(w); err != nil {
+		return nil, err
+	}
+	for r, err := range n.log.Records(n.log.Archive().Size()) {
+		if err != nil {
+			return nil, fmt.Errorf("audit: %w", err)
+		}
+		n.tail = append(n.tail, r)
+	}
+	return n, nil
+}
+
+func verifiers(key string) (note.Verifiers, error) {
+	v, err := note.NewVerifier(key)
+	if err != nil {
+		return nil, fmt.Errorf("audit: the verifier key %q: %w", key, err)
+	}
+	return note.VerifierList(v), nil
+}
+
+func (n *Node) open(w wal.StoppedOptions) (err error) {
+	if n.log, err = wal.OpenStopped(w); err != nil {
+		return fmt.Errorf("audit: %w", err)
+	}
+	return nil
+}
+
+// genesis is the first event.
+func (n *Node) genesis() (*event.ClusterInitialized, error) {
+	for r, err := range n.log.Records(0) {
+		if err != nil {
+			return nil, fmt.Errorf("audit: %w", err)
+		}
+		s := &event.Statement{}
+		if err := event.Decode(r.Statement, s); err != nil {
+			return nil, fmt.Errorf("audit: the first event: %w", err)
+		}
+		g := s.GetClusterInitialized()
+		if g == nil {
+			return nil, errors.New("audit: the first event does not begin a cluster")
+		}
+		return g, nil
+	}
+	return nil, ErrEmpty
+}
+
+// Close ends the reading.
+func (n *Node) Close() error {
+	var errs []error
+	if n.log != nil {
+		errs = append(errs, n.log.Close())
+	}
+	return errors.Join(append(errs, n.machine.Close())...)
+}
+
+// Size is how many events are recorded here.
+func (n *Node) Size() uint64 { return n.log.Archive().Size() + uint64(len(n.tail)) }
+
+// Archived is how many of them are in the ledger's files.
+func (n *Node) Archived() uint64 { return n.log.Archive().Size() }
+
+// Behind is how many events stand in the node's log of which it is not known whether they
+// were agreed on. They are no part of what is read here.
+func (n *Node) Behind() (uint64, error) { return n.log.Behind() }
+
+// Records gives the records from a sequence on. It ends after the first error.
+func (n *Node) Records(from uint64) iter.Seq2[ledger.Record, error] {
+	return func(yield func(ledger.Record, error) bool) {
+		archived := n.Archived()
+		for r, err := range n.log.Archive().Records(from) {
+			if !yield(r, err) || err != nil {
+				return
+			}
+		}
+		for _, r := range n.tail[min(max(from, archived)-archived, uint64(len(n.tail))):] {
+			if !yield(r, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Record reads one record.
+func (n *Node) Record(seq uint64) (ledger.Record, error) {
+	if size := n.Size(); seq >= size {
+		return ledger.Record{}, fmt.Errorf("audit: there is no event %d: %d are recorded here, from 0 on", seq, size)
+	}
+	for r, err := range n.Records(seq) {
+		return r, err
+	}
+	return ledger.Record{}, fmt.Errorf("audit: event %d is gone", seq)
+}
+
+// timeOf is the log time of an event.
+func (n *Node) timeOf(seq uint64) (int64, error) {
+	envelope := []byte(nil)
+	if archived := n.Archived(); seq >= archived {
+		envelope = n.tail[seq-archived].Envelope
+	} else {
+		var err error
+		if envelope, err = n.log.Archive().Envelope(seq); err != nil {
+			return 0, fmt.Errorf("audit: %w", err)
+		}
+	}
+	var e event.Envelope
+	if err := event.Decode(envelope, &e); err != nil {
+		return 0, fmt.Errorf("audit: event %d: %w", seq, err)
+	}
+	return e.Time, nil
+}
+
+// At is the first event of a moment or later; Size, if all were before.
+func (n *Node) At(t time.Time) (uint64, error) {
+	low, high := uint64(0), n.Size()
+	for low < high {
+		middle := low + (high-low)/2
+		at, err := n.timeOf(middle)
+		if err != nil {
+			return 0, err
+		}
+		if at < t.UnixNano() {
+			low = middle + 1
+		} else {
+			high = middle
+		}
+	}
+	return low, nil
+}
+
+// Verify recomputes all that is recorded: the ledger's files, and that what is behind them
+// joins them and makes the tree that the node's state has. A *ledger.Damage names the
+// first bad sequence.
+func (n *Node) Verify(ctx context.Context, progress func(done, total uint64)) (tlog.Tree, error) {
+	keys, err := verifiers(n.Key)
+	if err != nil {
+		return tlog.Tree{}, err
+	}
+	a := n.log.Archive()
+	c, _ := a.Checkpoint()
+	if _, err := ledger.Verify(ctx, ledger.VerifyOptions{
+		FS: n.fs, Dir: n.fs.PathJoin(n.dir, "wal", "ledger"), Origin: n.Origin, Verifiers: keys,
+		Known: slices.DeleteFunc([]tlog.Tree{a.Tree(), c.Tree}, func(t tlog.Tree) bool { return t.N == 0 }), Progress: progress,
+	}); err != nil {
+		return tlog.Tree{}, err
+	}
+	f, err := a.Follow(n.tail)
+	if err != nil {
+		return tlog.Tree{}, err
+	}
+	edge, _, err := n.machine.LedgerEdge()
+	if err != nil {
+		return tlog.Tree{}, fmt.Errorf("audit: %w", err)
+	}
+	if edge.Size() != f.Size() || edge.Root() != f.Root() {
+		return tlog.Tree{}, &ledger.Damage{Seq: a.Size(), Err: fmt.Errorf("the record of %d events has the root %v, the node's state %v of %d",
+			f.Size(), f.Root(), edge.Root(), edge.Size())}
+	}
+	return tlog.Tree{N: int64(f.Size()), Hash: f.Root()}, nil
+}
+
+// Export writes the ledger as a static tree that any web server can serve: of size events,
+// 0: of all. Without payloads it tells no names.
+func (n *Node) Export(ctx context.Context, to vfs.FS, dir string, size uint64, payloads bool) error {
+	return n.log.Archive().Export(ctx, ledger.Export{FS: to, Dir: dir, Size: size, Tail: n.tail, Payloads: payloads})
+}
+
+// Exported is an exported ledger that was verified.
+type Exported struct {
+	Origin, Key string
+	Tree        tlog.Tree
+}
+
+// VerifyExport verifies an exported ledger, with its payloads where it has any. key as in
+// Options. A *ledger.Damage names the first bad sequence.
+func VerifyExport(ctx context.Context, fs vfs.FS, dir, key string, progress func(done, total uint64)) (*Exported, error) {
+	x := &Exported{Key: key}
+	o := ledger.VerifyOptions{FS: fs, Dir: dir, Export: true, Progress: progress}
+	_, err := fs.Stat(fs.PathJoin(dir, "payload"))
+	o.EnvelopesOnly = errors.Is(err, iofs.ErrNotExist)
+	if x.Key == "" {
+		g, err := ledger.Genesis(fs, dir)
+		if err != nil {
+			return nil, fmt.Errorf("audit: which key signs the ledger is not known (--key): %w", err)
+		}
+		x.Key = g.LedgerKey
+	}
+	v, err := note.NewVerifier(x.Key)
+	if err != nil {
+		return nil, fmt.Errorf("audit: the verifier key %q: %w", x.Key, err)
+	}
+	x.Origin, o.Origin, o.Verifiers = v.Name(), v.Name(), note.VerifierList(v)
+	if x.Tree, err = ledger.Verify(ctx, o); err != nil {
+		return nil, err
+	}
+	return x, nil
+}

@@ -1,0 +1,199 @@
+package audit
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/transparency-dev/formats/proof"
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"ironman/wal/event"
+	"ironman/wal/ledger"
+)
+
+func leafHash(envelope []byte) tlog.Hash { return tlog.RecordHash(envelope) }
+
+// MaxProofBytes bounds a file with a proof.
+const MaxProofBytes = 64 << 20
+
+// Prove makes a file which proves that an event is in the ledger: a C2SP tlog-proof whose
+// extra data is the event itself. Its checkpoint is the ledger's own or, for an event that
+// is behind that, one that is signed now.
+func (n *Node) Prove(seq uint64) ([]byte, error) {
+	r, err := n.Record(seq)
+	if err != nil {
+		return nil, err
+	}
+	a := n.log.Archive()
+	c, ok := a.Checkpoint()
+	var hashes tlog.RecordProof
+	if ok && seq < uint64(c.Tree.N) {
+		hashes, err = a.Prove(seq, uint64(c.Tree.N))
+	} else {
+		signed := c.Tree.N
+		if c, err = a.Sign(n.tail); err != nil {
+			return nil, fmt.Errorf("audit: the newest checkpoint here is of %d events, and a later one needs the node's keyring.json: %w", signed, err)
+		}
+		hashes, err = n.proveTail(seq, c.Tree.N)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("audit: %w", err)
+	}
+	p := proof.TLogProof{Index: seq, Checkpoint: c.Note, ExtraData: appendRecord(nil, &r)}
+	for _, h := range hashes {
+		p.Hashes = append(p.Hashes, h)
+	}
+	return p.Marshal(), nil
+}
+
+func (n *Node) proveTail(seq uint64, size int64) (tlog.RecordProof, error) {
+	g, _, err := n.log.Archive().Grown(n.tail)
+	if err != nil {
+		return nil, err
+	}
+	return tlog.ProveRecord(size, int64(seq), g)
+}
+
+// Proven is what a proof proves.
+type Proven struct {
+	Entry
+	Origin string    `json:"origin"`
+	Tree   tlog.Tree `json:"-"`
+	Size   int64     `json:"ledger_size"`
+	Root   string    `json:"ledger_root"`
+}
+
+// Check checks a proof by nothing but a verifier key of the ledger. An error says that it
+// proves nothing.
+func Check(b []byte, key string) (*Proven, error) {
+	if len(b) > MaxProofBytes {
+		return nil, fmt.Errorf("audit: a proof of %d bytes", len(b))
+	}
+	v, err := note.NewVerifier(key)
+	if err != nil {
+		return nil, fmt.Errorf("audit: the verifier key: %w", err)
+	}
+	var p proof.TLogProof
+	if err := p.Unmarshal(b); err != nil {
+		return nil, fmt.Errorf("audit: not a proof: %w", err)
+	}
+	// Of a key, its name is the ledger's origin.
+	c, err := ledger.OpenCheckpoint(p.Checkpoint, v.Name(), note.VerifierList(v))
+	if err != nil {
+		return nil, fmt.Errorf("audit: %w", err)
+	}
+	r, err := parseRecord(p.Index, p.ExtraData)
+	if err != nil {
+		return nil, err
+	}
+	if p.Index >= uint64(c.Tree.N) {
+		return nil, fmt.Errorf("audit: event %d of a ledger of %d", p.Index, c.Tree.N)
+	}
+	hashes := make(tlog.RecordProof, len(p.Hashes))
+	for i, h := range p.Hashes {
+		hashes[i] = h
+	}
+	if err := tlog.CheckRecord(hashes, c.Tree.N, c.Tree.Hash, int64(p.Index), leafHash(r.Envelope)); err != nil {
+		return nil, fmt.Errorf("audit: the event is not in the ledger that was signed: %w", err)
+	}
+	if err := r.Check(); err != nil {
+		return nil, fmt.Errorf("audit: what the proof tells of the event is not what the ledger has: %w", err)
+	}
+	d, err := decode(r)
+	if err != nil {
+		return nil, err
+	}
+	return &Proven{Entry: *d.entry(r.Seq), Origin: c.Origin, Tree: c.Tree, Size: c.Tree.N, Root: c.Tree.Hash.String()}, nil
+}
+
+// errRecord says that the extra data of a proof is no record.
+var errRecord = errors.New("audit: the proof does not hold the event that it is about")
+
+// appendRecord appends a record: of envelope, statement and outcome each the length (a
+// varint) and the bytes, then the items, each as a byte (1: erased) and what the others
+// are; of what is erased its hash.
+func appendRecord(b []byte, r *ledger.Record) []byte {
+	for _, part := range [][]byte{r.Envelope, r.Statement, r.Outcome} {
+		b = appendBytes(b, part)
+	}
+	for i := range r.Items {
+		it := &r.Items[i]
+		if it.Erased {
+			b = appendBytes(append(b, 1), it.Hash[:])
+		} else {
+			b = appendBytes(append(b, 0), it.Bytes)
+		}
+	}
+	return b
+}
+
+func appendBytes(b, part []byte) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(part))), part...)
+}
+
+func parseRecord(seq uint64, b []byte) (*ledger.Record, error) {
+	r := &ledger.Record{Seq: seq}
+	for _, part := range []*[]byte{&r.Envelope, &r.Statement, &r.Outcome} {
+		var ok bool
+		if *part, b, ok = cutBytes(b); !ok {
+			return nil, errRecord
+		}
+	}
+	for len(b) > 0 {
+		var it ledger.Item
+		erased := b[0]
+		part, rest, ok := cutBytes(b[1:])
+		switch {
+		case !ok || erased > 1 || len(r.Items) == event.MaxItems:
+			return nil, errRecord
+		case erased == 0:
+			it.Bytes = part
+		case len(part) != len(it.Hash):
+			return nil, errRecord
+		default:
+			it.Erased = true
+			copy(it.Hash[:], part)
+		}
+		r.Items, b = append(r.Items, it), rest
+	}
+	return r, nil
+}
+
+func cutBytes(b []byte) (part, rest []byte, ok bool) {
+	n, k := binary.Uvarint(b)
+	if k <= 0 || n > uint64(len(b)-k) {
+		return nil, nil, false
+	}
+	b = b[k:]
+	return b[:n:n], b[n:], true
+}
+
+// Consistent proves that the ledger's first from events are where its first to ones begin:
+// the roots of both, and the proof (tlog.CheckTree, which has been done).
+func (n *Node) Consistent(from, to uint64) (old, grown tlog.Tree, p tlog.TreeProof, err error) {
+	if from == 0 || from > to || to > n.Size() {
+		return old, grown, nil, fmt.Errorf("audit: of 0 < %d <= %d <= %d events one is not so", from, to, n.Size())
+	}
+	g, _, err := n.log.Archive().Grown(n.tail)
+	if err != nil {
+		return old, grown, nil, fmt.Errorf("audit: %w", err)
+	}
+	for _, t := range []struct {
+		tree *tlog.Tree
+		size uint64
+	}{{&old, from}, {&grown, to}} {
+		t.tree.N = int64(t.size)
+		if t.tree.Hash, err = tlog.TreeHash(t.tree.N, g); err != nil {
+			return old, grown, nil, fmt.Errorf("audit: %w", err)
+		}
+	}
+	if p, err = tlog.ProveTree(grown.N, old.N, g); err == nil {
+		err = tlog.CheckTree(p, grown.N, grown.Hash, old.N, old.Hash)
+	}
+	if err != nil {
+		return old, grown, nil, fmt.Errorf("audit: %w", err)
+	}
+	return old, grown, p, nil
+}

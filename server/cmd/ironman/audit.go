@@ -1,0 +1,613 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/spf13/cobra"
+	"golang.org/x/mod/sumdb/note"
+
+	"ironman/fsm"
+	"ironman/server"
+	"ironman/server/audit"
+)
+
+// auditFlags say whose record is read.
+type auditFlags struct {
+	dir, key string
+	json     bool
+}
+
+func auditCommand() *cobra.Command {
+	f := &auditFlags{}
+	c := &cobra.Command{
+		Use:   "audit",
+		Short: "Read, check, prove and replay what the cluster recorded",
+		Long: `Read, check, prove and replay what the cluster recorded, from the directory of a node that does not run (or from a copy of it):
+nothing in it is changed, and no other node is needed.
+
+Every mutation is an event with a sequence, from 0 on. The events of a node are those that its state had applied durably;
+after an orderly stop that is all of them.`,
+	}
+	c.PersistentFlags().StringVar(&f.dir, "dir", "", "directory of a node that does not run")
+	c.PersistentFlags().StringVar(&f.key, "key", "", "verifier key that the ledger must be signed with (the one that its first event names)")
+	c.PersistentFlags().BoolVar(&f.json, "json", false, "print JSON")
+	c.AddCommand(f.logCommand(), f.showCommand(), f.verifyCommand(), f.proveCommand(), f.checkCommand(), f.consistencyCommand(),
+		f.exportCommand(), f.replayCommand(), f.diffCommand())
+	return c
+}
+
+// open opens the record.
+func (f *auditFlags) open() (*audit.Node, error) {
+	if f.dir == "" {
+		return nil, errors.New("--dir is needed: the directory of a node that does not run")
+	}
+	dir, err := filepath.Abs(f.dir)
+	if err != nil {
+		return nil, err
+	}
+	o := audit.Options{FS: vfs.Default, Dir: dir, Key: f.key}
+	if _, err := os.Stat(filepath.Join(dir, "keyring.json")); err == nil {
+		o.Signer = func(origin string) (note.Signer, error) { return server.LedgerSigner(vfs.Default, dir, origin, true) }
+	}
+	n, err := audit.Open(o)
+	if err != nil {
+		return nil, err
+	}
+	behind, err := n.Behind()
+	if err != nil {
+		return nil, errors.Join(err, n.Close())
+	}
+	if behind > 0 {
+		fmt.Fprintf(os.Stderr, "%d events stand in this node's log behind its state, and are left out: whether they were agreed on, a node that runs knows\n", behind)
+	}
+	return n, nil
+}
+
+// with opens the record for the time of f, which an interrupt ends.
+func (f *auditFlags) with(do func(ctx context.Context, n *audit.Node) error) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	n, err := f.open()
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(ctx, n), n.Close())
+}
+
+// sequence reads the sequence of an event.
+func sequence(s string) (uint64, error) {
+	seq, err := strconv.ParseUint(s, 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%q is not a sequence", s)
+	}
+	return seq, nil
+}
+
+func (f *auditFlags) logCommand() *cobra.Command {
+	var q audit.Filter
+	var from, to string
+	c := &cobra.Command{
+		Use:   "log",
+		Short: "Print who did what, when, with what outcome and why it was allowed",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return f.with(func(ctx context.Context, n *audit.Node) (err error) {
+				if q.From, err = n.Moment(from); err != nil {
+					return err
+				}
+				if q.To, err = n.Moment(to); err != nil {
+					return err
+				}
+				if q.To == 0 {
+					return nil
+				}
+				return f.log(ctx, c.OutOrStdout(), n, q)
+			})
+		},
+	}
+	c.Flags().StringVar(&from, "from", "0", "begin with this sequence, or at this time (2026-01-02T03:04:05Z)")
+	c.Flags().StringVar(&to, "to", "end", "end before this sequence or time")
+	c.Flags().StringVar(&q.Bucket, "bucket", "", "only of this bucket, by name or id")
+	c.Flags().StringVar(&q.Key, "key-name", "", "only of this key")
+	c.Flags().StringVar(&q.Prefix, "prefix", "", "only of keys that begin so")
+	c.Flags().StringVar(&q.Actor, "actor", "", `only by this one: an id or a name, "anonymous", "system"`)
+	c.Flags().StringSliceVar(&q.Kinds, "kind", nil, `only of these kinds ("object_put")`)
+	c.Flags().StringSliceVar(&q.Operations, "operation", nil, `only of these operations ("PutObject")`)
+	c.Flags().BoolVar(&q.Refused, "refused", false, "only what was refused")
+	return c
+}
+
+func (f *auditFlags) log(ctx context.Context, out io.Writer, n *audit.Node, q audit.Filter) error {
+	if f.json {
+		e := json.NewEncoder(out)
+		return n.Log(ctx, q, func(x *audit.Entry) error { return e.Encode(x) })
+	}
+	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(w, "SEQ\tTIME\tACTOR\tEVENT\tON\tOUTCOME\tWHY")
+	lines := 0
+	err := n.Log(ctx, q, func(x *audit.Entry) error {
+		if lines++; lines%1000 == 0 { // a table of millions of lines is not kept in memory
+			if err := w.Flush(); err != nil {
+				return err
+			}
+		}
+		_, err := fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", x.Seq, x.Time.Format("2006-01-02T15:04:05.000Z07:00"),
+			quoted(either(x.ActorName, x.Actor)), either(x.Operation, x.Kind), on(x), result(x), why(x))
+		return err
+	})
+	return errors.Join(err, w.Flush())
+}
+
+func either(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+// quoted shows a text that a client chose so that it cannot change a terminal or a table.
+func quoted(s string) string {
+	if q := strconv.Quote(s); q != `"`+s+`"` {
+		return q
+	}
+	return s
+}
+
+// on is what an event is about.
+func on(x *audit.Entry) string {
+	s := quoted(x.Name)
+	if s == "" && x.Bucket != 0 {
+		s = "bucket " + strconv.FormatUint(x.Bucket, 10)
+	}
+	if len(x.Keys) > 0 {
+		s += "/" + quoted(x.Keys[0])
+	}
+	if more := len(x.Keys) - 1; more > 0 {
+		s += fmt.Sprintf(" and %d more", more)
+	}
+	if x.SourceKey != "" {
+		s += " of " + quoted(x.SourceKey)
+	}
+	if x.Erased > 0 {
+		s += fmt.Sprintf(" (%d erased)", x.Erased)
+	}
+	return either(s, "-")
+}
+
+func result(x *audit.Entry) string {
+	refused := 0
+	for _, s := range x.Subs {
+		if s != "accepted" {
+			refused++
+		}
+	}
+	if refused > 0 {
+		return fmt.Sprintf("%s, %d of %d refused", x.Outcome, refused, len(x.Subs))
+	}
+	return x.Outcome
+}
+
+func why(x *audit.Entry) string {
+	s := x.Why.By
+	switch {
+	case x.Why.Policy != "" || x.Why.Statement != "":
+		s += " " + quoted(strings.Trim(x.Why.Policy+"#"+either(x.Why.Statement, strconv.Itoa(int(x.Why.Position))), "#"))
+	case x.Why.By == "acl_grant":
+		s += fmt.Sprintf(" %d", x.Why.Position)
+	}
+	return s
+}
+
+func (f *auditFlags) showCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "show SEQ",
+		Short: "Print all of one event",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			seq, err := sequence(args[0])
+			if err != nil {
+				return err
+			}
+			return f.with(func(_ context.Context, n *audit.Node) error {
+				r, err := n.Record(seq)
+				if err != nil {
+					return err
+				}
+				d, err := n.Detail(&r)
+				if err != nil {
+					return err
+				}
+				return printJSON(c.OutOrStdout(), d)
+			})
+		},
+	}
+}
+
+func (f *auditFlags) verifyCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "verify [EXPORT]",
+		Short: "Check all that is recorded: every hash, signature, sequence and payload",
+		Long: `Check all that is recorded, of a node (--dir) or of an exported ledger (EXPORT): every hash of every tile, every root that
+a checkpoint vouches for, its signature, that sequences are dense and times rise, and that every statement, payload item and outcome is
+what its envelope commits to. Of a node also that the state has the very tree of all these events.
+Fails with the first bad sequence.
+
+A ledger that somebody replaced as a whole, key and all, agrees with itself: give the --key that you know, or compare the root with
+that of another node.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				return f.verifyExport(c.OutOrStdout(), args[0])
+			}
+			return f.with(func(ctx context.Context, n *audit.Node) error {
+				began, b := time.Now(), newProgress("verified")
+				tree, err := n.Verify(ctx, b.at)
+				b.end()
+				if err != nil {
+					return err
+				}
+				return f.tellVerified(c.OutOrStdout(), verified{
+					Events: uint64(tree.N), Root: tree.Hash.String(), Origin: n.Origin, Key: n.Key, Took: time.Since(began),
+				})
+			})
+		},
+	}
+}
+
+// verified is what a verification came to.
+type verified struct {
+	Events uint64        `json:"events"`
+	Root   string        `json:"root"` // base64
+	Origin string        `json:"origin"`
+	Key    string        `json:"key"`
+	Took   time.Duration `json:"took_ns"`
+}
+
+func (f *auditFlags) tellVerified(out io.Writer, v verified) error {
+	if f.json {
+		return printJSON(out, v)
+	}
+	_, err := fmt.Fprintf(out, "%d events verified, %.0f a second\nroot    %s\norigin  %s\nkey     %s\n",
+		v.Events, float64(v.Events)/v.Took.Seconds(), v.Root, v.Origin, v.Key)
+	return err
+}
+
+// verifyExport verifies an exported ledger.
+func (f *auditFlags) verifyExport(out io.Writer, dir string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	began, b := time.Now(), newProgress("verified")
+	x, err := audit.VerifyExport(ctx, vfs.Default, abs, f.key, b.at)
+	b.end()
+	if err != nil {
+		return err
+	}
+	return f.tellVerified(out, verified{Events: uint64(x.Tree.N), Root: x.Tree.Hash.String(), Origin: x.Origin, Key: x.Key, Took: time.Since(began)})
+}
+
+func (f *auditFlags) proveCommand() *cobra.Command {
+	var to string
+	c := &cobra.Command{
+		Use:   "prove SEQ",
+		Short: "Write a proof that an event is in the ledger",
+		Long: `Write a proof that an event is in the ledger, with the event itself, in one file (C2SP tlog-proof). "ironman audit check" needs
+nothing but that file and the ledger's verifier key, which "audit verify" prints.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			seq, err := sequence(args[0])
+			if err != nil {
+				return err
+			}
+			return f.with(func(_ context.Context, n *audit.Node) error {
+				b, err := n.Prove(seq)
+				if err != nil {
+					return err
+				}
+				if to == "" {
+					_, err = c.OutOrStdout().Write(b)
+					return err
+				}
+				return os.WriteFile(to, b, 0o600)
+			})
+		},
+	}
+	c.Flags().StringVarP(&to, "out", "o", "", "the file to write; standard output if not given")
+	return c
+}
+
+func (f *auditFlags) checkCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "check PROOF --key KEY",
+		Short: "Check a proof by the ledger's verifier key alone",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if f.key == "" {
+				return errors.New(`--key is needed: the verifier key that "ironman audit verify" prints`)
+			}
+			file, err := os.Open(args[0])
+			if err != nil {
+				return err
+			}
+			defer file.Close()
+			b, err := io.ReadAll(io.LimitReader(file, audit.MaxProofBytes+1))
+			if err != nil {
+				return err
+			}
+			p, err := audit.Check(b, f.key)
+			if err != nil {
+				return err
+			}
+			if f.json {
+				return printJSON(c.OutOrStdout(), p)
+			}
+			_, err = fmt.Fprintf(c.OutOrStdout(), "Event %d of %s is in the ledger of %d events with the root %s:\n%s by %s on %s at %s: %s\n",
+				p.Seq, p.Origin, p.Size, p.Root, either(p.Operation, p.Kind), quoted(p.Actor), on(&p.Entry), p.Time.Format(time.RFC3339Nano), result(&p.Entry))
+			return err
+		},
+	}
+}
+
+func (f *auditFlags) consistencyCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "consistency A B",
+		Short: "Prove that the ledger of A events is where that of B events begins",
+		Args:  cobra.ExactArgs(2),
+		RunE: func(c *cobra.Command, args []string) error {
+			a, err := sequence(args[0])
+			if err != nil {
+				return err
+			}
+			b, err := sequence(args[1])
+			if err != nil {
+				return err
+			}
+			return f.with(func(_ context.Context, n *audit.Node) error {
+				old, grown, p, err := n.Consistent(a, b)
+				if err != nil {
+					return err
+				}
+				if f.json {
+					return printJSON(c.OutOrStdout(), struct {
+						Sizes [2]int64
+						Roots [2]string
+						Proof []string
+					}{[2]int64{old.N, grown.N}, [2]string{old.Hash.String(), grown.Hash.String()}, hashes(p)})
+				}
+				_, err = fmt.Fprintf(c.OutOrStdout(), "%d events  root %s\n%d events  root %s\nproof\n  %s\n", old.N, old.Hash, grown.N, grown.Hash, strings.Join(hashes(p), "\n  "))
+				return err
+			})
+		},
+	}
+}
+
+func hashes[H fmt.Stringer](p []H) []string {
+	out := make([]string, len(p))
+	for i, h := range p {
+		out[i] = h.String()
+	}
+	return out
+}
+
+func (f *auditFlags) exportCommand() *cobra.Command {
+	var size uint64
+	var bare bool
+	c := &cobra.Command{
+		Use:   "export OUT",
+		Short: "Write the ledger as a static tree that any web server can serve",
+		Long: `Write the ledger as a static tree in the layout of C2SP tlog-tiles, with a signed checkpoint: any web server can serve it, and any
+public verifier can check it. OUT must not hold an export. With --bare it holds envelopes only, which tell no names.
+
+Where the node's keyring.json is in its directory a new checkpoint of all events is signed; without it the export ends with the newest
+that the node has signed.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			to, err := filepath.Abs(args[0])
+			if err != nil {
+				return err
+			}
+			return f.with(func(ctx context.Context, n *audit.Node) error {
+				if err := n.Export(ctx, vfs.Default, to, size, !bare); err != nil {
+					return err
+				}
+				x, err := audit.VerifyExport(ctx, vfs.Default, to, n.Key, nil)
+				if err != nil {
+					return fmt.Errorf("what was written does not verify: %w", err)
+				}
+				_, err = fmt.Fprintf(c.OutOrStdout(), "%d events exported to %s and verified\n", x.Tree.N, to)
+				return err
+			})
+		},
+	}
+	c.Flags().Uint64Var(&size, "size", 0, "how many events (all)")
+	c.Flags().BoolVar(&bare, "bare", false, "without statements, names and outcomes")
+	return c
+}
+
+// machine opens an empty state machine in a directory; "": in one that is removed again.
+func emptyMachine(dir string) (m *fsm.Machine, done func() error, err error) {
+	done = func() error { return nil }
+	if dir == "" {
+		if dir, err = os.MkdirTemp("", "ironman-audit-"); err != nil {
+			return nil, nil, err
+		}
+		remove := dir
+		done = func() error { return os.RemoveAll(remove) }
+	} else if err := emptyDir(dir); err != nil {
+		return nil, nil, err
+	}
+	m, err = fsm.Open(fsm.Options{FS: vfs.Default, Dir: filepath.Join(dir, "state"), Fatal: func(err error) {
+		fmt.Fprintln(os.Stderr, "ironman:", err)
+		os.Exit(1)
+	}})
+	if err != nil {
+		return nil, nil, errors.Join(err, done())
+	}
+	rest := done
+	return m, func() error { return errors.Join(m.Close(), rest()) }, nil
+}
+
+// emptyDir makes a directory, and refuses one that holds anything.
+func emptyDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	names, err := os.ReadDir(dir)
+	if err == nil && len(names) > 0 {
+		err = fmt.Errorf("%s is not empty", dir)
+	}
+	return err
+}
+
+func (f *auditFlags) replayCommand() *cobra.Command {
+	var to, out string
+	c := &cobra.Command{
+		Use:   "replay",
+		Short: "Make the state anew from the record and compare every step",
+		Long: `Apply all events, from the first on, to an empty state machine, and compare every outcome, the digest of the state behind every
+event, and the root of the ledger with what the cluster recorded. The state stays in --out, if that is given.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return f.with(func(ctx context.Context, n *audit.Node) (err error) {
+				size, err := n.Moment(to)
+				if err != nil {
+					return err
+				}
+				m, done, err := emptyMachine(out)
+				if err != nil {
+					return err
+				}
+				defer func() { err = errors.Join(err, done()) }()
+				b := newProgress("replayed")
+				r, err := n.Replay(ctx, m, size, b.at)
+				b.end()
+				if err != nil {
+					return err
+				}
+				if f.json {
+					return printJSON(c.OutOrStdout(), r)
+				}
+				_, err = fmt.Fprintf(c.OutOrStdout(), "%d events replayed, %.0f a second: every outcome and state is as recorded\nstate   %s\nledger  %s\n",
+					r.Events, float64(r.Events)/r.Took.Seconds(), r.StateDigest, r.LedgerRoot)
+				return err
+			})
+		},
+	}
+	c.Flags().StringVar(&to, "to", "end", "end before this sequence or time")
+	c.Flags().StringVar(&out, "out", "", "an empty directory for the state; a temporary one, removed again, if not given")
+	return c
+}
+
+func (f *auditFlags) diffCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "diff A B",
+		Short: "Print what changed between two moments",
+		Long: `Print what changed in buckets and current objects between two moments: sequences, times (2026-01-02T03:04:05Z) or "end". A sequence
+names the moment before its event. The record is replayed for it.`,
+		Args: cobra.ExactArgs(2),
+		RunE: func(c *cobra.Command, args []string) error {
+			return f.with(func(ctx context.Context, n *audit.Node) (err error) {
+				var at [2]uint64
+				for i := range at {
+					if at[i], err = n.Moment(args[i]); err != nil {
+						return err
+					}
+				}
+				m, done, err := emptyMachine("")
+				if err != nil {
+					return err
+				}
+				defer func() { err = errors.Join(err, done()) }()
+				b := newProgress("replayed")
+				d, err := n.Diff(ctx, m, at[0], at[1], b.at)
+				b.end()
+				if err != nil {
+					return err
+				}
+				return f.tellDifference(c.OutOrStdout(), d)
+			})
+		},
+	}
+}
+
+func (f *auditFlags) tellDifference(out io.Writer, d *audit.Difference) error {
+	if f.json {
+		e := json.NewEncoder(out)
+		for i := range d.Changes {
+			if err := e.Encode(&d.Changes[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+	for i := range d.Changes {
+		x := &d.Changes[i]
+		name := quoted(x.Bucket)
+		if x.Key != "" {
+			name += "/" + quoted(x.Key)
+		}
+		sizes := ""
+		switch {
+		case x.Before != nil && x.After != nil:
+			sizes = fmt.Sprintf("%d -> %d bytes", x.Before.Size, x.After.Size)
+		case x.After != nil:
+			sizes = fmt.Sprintf("%d bytes", x.After.Size)
+		case x.Before != nil:
+			sizes = fmt.Sprintf("had %d bytes", x.Before.Size)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", x.How, name, sizes, strings.Join(x.What, ", "))
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for kind, n := range d.Others {
+		fmt.Fprintf(out, "and %d of %s\n", n, kind)
+	}
+	return nil
+}
+
+// progress is a bar of events, in steps of a thousandth.
+type progress struct {
+	what string
+	bar  *bar
+	done uint64
+}
+
+func newProgress(what string) *progress { return &progress{what: what} }
+
+const progressSteps = 1000
+
+func (p *progress) at(done, total uint64) {
+	if total == 0 {
+		return
+	}
+	if p.bar == nil {
+		p.bar = newBar(progressSteps)
+	}
+	p.bar.show("%s %d of %d events", p.what, done, total)
+	for ; p.done < done*progressSteps/total; p.done++ {
+		p.bar.advance()
+	}
+}
+
+func (p *progress) end() {
+	if p.bar != nil {
+		p.bar.end()
+	}
+}

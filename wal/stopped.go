@@ -1,0 +1,122 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/hashicorp/raft"
+	"golang.org/x/mod/sumdb/note"
+
+	"ironman/wal/ledger"
+	"ironman/wal/merkle"
+	"ironman/wal/segment"
+)
+
+// QueuedState is what the records behind a ledger's end are found by: the leaves that
+// the state of a node has queued.
+type QueuedState interface {
+	LedgerEdge() (edge *merkle.Frontier, queued uint64, err error)
+	Leaves(from uint64, max int) ([]Leaf, error)
+	AppliedIndex() uint64
+}
+
+// StoppedOptions say where what a node recorded is.
+type StoppedOptions struct {
+	// FS is an overlay over the node's disk: to be read, the log is recovered, which
+	// writes.
+	FS    vfs.FS
+	Dir   string // what Options.Dir is of a node that runs
+	State QueuedState
+	// Origin, Verifiers and Signer as in ledger.Options.
+	Origin    string
+	Verifiers note.Verifiers
+	Signer    note.Signer
+	Fatal     func(error) // must not return
+}
+
+// Stopped reads what a node that does not run has recorded: its ledger, and behind that
+// the queue of leaves and the log. Safe for concurrent use.
+type Stopped struct {
+	archiver archiver
+	log      *segment.Log
+	state    QueuedState
+}
+
+// droppedByNobody makes a QueuedState the archiver's: nothing is archived here.
+type droppedByNobody struct{ QueuedState }
+
+func (droppedByNobody) DropLeaves(uint64) error { return ledger.ErrReadOnly }
+
+// stoppedSegment is the size, in bytes, of the file that opening a log makes: nothing is
+// appended to it.
+const stoppedSegment = 64 << 10
+
+// OpenStopped opens what a node recorded. A node whose log is gone or damaged is an error:
+// its ledger can be looked at by itself.
+func OpenStopped(o StoppedOptions) (*Stopped, error) {
+	a, err := ledger.Open(ledger.Options{
+		FS: o.FS, Dir: o.FS.PathJoin(o.Dir, "ledger"), Origin: o.Origin, Verifiers: o.Verifiers, Signer: o.Signer, ReadOnly: true, Fatal: o.Fatal,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("wal: %w", err)
+	}
+	log, err := segment.Open(segment.Options{FS: o.FS, Dir: o.FS.PathJoin(o.Dir, "log"), SegmentBytes: stoppedSegment, Fatal: o.Fatal})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("wal: %w", err), a.Close())
+	}
+	return &Stopped{archiver: archiver{state: droppedByNobody{o.State}, log: log, archive: a}, log: log, state: o.State}, nil
+}
+
+// Archive is the ledger.
+func (s *Stopped) Archive() *ledger.Archive { return s.archiver.archive }
+
+// Records gives the records of the events from a sequence on, dense and in order, to the
+// last that the node's state had applied durably. It ends after the first error; ErrNotHere
+// as in Node.Records.
+func (s *Stopped) Records(from uint64) iter.Seq2[ledger.Record, error] {
+	return func(yield func(ledger.Record, error) bool) {
+		for r, err := range s.archiver.archive.Records(from) {
+			if !yield(r, err) || err != nil {
+				return
+			}
+			from = r.Seq + 1
+		}
+		const atOnce = 256
+		for {
+			records, err := s.archiver.queuedRecords(from, atOnce)
+			for _, r := range records {
+				if !yield(r, nil) {
+					return
+				}
+				from = r.Seq + 1
+			}
+			if err != nil {
+				yield(ledger.Record{}, err)
+				return
+			}
+			if len(records) == 0 {
+				return
+			}
+		}
+	}
+}
+
+// Behind is how many events stand in the log behind what the state has applied. Whether
+// they were ever agreed on no node by itself can know.
+func (s *Stopped) Behind() (n uint64, err error) {
+	for i := max(s.state.AppliedIndex()+1, s.log.First()); i <= s.log.Last(); i++ {
+		e, err := s.log.Entry(i)
+		if err != nil {
+			return n, fmt.Errorf("wal: %w", err)
+		}
+		if raft.LogType(e.Type) == raft.LogCommand {
+			n++
+		}
+	}
+	return n, nil
+}
+
+// Close closes the ledger and the log.
+func (s *Stopped) Close() error { return errors.Join(s.archiver.archive.Close(), s.log.Close()) }
