@@ -3,6 +3,8 @@ package fsm
 import (
 	"encoding/binary"
 	"errors"
+	"sort"
+	"time"
 
 	"ironman/wal/event"
 )
@@ -117,6 +119,18 @@ func (v *View) SeqAt(second int64) (uint64, error) {
 		return false, nil
 	})
 	return seq, err
+}
+
+// SecondOf returns the log time of an event, in whole seconds since the Unix epoch. It
+// takes a seek for each bit of the present's.
+func (v *View) SecondOf(seq uint64) (int64, error) {
+	var failed error
+	second := sort.Search(int(v.applied.Time/int64(time.Second)), func(s int) bool {
+		first, err := v.SeqAt(int64(s) + 1)
+		failed = errors.Join(failed, err)
+		return first > seq
+	})
+	return int64(second), failed
 }
 
 // HistoryFrom returns the sequence that ended the oldest history row, if there is one.

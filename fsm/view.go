@@ -48,15 +48,34 @@ func (m *Machine) ViewAt(next uint64) (*View, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := v.Cluster()
-	if err == nil && (next > v.applied.Next || next < c.GetHistoryTrimmed() || c.GetHistoryRetention() == 0 && next != v.applied.Next) {
-		err = fmt.Errorf("fsm: sequence %d: %w", next, ErrTrimmed)
-	}
+	past, err := v.At(next)
 	if err != nil {
 		return nil, errors.Join(err, v.Close())
 	}
-	v.next = next
-	return v, nil
+	return past, nil
+}
+
+// At is ViewAt in the snapshot that v looks at, so that the two differ in their moment
+// alone. One of them is closed, and then neither is used any more.
+func (v *View) At(next uint64) (*View, error) {
+	oldest, err := v.Oldest()
+	if err == nil && (next > v.applied.Next || next < oldest) {
+		err = fmt.Errorf("fsm: sequence %d: %w", next, ErrTrimmed)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &View{snap: v.snap, next: next, applied: v.applied}, nil
+}
+
+// Oldest returns the smallest next of a view of the past; that of the present where no
+// history is kept.
+func (v *View) Oldest() (uint64, error) {
+	c, err := v.Cluster()
+	if err == nil && c.GetHistoryRetention() == 0 {
+		return v.applied.Next, nil
+	}
+	return c.GetHistoryTrimmed(), err
 }
 
 // Close releases the view.
@@ -64,6 +83,9 @@ func (v *View) Close() error { return v.snap.Close() }
 
 // Applied is the moment of the state under the view (not the moment it looks at).
 func (v *View) Applied() Applied { return v.applied }
+
+// Next is the moment it looks at: events below it are seen.
+func (v *View) Next() uint64 { return min(v.next, v.applied.Next) }
 
 // Steps counts the iterator steps the view has made.
 func (v *View) Steps() int { return v.steps }
@@ -254,6 +276,9 @@ func (v *View) Blobs(f func(*event.Blob) error) error {
 	})
 }
 
+// ErrNoBody says that the bytes of an object are not stored any more.
+var ErrNoBody = errors.New("the body is not stored")
+
 // Body returns an object's bytes as ranges of blobs, in order, and the parts it
 // was completed of (nil if it was not a multipart upload).
 func (v *View) Body(o *Object) ([]*event.Segment, []*PartInfo, error) {
@@ -263,7 +288,7 @@ func (v *View) Body(o *Object) ([]*event.Segment, []*PartInfo, error) {
 	case o.Assembly != nil:
 		a, err := read[Assembly](v, assemblyKey(o.Assembly))
 		if err == nil && a == nil {
-			err = fmt.Errorf("fsm: assembly %s of a live object is missing", o.Assembly.ID())
+			err = fmt.Errorf("fsm: assembly %s: %w", o.Assembly.ID(), ErrNoBody)
 		}
 		return a.GetSegments(), a.GetParts(), err
 	}

@@ -67,7 +67,7 @@ func (r *Request) logSource(b *fsm.Bucket) (*accesslog.Source, error) {
 	if !b.Lists(loggingKind) {
 		return nil, nil
 	}
-	d, err := r.document(b, loggingKind)
+	d, err := document(r.view, b, loggingKind)
 	if err != nil || d == nil {
 		return nil, err
 	}

@@ -113,7 +113,7 @@ func (b *bucketRules) refusePublic(acl *event.ACL) error {
 
 // shownACL is a list as it counts: where lists are disabled, the bucket owner's alone.
 func (r *Request) shownACL(acl *event.ACL) (*event.ACL, error) {
-	if rules, err := r.rules(r.bucket); err != nil || !rules.aclsDisabled() {
+	if rules, err := r.shownRules(); err != nil || !rules.aclsDisabled() {
 		return acl, err
 	}
 	return access.Canned("private", access.Subject{Owner: r.bucket.Owner})

@@ -112,6 +112,11 @@ func (s *Server) admit(r *Request) error {
 	if err := r.admitPayer(r.bucket); err != nil {
 		return err
 	}
+	if r.past != nil {
+		if err := r.past.findBucket(r); err != nil {
+			return err
+		}
+	}
 	if r.op.needs == needObject {
 		return s.admitObject(r)
 	}
@@ -181,7 +186,10 @@ func (r *Request) expectOwner(b *fsm.Bucket, header string) error {
 // admitObject finds the object that the operation is about.
 func (s *Server) admitObject(r *Request) (err error) {
 	w := r.wantedVersion()
-	r.object, err = s.admitVersion(r, r.op.action, r.bucket, r.Key, w)
+	if r.object, err = w.find(r.shownView(), r.shownBucket(), r.Key); err != nil {
+		return err
+	}
+	err = s.admitRow(r, r.op.action, r.bucket, r.Key, r.object, w)
 	if err == nil && r.object.DeleteMarker {
 		r.object, err = nil, r.markerError(w, r.object)
 	}

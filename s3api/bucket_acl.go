@@ -10,7 +10,7 @@ import (
 // getBucketACL returns the access control list of a bucket.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketAcl.html
 func (s *Server) getBucketACL(_ context.Context, r *Request) (*Response, error) {
-	acl, err := r.shownACL(r.bucket.Acl)
+	acl, err := r.shownACL(r.shownBucket().Acl)
 	if err != nil {
 		return nil, err
 	}

@@ -20,7 +20,7 @@ const minimumSizeHeader = "X-Amz-Transition-Default-Minimum-Object-Size"
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketLifecycleConfiguration.html
 func (s *Server) getBucketLifecycle(_ context.Context, r *Request) (*Response, error) {
 	var doc s3xml.StoredLifecycle
-	ok, err := r.decodeDocument(r.bucket, event.DocumentKind_DOCUMENT_KIND_LIFECYCLE, &doc)
+	ok, err := decodeDocument(r.shownView(), r.shownBucket(), event.DocumentKind_DOCUMENT_KIND_LIFECYCLE, &doc)
 	if err != nil {
 		return nil, err
 	}

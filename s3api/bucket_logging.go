@@ -14,7 +14,7 @@ import (
 // getBucketLogging returns where a bucket's access logs go; nowhere is an empty document.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketLogging.html
 func (s *Server) getBucketLogging(_ context.Context, r *Request) (*Response, error) {
-	d, err := r.document(r.bucket, event.DocumentKind_DOCUMENT_KIND_LOGGING)
+	d, err := r.shownDocument(event.DocumentKind_DOCUMENT_KIND_LOGGING)
 	if err != nil {
 		return nil, err
 	}

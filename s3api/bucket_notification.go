@@ -13,7 +13,7 @@ import (
 // document.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketNotificationConfiguration.html
 func (s *Server) getBucketNotification(_ context.Context, r *Request) (*Response, error) {
-	d, err := r.document(r.bucket, event.DocumentKind_DOCUMENT_KIND_NOTIFICATION)
+	d, err := r.shownDocument(event.DocumentKind_DOCUMENT_KIND_NOTIFICATION)
 	if err != nil {
 		return nil, err
 	}

@@ -144,7 +144,7 @@ func (textBody) Close() error { return nil }
 
 // policyText is the policy as it was set; NoSuchBucketPolicy where there is none.
 func (r *Request) policyText() ([]byte, error) {
-	doc, err := r.view.Document(r.bucket.Bucket, event.DocumentKind_DOCUMENT_KIND_POLICY)
+	doc, err := r.shownView().Document(r.bucket.Bucket, event.DocumentKind_DOCUMENT_KIND_POLICY)
 	if err != nil {
 		return nil, err
 	}
@@ -177,13 +177,13 @@ func (s *Server) deleteBucketPolicy(ctx context.Context, r *Request) (*Response,
 // is public.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketPolicyStatus.html
 func (s *Server) getBucketPolicyStatus(_ context.Context, r *Request) (*Response, error) {
-	rules, err := r.rules(r.bucket)
+	rules, err := r.shownRules()
 	if err != nil {
 		return nil, err
 	}
 	public := rules.policy != nil && rules.policy.Public()
 	if !rules.aclsDisabled() && !rules.block.IgnorePublicACLs {
-		public = public || access.Public(r.bucket.Acl)
+		public = public || access.Public(r.shownBucket().Acl)
 	}
 	return &Response{XML: &s3xml.PolicyStatus{IsPublic: public}}, nil
 }

@@ -28,39 +28,45 @@ func (b *bucketRules) aclsDisabled() bool { return b.ownership == s3xml.BucketOw
 // rules reads what the documents of a bucket say of every request to it, once per
 // request. A bucket that has none of them costs nothing.
 func (r *Request) rules(b *fsm.Bucket) (bucketRules, error) {
-	const (
-		ownership = event.DocumentKind_DOCUMENT_KIND_OWNERSHIP_CONTROLS
-		block     = event.DocumentKind_DOCUMENT_KIND_PUBLIC_ACCESS_BLOCK
-		payment   = event.DocumentKind_DOCUMENT_KIND_REQUEST_PAYMENT
-		policies  = event.DocumentKind_DOCUMENT_KIND_POLICY
-	)
 	if known, ok := r.rulesOf[b.Bucket]; ok {
 		return known, nil
 	}
-	var out bucketRules
-	if b.Documents&(1<<ownership|1<<block|1<<payment|1<<policies) == 0 {
-		return out, nil
+	if b.Documents&(1<<ownershipKind|1<<blockKind|1<<paymentKind|1<<policyKind) == 0 {
+		return bucketRules{}, nil
 	}
+	out, err := r.readRules(r.view, b)
+	if err == nil {
+		r.remember(b, out)
+	}
+	return out, err
+}
+
+const (
+	ownershipKind = event.DocumentKind_DOCUMENT_KIND_OWNERSHIP_CONTROLS
+	blockKind     = event.DocumentKind_DOCUMENT_KIND_PUBLIC_ACCESS_BLOCK
+	paymentKind   = event.DocumentKind_DOCUMENT_KIND_REQUEST_PAYMENT
+	policyKind    = event.DocumentKind_DOCUMENT_KIND_POLICY
+)
+
+// readRules reads the rules of a bucket at a view, which need not be that of the present.
+func (r *Request) readRules(view *fsm.View, b *fsm.Bucket) (out bucketRules, err error) {
 	var o s3xml.OwnershipControls
-	if ok, err := r.decodeDocument(b, ownership, &o); err != nil {
+	if ok, err := decodeDocument(view, b, ownershipKind, &o); err != nil {
 		return out, err
 	} else if ok {
 		out.ownership = o.Rules[0].ObjectOwnership
 	}
-	if _, err := r.decodeDocument(b, block, &out.block); err != nil {
+	if _, err := decodeDocument(view, b, blockKind, &out.block); err != nil {
 		return out, err
 	}
 	var p s3xml.RequestPaymentConfiguration
-	if ok, err := r.decodeDocument(b, payment, &p); err != nil {
+	if ok, err := decodeDocument(view, b, paymentKind, &p); err != nil {
 		return out, err
 	} else if ok {
 		out.requesterPays = p.Payer == s3xml.PayerRequester
 	}
-	if err := r.policyOf(b, &out); err != nil {
-		return out, err
-	}
-	r.remember(b, out)
-	return out, nil
+	err = r.policyOf(view, b, &out)
+	return out, err
 }
 
 func (r *Request) remember(b *fsm.Bucket, rules bucketRules) {
@@ -73,11 +79,8 @@ func (r *Request) remember(b *fsm.Bucket, rules bucketRules) {
 func readBucketPolicy(text []byte) (*policy.Policy, error) { return policy.Parse(text, policy.Bucket) }
 
 // policyOf reads a bucket's policy into its rules.
-func (r *Request) policyOf(b *fsm.Bucket, out *bucketRules) error {
-	if !b.Lists(event.DocumentKind_DOCUMENT_KIND_POLICY) {
-		return nil
-	}
-	doc, err := r.view.Document(b.Bucket, event.DocumentKind_DOCUMENT_KIND_POLICY)
+func (r *Request) policyOf(view *fsm.View, b *fsm.Bucket, out *bucketRules) error {
+	doc, err := document(view, b, policyKind)
 	if err != nil || doc == nil {
 		return err
 	}
@@ -107,7 +110,11 @@ func (r *Request) admitPayer(b *fsm.Bucket) error {
 // access control lists are disabled everything is the bucket owner's, whoever put it
 // before they were.
 func (r *Request) objectOwner(canonicalID string) *s3xml.Owner {
-	if rules := r.rulesOf[r.bucket.Bucket]; rules.aclsDisabled() { // admit has read them
+	rules := r.rulesOf[r.bucket.Bucket] // admit has read them
+	if r.past != nil {
+		rules = r.past.rules
+	}
+	if rules.aclsDisabled() {
 		canonicalID = r.bucket.Owner
 	}
 	return r.owner(canonicalID)

@@ -13,7 +13,7 @@ import (
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketVersioning.html
 func (s *Server) getBucketVersioning(_ context.Context, r *Request) (*Response, error) {
 	out := &s3xml.VersioningConfiguration{}
-	switch r.bucket.Versioning {
+	switch r.shownBucket().Versioning {
 	case event.VersioningState_VERSIONING_STATE_ENABLED:
 		out.Status = "Enabled"
 	case event.VersioningState_VERSIONING_STATE_SUSPENDED:

@@ -101,6 +101,9 @@ func (s *Server) findSource(r *Request) (*copySource, error) {
 	if err != nil {
 		return nil, err
 	}
+	if row == nil && strings.Contains(bucket, momentMark) {
+		return nil, s3err.InvalidArgument("x-amz-copy-source", bucket, "A bucket as of a moment is no source of a copy: read the object, and put it.")
+	}
 	if row == nil {
 		return nil, s3err.New("NoSuchBucket").With("BucketName", bucket)
 	}

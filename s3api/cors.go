@@ -22,7 +22,7 @@ func (r *Request) corsRules() (rules []s3xml.CORSRule, there bool, err error) {
 		return nil, false, err
 	}
 	var c s3xml.CORSConfiguration
-	_, err = r.decodeDocument(b, event.DocumentKind_DOCUMENT_KIND_CORS, &c)
+	_, err = decodeDocument(r.view, b, event.DocumentKind_DOCUMENT_KIND_CORS, &c)
 	return c.Rules, true, err
 }
 

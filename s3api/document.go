@@ -16,16 +16,21 @@ const documentLevel = 3
 
 // document is a document of a bucket; nil if there is none. What the bucket's row does
 // not list is not looked for.
-func (r *Request) document(b *fsm.Bucket, kind event.DocumentKind) (*fsm.Document, error) {
+func document(view *fsm.View, b *fsm.Bucket, kind event.DocumentKind) (*fsm.Document, error) {
 	if !b.Lists(kind) {
 		return nil, nil
 	}
-	return r.view.Document(b.Bucket, kind)
+	return view.Document(b.Bucket, kind)
+}
+
+// shownDocument is a document of the request's bucket as it is read.
+func (r *Request) shownDocument(kind event.DocumentKind) (*fsm.Document, error) {
+	return document(r.shownView(), r.shownBucket(), kind)
 }
 
 // decodeDocument reads a stored document of a bucket into v. ok is false if there is none.
-func (r *Request) decodeDocument(b *fsm.Bucket, kind event.DocumentKind, v any) (ok bool, err error) {
-	d, err := r.document(b, kind)
+func decodeDocument(view *fsm.View, b *fsm.Bucket, kind event.DocumentKind, v any) (ok bool, err error) {
+	d, err := document(view, b, kind)
 	if err != nil || d == nil {
 		return false, err
 	}
@@ -37,7 +42,7 @@ func (r *Request) decodeDocument(b *fsm.Bucket, kind event.DocumentKind, v any) 
 
 // getDocument answers with a stored document; missing is the error if there is none.
 func (r *Request) getDocument(kind event.DocumentKind, missing string) (*Response, error) {
-	d, err := r.document(r.bucket, kind)
+	d, err := r.shownDocument(kind)
 	if err != nil {
 		return nil, err
 	}

@@ -15,10 +15,7 @@ import (
 // read, which removes nothing.
 func (r *Request) lifecycleRules() (*lifecycle.Configuration, error) {
 	const kind = event.DocumentKind_DOCUMENT_KIND_LIFECYCLE
-	if !r.bucket.Lists(kind) {
-		return nil, nil
-	}
-	doc, err := r.view.Document(r.bucket.Bucket, kind)
+	doc, err := r.shownDocument(kind)
 	if err != nil || doc == nil {
 		return nil, err
 	}

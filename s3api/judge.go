@@ -26,6 +26,14 @@ type question struct {
 
 // judge decides: grants, owners and policies at once. Every decision goes through here.
 func (s *Server) judge(r *Request, q question) (access.Decision, error) {
+	if r.past != nil && q.object != nil {
+		return s.judgePast(r, q)
+	}
+	return s.judgeNow(r, q)
+}
+
+// judgeNow decides on what there is at the request's view.
+func (s *Server) judgeNow(r *Request, q question) (access.Decision, error) {
 	a := &access.Request{Action: q.action, Upload: q.upload}
 	if q.object != nil {
 		a.Object = &access.Resource{Owner: q.object.Owner, ACL: q.object.Acl}

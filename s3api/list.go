@@ -32,7 +32,7 @@ func (r *Request) listQuery() (fsm.ListQuery, string, error) {
 
 // page reads a page of a listing: all of it at one moment, that of the view.
 func (r *Request) page(ctx context.Context, q fsm.ListQuery) (*fsm.Listing, error) {
-	page, err := r.view.ListObjects(q)
+	page, err := r.shownView().ListObjects(q)
 	if sabotage.On(sabotage.X34) && err == nil && len(page.Items) > 1 {
 		r.closeView()
 		if err := r.openView(ctx); err != nil {
@@ -60,7 +60,7 @@ func (s *Server) listObjects(ctx context.Context, r *Request) (*Response, error)
 		return nil, err
 	}
 	out := &s3xml.ListBucketResult{
-		Name: r.Bucket, Prefix: q.Prefix, Marker: q.After, MaxKeys: q.Max, Delimiter: q.Delimiter,
+		Name: r.shownName(), Prefix: q.Prefix, Marker: q.After, MaxKeys: q.Max, Delimiter: q.Delimiter,
 		EncodingType: encoding, IsTruncated: page.Truncated,
 	}
 	out.Contents, out.CommonPrefixes = r.contents(page, true)
@@ -81,7 +81,7 @@ func (s *Server) listObjectsV2(ctx context.Context, r *Request) (*Response, erro
 	if err != nil {
 		return nil, err
 	}
-	out := &s3xml.ListBucketResultV2{Name: r.Bucket, Prefix: q.Prefix, MaxKeys: q.Max, Delimiter: q.Delimiter, EncodingType: encoding}
+	out := &s3xml.ListBucketResultV2{Name: r.shownName(), Prefix: q.Prefix, MaxKeys: q.Max, Delimiter: q.Delimiter, EncodingType: encoding}
 	if r.Query.Has("start-after") {
 		if q.After, err = r.textQuery("start-after"); err != nil {
 			return nil, err

@@ -25,12 +25,12 @@ func (s *Server) listObjectVersions(_ context.Context, r *Request) (*Response, e
 	if err := r.afterVersion(&q, marker); err != nil {
 		return nil, err
 	}
-	items, truncated, err := r.view.ListVersions(q)
+	items, truncated, err := r.shownView().ListVersions(q)
 	if err != nil {
 		return nil, err
 	}
 	out := &s3xml.ListVersionsResult{
-		Name: r.Bucket, Prefix: q.Prefix, KeyMarker: q.After, VersionIDMarker: marker, MaxKeys: q.Max,
+		Name: r.shownName(), Prefix: q.Prefix, KeyMarker: q.After, VersionIDMarker: marker, MaxKeys: q.Max,
 		Delimiter: q.Delimiter, EncodingType: encoding, IsTruncated: truncated,
 	}
 	for _, it := range items {
@@ -63,7 +63,7 @@ func (r *Request) afterVersion(q *fsm.VersionQuery, marker string) error {
 		return s3err.InvalidArgument("version-id-marker", marker, "Invalid version id specified")
 	}
 	if q.AfterVersion = p.version; p.version == nil {
-		o, err := p.find(r.view, q.Bucket, q.After)
+		o, err := p.find(r.shownView(), q.Bucket, q.After)
 		if err != nil {
 			return err
 		}

@@ -76,6 +76,7 @@ func (m *matrix) bucket(name string) {
 			m.must(a.cred, 200, "PUT", "/"+name+"/foreign", "not mine!") // as long as the key's
 		}
 	}
+	m.names[name] = append(m.names[name], "MOMENT", fmt.Sprint(m.machine.Applied().Next-1))
 }
 
 // fill puts names into a row's question.

@@ -77,7 +77,30 @@ const (
 
 // s3Rows are all requests of the matrix.
 func s3Rows() []row {
-	return append(append(append(serviceRows(), configRows()...), bucketRows()...), append(append(objectRows(), writeRows()...), copyRows()...)...)
+	all := append(append(append(serviceRows(), configRows()...), bucketRows()...), append(append(objectRows(), writeRows()...), copyRows()...)...)
+	return append(all, pastRows(all)...)
+}
+
+// pastRows ask for the past what others ask for the present: that takes the same rights,
+// as they are now. Of the moment there is all but what stands in the bucket's policy.
+func pastRows(all []row) (out []row) {
+	for _, r := range all {
+		if !r.showsPast() {
+			continue
+		}
+		out = append(out, r.as(strings.TrimSpace(r.variant+" as of a moment"), func(r *row) {
+			r.target = strings.Replace(r.target, "/BUCKET", "/BUCKET--at-sMOMENT", 1)
+			if r.op == "GetBucketPolicy" {
+				r.want = "404 NoSuchBucketPolicy"
+			}
+		}))
+	}
+	return out
+}
+
+// showsPast tells whether a row can be asked as of a moment: reads of what history keeps.
+func (r *row) showsPast() bool {
+	return (r.method == "GET" || r.method == "HEAD") && strings.HasPrefix(r.target, "/BUCKET") && r.op != "ListMultipartUploads" && r.op != "ListParts"
 }
 
 func serviceRows() []row {

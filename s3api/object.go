@@ -45,7 +45,7 @@ func (s *Server) headObject(_ context.Context, r *Request) (*Response, error) {
 func (s *Server) describeObject(r *Request) (*Response, byteRange, []*event.Segment, *opening, error) {
 	none := byteRange{}
 	o := r.object
-	segments, parts, err := r.view.Body(o)
+	segments, parts, err := r.body(o)
 	if err != nil {
 		return nil, none, nil, nil, err
 	}
@@ -62,7 +62,7 @@ func (s *Server) describeObject(r *Request) (*Response, byteRange, []*event.Segm
 	}
 	h := objectHeaders(o)
 	encryptionHeaders(h, o.Encryption, customer)
-	setVersion(h, r.bucket, o.Version, o.NullVersion)
+	setVersion(h, r.shownBucket(), o.Version, o.NullVersion)
 	s.setLockHeaders(r, h, o)
 	s.setTagCount(r, h, o)
 	if err := r.expiration(h, o); err != nil {

@@ -53,7 +53,7 @@ func (s *Server) getObjectAttributes(_ context.Context, r *Request) (*Response, 
 		}
 	}
 	h := make(http.Header)
-	setVersion(h, r.bucket, o.Version, o.NullVersion)
+	setVersion(h, r.shownBucket(), o.Version, o.NullVersion)
 	h.Set("Last-Modified", time.Unix(0, o.Time).UTC().Format(http.TimeFormat))
 	return &Response{Header: h, XML: x}, nil
 }
@@ -87,7 +87,7 @@ func (r *Request) attributeParts(o *fsm.Object) (*s3xml.GetObjectAttributesParts
 	if err != nil || partsOf(o.Etag) == 0 {
 		return nil, err
 	}
-	_, parts, err := r.view.Body(o)
+	_, parts, err := r.body(o)
 	if err != nil {
 		return nil, err
 	}

@@ -49,7 +49,7 @@ func retentionName(mode event.RetentionMode) string {
 // long those are that are put without a word about it.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObjectLockConfiguration.html
 func (s *Server) getObjectLockConfiguration(_ context.Context, r *Request) (*Response, error) {
-	b := r.bucket
+	b := r.shownBucket()
 	if !b.ObjectLock {
 		return nil, s3err.New("ObjectLockConfigurationNotFoundError").With("BucketName", r.Bucket)
 	}
@@ -114,7 +114,7 @@ func retentionPeriod(n *int64, most int64) (uint32, error) {
 
 // needsLock refuses what only a bucket with object lock has.
 func (r *Request) needsLock() error {
-	if r.bucket.ObjectLock {
+	if r.shownBucket().ObjectLock {
 		return nil
 	}
 	return s3err.Newf("InvalidRequest", "Bucket is missing Object Lock Configuration")
@@ -306,7 +306,7 @@ func (s *Server) setLockHeaders(r *Request, h http.Header, o *fsm.Object) {
 		until, _ := s3xml.Time(o.Lock.RetainUntil).MarshalText() // never fails
 		h.Set("X-Amz-Object-Lock-Retain-Until-Date", string(until))
 	}
-	if r.bucket.ObjectLock && s.mayAlso(r, "s3:GetObjectLegalHold") == nil {
+	if r.shownBucket().ObjectLock && s.mayAlso(r, "s3:GetObjectLegalHold") == nil {
 		h.Set("X-Amz-Object-Lock-Legal-Hold", holdName(o.Lock.LegalHold))
 	}
 }

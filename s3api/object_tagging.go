@@ -16,7 +16,7 @@ func (s *Server) getObjectTagging(_ context.Context, r *Request) (*Response, err
 		out.TagSet.Tags = append(out.TagSet.Tags, s3xml.Tag{Key: t.Key, Value: t.Value})
 	}
 	h := http.Header{}
-	setVersion(h, r.bucket, r.object.Version, r.object.NullVersion)
+	setVersion(h, r.shownBucket(), r.object.Version, r.object.NullVersion)
 	return &Response{Header: h, XML: out}, nil
 }
 

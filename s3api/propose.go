@@ -65,8 +65,14 @@ func (r *Request) happened(seq uint64) {
 // is told last: how far the log has come concerns only who may do something here.
 func (s *Server) admitAtLeast(r *Request) error {
 	late := r.atLeast()
+	if late == nil {
+		late = r.openPast()
+	}
 	if late != nil && !r.principal.Anonymous() {
 		return late
+	}
+	if r.past != nil {
+		return s.admitPast(r)
 	}
 	if err := s.admit(r); err != nil {
 		return err

@@ -50,6 +50,8 @@ type Request struct {
 	view      *fsm.View
 	cluster   *fsm.Cluster
 	bucket    *fsm.Bucket
+	asOf      *moment // as of when it reads; nil: the present
+	past      *past   // what it reads then; view and bucket are the present
 	object    *fsm.Object
 	viewedSeq uint64
 	ahead     ahead
@@ -87,9 +89,9 @@ func (r *Request) resource() string {
 	case r.Bucket == "":
 		return "/"
 	case r.Key == "":
-		return "/" + r.Bucket
+		return "/" + r.shownName()
 	}
-	return "/" + r.Bucket + "/" + r.Key
+	return "/" + r.shownName() + "/" + r.Key
 }
 
 // route settles bucket, key and operation.
@@ -98,11 +100,17 @@ func (s *Server) route(r *Request) error {
 	if err != nil {
 		return err
 	}
-	r.Bucket, r.Key = m.bucket, m.key
+	r.Key = m.key
+	if r.Bucket, r.asOf, err = cutMoment(m.bucket); err != nil {
+		return err
+	}
 	if r.Query, err = url.ParseQuery(r.HTTP.URL.RawQuery); err != nil {
 		return s3err.New("InvalidURI")
 	}
 	if r.op, err = m.choose(r.Query, r.HTTP.Header); err != nil {
+		return err
+	}
+	if err := r.takeMoment(); err != nil {
 		return err
 	}
 	return checkKey(r.Key)
@@ -143,6 +151,9 @@ func (r *Request) closeView() {
 		r.server.Logger.Error("closing a view", "request", r.RequestID(), "err", err)
 	}
 	r.view = nil
+	if r.past != nil {
+		r.past.view = nil
+	}
 }
 
 // header is that of the event this request proposes; who proposes it sets the base.

@@ -11,7 +11,7 @@ import (
 // else was said.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketRequestPayment.html
 func (s *Server) getBucketRequestPayment(_ context.Context, r *Request) (*Response, error) {
-	rules, err := r.rules(r.bucket)
+	rules, err := r.shownRules()
 	if err != nil {
 		return nil, err
 	}

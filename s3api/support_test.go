@@ -70,14 +70,14 @@ func support() []byte {
 
 Each operation takes the right to its action. Those behind it are taken too where the request asks for what they are about: a list of
 access, tags, a lock, a version, a source, an object to append to. ` + "`BUCKET`" + ` may also be in the host's name. What a sub-resource names that is not here is answered with
-501 NotImplemented, never taken for something else.
+501 NotImplemented, never taken for something else. What can be asked as of a moment (` + "`x-ironman-as-of`, or `BUCKET--at-...`" + `) takes the same rights, as they are now.
 
-| Operation | Request | Action | Further actions |
-|---|---|---|---|
+| Operation | Request | Action | Further actions | As of a moment |
+|---|---|---|---|---|
 `)
 	for _, op := range s3api.OperationsForTest() {
 		if refusal(op.Name) < 0 {
-			fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", op.Name, request(op), action(op), strings.Join(further(op), ", "))
+			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", op.Name, request(op), action(op), strings.Join(further(op), ", "), past(op))
 		}
 	}
 	b.WriteString("\n### Refused, with a reason\n\n| Operation | Request | Action | Answer | Why |\n|---|---|---|---|---|\n")
@@ -136,6 +136,16 @@ func further(op s3api.OperationForTest) (out []string) {
 		}
 	}
 	return out
+}
+
+// past says whether an operation can be asked as of a moment, by the matrix.
+func past(op s3api.OperationForTest) string {
+	for _, r := range s3Rows() {
+		if r.op == op.Name && r.showsPast() {
+			return "yes"
+		}
+	}
+	return ""
 }
 
 // answerOf is the answer to whoever may do an operation, by the matrix.

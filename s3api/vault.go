@@ -65,6 +65,9 @@ func (s *Server) serveVault(ctx context.Context, r *Request) (*Response, error) 
 	r.vault.unsigned = unsigned
 	r.vault.service = service
 	r.op = &operation{name: name}
+	if values, ok := r.HTTP.Header[asOfHeader]; ok {
+		return nil, noMoment(values, name)
+	}
 	document, err := s.callVault(ctx, r, form, body, r.ID)
 	for try := 1; try < vaultTries && iam.Overtaken(err); try++ {
 		document, err = s.callVault(ctx, r, form, body, newRequestID()) // the first one's answer is remembered

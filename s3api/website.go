@@ -40,6 +40,9 @@ func (s *Server) serveWebsite(ctx context.Context, r *Request, bucket string) (*
 
 // visit has the site's configuration decide, and does as it says.
 func (s *Server) visit(ctx context.Context, r *Request) (*Response, error) {
+	if values, ok := r.HTTP.Header[asOfHeader]; ok {
+		return nil, noMoment(values, r.op.name)
+	}
 	if r.HTTP.Method == http.MethodOptions {
 		return s.visitPreflight(ctx, r)
 	}

@@ -1,0 +1,278 @@
+package s3api
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"ironman/fsm"
+	"ironman/s3api/access"
+	"ironman/s3api/s3err"
+)
+
+// A read may ask for the past: by a header, or by a name of the bucket that has a moment
+// in it. What is read is then what was there; whether it may be read is decided as it is
+// now, at the same snapshot.
+//
+// Time is told in whole seconds, as Last-Modified is: the state of a second is the one
+// behind its last event.
+const (
+	asOfHeader = "X-Ironman-As-Of"
+	asOfName   = "x-ironman-as-of"
+	// momentMark stands between a bucket's name and the moment. No bucket's own name has it.
+	momentMark = "--at-"
+	// momentTime is how a bucket's name has a time: names are in lower case.
+	momentTime = "20060102t150405z"
+)
+
+// moment is as of when a request reads.
+type moment struct {
+	argument, text string // what told it, and how
+	inHeader       bool
+	timed          bool
+	seq            uint64 // of the last event that counts; or
+	second         int64  // the last second that does
+}
+
+// past is what a request reads, where that is not the present.
+type past struct {
+	view   *fsm.View
+	bucket *fsm.Bucket // as it was; as it is, if there was none
+	rules  bucketRules // as they were; none of them decides
+	unmade bool        // there was no such bucket yet
+}
+
+// cutMoment reads the name of a bucket as of a moment, such as b--at-20260102t030405z or
+// b--at-s4711. Any other name is that of a bucket, and of the present.
+func cutMoment(name string) (bucket string, at *moment, err error) {
+	bucket, text, ok := strings.Cut(name, momentMark)
+	if !ok {
+		return name, nil, nil
+	}
+	at = &moment{argument: "BucketName", text: name}
+	if digits, ok := strings.CutPrefix(text, "s"); ok {
+		at.seq, err = strconv.ParseUint(digits, 10, 64)
+	} else {
+		var t time.Time
+		t, err = time.Parse(momentTime, text)
+		at.timed, at.second = true, t.Unix()
+	}
+	if err != nil || bucket == "" || at.timed && len(text) != len(momentTime) { // time.Parse takes fractions
+		return "", nil, s3err.Newf("InvalidBucketName", "The name of a bucket as of a moment ends in %s20260102t030405z or %ss4711.", momentMark, momentMark).
+			With("BucketName", name)
+	}
+	return bucket, at, nil
+}
+
+// headerMoment reads the header.
+func headerMoment(values []string) (*moment, error) {
+	at := &moment{argument: asOfName, text: strings.Join(values, ","), inHeader: true}
+	n, err := strconv.ParseUint(at.text, 10, 64)
+	if err == nil {
+		at.seq = n
+		return at, nil
+	}
+	t, err := time.Parse(time.RFC3339, at.text)
+	if err != nil || t.Nanosecond() != 0 {
+		return nil, at.refuse("The header must be a number, the x-ironman-sequence of an earlier answer, or a time in whole seconds like 2026-01-02T03:04:05Z.")
+	}
+	at.timed, at.second = true, t.Unix()
+	return at, nil
+}
+
+func (m *moment) refuse(format string, args ...any) error {
+	return s3err.InvalidArgument(m.argument, m.text, fmt.Sprintf(format, args...))
+}
+
+// showsPast tells whether an operation can be asked as of a moment: it only reads, and
+// history keeps what it reads. Of uploads and of the list of buckets there is the present.
+func (op *operation) showsPast() bool {
+	return op.reads() && (op.needs == needBucket || op.needs == needObject) && op.query != "uploads" && op.query != "uploadId"
+}
+
+func (op *operation) reads() bool { return op.method == http.MethodGet || op.method == http.MethodHead }
+
+// takeMoment settles as of when the request reads, and refuses what cannot be asked so:
+// an answer of the present would be a wrong one.
+func (r *Request) takeMoment() error {
+	values, ok := r.HTTP.Header[asOfHeader]
+	if ok && r.asOf != nil {
+		return s3err.InvalidArgument(asOfName, strings.Join(values, ","), "The name of the bucket says already as of when it is read.")
+	}
+	if ok {
+		var err error
+		if r.asOf, err = headerMoment(values); err != nil {
+			return err
+		}
+	}
+	switch at := r.asOf; {
+	case at == nil || r.op.showsPast():
+		return nil
+	case at.inHeader:
+		return noMoment(values, r.op.name)
+	case r.op.needs == needNobody: // what pages of other origins may do is a matter of now
+		r.asOf = nil
+		return nil
+	case r.op.reads():
+		return at.refuse("%s shows the present only: name the bucket itself.", r.op.name)
+	}
+	// Not 403: that sends people to look for a right that they lack.
+	r.errorHeader = http.Header{"Allow": {"GET, HEAD"}}
+	e := s3err.MethodNotAllowed(r.HTTP.Method, "BUCKET")
+	e.Message = "A bucket as of a moment can only be read. Name the bucket itself to change it."
+	return e
+}
+
+// noMoment refuses the header where it would do nothing.
+func noMoment(values []string, operation string) error {
+	return s3err.InvalidArgument(asOfName, strings.Join(values, ","),
+		fmt.Sprintf("The header cannot be used with %s: only reads of buckets and objects can be as of a moment.", operation))
+}
+
+// openPast finds the state that the request reads. Without a moment it does nothing.
+func (r *Request) openPast() error {
+	at := r.asOf
+	if at == nil {
+		return nil
+	}
+	if id := r.identity; at.inHeader && id.AccessKey != "" && !slices.Contains(id.SignedHeaders, asOfName) {
+		// Who has signed a URL for others has given them what it names, and not the past.
+		return s3err.Newf("AccessDenied", "There were headers present in the request which were not signed").With("HeadersNotSigned", asOfName)
+	}
+	next, err := at.next(r.view, r.server.Now())
+	if err != nil {
+		return err
+	}
+	v, err := r.view.At(next)
+	if err != nil {
+		return err
+	}
+	r.past = &past{view: v}
+	return nil
+}
+
+// next is the sequence below which events count.
+func (m *moment) next(v *fsm.View, now time.Time) (uint64, error) {
+	next := m.seq + 1
+	switch a := v.Applied(); {
+	case !m.timed && m.seq >= a.Next:
+		return 0, m.refuse("The event with this sequence has not happened yet in this cluster.")
+	case m.timed && m.second >= a.Time/int64(time.Second) && m.second >= now.Unix():
+		return 0, m.refuse("This second is not over yet.")
+	case m.timed:
+		var err error
+		if next, err = v.SeqAt(m.second + 1); err != nil {
+			return 0, err
+		}
+	}
+	oldest, err := v.Oldest()
+	if err != nil {
+		return 0, err
+	}
+	oldest = max(oldest, 1) // behind the first event
+	if next >= oldest {
+		return next, nil
+	}
+	second, err := v.SecondOf(oldest - 1)
+	if err != nil {
+		return 0, err
+	}
+	return 0, m.refuse("The state at that moment is not kept any more. The oldest that can be read is that of sequence %d, at %s.",
+		oldest-1, time.Unix(second, 0).UTC().Format(time.RFC3339))
+}
+
+// findBucket finds what the request's bucket was.
+func (p *past) findBucket(r *Request) (err error) {
+	if p.bucket, err = p.view.Bucket(r.bucket.Bucket); err != nil {
+		return err
+	}
+	if p.bucket == nil {
+		p.bucket, p.unmade = r.bucket, true
+		return nil
+	}
+	p.rules, err = r.readRules(p.view, p.bucket)
+	return err
+}
+
+// tellMoment puts on the answer which event it shows the state of.
+func (r *Request) tellMoment(p *past) {
+	r.responseHeader.Set(asOfHeader, strconv.FormatUint(p.view.Next()-1, 10))
+}
+
+// admitPast decides on a request that reads the past. Strangers are told what their
+// moment is only where they may read.
+func (s *Server) admitPast(r *Request) error {
+	if !r.principal.Anonymous() {
+		r.tellMoment(r.past)
+	}
+	err := s.admit(r)
+	if err == nil {
+		r.tellMoment(r.past)
+	}
+	if r.past.unmade && (err == nil || s3err.Is(err, "NoSuchKey") || s3err.Is(err, "NoSuchVersion")) {
+		r.errorHeader = nil
+		return s3err.Newf("NoSuchBucket", "The bucket did not exist at that moment.").With("BucketName", r.Bucket)
+	}
+	return err
+}
+
+// judgePast decides on a question about a version that was there. Its list and its tags
+// count as they are now. One that is gone is its owner's alone but for policies, and as
+// nobody can say which tags it would have today, those must allow it with and without.
+func (s *Server) judgePast(r *Request, q question) (access.Decision, error) {
+	then := q.object
+	now, err := r.view.Version(q.bucket.Bucket, q.key, then.Version)
+	if err != nil {
+		return access.Decision{}, err
+	}
+	if q.object = now; now != nil {
+		return s.judgeNow(r, q)
+	}
+	q.object = &fsm.Object{Owner: then.Owner, Tags: then.Tags}
+	d, err := s.judgeNow(r, q)
+	if err != nil || !d.Allowed || len(then.Tags.GetTags()) == 0 {
+		return d, err
+	}
+	q.object = &fsm.Object{Owner: then.Owner}
+	return s.judgeNow(r, q)
+}
+
+// shownView is the state that the request reads. Who may is seen at r.view.
+func (r *Request) shownView() *fsm.View {
+	if r.past != nil {
+		return r.past.view
+	}
+	return r.view
+}
+
+// shownBucket is the request's bucket as it is read.
+func (r *Request) shownBucket() *fsm.Bucket {
+	if r.past != nil {
+		return r.past.bucket
+	}
+	return r.bucket
+}
+
+// shownRules are the rules of the request's bucket as they are shown, not as they decide.
+func (r *Request) shownRules() (bucketRules, error) {
+	if r.past != nil {
+		return r.past.rules, nil
+	}
+	return r.rules(r.bucket)
+}
+
+// shownName is the bucket's name as it was asked for.
+func (r *Request) shownName() string {
+	if r.asOf != nil && !r.asOf.inHeader {
+		return r.asOf.text
+	}
+	return r.Bucket
+}
+
+// noLonger is the answer where the row of an object is still there and its bytes are not.
+func (r *Request) noLonger() error {
+	return s3err.Newf("NoSuchKey", "The bytes that this object had at that moment are not stored any more.").With("Key", r.Key)
+}
