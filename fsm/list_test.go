@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -120,6 +121,57 @@ func asOf(t *testing.T, r *rig, v *View, bucket uint64) {
 	l, err = then.ListObjects(ListQuery{Bucket: bucket, Delimiter: "/", Max: 100})
 	if n := then.Steps() - steps; err != nil || n > 4*11 || len(l.Items) != 10 {
 		t.Errorf("10 common prefixes as of before took %d steps: %d, %v", n, len(l.Items), err)
+	}
+}
+
+// TestMomentsOfSeconds: a view of the past within a snapshot, and the second of an event.
+func TestMomentsOfSeconds(t *testing.T) {
+	r := newRig(t, Options{})
+	defer r.close()
+	bucket := r.genesis(3600e9)
+	seconds := make(map[uint64]int64)
+	for i := range 20 {
+		r.stamp += int64(i%4) * 700e6
+		r.accept(r.put(bucket, "k", uint64(i+1)))
+		seconds[r.Applied().Next-1] = r.Applied().Time / 1e9
+	}
+	v := r.view()
+	defer v.Close()
+	first := r.Applied().Next - 20
+	for seq, second := range seconds {
+		if got, err := v.SecondOf(seq); got != second || err != nil {
+			t.Errorf("event %d happened in second %d, not %d, %v", seq, second, got, err)
+		}
+		then, err := v.At(seq + 1)
+		if err != nil || then.Next() != seq+1 {
+			t.Fatal(then, err)
+		}
+		if o, err := then.Object(bucket, "k"); err != nil || o.GetSize() != seq-first+1 {
+			t.Errorf("behind event %d: %v, %v", seq, o, err)
+		}
+	}
+	if o, err := v.Object(bucket, "k"); err != nil || o.GetSize() != 20 || v.Next() != r.Applied().Next {
+		t.Errorf("the present: %v, %v", o, err)
+	}
+	if oldest, err := v.Oldest(); oldest != 0 || err != nil {
+		t.Errorf("oldest %d, %v", oldest, err)
+	}
+	r.accept(event.NewDraft(r.header(), &event.Statement_HistoryTrimmed{HistoryTrimmed: &event.HistoryTrimmed{To: first + 5, Rows: 100}}))
+	now := r.view()
+	defer now.Close()
+	if oldest, err := now.Oldest(); oldest != first+5 || err != nil {
+		t.Errorf("oldest %d, %v", oldest, err)
+	}
+	if _, err := now.At(first + 4); !errors.Is(err, ErrTrimmed) {
+		t.Error(err)
+	}
+	if _, err := now.At(now.Next() + 1); !errors.Is(err, ErrTrimmed) {
+		t.Error(err)
+	}
+	if then, err := now.At(first + 5); err != nil {
+		t.Error(err)
+	} else if o, err := then.Object(bucket, "k"); err != nil || o.GetSize() != 5 {
+		t.Errorf("%v, %v", o, err)
 	}
 }
 

@@ -61,7 +61,7 @@ func cutMoment(name string) (bucket string, at *moment, err error) {
 		at.timed, at.second = true, t.Unix()
 	}
 	if err != nil || bucket == "" || at.timed && len(text) != len(momentTime) { // time.Parse takes fractions
-		return "", nil, s3err.Newf("InvalidBucketName", "The name of a bucket as of a moment ends in %s20260102t030405z or %ss4711.", momentMark, momentMark).
+		return name, nil, s3err.Newf("InvalidBucketName", "The name of a bucket as of a moment ends in %s20260102t030405z or %ss4711.", momentMark, momentMark).
 			With("BucketName", name)
 	}
 	return bucket, at, nil
@@ -129,7 +129,7 @@ func (r *Request) takeMoment() error {
 // noMoment refuses the header where it would do nothing.
 func noMoment(values []string, operation string) error {
 	return s3err.InvalidArgument(asOfName, strings.Join(values, ","),
-		fmt.Sprintf("The header cannot be used with %s: only reads of buckets and objects can be as of a moment.", operation))
+		fmt.Sprintf("The header %s cannot be used with %s: only reads of buckets and objects can be as of a moment.", asOfName, operation))
 }
 
 // openPast finds the state that the request reads. Without a moment it does nothing.

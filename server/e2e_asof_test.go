@@ -88,6 +88,18 @@ func (r *pastRun) do(status int, method, target string, body []byte, change ...f
 
 const taggingXML = "<Tagging><TagSet><Tag><Key>t</Key><Value>%s</Value></Tag></TagSet></Tagging>"
 
+// pastDocuments are what a bucket is told, with TEXT in it.
+var pastDocuments = []struct{ query, body string }{
+	{"tagging", "<Tagging><TagSet><Tag><Key>t</Key><Value>TEXT</Value></Tag></TagSet></Tagging>"},
+	{"cors", "<CORSConfiguration><CORSRule><AllowedOrigin>https://TEXT.example</AllowedOrigin><AllowedMethod>GET</AllowedMethod></CORSRule></CORSConfiguration>"},
+	{"lifecycle", "<LifecycleConfiguration><Rule><ID>TEXT</ID><Filter/><Status>Enabled</Status><Expiration><Days>3</Days></Expiration></Rule></LifecycleConfiguration>"},
+	{"requestPayment", "<RequestPaymentConfiguration><Payer>Requester</Payer></RequestPaymentConfiguration>"},
+	{"website", "<WebsiteConfiguration><IndexDocument><Suffix>TEXT</Suffix></IndexDocument></WebsiteConfiguration>"},
+	{"ownershipControls", "<OwnershipControls><Rule><ObjectOwnership>BucketOwnerPreferred</ObjectOwnership></Rule></OwnershipControls>"},
+	{"publicAccessBlock", "<PublicAccessBlockConfiguration><IgnorePublicAcls>true</IgnorePublicAcls></PublicAccessBlockConfiguration>"},
+	{"encryption", "<ServerSideEncryptionConfiguration><Rule><ApplyServerSideEncryptionByDefault><SSEAlgorithm>AES256</SSEAlgorithm></ApplyServerSideEncryptionByDefault></Rule></ServerSideEncryptionConfiguration>"},
+}
+
 var pastKeys = []string{"a", "dir/b", "dir/c", "e e"}
 
 func escapedKey(key string) string { return strings.ReplaceAll(key, " ", "%20") }
@@ -100,7 +112,7 @@ func (r *pastRun) step() {
 	text := fmt.Sprint(r.rng.IntN(1000))
 	var name string
 	var seq uint64
-	switch n := r.rng.IntN(13); {
+	switch n := r.rng.IntN(14); {
 	case n < 4 || !there:
 		name = "put"
 		r.bodies++
@@ -114,7 +126,8 @@ func (r *pastRun) step() {
 	case n == 5:
 		name = "copy"
 		to := []string{"plain", "kept"}[r.rng.IntN(2)]
-		seq = r.do(200, "PUT", "/"+to+"/dir/c", []byte{}, header("X-Amz-Copy-Source", target), header("X-Amz-Acl", "public-read"))
+		seq = r.do(200, "PUT", "/"+to+"/dir/c", []byte{}, header("X-Amz-Copy-Source", target), header("X-Amz-Acl", "public-read"), header("X-Amz-Storage-Class", "REDUCED_REDUNDANCY"),
+			header("X-Amz-Metadata-Directive", "REPLACE"), header("X-Amz-Meta-Of", text))
 		r.state[to]["dir/c"] = o
 	case n == 6:
 		name, o.tags = "tag", text
@@ -126,11 +139,13 @@ func (r *pastRun) step() {
 	case n == 8:
 		name = "policy"
 		seq = r.do(204, "PUT", "/"+bucket+"?policy", rules(rule("Allow", everybody, "s3:GetObject", bucket+"/"+text, "")))
-	case n == 9:
-		name = "documents"
-		seq = r.do(200, "PUT", "/"+bucket+"?tagging", fmt.Appendf(nil, taggingXML, text))
-		if r.rng.IntN(2) == 0 {
-			seq = r.do(204, "DELETE", "/"+bucket+"?tagging", nil)
+	case n == 9 || n == 13:
+		d := pastDocuments[r.rng.IntN(len(pastDocuments))]
+		name = d.query
+		body := []byte(strings.ReplaceAll(d.body, "TEXT", text))
+		seq = r.do(200, "PUT", "/"+bucket+"?"+d.query, body, header("Content-Md5", contentMD5(body)))
+		if r.rng.IntN(3) == 0 && d.query != "requestPayment" {
+			seq = r.do(204, "DELETE", "/"+bucket+"?"+d.query, nil)
 		}
 	case n == 10:
 		name = "list of a bucket"
@@ -193,7 +208,7 @@ func (r *pastRun) portrait(suffix, at string) map[string]string {
 	for bucket := range r.state {
 		ask("HEAD", bucket, "")
 		for _, q := range []string{"", "?list-type=2", "?list-type=2&fetch-owner=true&delimiter=%2F", "?prefix=dir%2F", "?versions", "?versions&max-keys=2&key-marker=a", "?acl",
-			"?tagging", "?policy", "?policyStatus", "?versioning", "?location", "?cors", "?lifecycle", "?ownershipControls", "?logging", "?notification", "?requestPayment", "?object-lock"} {
+			"?tagging", "?policy", "?policyStatus", "?versioning", "?location", "?cors", "?lifecycle", "?ownershipControls", "?logging", "?notification", "?requestPayment", "?object-lock", "?website", "?publicAccessBlock", "?encryption", "?replication"} {
 			ask("GET", bucket, q)
 		}
 		for _, key := range pastKeys {
@@ -471,6 +486,77 @@ func TestPastVersions(t *testing.T) {
 	b := r.c.must(t, 200, "GET", fmt.Sprintf("/kept--at-s%d?versions", hidden), nil)
 	if err := xml.Unmarshal(b.body, &l); err != nil || len(l.Version) != 2 || l.Version[1].VersionId != one || len(l.DeleteMarker) != 1 || l.DeleteMarker[0].IsLatest != "true" {
 		t.Errorf("%v %s", err, b.body)
+	}
+}
+
+// TestPastOwnership: whose an object was, and its list, are shown by the ownership of
+// then; who may see them is decided by that of now.
+func TestPastOwnership(t *testing.T) {
+	r := newPastRun(t, 7)
+	r.do(200, "PUT", "/plain", nil, header("X-Amz-Grant-Write", "id="+r.canonical(r.alice)))
+	alices := r.alice.must(t, 200, "PUT", "/plain/a", []byte("alice's"), header("X-Amz-Acl", "bucket-owner-full-control"))
+	then := header(asOf, alices.header.Get(sequence))
+	shown := func(change ...func(*http.Request)) (out []string) {
+		for _, q := range []string{"/a?acl", "?list-type=2&fetch-owner=true", "?versions"} {
+			out = append(out, string(r.c.must(t, 200, "GET", "/plain"+q, nil, change...).body))
+		}
+		return out
+	}
+	before := shown()
+	r.alice.must(t, 200, "GET", "/plain/a", nil, then)
+	r.do(200, "PUT", "/plain?acl", nil, header("X-Amz-Acl", "private"))
+	enforced := []byte("<OwnershipControls><Rule><ObjectOwnership>BucketOwnerEnforced</ObjectOwnership></Rule></OwnershipControls>")
+	r.do(200, "PUT", "/plain?ownershipControls", enforced, header("Content-Md5", contentMD5(enforced)))
+	after := shown()
+	for i, now := range shown(then) {
+		if now != before[i] || now == after[i] {
+			t.Errorf("shown as of then:\n%s\nand then:\n%s\nand now:\n%s", now, before[i], after[i])
+		}
+	}
+	r.alice.refused(t, 403, "AccessDenied", "GET", "/plain/a", nil, then) // it is the bucket owner's now
+	last := r.do(204, "DELETE", "/plain?ownershipControls", nil)
+	for i, now := range shown(header(asOf, fmt.Sprint(last-1))) {
+		if now != after[i] {
+			t.Errorf("shown as of when lists were disabled:\n%s\nnot\n%s", now, after[i])
+		}
+	}
+	r.alice.must(t, 200, "GET", "/plain/a", nil, then)
+}
+
+// canonical is the canonical id of who asks.
+func (r *pastRun) canonical(c *client) string {
+	r.Helper()
+	a := c.must(r, 200, "GET", "/", nil)
+	_, id, _ := strings.Cut(string(a.body), "<ID>")
+	id, _, _ = strings.Cut(id, "</ID>")
+	return id
+}
+
+// TestPastLocks: locks, and what the bucket says of them, are shown as of then.
+func TestPastLocks(t *testing.T) {
+	r := newPastRun(t, 8)
+	r.do(200, "PUT", "/locked", nil, header("X-Amz-Bucket-Object-Lock-Enabled", "true"))
+	held := r.do(200, "PUT", "/locked/a", []byte("a"), header("X-Amz-Object-Lock-Legal-Hold", "ON"), header("X-Amz-Object-Lock-Mode", "GOVERNANCE"),
+		header("X-Amz-Object-Lock-Retain-Until-Date", "2099-01-01T00:00:00Z"))
+	targets := []string{"/locked/a?legal-hold", "/locked/a?retention", "/locked?object-lock"}
+	var before []string
+	for _, target := range targets {
+		before = append(before, string(r.c.must(t, 200, "GET", target, nil).body))
+	}
+	r.do(200, "PUT", "/locked/a?legal-hold", []byte("<LegalHold><Status>OFF</Status></LegalHold>"))
+	r.do(200, "PUT", "/locked/a?retention", []byte("<Retention><Mode>GOVERNANCE</Mode><RetainUntilDate>2099-02-02T00:00:00Z</RetainUntilDate></Retention>"))
+	r.do(200, "PUT", "/locked?object-lock", []byte("<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled><Rule><DefaultRetention><Mode>GOVERNANCE</Mode><Days>1</Days></DefaultRetention></Rule></ObjectLockConfiguration>"))
+	at := header(asOf, fmt.Sprint(held))
+	for i, target := range targets {
+		if a := r.c.must(t, 200, "GET", target, nil, at); string(a.body) != before[i] {
+			t.Errorf("%s: %v, not %s", target, a, before[i])
+		}
+		if a := r.c.must(t, 200, "GET", target, nil); string(a.body) == before[i] {
+			t.Errorf("%s: %v did not change", target, a)
+		}
+	}
+	if a := r.c.must(t, 200, "HEAD", "/locked/a", nil, at); a.header.Get("X-Amz-Object-Lock-Legal-Hold") != "ON" || a.header.Get("X-Amz-Object-Lock-Retain-Until-Date") != "2099-01-01T00:00:00.000Z" {
+		t.Error(a.header)
 	}
 }
 
