@@ -275,7 +275,7 @@ func (r *pastRun) begin() {
 		r.state[bucket] = make(map[string]pastObject)
 	}
 	r.note("versioning", r.do(200, "PUT", "/kept?versioning", []byte("<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>")))
-	for len(r.moments) < 40 {
+	for len(r.moments) < 32 {
 		r.pass(time.Duration(r.rng.IntN(3)) * 700 * time.Millisecond)
 		r.step()
 	}
@@ -298,7 +298,7 @@ func TestPast(t *testing.T) {
 	t.Parallel()
 	r := newPastRun(t, 1)
 	r.begin()
-	for range 8 {
+	for range 6 {
 		m := r.moments[r.rng.IntN(len(r.moments))]
 		r.sees(m, "", fmt.Sprint(m.seq))
 		r.sees(m, fmt.Sprintf("--at-s%d", m.seq), "")
