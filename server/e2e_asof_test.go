@@ -560,6 +560,25 @@ func TestPastLocks(t *testing.T) {
 	}
 }
 
+// TestPastSettings: what a bucket's settings put on an answer is by those of then.
+func TestPastSettings(t *testing.T) {
+	r := newPastRun(t, 9)
+	r.do(200, "PUT", "/plain", nil)
+	then := r.do(200, "PUT", "/plain/a", []byte("a"), header("X-Amz-Tagging", "t=1"))
+	rule := []byte("<LifecycleConfiguration><Rule><ID>r</ID><Filter/><Status>Enabled</Status><Expiration><Days>3</Days></Expiration></Rule></LifecycleConfiguration>")
+	r.do(200, "PUT", "/plain?lifecycle", rule, header("Content-Md5", contentMD5(rule)))
+	now := r.do(200, "PUT", "/plain?versioning", []byte("<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"))
+	attributes := header("X-Amz-Object-Attributes", "ETag")
+	for at, has := range map[uint64]bool{then: false, now: true} {
+		for _, q := range []string{"", "?tagging", "?attributes"} {
+			h := r.c.must(t, 200, "GET", "/plain/a"+q, nil, header(asOf, fmt.Sprint(at)), attributes).header
+			if (h.Get("X-Amz-Version-Id") != "") != has || q == "" && (h.Get("X-Amz-Expiration") != "") != has {
+				t.Errorf("GET %s as of %d: %v", q, at, h)
+			}
+		}
+	}
+}
+
 // TestPastWithoutHistory: a cluster that keeps none shows the present, and nothing else.
 func TestPastWithoutHistory(t *testing.T) {
 	p := openInProcess(t, vfs.NewMem(), "/", func(o *server.Options) { o.HistoryRetention = 0 })
