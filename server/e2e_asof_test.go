@@ -487,6 +487,15 @@ func TestPastVersions(t *testing.T) {
 	if err := xml.Unmarshal(b.body, &l); err != nil || len(l.Version) != 2 || l.Version[1].VersionId != one || len(l.DeleteMarker) != 1 || l.DeleteMarker[0].IsLatest != "true" {
 		t.Errorf("%v %s", err, b.body)
 	}
+
+	// A page that begins behind the null version, which is not there any more.
+	r.do(200, "PUT", "/kept?versioning", []byte("<VersioningConfiguration><Status>Suspended</Status></VersioningConfiguration>"))
+	null := r.do(200, "PUT", "/kept/k", []byte("null"))
+	r.do(204, "DELETE", "/kept/k?versionId=null", nil)
+	page := r.c.must(t, 200, "GET", fmt.Sprintf("/kept--at-s%d?versions&key-marker=k&version-id-marker=null", null), nil)
+	if n := strings.Count(string(page.body), "<VersionId>"); n != 2 { // a marker and the second version
+		t.Errorf("%d versions are behind the null version: %s", n, page.body)
+	}
 }
 
 // TestPastOwnership: whose an object was, and its list, are shown by the ownership of
@@ -568,6 +577,20 @@ func TestPastSettings(t *testing.T) {
 	rule := []byte("<LifecycleConfiguration><Rule><ID>r</ID><Filter/><Status>Enabled</Status><Expiration><Days>3</Days></Expiration></Rule></LifecycleConfiguration>")
 	r.do(200, "PUT", "/plain?lifecycle", rule, header("Content-Md5", contentMD5(rule)))
 	now := r.do(200, "PUT", "/plain?versioning", []byte("<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"))
+	r.do(200, "PUT", "/logs", nil, header("X-Amz-Acl", "log-delivery-write"))
+	for q, doc := range map[string]string{
+		"requestPayment": "<RequestPaymentConfiguration><Payer>Requester</Payer></RequestPaymentConfiguration>",
+		"logging":        "<BucketLoggingStatus><LoggingEnabled><TargetBucket>logs</TargetBucket><TargetPrefix>p/</TargetPrefix></LoggingEnabled></BucketLoggingStatus>",
+	} {
+		before := r.c.must(t, 200, "GET", "/plain?"+q, nil).body
+		r.do(200, "PUT", "/plain?"+q, []byte(doc), header("Content-Md5", contentMD5([]byte(doc))))
+		if a := r.c.must(t, 200, "GET", "/plain?"+q, nil, header(asOf, fmt.Sprint(then))); !bytes.Equal(a.body, before) {
+			t.Errorf("%s: %v, not %s", q, a, before)
+		}
+		if a := r.c.must(t, 200, "GET", "/plain?"+q, nil); bytes.Equal(a.body, before) {
+			t.Errorf("%s: %v did not change", q, a)
+		}
+	}
 	attributes := header("X-Amz-Object-Attributes", "ETag")
 	for at, has := range map[uint64]bool{then: false, now: true} {
 		for _, q := range []string{"", "?tagging", "?attributes"} {
