@@ -86,7 +86,7 @@ func (n *Node) Diff(ctx context.Context, m *fsm.Machine, from, to uint64, progre
 	}
 	for _, at := range touched {
 		if c, ok := compare(before[at], after[at]); ok {
-			c.Bucket, c.Key = cmp.Or(before[place{bucket: at.bucket}].name(), after[place{bucket: at.bucket}].name(), n.bucketName(at.bucket)), at.key
+			c.Bucket, c.Key = cmp.Or(before[place{bucket: at.bucket}].name(), after[place{bucket: at.bucket}].name(), madeAs(n.Record, at.bucket)), at.key
 			d.Changes = append(d.Changes, c)
 		}
 	}

@@ -109,20 +109,6 @@ func outcome(r event.Refusal) string {
 	return lower(r)
 }
 
-// Entry puts a record into words, with the names that are known here.
-func (n *Node) Entry(r *ledger.Record) (*Entry, error) {
-	d, err := decode(r)
-	if err != nil {
-		return nil, err
-	}
-	e := d.entry(r.Seq)
-	if e.Bucket != 0 && e.Name == "" {
-		e.Name = n.bucketName(e.Bucket)
-	}
-	e.ActorName = n.actorName(d.envelope.Principal)
-	return e, nil
-}
-
 // entry is all that the record itself tells.
 func (d *decoded) entry(seq uint64) *Entry {
 	env, h := &d.envelope, d.parsed.Statement.GetHeader()
@@ -189,44 +175,6 @@ func field(s *event.Statement, name protoreflect.Name) protoreflect.Value {
 	return protoreflect.ValueOfUint64(0)
 }
 
-// bucketName is the name that a bucket was made with; "" if that cannot be read.
-func (n *Node) bucketName(id uint64) string {
-	r, err := n.Record(id)
-	if err != nil {
-		return ""
-	}
-	d, err := decode(&r)
-	if err != nil || d.parsed.Statement.GetBucketCreated() == nil {
-		return ""
-	}
-	return d.parsed.Text(event.ItemKind_ITEM_KIND_BUCKET_NAME, 0)
-}
-
-// actorName is the name that an actor has now; "" if there is none any more.
-func (n *Node) actorName(id string) string {
-	if id == "" || id == event.System {
-		return ""
-	}
-	v, err := n.machine.View()
-	if err != nil {
-		return ""
-	}
-	defer v.Close()
-	id, session, _ := strings.Cut(id, "/")
-	name := ""
-	if p, err := v.Principal(id); err == nil && p != nil {
-		name = p.Name
-	} else if a, err := v.Account(id); err == nil && a != nil { // by its canonical id
-		name = a.Name
-	} else if a, err := v.AccountByID(id); err == nil && a != nil {
-		name = a.Name
-	}
-	if session != "" && name != "" {
-		name += "/" + session
-	}
-	return name
-}
-
 // Detail is all of a record.
 type Detail struct {
 	Entry
@@ -245,38 +193,6 @@ type ItemDetail struct {
 	Value   json.RawMessage `json:"value,omitempty"` // of what is no text
 	Hash    string          `json:"hash"`            // salted
 	Erased  bool            `json:"erased,omitempty"`
-}
-
-// Detail puts all of a record into words.
-func (n *Node) Detail(r *ledger.Record) (*Detail, error) {
-	e, err := n.Entry(r)
-	if err != nil {
-		return nil, err
-	}
-	d, err := decode(r)
-	if err != nil {
-		return nil, err
-	}
-	out := &Detail{Entry: *e, StateDigest: hex.EncodeToString(d.envelope.StateDigest), LeafHash: leafHash(r.Envelope).String()}
-	if out.Statement, err = protojson.Marshal(d.parsed.Statement); err != nil {
-		return nil, fmt.Errorf("audit: event %d: %w", r.Seq, err)
-	}
-	if out.Decided, err = protojson.Marshal(&d.outcome); err != nil {
-		return nil, fmt.Errorf("audit: event %d: %w", r.Seq, err)
-	}
-	for i, items := 0, d.parsed.Items; i < len(r.Items); i++ {
-		sum := r.Items[i].Sum()
-		x := ItemDetail{Hash: hex.EncodeToString(sum[:]), Erased: r.Items[i].Erased}
-		if !x.Erased && len(items) > 0 {
-			x.Kind, x.Ordinal = lower(items[0].Kind), items[0].Ordinal
-			if x.Text, x.Value, err = itemText(items[0]); err != nil {
-				return nil, fmt.Errorf("audit: event %d: %w", r.Seq, err)
-			}
-			items = items[1:]
-		}
-		out.Items = append(out.Items, x)
-	}
-	return out, nil
 }
 
 // itemText is what an item says: as text, or as the message that it holds.

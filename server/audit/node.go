@@ -197,40 +197,18 @@ func (n *Node) Record(seq uint64) (ledger.Record, error) {
 	return ledger.Record{}, fmt.Errorf("audit: event %d is gone", seq)
 }
 
-// timeOf is the log time of an event.
-func (n *Node) timeOf(seq uint64) (int64, error) {
-	envelope := []byte(nil)
-	if archived := n.Archived(); seq >= archived {
-		envelope = n.tail[seq-archived].Envelope
-	} else {
-		var err error
-		if envelope, err = n.log.Archive().Envelope(seq); err != nil {
-			return 0, fmt.Errorf("audit: %w", err)
-		}
-	}
-	var e event.Envelope
-	if err := event.Decode(envelope, &e); err != nil {
-		return 0, fmt.Errorf("audit: event %d: %w", seq, err)
-	}
-	return e.Time, nil
-}
-
 // At is the first event of a moment or later; Size, if all were before.
-func (n *Node) At(t time.Time) (uint64, error) {
-	low, high := uint64(0), n.Size()
-	for low < high {
-		middle := low + (high-low)/2
-		at, err := n.timeOf(middle)
-		if err != nil {
-			return 0, err
-		}
-		if at < t.UnixNano() {
-			low = middle + 1
-		} else {
-			high = middle
-		}
+func (n *Node) At(t time.Time) (uint64, error) { return At(n.Size(), t, n.envelope) }
+
+func (n *Node) envelope(seq uint64) ([]byte, error) {
+	if archived := n.Archived(); seq >= archived {
+		return n.tail[seq-archived].Envelope, nil
 	}
-	return low, nil
+	b, err := n.log.Archive().Envelope(seq)
+	if err != nil {
+		return nil, fmt.Errorf("audit: %w", err)
+	}
+	return b, nil
 }
 
 // Verify recomputes all that is recorded: the ledger's files, and that what is behind them
