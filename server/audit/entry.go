@@ -22,12 +22,15 @@ type Entry struct {
 	Time      time.Time `json:"time"` // log time
 	Kind      string    `json:"kind"`
 	Operation string    `json:"operation,omitempty"` // the client's, as Amazon names it
-	Actor     string    `json:"actor"`               // an opaque id; "anonymous"; "system": the store
+	Actor     string    `json:"actor"`               // an opaque id; of a session with its name behind a colon; "anonymous"; "system": the store
 	ActorName string    `json:"actor_name,omitempty"`
 	Bucket    uint64    `json:"bucket_id,omitempty"`
 	Name      string    `json:"bucket,omitempty"`
 	Keys      []string  `json:"keys,omitempty"`
 	SourceKey string    `json:"source_key,omitempty"`
+	// SourceBucket is the bucket that a copy is from; SourceID is its id.
+	SourceBucket string `json:"source_bucket,omitempty"`
+	SourceID     uint64 `json:"source_bucket_id,omitempty"`
 	// Outcome is "accepted", or why not, as the schema names refusals.
 	Outcome string   `json:"outcome"`
 	Subs    []string `json:"outcomes,omitempty"` // of the keys, where they differ from accepted
@@ -121,7 +124,7 @@ func (d *decoded) entry(seq uint64) *Entry {
 		},
 	}
 	if e.Actor == "" {
-		e.Actor = "anonymous"
+		e.Actor = anonymous
 	}
 	if e.Kind == "" {
 		e.Kind = "not_a_proposal"
@@ -132,6 +135,7 @@ func (d *decoded) entry(seq uint64) *Entry {
 	e.ETag = d.outcome.Etag
 	e.Bucket, e.Name = d.bucket(seq), d.parsed.Text(event.ItemKind_ITEM_KIND_BUCKET_NAME, 0)
 	e.SourceKey = d.parsed.Text(event.ItemKind_ITEM_KIND_SOURCE_KEY, 0)
+	e.SourceID = d.source()
 	for _, it := range d.parsed.Items {
 		if it.Kind == event.ItemKind_ITEM_KIND_KEY {
 			e.Keys = append(e.Keys, string(it.Value))
@@ -149,6 +153,20 @@ func (d *decoded) entry(seq uint64) *Entry {
 		}
 	}
 	return e
+}
+
+// anonymous is the actor of what nobody signed.
+const anonymous = "anonymous"
+
+// source is the bucket that bytes were copied from; 0: none.
+func (d *decoded) source() uint64 {
+	switch b := d.parsed.Statement.GetBody().(type) {
+	case *event.Statement_ObjectPut:
+		return b.ObjectPut.GetSource().GetBucket()
+	case *event.Statement_PartPut:
+		return b.PartPut.GetSource().GetBucket()
+	}
+	return 0
 }
 
 // bucket is the bucket that an event is about; a bucket's id is the sequence of the event

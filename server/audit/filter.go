@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,10 +17,10 @@ import (
 // Filter says which entries are asked for. What is empty does not filter.
 type Filter struct {
 	From, To   uint64 // sequences; To is not among them, 0: to the end
-	Bucket     string // its name, also of one that is gone, or its id
+	Bucket     string // its name, also of one that is gone, or "#" and its id; a copy's source counts, too
 	Key        string
 	Prefix     string // of keys
-	Actor      string // an id or a name, "anonymous", "system"
+	Actor      string // an id, or a name that somebody has now; "anonymous", "system"
 	Kinds      []string
 	Operations []string
 	Refused    bool // only what was refused, or had a refused part
@@ -28,7 +29,7 @@ type Filter struct {
 // Takes tells whether an entry is asked for; it does not look at sequences.
 func (f *Filter) Takes(e *Entry) bool {
 	switch {
-	case f.Bucket != "" && f.Bucket != e.Name && f.Bucket != strconv.FormatUint(e.Bucket, 10):
+	case f.Bucket != "" && !names(f.Bucket, e.Name, e.Bucket) && !names(f.Bucket, e.SourceBucket, e.SourceID):
 	case f.Key != "" && !slices.Contains(e.Keys, f.Key) && e.SourceKey != f.Key:
 	case f.Prefix != "" && !slices.ContainsFunc(append(e.Keys, e.SourceKey), func(k string) bool { return strings.HasPrefix(k, f.Prefix) }):
 	case f.Actor != "" && f.Actor != e.Actor && f.Actor != e.ActorName:
@@ -39,6 +40,11 @@ func (f *Filter) Takes(e *Entry) bool {
 		return true
 	}
 	return false
+}
+
+// names tells whether a bucket is asked for.
+func names(asked, name string, id uint64) bool {
+	return id != 0 && (asked == name || asked == "#"+strconv.FormatUint(id, 10))
 }
 
 // Log calls tell for each entry that the filter takes, in order, until it fails.
@@ -138,11 +144,26 @@ func At(size uint64, t time.Time, envelope func(seq uint64) ([]byte, error)) (ui
 		if err := event.Decode(b, &e); err != nil {
 			return 0, fmt.Errorf("audit: event %d: %w", middle, err)
 		}
-		if e.Time < t.UnixNano() {
+		if time.Unix(0, e.Time).Before(t) {
 			low = middle + 1
 		} else {
 			high = middle
 		}
 	}
 	return low, nil
+}
+
+// CheckKinds refuses kinds that the schema does not have.
+func CheckKinds(kinds []string) error {
+	known := make(map[string]bool)
+	body := (&event.Statement{}).ProtoReflect().Descriptor().Oneofs().ByName("body").Fields()
+	for i := range body.Len() {
+		known[string(body.Get(i).Name())] = true
+	}
+	for _, kind := range kinds {
+		if !known[kind] {
+			return fmt.Errorf("audit: there is no kind of events %q; there are %s", kind, strings.Join(slices.Sorted(maps.Keys(known)), ", "))
+		}
+	}
+	return nil
 }

@@ -64,8 +64,12 @@ func (p *Replayer) Add(r ledger.Record) error {
 		proposal.Items = append(proposal.Items, r.Items[i].Bytes)
 	}
 	data := event.Canonical(proposal)
-	if statement, _ := event.Split(r.Statement); len(r.Items) == 0 && env.Kind == 0 && bytes.Equal(statement, r.Statement) {
-		data = r.Statement // no proposal: the entry's bytes are the statement
+	if env.Kind == 0 && len(r.Items) == 0 {
+		// Either its statement could not be read, or it was no proposal at all and its
+		// bytes stand for the statement. Whichever is refused as it was is right.
+		if _, err := event.Parse(data); err == nil || errors.Is(err, event.ErrNewer) {
+			data = r.Statement
+		}
 	}
 	p.records = append(p.records, r)
 	p.entries = append(p.entries, fsm.Entry{Index: r.Seq + 1, Term: 1, Data: event.AppendEntry(nil, env.Time, data)})

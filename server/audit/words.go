@@ -41,6 +41,9 @@ func (w *Words) entry(d *decoded, seq uint64) *Entry {
 	if e.Bucket != 0 && e.Name == "" {
 		e.Name = remembered(w.buckets, e.Bucket, w.bucketName)
 	}
+	if e.SourceID != 0 {
+		e.SourceBucket = remembered(w.buckets, e.SourceID, w.bucketName)
+	}
 	e.ActorName = remembered(w.actors, d.envelope.Principal, w.actorName)
 	return e
 }
@@ -86,7 +89,7 @@ func (w *Words) actorName(id string) string {
 	if id == "" || id == event.System {
 		return ""
 	}
-	id, session, _ := strings.Cut(id, "/")
+	id, session, _ := strings.Cut(id, ":") // of a session: its role's id, and its name
 	name := ""
 	if p, err := w.view.Principal(id); err == nil && p != nil {
 		name = p.Name
@@ -95,8 +98,11 @@ func (w *Words) actorName(id string) string {
 	} else if a, err := w.view.AccountByID(id); err == nil && a != nil {
 		name = a.Name
 	}
-	if session != "" && name != "" {
-		name += "/" + session
+	switch {
+	case name != "" && session != "":
+		return name + "/" + session
+	case name == event.System || name == anonymous: // these are not said of anybody else
+		return ""
 	}
 	return name
 }
