@@ -453,6 +453,23 @@ func TestAuditExport(t *testing.T) {
 	if b := allBytes(t, out, "/bare"); strings.Contains(b, "canary-word") || strings.Contains(b, "k89") {
 		t.Error("an export without payloads tells names")
 	}
+	read, err := audit.OpenExport(out, "/whole", n.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := read.Replay(t.Context(), emptyState(t), read.Size(), nil); err != nil || got.Events != n.Size() {
+		t.Errorf("a replay of an export: %+v, %v", got, err)
+	}
+	if _, err := read.Record(read.Size()); err == nil {
+		t.Error("there is an event behind the last")
+	}
+	at := read.Size() - 1
+	if rec, err := read.Record(at); err != nil || rec.Seq != at {
+		t.Errorf("%d, %v; want event %d", rec.Seq, err, at)
+	}
+	if _, err := audit.OpenExport(out, "/bare", ""); err == nil {
+		t.Error("the key of an export without payloads is known")
+	}
 	random := rand.New(rand.NewPCG(5, 6))
 	for i := range 200 {
 		what, seq := mutate(t, random, out, "/whole", n.Key)

@@ -55,13 +55,13 @@ type place struct {
 
 // Diff replays the records to two moments, numbers of events, in a state machine to which
 // nothing was applied yet, and compares what the events between them touched.
-func (n *Node) Diff(ctx context.Context, m *fsm.Machine, from, to uint64, progress func(done, total uint64)) (*Difference, error) {
-	if from > to || to > n.Size() {
-		return nil, fmt.Errorf("audit: of %d <= %d <= %d events one is not so", from, to, n.Size())
+func (x *Reader) Diff(ctx context.Context, m *fsm.Machine, from, to uint64, progress func(done, total uint64)) (*Difference, error) {
+	if from > to || to > x.Size() {
+		return nil, fmt.Errorf("audit: of %d <= %d <= %d events one is not so", from, to, x.Size())
 	}
 	d := &Difference{Others: make(map[string]uint64)}
 	seen := make(map[place]bool)
-	err := n.eachPlace(from, to, func(_ string, places []place) error {
+	err := x.eachPlace(from, to, func(_ string, places []place) error {
 		for _, at := range places {
 			seen[at] = true
 		}
@@ -82,7 +82,7 @@ func (n *Node) Diff(ctx context.Context, m *fsm.Machine, from, to uint64, progre
 			}
 		}
 		if size > p.Next() {
-			if err := p.run(ctx, n.Records(p.Next()), size, rest); err != nil {
+			if err := p.run(ctx, x.Records(p.Next()), size, rest); err != nil {
 				return nil, err
 			}
 		}
@@ -100,12 +100,12 @@ func (n *Node) Diff(ctx context.Context, m *fsm.Machine, from, to uint64, progre
 	for _, at := range touched {
 		if c, ok := compare(before[at], after[at]); ok {
 			seen[at] = true
-			c.Bucket, c.Key = madeAs(n.Record, at.bucket), at.key
+			c.Bucket, c.Key = madeAs(x.Record, at.bucket), at.key
 			d.Changes = append(d.Changes, c)
 		}
 	}
 	slices.SortFunc(d.Changes, func(a, b Change) int { return cmp.Or(cmp.Compare(a.Bucket, b.Bucket), cmp.Compare(a.Key, b.Key)) })
-	return d, n.eachPlace(from, to, func(kind string, places []place) error {
+	return d, x.eachPlace(from, to, func(kind string, places []place) error {
 		if !slices.ContainsFunc(places, func(at place) bool { return seen[at] }) {
 			d.Others[kind]++
 		}
@@ -115,8 +115,8 @@ func (n *Node) Diff(ctx context.Context, m *fsm.Machine, from, to uint64, progre
 
 // eachPlace calls f for each accepted event between two moments, with the places that it may
 // have changed: a bucket, or keys in it.
-func (n *Node) eachPlace(from, to uint64, f func(kind string, places []place) error) error {
-	for r, err := range n.Records(from) {
+func (x *Reader) eachPlace(from, to uint64, f func(kind string, places []place) error) error {
+	for r, err := range x.Records(from) {
 		if err != nil {
 			return fmt.Errorf("audit: %w", err)
 		}

@@ -2,7 +2,6 @@ package audit
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -48,16 +47,16 @@ func names(asked, name string, id uint64) bool {
 }
 
 // Log calls tell for each entry that the filter takes, in order, until it fails.
-func (n *Node) Log(ctx context.Context, f Filter, tell func(*Entry) error) error {
-	to := n.Size()
+func (x *Reader) Log(ctx context.Context, f Filter, tell func(*Entry) error) error {
+	to := x.Size()
 	if f.To != 0 {
 		to = min(to, f.To)
 	}
 	if f.From >= to {
 		return nil
 	}
-	return n.words(func(w *Words) error {
-		for r, err := range n.Records(f.From) {
+	return x.words(func(w *Words) error {
+		for r, err := range x.Records(f.From) {
 			if err == nil {
 				err = ctx.Err()
 			}
@@ -82,18 +81,9 @@ func (n *Node) Log(ctx context.Context, f Filter, tell func(*Entry) error) error
 	})
 }
 
-// words opens words for the time of f.
-func (n *Node) words(f func(*Words) error) error {
-	v, err := n.machine.View()
-	if err != nil {
-		return fmt.Errorf("audit: %w", err)
-	}
-	return errors.Join(f(NewWords(v, n.Record)), v.Close())
-}
-
 // Detail puts all of a record into words.
-func (n *Node) Detail(r *ledger.Record) (d *Detail, err error) {
-	err = n.words(func(w *Words) error {
+func (x *Reader) Detail(r *ledger.Record) (d *Detail, err error) {
+	err = x.words(func(w *Words) error {
 		d, err = w.Detail(r)
 		return err
 	})
@@ -102,16 +92,16 @@ func (n *Node) Detail(r *ledger.Record) (d *Detail, err error) {
 
 // Moment reads a sequence or a time (RFC 3339): the number of events before it. A sequence
 // names the moment before its event, "end" that behind the last.
-func (n *Node) Moment(s string) (uint64, error) {
-	seq, t, err := ParseMoment(s, n.Size())
+func (x *Reader) Moment(s string) (uint64, error) {
+	seq, t, err := ParseMoment(s, x.Size())
 	if err != nil {
 		return 0, err
 	}
 	if !t.IsZero() {
-		return n.At(t)
+		return x.At(t)
 	}
-	if seq > n.Size() {
-		return 0, fmt.Errorf("audit: %d events are recorded here, fewer than %d", n.Size(), seq)
+	if seq > x.Size() {
+		return 0, fmt.Errorf("audit: %d events are recorded here, fewer than %d", x.Size(), seq)
 	}
 	return seq, nil
 }

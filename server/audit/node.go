@@ -7,7 +7,6 @@ import (
 	iofs "io/fs"
 	"iter"
 	"slices"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"golang.org/x/mod/sumdb/note"
@@ -40,7 +39,7 @@ var ErrEmpty = errors.New("audit: nothing is recorded yet")
 
 // Node is what a node that does not run has recorded. Close it. Safe for concurrent use.
 type Node struct {
-	Origin, Key string // of the ledger
+	Reader
 
 	dir     string
 	fs      vfs.FS
@@ -73,6 +72,7 @@ func Open(o Options) (_ *Node, err error) {
 	}
 	over := overlay.New(o.FS)
 	n := &Node{dir: o.Dir, fs: over}
+	n.source = recorded{n}
 	state := over.PathJoin(o.Dir, "state")
 	if _, err := over.Stat(state); err != nil {
 		return nil, fmt.Errorf("audit: %s is not the directory of a node: %w", o.Dir, err)
@@ -194,27 +194,22 @@ func (n *Node) Close() error {
 	return errors.Join(append(errs, n.machine.Close())...)
 }
 
-// Size is how many events are recorded here.
-func (n *Node) Size() uint64 { return n.log.Archive().Size() + uint64(len(n.tail)) }
-
-// Archived is how many of them are in the ledger's files.
+// Archived is how many of the events are in the ledger's files.
 func (n *Node) Archived() uint64 { return n.log.Archive().Size() }
 
 // Behind is how many events stand in the node's log of which it is not known here whether
 // they were agreed on: after an orderly stop few or none. They are no part of what is read.
 func (n *Node) Behind() uint64 { return n.behind }
 
-// Records gives the records from a sequence on, each as its envelope says. It ends after
-// the first error.
-func (n *Node) Records(from uint64) iter.Seq2[ledger.Record, error] {
+// recorded is a node as a source.
+type recorded struct{ *Node }
+
+func (n recorded) size() uint64 { return n.Archived() + uint64(len(n.tail)) }
+
+func (n recorded) records(from uint64) iter.Seq2[ledger.Record, error] {
 	return func(yield func(ledger.Record, error) bool) {
 		archived := n.Archived()
 		for r, err := range n.log.Archive().Records(from) {
-			if err == nil {
-				if err = r.Check(); err != nil {
-					err = &ledger.Damage{Seq: r.Seq, Err: err}
-				}
-			}
 			if !yield(r, err) || err != nil {
 				return
 			}
@@ -227,21 +222,7 @@ func (n *Node) Records(from uint64) iter.Seq2[ledger.Record, error] {
 	}
 }
 
-// Record reads one record.
-func (n *Node) Record(seq uint64) (ledger.Record, error) {
-	if size := n.Size(); seq >= size {
-		return ledger.Record{}, fmt.Errorf("audit: there is no event %d: %d are recorded here, from 0 on", seq, size)
-	}
-	for r, err := range n.Records(seq) {
-		return r, err
-	}
-	return ledger.Record{}, fmt.Errorf("audit: event %d is gone", seq)
-}
-
-// At is how many events were before a moment: the first one of it or later.
-func (n *Node) At(t time.Time) (uint64, error) { return At(n.Size(), t, n.envelope) }
-
-func (n *Node) envelope(seq uint64) ([]byte, error) {
+func (n recorded) envelope(seq uint64) ([]byte, error) {
 	if archived := n.Archived(); seq >= archived {
 		return n.tail[seq-archived].Envelope, nil
 	}
@@ -251,6 +232,16 @@ func (n *Node) envelope(seq uint64) ([]byte, error) {
 	}
 	return b, nil
 }
+
+func (n recorded) root(size uint64) (root tlog.Hash, ok bool, err error) {
+	if size == 0 {
+		return root, false, nil
+	}
+	_, tree, _, err := n.Consistent(size, size)
+	return tree.Hash, err == nil, err
+}
+
+func (n recorded) view() (*fsm.View, error) { return n.machine.View() }
 
 // Verified is what a verification came to.
 type Verified struct {
@@ -330,17 +321,13 @@ type Exported struct {
 // VerifyExport verifies an exported ledger, with its payloads where it has any. key as in
 // Options. A *ledger.Damage names the first bad sequence.
 func VerifyExport(ctx context.Context, fs vfs.FS, dir, key string, progress func(done, total uint64)) (*Exported, error) {
-	x := &Exported{Key: key}
+	x := &Exported{}
 	o := ledger.VerifyOptions{FS: fs, Dir: dir, Export: true, Progress: progress}
 	_, err := fs.Stat(fs.PathJoin(dir, "payload"))
 	o.EnvelopesOnly = errors.Is(err, iofs.ErrNotExist)
 	x.Payloads = !o.EnvelopesOnly
-	if x.Key == "" {
-		g, err := ledger.Genesis(fs, dir)
-		if err != nil {
-			return nil, fmt.Errorf("audit: which key signs the ledger is not known (--key): %w", err)
-		}
-		x.Key = g.LedgerKey
+	if x.Key, err = exportKey(fs, dir, key); err != nil {
+		return nil, err
 	}
 	v, err := note.NewVerifier(x.Key)
 	if err != nil {

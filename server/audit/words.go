@@ -22,7 +22,8 @@ type Words struct {
 	actors  map[string]string
 }
 
-// NewWords begins to put records into words. The view stays the caller's to close.
+// NewWords begins to put records into words. The view stays the caller's to close; without
+// one (nil) nobody has a name.
 func NewWords(v *fsm.View, record func(seq uint64) (ledger.Record, error)) *Words {
 	return &Words{view: v, record: record, buckets: make(map[uint64]string), actors: make(map[string]string)}
 }
@@ -65,8 +66,10 @@ func remembered[K comparable](known map[K]string, k K, find func(K) string) stri
 
 // bucketName is the name of a bucket, also of one that is gone; "" if it is not known here.
 func (w *Words) bucketName(id uint64) string {
-	if b, err := w.view.Bucket(id); err == nil && b != nil {
-		return b.Name
+	if w.view != nil {
+		if b, err := w.view.Bucket(id); err == nil && b != nil {
+			return b.Name
+		}
 	}
 	return madeAs(w.record, id)
 }
@@ -86,7 +89,7 @@ func madeAs(record func(seq uint64) (ledger.Record, error), id uint64) string {
 
 // actorName is the name that an actor has now; "" if there is none any more.
 func (w *Words) actorName(id string) string {
-	if id == "" || id == event.System {
+	if id == "" || id == event.System || w.view == nil {
 		return ""
 	}
 	id, session, _ := strings.Cut(id, ":") // of a session: its role's id, and its name

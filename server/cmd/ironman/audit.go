@@ -23,6 +23,7 @@ import (
 	"ironman/fsm"
 	"ironman/server"
 	"ironman/server/audit"
+	"ironman/wal/ledger"
 )
 
 // auditFlags say whose record is read.
@@ -37,12 +38,12 @@ func auditCommand() *cobra.Command {
 		Use:   "audit",
 		Short: "Read, check, prove and replay what the cluster recorded",
 		Long: `Read, check, prove and replay what the cluster recorded, from the directory of a node that does not run (or from a copy of it):
-nothing in it is changed, and no other node is needed.
+nothing in it is changed, and no other node is needed. "log", "show", "replay" and "diff" read an exported ledger as well.
 
-Every mutation is an event with a sequence, from 0 on. The events of a node are those that its state had applied durably;
-after an orderly stop that is all of them.`,
+Every mutation is an event with a sequence, from 0 on. The events of a node are those that are known on it to have been agreed on;
+after an orderly stop these are all.`,
 	}
-	c.PersistentFlags().StringVar(&f.dir, "dir", "", "directory of a node that does not run")
+	c.PersistentFlags().StringVar(&f.dir, "dir", "", "directory of a node that does not run, or of an exported ledger")
 	c.PersistentFlags().StringVar(&f.key, "key", "", "verifier key that the ledger must be signed with (the one that its first event names)")
 	c.PersistentFlags().BoolVar(&f.json, "json", false, "print JSON")
 	c.AddCommand(f.logCommand(), f.showCommand(), f.verifyCommand(), f.proveCommand(), f.checkCommand(), f.consistencyCommand(),
@@ -105,6 +106,25 @@ func (f *auditFlags) with(do func(ctx context.Context, n *audit.Node) error) err
 	return errors.Join(do(ctx, n), n.Close())
 }
 
+// reading opens what can be read in order, of a node or of an exported ledger, for the time
+// of f.
+func (f *auditFlags) reading(do func(ctx context.Context, x *audit.Reader) error) error {
+	if _, err := os.Stat(filepath.Join(f.dir, ledger.CheckpointPath)); f.dir == "" || err != nil {
+		return f.with(func(ctx context.Context, n *audit.Node) error { return do(ctx, &n.Reader) })
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	dir, err := filepath.Abs(f.dir)
+	if err != nil {
+		return err
+	}
+	x, err := audit.OpenExport(vfs.Default, dir, f.key)
+	if err != nil {
+		return err
+	}
+	return do(ctx, x)
+}
+
 // sequence reads the sequence of an event.
 func sequence(s string) (uint64, error) {
 	seq, err := strconv.ParseUint(s, 10, 64)
@@ -125,7 +145,7 @@ func (f *auditFlags) logCommand() *cobra.Command {
 			if err := audit.CheckKinds(q.Kinds); err != nil {
 				return err
 			}
-			return f.with(func(ctx context.Context, n *audit.Node) (err error) {
+			return f.reading(func(ctx context.Context, n *audit.Reader) (err error) {
 				if q.From, err = n.Moment(from); err != nil {
 					return err
 				}
@@ -151,7 +171,7 @@ func (f *auditFlags) logCommand() *cobra.Command {
 	return c
 }
 
-func (f *auditFlags) log(ctx context.Context, out io.Writer, n *audit.Node, q audit.Filter) error {
+func (f *auditFlags) log(ctx context.Context, out io.Writer, n *audit.Reader, q audit.Filter) error {
 	if f.json {
 		e := json.NewEncoder(out)
 		return n.Log(ctx, q, func(x *audit.Entry) error { return e.Encode(x) })
@@ -245,7 +265,7 @@ func (f *auditFlags) showCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return f.with(func(_ context.Context, n *audit.Node) error {
+			return f.reading(func(_ context.Context, n *audit.Reader) error {
 				r, err := n.Record(seq)
 				if err != nil {
 					return err
@@ -542,7 +562,7 @@ func (f *auditFlags) replayCommand() *cobra.Command {
 event, and the root of the ledger with what the cluster recorded. The state stays in --out, if that is given.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return f.with(func(ctx context.Context, n *audit.Node) (err error) {
+			return f.reading(func(ctx context.Context, n *audit.Reader) (err error) {
 				size, err := n.Moment(to)
 				if err != nil {
 					return err
@@ -586,7 +606,7 @@ names the moment before its event. The record is replayed for it. The last lines
 of users, nodes, uploads and older versions, and what was undone.`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
-			return f.with(func(ctx context.Context, n *audit.Node) (err error) {
+			return f.reading(func(ctx context.Context, n *audit.Reader) (err error) {
 				var at [2]uint64
 				for i := range at {
 					if at[i], err = n.Moment(args[i]); err != nil {
