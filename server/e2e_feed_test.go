@@ -216,7 +216,7 @@ func TestFeedLines(t *testing.T) {
 	count("kind=object_put,bucket_created&kind=bucket_deleted", 304)
 	count("operation=CreateBucket&actor=root", 2)
 	count("bucket=gone", 2)
-	count("bucket="+strconv.FormatUint(open.Bucket, 10)+"&prefix=k1", 111)
+	count("bucket=%23"+strconv.FormatUint(open.Bucket, 10)+"&prefix=k1", 111)
 	count("refused=true", 0)
 	count("from="+open.Time.Format(time.RFC3339Nano)+"&kind=object_put", 1)
 	count("from=end", 0)
