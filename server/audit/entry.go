@@ -109,6 +109,15 @@ func outcome(r event.Refusal) string {
 	return lower(r)
 }
 
+// noProposal is the kind of an event whose bytes were no proposal at all.
+const noProposal = "not_a_proposal"
+
+// KnownKind tells whether entries may have a kind.
+func KnownKind(name string) bool {
+	body := (&event.Statement{}).ProtoReflect().Descriptor().Oneofs().ByName("body")
+	return name == noProposal || body.Fields().ByName(protoreflect.Name(name)) != nil
+}
+
 // entry is all that the record itself tells.
 func (d *decoded) entry(seq uint64) *Entry {
 	env, h := &d.envelope, d.parsed.Statement.GetHeader()
@@ -124,7 +133,7 @@ func (d *decoded) entry(seq uint64) *Entry {
 		e.Actor = "anonymous"
 	}
 	if e.Kind == "" {
-		e.Kind = "not_a_proposal"
+		e.Kind = noProposal
 	}
 	if v := d.outcome.Version; v != nil {
 		e.Version = v.ID()
