@@ -74,7 +74,7 @@ func (f *feedReader) live() (done bool, err error) {
 	}()
 	defer close(ended)
 	r := bufio.NewReader(out)
-	for left := 20 + f.rng.IntN(200); ; left-- {
+	for left := 20 + f.rng.IntN(150); ; left-- {
 		line, err := r.ReadBytes('\n')
 		if err != nil { // what is not whole it did not print
 			break
@@ -101,7 +101,7 @@ func killedBy(cmd *exec.Cmd) bool { return (&process{cmd: cmd}).killed() }
 // too, sees every event once, in order, and as every node has recorded it.
 func TestClusterFeed(t *testing.T) {
 	t.Parallel()
-	events := 1500
+	events := 900
 	if s := os.Getenv("IRONMAN_FEED_EVENTS"); s != "" {
 		var err error
 		if events, err = strconv.Atoi(s); err != nil {
@@ -202,8 +202,10 @@ func (c *trio) onlineAudit(end int) {
 		}
 		return string(out)
 	}
-	c.nodes[0].kill()
-	admins := c.nodes[0].admin + "," + c.nodes[1].admin
+	lead := c.leader(all()...)
+	dead := others(lead)[0]
+	c.nodes[dead].kill()
+	admins := c.nodes[dead].admin + "," + c.nodes[lead].admin
 	table := run(true, "audit", "log", "--admin", admins, "--kind", "bucket_created", "--to", strconv.Itoa(end))
 	if !strings.HasPrefix(table, "SEQ ") || strings.Count(table, "\n") != 2 || !strings.Contains(table, "CreateBucket") || !strings.Contains(table, "fed") {
 		c.Errorf("audit log prints\n%s", table)

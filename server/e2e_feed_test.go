@@ -459,7 +459,7 @@ func TestFeedEnds(t *testing.T) {
 	p.awaitReaders(t, 3)
 	began := time.Now()
 	p.close(t)
-	if took := time.Since(began); took > 5*time.Second {
+	if took := time.Since(began); took > 20*time.Second { // a stuck reader alone would be given 30
 		t.Errorf("the node took %v to close", took)
 	}
 	if _, next, _ := lines(t, <-poll); next != before+1000 {
@@ -475,7 +475,7 @@ func fill(t *testing.T, c *client) {
 	// Every deletion makes a marker, and is told.
 	c.must(t, 200, "PUT", "/bkt?versioning", []byte("<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"))
 	long := strings.Repeat("k", 900)
-	for i := range 120 {
+	for i := range 70 {
 		var keys strings.Builder
 		for n := range 100 {
 			fmt.Fprintf(&keys, "<Object><Key>%s%d-%d</Key></Object>", long, i, n)
