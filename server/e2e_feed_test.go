@@ -459,7 +459,7 @@ func TestFeedEnds(t *testing.T) {
 	p.awaitReaders(t, 3)
 	began := time.Now()
 	p.close(t)
-	if took := time.Since(began); took > 5*time.Second {
+	if took := time.Since(began); took > 20*time.Second { // a stuck reader alone would be given 30
 		t.Errorf("the node took %v to close", took)
 	}
 	if _, next, _ := lines(t, <-poll); next != before+1000 {
@@ -472,13 +472,14 @@ func TestFeedEnds(t *testing.T) {
 // fill makes events of more bytes than there is room for between a node and a reader.
 func fill(t *testing.T, c *client) {
 	t.Helper()
+	// Every deletion makes a marker, and is told.
+	c.must(t, 200, "PUT", "/bkt?versioning", []byte("<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"))
 	long := strings.Repeat("k", 900)
-	for i := range 120 {
+	for i := range 70 {
 		var keys strings.Builder
 		for n := range 100 {
 			fmt.Fprintf(&keys, "<Object><Key>%s%d-%d</Key></Object>", long, i, n)
 		}
-		c.must(t, 200, "PUT", fmt.Sprintf("/bkt/%s%d-0", long, i), nil) // or nothing is deleted
 		body := []byte("<Delete>" + keys.String() + "</Delete>")
 		c.must(t, 200, "POST", "/bkt?delete", body, header("Content-Md5", contentMD5(body)))
 	}
@@ -525,7 +526,7 @@ func TestFeedStuck(t *testing.T) {
 	fill(t, c)
 	defer p.stuck(t).Close()
 	p.awaitReaders(t, 1)
-	if got, _, _ := p.feed(t, "from=0"); len(got) < 240 {
+	if got, _, _ := p.feed(t, "from=0"); len(got) < 60 {
 		t.Errorf("beside a reader that is stuck another gets %d events", len(got))
 	}
 	p.awaitReaders(t, 0)

@@ -38,7 +38,8 @@ func auditCommand() *cobra.Command {
 		Use:   "audit",
 		Short: "Read, check, prove and replay what the cluster recorded",
 		Long: `Read, check, prove and replay what the cluster recorded, from the directory of a node that does not run (or from a copy of it):
-nothing in it is changed, and no other node is needed. "log", "show", "replay" and "diff" read an exported ledger as well.
+nothing in it is changed, and no other node is needed. "log", "show", "replay" and "diff" read an exported ledger as well; with --admin
+"log" and "show" ask a cluster that runs instead.
 
 Every mutation is an event with a sequence, from 0 on. The events of a node are those that are known on it to have been agreed on;
 after an orderly stop these are all.`,
@@ -54,7 +55,7 @@ after an orderly stop these are all.`,
 // open opens the record.
 func (f *auditFlags) open() (*audit.Node, error) {
 	if f.dir == "" {
-		return nil, errors.New("--dir is needed: the directory of a node that does not run")
+		return nil, errors.New("--dir is needed: the directory of a node that does not run (log and show can ask nodes that run, by --admin)")
 	}
 	dir, err := filepath.Abs(f.dir)
 	if err != nil {
@@ -134,9 +135,20 @@ func sequence(s string) (uint64, error) {
 	return seq, nil
 }
 
+// online is where a record is read that is not in --dir: from nodes that run.
+func (f *auditFlags) online(addresses []string) (*feedSource, error) {
+	if f.key != "" {
+		return nil, errors.New("--key is for the record in a node's directory (--dir without --admin): what a node that runs answers is taken as it is")
+	}
+	return (&sourceFlags{addresses: addresses, dir: f.dir}).open()
+}
+
+const adminUsage = "addresses of admin listeners: read from nodes that run, not from --dir, where then only the root keys are looked for"
+
 func (f *auditFlags) logCommand() *cobra.Command {
 	var q audit.Filter
 	var from, to string
+	var admin []string
 	c := &cobra.Command{
 		Use:   "log",
 		Short: "Print who did what, when, with what outcome and why it was allowed",
@@ -144,6 +156,19 @@ func (f *auditFlags) logCommand() *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := audit.CheckKinds(q.Kinds); err != nil {
 				return err
+			}
+			p := newEntryPrinter(c.OutOrStdout(), f.json, false)
+			if c.Flags().Changed("admin") {
+				s, err := f.online(admin)
+				if err != nil {
+					return err
+				}
+				ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+				defer stop()
+				asked := filterQuery(&q)
+				asked.Set("from", from)
+				asked.Set("to", to)
+				return errors.Join(s.log(ctx, asked, p.print), p.end())
 			}
 			return f.reading(func(ctx context.Context, n *audit.Reader) (err error) {
 				if q.From, err = n.Moment(from); err != nil {
@@ -155,12 +180,19 @@ func (f *auditFlags) logCommand() *cobra.Command {
 				if q.To == 0 {
 					return nil
 				}
-				return f.log(ctx, c.OutOrStdout(), n, q)
+				return errors.Join(n.Log(ctx, q, p.print), p.end())
 			})
 		},
 	}
 	c.Flags().StringVar(&from, "from", "0", "begin with this sequence, or at this time (2026-01-02T03:04:05Z)")
 	c.Flags().StringVar(&to, "to", "end", "end before this sequence or time")
+	c.Flags().StringSliceVar(&admin, "admin", nil, adminUsage)
+	filterFlags(c, &q)
+	return c
+}
+
+// filterFlags are those of all commands that print entries.
+func filterFlags(c *cobra.Command, q *audit.Filter) {
 	c.Flags().StringVar(&q.Bucket, "bucket", "", `only of this bucket, or copied from it; "#15" is the one with the id 15, of several of one name`)
 	c.Flags().StringVar(&q.Key, "key-name", "", "only of this key")
 	c.Flags().StringVar(&q.Prefix, "prefix", "", "only of keys that begin so")
@@ -168,95 +200,11 @@ func (f *auditFlags) logCommand() *cobra.Command {
 	c.Flags().StringSliceVar(&q.Kinds, "kind", nil, `only of these kinds ("object_put")`)
 	c.Flags().StringSliceVar(&q.Operations, "operation", nil, `only of these operations ("PutObject")`)
 	c.Flags().BoolVar(&q.Refused, "refused", false, "only what was refused")
-	return c
-}
-
-func (f *auditFlags) log(ctx context.Context, out io.Writer, n *audit.Reader, q audit.Filter) error {
-	if f.json {
-		e := json.NewEncoder(out)
-		return n.Log(ctx, q, func(x *audit.Entry) error { return e.Encode(x) })
-	}
-	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(w, "SEQ\tTIME\tACTOR\tEVENT\tON\tOUTCOME\tWHY")
-	lines := 0
-	err := n.Log(ctx, q, func(x *audit.Entry) error {
-		if lines++; lines%1000 == 0 { // a table of millions of lines is not kept in memory
-			if err := w.Flush(); err != nil {
-				return err
-			}
-		}
-		_, err := fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", x.Seq, x.Time.Format("2006-01-02T15:04:05.000Z07:00"),
-			quoted(either(x.ActorName, x.Actor)), either(x.Operation, x.Kind), on(x), result(x), why(x))
-		return err
-	})
-	return errors.Join(err, w.Flush())
-}
-
-func either(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
-}
-
-// quoted shows a text that a client chose so that it cannot change a terminal or a table.
-func quoted(s string) string {
-	if q := strconv.Quote(s); q != `"`+s+`"` {
-		return q
-	}
-	return s
-}
-
-// on is what an event is about.
-func on(x *audit.Entry) string {
-	s := quoted(x.Name)
-	if s == "" && x.Bucket != 0 {
-		s = "bucket " + strconv.FormatUint(x.Bucket, 10)
-	}
-	if len(x.Keys) > 0 {
-		s += "/" + quoted(x.Keys[0])
-	}
-	if more := len(x.Keys) - 1; more > 0 {
-		s += fmt.Sprintf(" and %d more", more)
-	}
-	switch {
-	case x.SourceBucket != "":
-		s += " of " + quoted(x.SourceBucket) + "/" + quoted(x.SourceKey)
-	case x.SourceKey != "":
-		s += " of " + quoted(x.SourceKey)
-	}
-	if x.Erased > 0 {
-		s += fmt.Sprintf(" (%d items erased or withheld)", x.Erased)
-	}
-	return either(s, "-")
-}
-
-func result(x *audit.Entry) string {
-	refused := 0
-	for _, s := range x.Subs {
-		if s != "accepted" {
-			refused++
-		}
-	}
-	if refused > 0 {
-		return fmt.Sprintf("%s, %d of %d refused", x.Outcome, refused, len(x.Subs))
-	}
-	return x.Outcome
-}
-
-func why(x *audit.Entry) string {
-	s := x.Why.By
-	switch {
-	case x.Why.Policy != "" || x.Why.Statement != "":
-		s += " " + quoted(strings.Trim(x.Why.Policy+"#"+either(x.Why.Statement, strconv.Itoa(int(x.Why.Position))), "#"))
-	case x.Why.By == "acl_grant":
-		s += fmt.Sprintf(" %d", x.Why.Position)
-	}
-	return s
 }
 
 func (f *auditFlags) showCommand() *cobra.Command {
-	return &cobra.Command{
+	var admin []string
+	c := &cobra.Command{
 		Use:   "show SEQ",
 		Short: "Print all of one event",
 		Args:  cobra.ExactArgs(1),
@@ -264,6 +212,19 @@ func (f *auditFlags) showCommand() *cobra.Command {
 			seq, err := sequence(args[0])
 			if err != nil {
 				return err
+			}
+			if c.Flags().Changed("admin") {
+				s, err := f.online(admin)
+				if err != nil {
+					return err
+				}
+				ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+				defer stop()
+				d, err := s.show(ctx, seq)
+				if err != nil {
+					return err
+				}
+				return printJSON(c.OutOrStdout(), d)
 			}
 			return f.reading(func(_ context.Context, n *audit.Reader) error {
 				r, err := n.Record(seq)
@@ -278,6 +239,8 @@ func (f *auditFlags) showCommand() *cobra.Command {
 			})
 		},
 	}
+	c.Flags().StringSliceVar(&admin, "admin", nil, adminUsage)
+	return c
 }
 
 func (f *auditFlags) verifyCommand() *cobra.Command {
