@@ -36,6 +36,12 @@ func (n *Node) adminHandler() http.Handler {
 	mux.Handle("GET /-/quotas/accounts", n.rootOnly(http.HandlerFunc(n.accountHoldings)))
 	mux.Handle("GET /-/quotas/buckets", n.rootOnly(http.HandlerFunc(n.bucketHoldings)))
 	mux.Handle("POST /-/quotas/set", n.rootOnly(http.HandlerFunc(n.setQuota)))
+	mux.Handle("GET /-/feed", n.rootOnly(http.HandlerFunc(n.serveChanges)))
+	mux.Handle("GET /-/feed/cursors", n.rootOnly(http.HandlerFunc(n.cursor)))
+	for _, method := range [...]string{"GET", "PUT", "DELETE"} {
+		mux.Handle(method+" /-/feed/cursors/{name}", n.rootOnly(http.HandlerFunc(n.cursor)))
+	}
+	mux.Handle("GET /-/events/{seq}", n.rootOnly(http.HandlerFunc(n.showEvent)))
 	mux.Handle("GET /-/pprof/profile", n.rootOnly(http.HandlerFunc(pprof.Profile)))
 	mux.Handle("GET /-/pprof/heap", n.rootOnly(pprof.Handler("heap")))
 	mux.Handle("GET /-/pprof/goroutine", n.rootOnly(pprof.Handler("goroutine")))

@@ -168,3 +168,9 @@ func (n *Node) OpenPackFilesForTest(disk uint32) (files map[string]bool, err err
 
 // ViewForTest shows the state as it is. It must be closed.
 func (n *Node) ViewForTest() (*fsm.View, error) { return n.machine.View() }
+
+// PaceChangesForTest sets how long a reader of the change feed may take nothing, and when
+// a stream says that it is there, and how far it has come. To be called before any reads.
+func (n *Node) PaceChangesForTest(stall, heartbeat, progress time.Duration) {
+	n.changes.stall, n.changes.heartbeat, n.changes.progress = stall, heartbeat, progress
+}

@@ -80,6 +80,12 @@ func newMetrics(n *Node) *metrics {
 		}
 		return 0
 	})
+	gauge("ironman_feed_readers", "Requests and streams that read the change feed.", func() float64 {
+		if n.changes == nil {
+			return 0
+		}
+		return float64(len(n.changes.places))
+	})
 	gauge("ironman_access_log_held_bytes", "Bytes of memory that lines of access logs take which are not delivered yet.", n.access.held)
 	gauge("ironman_disks_failed", "Disks of this node that take no writes.", n.failedDisks)
 	m.free("node", "", n.space.Free)

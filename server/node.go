@@ -42,6 +42,7 @@ type Node struct {
 	hooks    *webhooks
 	notifier atomic.Pointer[notifier] // nil: there are no webhooks
 	access   *accessLogs
+	changes  *changes       // nil: not yet
 	space    *erasure.Space // of the file system of Options.Dir: log, state, ledger
 
 	// Other nodes ask while this one starts: logOpen says that the log can answer,
@@ -115,6 +116,7 @@ func (n *Node) open(ctx, run context.Context) error {
 		return fmt.Errorf("server: %w", err)
 	}
 	n.s3 = n.newS3()
+	n.changes = newChanges(n)
 	n.serving.Store(true)
 	n.done.Go(func() { n.space.Watch(run.Done()) })
 	n.done.Go(func() { n.collect(run) })
@@ -386,6 +388,9 @@ func (n *Node) Close(ctx context.Context) error {
 
 func (n *Node) close(ctx context.Context) error {
 	var errs []error
+	if n.changes != nil {
+		n.changes.end() // or they would go on for as long as their readers
+	}
 	for _, s := range n.servers {
 		if err := s.Shutdown(ctx); err != nil {
 			errs = append(errs, s.Close())

@@ -62,7 +62,9 @@ func OpenStopped(o StoppedOptions) (*Stopped, error) {
 	if err != nil {
 		return nil, fmt.Errorf("wal: %w", err)
 	}
-	log, err := segment.Open(segment.Options{FS: o.FS, Dir: o.FS.PathJoin(o.Dir, "log"), SegmentBytes: stoppedSegment, Fatal: o.Fatal})
+	log, err := segment.Open(segment.Options{
+		FS: o.FS, Dir: o.FS.PathJoin(o.Dir, "log"), SegmentBytes: stoppedSegment, Required: o.State.AppliedIndex(), Fatal: o.Fatal,
+	})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("wal: %w", err), a.Close())
 	}
@@ -103,19 +105,22 @@ func (s *Stopped) Records(from uint64) iter.Seq2[ledger.Record, error] {
 	}
 }
 
-// Behind is how many events stand in the log behind what the state has applied. Whether
-// they were ever agreed on no node by itself can know.
-func (s *Stopped) Behind() (n uint64, err error) {
-	for i := max(s.state.AppliedIndex()+1, s.log.First()); i <= s.log.Last(); i++ {
-		e, err := s.log.Entry(i)
-		if err != nil {
-			return n, fmt.Errorf("wal: %w", err)
-		}
-		if raft.LogType(e.Type) == raft.LogCommand {
-			n++
+// Behind gives the proposals that stand in the log behind what the state has applied, in
+// order. Those of which the ledger has the events were agreed on; of the others no node by
+// itself can know that.
+func (s *Stopped) Behind() iter.Seq2[Committed, error] {
+	return func(yield func(Committed, error) bool) {
+		for i := max(s.state.AppliedIndex()+1, s.log.First()); i <= s.log.Last(); i++ {
+			e, err := s.log.Entry(i)
+			if err != nil {
+				yield(Committed{}, fmt.Errorf("wal: %w", err))
+				return
+			}
+			if raft.LogType(e.Type) == raft.LogCommand && !yield(Committed{Index: e.Index, Term: e.Term, Data: e.Data}, nil) {
+				return
+			}
 		}
 	}
-	return n, nil
 }
 
 // Close closes the ledger and the log.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -37,13 +38,14 @@ type Object struct {
 // Difference is what changed between two moments.
 type Difference struct {
 	Changes []Change
-	// Others are the events between that changed anything else (users, nodes, uploads), by
-	// their kind.
+	// Others are the accepted events between of which nothing of that shows, by their kind:
+	// what is about users, nodes or uploads, about versions that are not current, and what
+	// was undone later.
 	Others map[string]uint64
 }
 
 // maxTouched bounds the keys that a difference can be of.
-const maxTouched = 10_000_000
+const maxTouched = 1_000_000
 
 // place is a key of a bucket, or (no key) the bucket.
 type place struct {
@@ -53,15 +55,25 @@ type place struct {
 
 // Diff replays the records to two moments, numbers of events, in a state machine to which
 // nothing was applied yet, and compares what the events between them touched.
-func (n *Node) Diff(ctx context.Context, m *fsm.Machine, from, to uint64, progress func(done, total uint64)) (*Difference, error) {
-	if from > to || to > n.Size() {
-		return nil, fmt.Errorf("audit: of %d <= %d <= %d events one is not so", from, to, n.Size())
+func (x *Reader) Diff(ctx context.Context, m *fsm.Machine, from, to uint64, progress func(done, total uint64)) (*Difference, error) {
+	if from > to || to > x.Size() {
+		return nil, fmt.Errorf("audit: of %d <= %d <= %d events one is not so", from, to, x.Size())
 	}
 	d := &Difference{Others: make(map[string]uint64)}
-	touched, err := n.touched(from, to, d.Others)
+	seen := make(map[place]bool)
+	err := x.eachPlace(from, to, func(_ string, places []place) error {
+		for _, at := range places {
+			seen[at] = true
+		}
+		if len(seen) > maxTouched {
+			return fmt.Errorf("audit: more than %d keys were touched: choose moments that are closer", maxTouched)
+		}
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
+	touched := slices.Collect(maps.Keys(seen))
 	p := NewReplayer(m)
 	look := func(size uint64) (map[place]row, error) {
 		rest := func(done, _ uint64) {
@@ -70,7 +82,7 @@ func (n *Node) Diff(ctx context.Context, m *fsm.Machine, from, to uint64, progre
 			}
 		}
 		if size > p.Next() {
-			if err := p.run(ctx, n.Records(p.Next()), size, rest); err != nil {
+			if err := p.run(ctx, x.Records(p.Next()), size, rest); err != nil {
 				return nil, err
 			}
 		}
@@ -84,63 +96,68 @@ func (n *Node) Diff(ctx context.Context, m *fsm.Machine, from, to uint64, progre
 	if err != nil {
 		return nil, err
 	}
+	clear(seen)
 	for _, at := range touched {
 		if c, ok := compare(before[at], after[at]); ok {
-			c.Bucket, c.Key = cmp.Or(before[place{bucket: at.bucket}].name(), after[place{bucket: at.bucket}].name(), n.bucketName(at.bucket)), at.key
+			seen[at] = true
+			c.Bucket, c.Key = madeAs(x.Record, at.bucket), at.key
 			d.Changes = append(d.Changes, c)
 		}
 	}
 	slices.SortFunc(d.Changes, func(a, b Change) int { return cmp.Or(cmp.Compare(a.Bucket, b.Bucket), cmp.Compare(a.Key, b.Key)) })
-	return d, nil
+	return d, x.eachPlace(from, to, func(kind string, places []place) error {
+		if !slices.ContainsFunc(places, func(at place) bool { return seen[at] }) {
+			d.Others[kind]++
+		}
+		return nil
+	})
 }
 
-// touched are the places that events between two moments may have changed; what they did
-// elsewhere is counted by kind.
-func (n *Node) touched(from, to uint64, others map[string]uint64) ([]place, error) {
-	seen := make(map[place]bool)
-	for r, err := range n.Records(from) {
+// eachPlace calls f for each accepted event between two moments, with the places that it may
+// have changed: a bucket, or keys in it.
+func (x *Reader) eachPlace(from, to uint64, f func(kind string, places []place) error) error {
+	for r, err := range x.Records(from) {
 		if err != nil {
-			return nil, fmt.Errorf("audit: %w", err)
+			return fmt.Errorf("audit: %w", err)
 		}
 		if r.Seq >= to {
 			break
 		}
 		d, err := decode(&r)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if d.envelope.Refusal != event.Refusal_REFUSAL_NONE {
 			continue
 		}
-		if d.erased > 0 {
-			return nil, fmt.Errorf("%w: event %d", ErrErased, r.Seq)
-		}
-		e := d.entry(r.Seq)
-		switch d.parsed.Statement.Body.(type) {
-		case *event.Statement_UploadCreated, *event.Statement_PartPut, *event.Statement_UploadAborted:
-			others[e.Kind]++
-			continue
-		}
-		if e.Bucket == 0 {
-			others[e.Kind]++
-			continue
-		}
-		seen[place{bucket: e.Bucket}] = true
-		for _, key := range e.Keys {
-			seen[place{e.Bucket, key}] = true
-		}
-		if d.parsed.Statement.GetObjectRenamed() != nil {
-			seen[place{e.Bucket, e.SourceKey}] = true
-		}
-		if len(seen) > maxTouched {
-			return nil, fmt.Errorf("audit: more than %d keys were touched: choose moments that are closer", maxTouched)
+		if err := f(event.KindName(d.envelope.Kind), d.places(r.Seq)); err != nil {
+			return err
 		}
 	}
-	out := make([]place, 0, len(seen))
-	for at := range seen {
-		out = append(out, at)
+	return nil
+}
+
+// places are what an event may have changed, as a difference tells it.
+func (d *decoded) places(seq uint64) []place {
+	switch d.parsed.Statement.Body.(type) {
+	case *event.Statement_UploadCreated, *event.Statement_PartPut, *event.Statement_UploadAborted:
+		return nil
 	}
-	return out, nil
+	e := d.entry(seq)
+	switch {
+	case e.Bucket == 0:
+		return nil
+	case len(e.Keys) == 0:
+		return []place{{bucket: e.Bucket}}
+	}
+	var out []place
+	for _, key := range e.Keys {
+		out = append(out, place{e.Bucket, key})
+	}
+	if d.parsed.Statement.GetObjectRenamed() != nil {
+		out = append(out, place{e.Bucket, e.SourceKey})
+	}
+	return out
 }
 
 // row is what is at a place.
@@ -149,8 +166,6 @@ type row struct {
 	documents map[event.DocumentKind][]byte
 	object    *fsm.Object
 }
-
-func (r row) name() string { return r.bucket.GetName() }
 
 func rows(m *fsm.Machine, places []place) (out map[place]row, err error) {
 	v, err := m.View()

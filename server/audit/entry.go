@@ -22,12 +22,15 @@ type Entry struct {
 	Time      time.Time `json:"time"` // log time
 	Kind      string    `json:"kind"`
 	Operation string    `json:"operation,omitempty"` // the client's, as Amazon names it
-	Actor     string    `json:"actor"`               // an opaque id; "anonymous"; "system": the store
+	Actor     string    `json:"actor"`               // an opaque id; of a session with its name behind a colon; "anonymous"; "system": the store
 	ActorName string    `json:"actor_name,omitempty"`
 	Bucket    uint64    `json:"bucket_id,omitempty"`
 	Name      string    `json:"bucket,omitempty"`
 	Keys      []string  `json:"keys,omitempty"`
 	SourceKey string    `json:"source_key,omitempty"`
+	// SourceBucket is the bucket that a copy is from; SourceID is its id.
+	SourceBucket string `json:"source_bucket,omitempty"`
+	SourceID     uint64 `json:"source_bucket_id,omitempty"`
 	// Outcome is "accepted", or why not, as the schema names refusals.
 	Outcome string   `json:"outcome"`
 	Subs    []string `json:"outcomes,omitempty"` // of the keys, where they differ from accepted
@@ -109,18 +112,13 @@ func outcome(r event.Refusal) string {
 	return lower(r)
 }
 
-// Entry puts a record into words, with the names that are known here.
-func (n *Node) Entry(r *ledger.Record) (*Entry, error) {
-	d, err := decode(r)
-	if err != nil {
-		return nil, err
-	}
-	e := d.entry(r.Seq)
-	if e.Bucket != 0 && e.Name == "" {
-		e.Name = n.bucketName(e.Bucket)
-	}
-	e.ActorName = n.actorName(d.envelope.Principal)
-	return e, nil
+// noProposal is the kind of an event whose bytes were no proposal at all.
+const noProposal = "not_a_proposal"
+
+// KnownKind tells whether entries may have a kind.
+func KnownKind(name string) bool {
+	body := (&event.Statement{}).ProtoReflect().Descriptor().Oneofs().ByName("body")
+	return name == noProposal || body.Fields().ByName(protoreflect.Name(name)) != nil
 }
 
 // entry is all that the record itself tells.
@@ -135,10 +133,10 @@ func (d *decoded) entry(seq uint64) *Entry {
 		},
 	}
 	if e.Actor == "" {
-		e.Actor = "anonymous"
+		e.Actor = anonymous
 	}
 	if e.Kind == "" {
-		e.Kind = "not_a_proposal"
+		e.Kind = noProposal
 	}
 	if v := d.outcome.Version; v != nil {
 		e.Version = v.ID()
@@ -146,6 +144,7 @@ func (d *decoded) entry(seq uint64) *Entry {
 	e.ETag = d.outcome.Etag
 	e.Bucket, e.Name = d.bucket(seq), d.parsed.Text(event.ItemKind_ITEM_KIND_BUCKET_NAME, 0)
 	e.SourceKey = d.parsed.Text(event.ItemKind_ITEM_KIND_SOURCE_KEY, 0)
+	e.SourceID = d.source()
 	for _, it := range d.parsed.Items {
 		if it.Kind == event.ItemKind_ITEM_KIND_KEY {
 			e.Keys = append(e.Keys, string(it.Value))
@@ -163,6 +162,20 @@ func (d *decoded) entry(seq uint64) *Entry {
 		}
 	}
 	return e
+}
+
+// anonymous is the actor of what nobody signed.
+const anonymous = "anonymous"
+
+// source is the bucket that bytes were copied from; 0: none.
+func (d *decoded) source() uint64 {
+	switch b := d.parsed.Statement.GetBody().(type) {
+	case *event.Statement_ObjectPut:
+		return b.ObjectPut.GetSource().GetBucket()
+	case *event.Statement_PartPut:
+		return b.PartPut.GetSource().GetBucket()
+	}
+	return 0
 }
 
 // bucket is the bucket that an event is about; a bucket's id is the sequence of the event
@@ -189,44 +202,6 @@ func field(s *event.Statement, name protoreflect.Name) protoreflect.Value {
 	return protoreflect.ValueOfUint64(0)
 }
 
-// bucketName is the name that a bucket was made with; "" if that cannot be read.
-func (n *Node) bucketName(id uint64) string {
-	r, err := n.Record(id)
-	if err != nil {
-		return ""
-	}
-	d, err := decode(&r)
-	if err != nil || d.parsed.Statement.GetBucketCreated() == nil {
-		return ""
-	}
-	return d.parsed.Text(event.ItemKind_ITEM_KIND_BUCKET_NAME, 0)
-}
-
-// actorName is the name that an actor has now; "" if there is none any more.
-func (n *Node) actorName(id string) string {
-	if id == "" || id == event.System {
-		return ""
-	}
-	v, err := n.machine.View()
-	if err != nil {
-		return ""
-	}
-	defer v.Close()
-	id, session, _ := strings.Cut(id, "/")
-	name := ""
-	if p, err := v.Principal(id); err == nil && p != nil {
-		name = p.Name
-	} else if a, err := v.Account(id); err == nil && a != nil { // by its canonical id
-		name = a.Name
-	} else if a, err := v.AccountByID(id); err == nil && a != nil {
-		name = a.Name
-	}
-	if session != "" && name != "" {
-		name += "/" + session
-	}
-	return name
-}
-
 // Detail is all of a record.
 type Detail struct {
 	Entry
@@ -245,38 +220,6 @@ type ItemDetail struct {
 	Value   json.RawMessage `json:"value,omitempty"` // of what is no text
 	Hash    string          `json:"hash"`            // salted
 	Erased  bool            `json:"erased,omitempty"`
-}
-
-// Detail puts all of a record into words.
-func (n *Node) Detail(r *ledger.Record) (*Detail, error) {
-	e, err := n.Entry(r)
-	if err != nil {
-		return nil, err
-	}
-	d, err := decode(r)
-	if err != nil {
-		return nil, err
-	}
-	out := &Detail{Entry: *e, StateDigest: hex.EncodeToString(d.envelope.StateDigest), LeafHash: leafHash(r.Envelope).String()}
-	if out.Statement, err = protojson.Marshal(d.parsed.Statement); err != nil {
-		return nil, fmt.Errorf("audit: event %d: %w", r.Seq, err)
-	}
-	if out.Decided, err = protojson.Marshal(&d.outcome); err != nil {
-		return nil, fmt.Errorf("audit: event %d: %w", r.Seq, err)
-	}
-	for i, items := 0, d.parsed.Items; i < len(r.Items); i++ {
-		sum := r.Items[i].Sum()
-		x := ItemDetail{Hash: hex.EncodeToString(sum[:]), Erased: r.Items[i].Erased}
-		if !x.Erased && len(items) > 0 {
-			x.Kind, x.Ordinal = lower(items[0].Kind), items[0].Ordinal
-			if x.Text, x.Value, err = itemText(items[0]); err != nil {
-				return nil, fmt.Errorf("audit: event %d: %w", r.Seq, err)
-			}
-			items = items[1:]
-		}
-		out.Items = append(out.Items, x)
-	}
-	return out, nil
 }
 
 // itemText is what an item says: as text, or as the message that it holds.

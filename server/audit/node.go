@@ -1,14 +1,12 @@
 package audit
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	iofs "io/fs"
 	"iter"
 	"slices"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"golang.org/x/mod/sumdb/note"
@@ -25,12 +23,15 @@ import (
 type Options struct {
 	FS  vfs.FS
 	Dir string // a node's
-	// Key is the verifier key (C2SP signed-note) that the ledger must be signed with. "":
-	// the one that the ledger's own first event names, which whoever forged the whole
-	// ledger could have made.
+	// Key is the verifier key (C2SP signed-note) that the ledger must be signed with, and
+	// that its first event must name. "": whatever that names, which whoever forged the
+	// whole ledger could have made.
 	Key string
 	// Signer signs checkpoints of the ledger's origin; nil: only its own can be used.
 	Signer func(origin string) (note.Signer, error)
+	// Fatal is called, and must not return, when what is read is so damaged that the code
+	// which owns it gives up. Nil: it panics.
+	Fatal func(error)
 }
 
 // ErrEmpty says that a node has recorded nothing yet.
@@ -38,17 +39,17 @@ var ErrEmpty = errors.New("audit: nothing is recorded yet")
 
 // Node is what a node that does not run has recorded. Close it. Safe for concurrent use.
 type Node struct {
-	Origin, Key string // of the ledger
+	Reader
 
 	dir     string
 	fs      vfs.FS
 	machine *fsm.Machine
 	log     *wal.Stopped
 	tail    []ledger.Record // behind what is archived
+	behind  uint64
+	// unsigned is why there is nobody to sign; nil: there is, or none was given.
+	unsigned error
 }
-
-// stopped is what a failure of a disk that is only in memory would be.
-func stopped(err error) { panic(fmt.Errorf("audit: %w", err)) }
 
 // queued is a state as package wal asks it.
 type queued struct{ *fsm.Machine }
@@ -65,14 +66,18 @@ func (q queued) Leaves(from uint64, max int) ([]wal.Leaf, error) {
 }
 
 // Open opens the record of a node that does not run; of one that does, it says so.
-func Open(o Options) (n *Node, err error) {
+func Open(o Options) (_ *Node, err error) {
+	if o.Fatal == nil {
+		o.Fatal = func(err error) { panic(fmt.Errorf("audit: %w", err)) }
+	}
 	over := overlay.New(o.FS)
-	n = &Node{dir: o.Dir, fs: over}
+	n := &Node{dir: o.Dir, fs: over}
+	n.source = recorded{n}
 	state := over.PathJoin(o.Dir, "state")
 	if _, err := over.Stat(state); err != nil {
 		return nil, fmt.Errorf("audit: %s is not the directory of a node: %w", o.Dir, err)
 	}
-	if n.machine, err = fsm.Open(fsm.Options{FS: over, Dir: state, Fatal: stopped, Still: true}); err != nil {
+	if n.machine, err = fsm.Open(fsm.Options{FS: over, Dir: state, Fatal: o.Fatal, Still: true}); err != nil {
 		return nil, fmt.Errorf("audit: %w (does the node still run?)", err)
 	}
 	defer func() {
@@ -80,7 +85,7 @@ func Open(o Options) (n *Node, err error) {
 			err = errors.Join(err, n.Close())
 		}
 	}()
-	w := wal.StoppedOptions{FS: over, Dir: over.PathJoin(o.Dir, "wal"), State: queued{n.machine}, Fatal: stopped}
+	w := wal.StoppedOptions{FS: over, Dir: over.PathJoin(o.Dir, "wal"), State: queued{n.machine}, Fatal: o.Fatal}
 	if err := n.open(w); err != nil {
 		return nil, err
 	}
@@ -88,7 +93,10 @@ func Open(o Options) (n *Node, err error) {
 	if err != nil {
 		return nil, err
 	}
-	n.Origin, n.Key = genesis.LedgerOrigin, cmp.Or(o.Key, genesis.LedgerKey)
+	n.Origin, n.Key = genesis.LedgerOrigin, genesis.LedgerKey
+	if o.Key != "" && o.Key != n.Key {
+		return nil, fmt.Errorf("audit: the ledger names another key than the one that it must be signed with: %s", n.Key)
+	}
 	// Again, now that it is known who signs.
 	if err := n.log.Close(); err != nil {
 		return nil, err
@@ -100,11 +108,14 @@ func Open(o Options) (n *Node, err error) {
 	}
 	w.Origin, w.Verifiers = n.Origin, keys
 	if o.Signer != nil {
-		if w.Signer, err = o.Signer(n.Origin); err != nil {
-			return nil, err
+		if w.Signer, n.unsigned = o.Signer(n.Origin); n.unsigned != nil {
+			w.Signer = nil
 		}
 	}
 	if err := n.open(w); err != nil {
+		return nil, err
+	}
+	if err := n.catchUp(); err != nil {
 		return nil, err
 	}
 	for r, err := range n.log.Records(n.log.Archive().Size()) {
@@ -114,6 +125,24 @@ func Open(o Options) (n *Node, err error) {
 		n.tail = append(n.tail, r)
 	}
 	return n, nil
+}
+
+// catchUp applies, in memory, what the ledger has and the state does not yet: a node that
+// was killed comes back with an older state. Only what is in the ledger is known to have
+// been agreed on; the rest is counted.
+func (n *Node) catchUp() error {
+	archived := n.log.Archive().Size()
+	for c, err := range n.log.Behind() {
+		if err != nil {
+			return fmt.Errorf("audit: %w", err)
+		}
+		if n.machine.Applied().Next >= archived {
+			n.behind++
+			continue
+		}
+		n.machine.Apply([]fsm.Entry{{Index: c.Index, Term: c.Term, Data: c.Data}})
+	}
+	return nil
 }
 
 func verifiers(key string) (note.Verifiers, error) {
@@ -147,6 +176,12 @@ func (n *Node) genesis() (*event.ClusterInitialized, error) {
 		}
 		return g, nil
 	}
+	for _, err := range n.log.Behind() {
+		if err != nil {
+			return nil, fmt.Errorf("audit: %w", err)
+		}
+		return nil, fmt.Errorf("%w: what stands in the node's log was neither applied durably nor archived; start the node, and stop it in order", ErrEmpty)
+	}
 	return nil, ErrEmpty
 }
 
@@ -159,18 +194,19 @@ func (n *Node) Close() error {
 	return errors.Join(append(errs, n.machine.Close())...)
 }
 
-// Size is how many events are recorded here.
-func (n *Node) Size() uint64 { return n.log.Archive().Size() + uint64(len(n.tail)) }
-
-// Archived is how many of them are in the ledger's files.
+// Archived is how many of the events are in the ledger's files.
 func (n *Node) Archived() uint64 { return n.log.Archive().Size() }
 
-// Behind is how many events stand in the node's log of which it is not known whether they
-// were agreed on. They are no part of what is read here.
-func (n *Node) Behind() (uint64, error) { return n.log.Behind() }
+// Behind is how many events stand in the node's log of which it is not known here whether
+// they were agreed on: after an orderly stop few or none. They are no part of what is read.
+func (n *Node) Behind() uint64 { return n.behind }
 
-// Records gives the records from a sequence on. It ends after the first error.
-func (n *Node) Records(from uint64) iter.Seq2[ledger.Record, error] {
+// recorded is a node as a source.
+type recorded struct{ *Node }
+
+func (n recorded) size() uint64 { return n.Archived() + uint64(len(n.tail)) }
+
+func (n recorded) records(from uint64) iter.Seq2[ledger.Record, error] {
 	return func(yield func(ledger.Record, error) bool) {
 		archived := n.Archived()
 		for r, err := range n.log.Archive().Records(from) {
@@ -186,60 +222,42 @@ func (n *Node) Records(from uint64) iter.Seq2[ledger.Record, error] {
 	}
 }
 
-// Record reads one record.
-func (n *Node) Record(seq uint64) (ledger.Record, error) {
-	if size := n.Size(); seq >= size {
-		return ledger.Record{}, fmt.Errorf("audit: there is no event %d: %d are recorded here, from 0 on", seq, size)
-	}
-	for r, err := range n.Records(seq) {
-		return r, err
-	}
-	return ledger.Record{}, fmt.Errorf("audit: event %d is gone", seq)
-}
-
-// timeOf is the log time of an event.
-func (n *Node) timeOf(seq uint64) (int64, error) {
-	envelope := []byte(nil)
+func (n recorded) envelope(seq uint64) ([]byte, error) {
 	if archived := n.Archived(); seq >= archived {
-		envelope = n.tail[seq-archived].Envelope
-	} else {
-		var err error
-		if envelope, err = n.log.Archive().Envelope(seq); err != nil {
-			return 0, fmt.Errorf("audit: %w", err)
-		}
+		return n.tail[seq-archived].Envelope, nil
 	}
-	var e event.Envelope
-	if err := event.Decode(envelope, &e); err != nil {
-		return 0, fmt.Errorf("audit: event %d: %w", seq, err)
+	b, err := n.log.Archive().Envelope(seq)
+	if err != nil {
+		return nil, fmt.Errorf("audit: %w", err)
 	}
-	return e.Time, nil
+	return b, nil
 }
 
-// At is the first event of a moment or later; Size, if all were before.
-func (n *Node) At(t time.Time) (uint64, error) {
-	low, high := uint64(0), n.Size()
-	for low < high {
-		middle := low + (high-low)/2
-		at, err := n.timeOf(middle)
-		if err != nil {
-			return 0, err
-		}
-		if at < t.UnixNano() {
-			low = middle + 1
-		} else {
-			high = middle
-		}
+func (n recorded) root(size uint64) (root tlog.Hash, ok bool, err error) {
+	if size == 0 {
+		return root, false, nil
 	}
-	return low, nil
+	_, tree, _, err := n.Consistent(size, size)
+	return tree.Hash, err == nil, err
+}
+
+func (n recorded) view() (*fsm.View, error) { return n.machine.View() }
+
+// Verified is what a verification came to.
+type Verified struct {
+	Tree tlog.Tree
+	// Signed is how many of the events a checkpoint vouches for. That the others are what
+	// the cluster agreed on only the node's own state says.
+	Signed uint64
 }
 
 // Verify recomputes all that is recorded: the ledger's files, and that what is behind them
 // joins them and makes the tree that the node's state has. A *ledger.Damage names the
 // first bad sequence.
-func (n *Node) Verify(ctx context.Context, progress func(done, total uint64)) (tlog.Tree, error) {
+func (n *Node) Verify(ctx context.Context, progress func(done, total uint64)) (*Verified, error) {
 	keys, err := verifiers(n.Key)
 	if err != nil {
-		return tlog.Tree{}, err
+		return nil, err
 	}
 	a := n.log.Archive()
 	c, _ := a.Checkpoint()
@@ -247,26 +265,49 @@ func (n *Node) Verify(ctx context.Context, progress func(done, total uint64)) (t
 		FS: n.fs, Dir: n.fs.PathJoin(n.dir, "wal", "ledger"), Origin: n.Origin, Verifiers: keys,
 		Known: slices.DeleteFunc([]tlog.Tree{a.Tree(), c.Tree}, func(t tlog.Tree) bool { return t.N == 0 }), Progress: progress,
 	}); err != nil {
-		return tlog.Tree{}, err
+		return nil, err
+	}
+	if err := n.agrees(); err != nil {
+		return nil, err
 	}
 	f, err := a.Follow(n.tail)
 	if err != nil {
-		return tlog.Tree{}, err
+		return nil, &ledger.Damage{Seq: a.Size(), Err: err}
+	}
+	return &Verified{Tree: tlog.Tree{N: int64(f.Size()), Hash: f.Root()}, Signed: uint64(c.Tree.N)}, nil
+}
+
+// agrees makes sure that what is recorded makes the tree that the node's state has.
+func (n *Node) agrees() error {
+	a := n.log.Archive()
+	f, err := a.Follow(n.tail)
+	if err != nil {
+		return &ledger.Damage{Seq: a.Size(), Err: err}
 	}
 	edge, _, err := n.machine.LedgerEdge()
 	if err != nil {
-		return tlog.Tree{}, fmt.Errorf("audit: %w", err)
+		return fmt.Errorf("audit: %w", err)
 	}
-	if edge.Size() != f.Size() || edge.Root() != f.Root() {
-		return tlog.Tree{}, &ledger.Damage{Seq: a.Size(), Err: fmt.Errorf("the record of %d events has the root %v, the node's state %v of %d",
-			f.Size(), f.Root(), edge.Root(), edge.Size())}
+	size, root := f.Size(), f.Root()
+	if edge.Size() < size && len(n.tail) == 0 { // the log no longer has what the state lacks
+		size = edge.Size()
+		if root, err = a.Root(size); err != nil {
+			return fmt.Errorf("audit: %w", err)
+		}
 	}
-	return tlog.Tree{N: int64(f.Size()), Hash: f.Root()}, nil
+	if edge.Size() != size || edge.Root() != root {
+		return &ledger.Damage{Seq: min(size, edge.Size()), Err: fmt.Errorf("the record of %d events has the root %v, the node's state %v of %d",
+			size, root, edge.Root(), edge.Size())}
+	}
+	return nil
 }
 
 // Export writes the ledger as a static tree that any web server can serve: of size events,
 // 0: of all. Without payloads it tells no names.
 func (n *Node) Export(ctx context.Context, to vfs.FS, dir string, size uint64, payloads bool) error {
+	if err := n.agrees(); err != nil { // or a tree would be signed that the cluster does not have
+		return err
+	}
 	return n.log.Archive().Export(ctx, ledger.Export{FS: to, Dir: dir, Size: size, Tail: n.tail, Payloads: payloads})
 }
 
@@ -274,21 +315,19 @@ func (n *Node) Export(ctx context.Context, to vfs.FS, dir string, size uint64, p
 type Exported struct {
 	Origin, Key string
 	Tree        tlog.Tree
+	Payloads    bool // are there, and were verified
 }
 
 // VerifyExport verifies an exported ledger, with its payloads where it has any. key as in
 // Options. A *ledger.Damage names the first bad sequence.
 func VerifyExport(ctx context.Context, fs vfs.FS, dir, key string, progress func(done, total uint64)) (*Exported, error) {
-	x := &Exported{Key: key}
+	x := &Exported{}
 	o := ledger.VerifyOptions{FS: fs, Dir: dir, Export: true, Progress: progress}
 	_, err := fs.Stat(fs.PathJoin(dir, "payload"))
 	o.EnvelopesOnly = errors.Is(err, iofs.ErrNotExist)
-	if x.Key == "" {
-		g, err := ledger.Genesis(fs, dir)
-		if err != nil {
-			return nil, fmt.Errorf("audit: which key signs the ledger is not known (--key): %w", err)
-		}
-		x.Key = g.LedgerKey
+	x.Payloads = !o.EnvelopesOnly
+	if x.Key, err = exportKey(fs, dir, key); err != nil {
+		return nil, err
 	}
 	v, err := note.NewVerifier(x.Key)
 	if err != nil {

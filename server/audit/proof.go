@@ -1,11 +1,14 @@
 package audit
 
 import (
+	"bytes"
+	"cmp"
+	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strconv"
 
-	"github.com/transparency-dev/formats/proof"
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -33,19 +36,23 @@ func (n *Node) Prove(seq uint64) ([]byte, error) {
 		hashes, err = a.Prove(seq, uint64(c.Tree.N))
 	} else {
 		signed := c.Tree.N
+		if err := n.agrees(); err != nil { // or a tree would be signed that the cluster does not have
+			return nil, err
+		}
 		if c, err = a.Sign(n.tail); err != nil {
-			return nil, fmt.Errorf("audit: the newest checkpoint here is of %d events, and a later one needs the node's keyring.json: %w", signed, err)
+			return nil, fmt.Errorf("audit: the newest checkpoint here is of %d events, and a later one needs the node's keyring.json: %w", signed, cmp.Or(n.unsigned, err))
 		}
 		hashes, err = n.proveTail(seq, c.Tree.N)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("audit: %w", err)
 	}
-	p := proof.TLogProof{Index: seq, Checkpoint: c.Note, ExtraData: appendRecord(nil, &r)}
-	for _, h := range hashes {
-		p.Hashes = append(p.Hashes, h)
+	p := tlogProof{extra: appendRecord(nil, &r), index: seq, hashes: hashes, checkpoint: c.Note}
+	b := p.marshal()
+	if _, err := Check(b, n.Key); err != nil { // nothing leaves that does not prove
+		return nil, err
 	}
-	return p.Marshal(), nil
+	return b, nil
 }
 
 func (n *Node) proveTail(seq uint64, size int64) (tlog.RecordProof, error) {
@@ -75,27 +82,23 @@ func Check(b []byte, key string) (*Proven, error) {
 	if err != nil {
 		return nil, fmt.Errorf("audit: the verifier key: %w", err)
 	}
-	var p proof.TLogProof
-	if err := p.Unmarshal(b); err != nil {
-		return nil, fmt.Errorf("audit: not a proof: %w", err)
-	}
-	// Of a key, its name is the ledger's origin.
-	c, err := ledger.OpenCheckpoint(p.Checkpoint, v.Name(), note.VerifierList(v))
-	if err != nil {
-		return nil, fmt.Errorf("audit: %w", err)
-	}
-	r, err := parseRecord(p.Index, p.ExtraData)
+	p, err := parseProof(b)
 	if err != nil {
 		return nil, err
 	}
-	if p.Index >= uint64(c.Tree.N) {
-		return nil, fmt.Errorf("audit: event %d of a ledger of %d", p.Index, c.Tree.N)
+	// Of a key, its name is the ledger's origin.
+	c, err := ledger.OpenCheckpoint(p.checkpoint, v.Name(), note.VerifierList(v))
+	if err != nil {
+		return nil, fmt.Errorf("audit: %w", err)
 	}
-	hashes := make(tlog.RecordProof, len(p.Hashes))
-	for i, h := range p.Hashes {
-		hashes[i] = h
+	r, err := parseRecord(p.index, p.extra)
+	if err != nil {
+		return nil, err
 	}
-	if err := tlog.CheckRecord(hashes, c.Tree.N, c.Tree.Hash, int64(p.Index), leafHash(r.Envelope)); err != nil {
+	if p.index >= uint64(c.Tree.N) {
+		return nil, fmt.Errorf("audit: event %d of a ledger of %d", p.index, c.Tree.N)
+	}
+	if err := tlog.CheckRecord(p.hashes, c.Tree.N, c.Tree.Hash, int64(p.index), leafHash(r.Envelope)); err != nil {
 		return nil, fmt.Errorf("audit: the event is not in the ledger that was signed: %w", err)
 	}
 	if err := r.Check(); err != nil {
@@ -106,6 +109,61 @@ func Check(b []byte, key string) (*Proven, error) {
 		return nil, err
 	}
 	return &Proven{Entry: *d.entry(r.Seq), Origin: c.Origin, Tree: c.Tree, Size: c.Tree.N, Root: c.Tree.Hash.String()}, nil
+}
+
+// tlogProof is a proof as https://c2sp.org/tlog-proof has it. (The public library for it
+// reads no line above 64 KiB, and the extra data is one line.)
+type tlogProof struct {
+	extra      []byte
+	index      uint64
+	hashes     tlog.RecordProof
+	checkpoint []byte // a signed note
+}
+
+const proofHeader = "c2sp.org/tlog-proof@v1"
+
+func (p *tlogProof) marshal() []byte {
+	b := fmt.Appendf(nil, "%s\nextra %s\nindex %d\n", proofHeader, base64.StdEncoding.EncodeToString(p.extra), p.index)
+	for _, h := range p.hashes {
+		b = fmt.Appendf(b, "%s\n", base64.StdEncoding.EncodeToString(h[:]))
+	}
+	return append(append(b, '\n'), p.checkpoint...)
+}
+
+func parseProof(b []byte) (p tlogProof, err error) {
+	bad := func(what string) (tlogProof, error) {
+		return tlogProof{}, fmt.Errorf("audit: not a proof: %s", what)
+	}
+	head, checkpoint, ok := bytes.Cut(b, []byte("\n\n"))
+	lines := bytes.Split(head, []byte("\n"))
+	if !ok || len(lines) < 3 || string(lines[0]) != proofHeader {
+		return bad("it does not begin as one")
+	}
+	extra, found := bytes.CutPrefix(lines[1], []byte("extra "))
+	index, found2 := bytes.CutPrefix(lines[2], []byte("index "))
+	if !found || !found2 {
+		return bad("it does not hold the event")
+	}
+	strict := base64.StdEncoding.Strict()
+	if p.extra, err = strict.AppendDecode(nil, extra); err != nil {
+		return bad("the event is not in base64")
+	}
+	if p.index, err = strconv.ParseUint(string(index), 10, 63); err != nil {
+		return bad("the index is no number")
+	}
+	const deepest = 64
+	if lines = lines[3:]; len(lines) > deepest {
+		return bad("it has too many hashes")
+	}
+	for _, line := range lines {
+		h, err := strict.AppendDecode(nil, line)
+		if err != nil || len(h) != tlog.HashSize {
+			return bad("a hash is none")
+		}
+		p.hashes = append(p.hashes, tlog.Hash(h))
+	}
+	p.checkpoint = checkpoint
+	return p, nil
 }
 
 // errRecord says that the extra data of a proof is no record.

@@ -59,7 +59,7 @@ func (a *Archive) Erase(targets []Target) error {
 
 // tryErase reads a whole bundle, checks what is to be erased, and counts it.
 func (a *Archive) tryErase(n uint64, targets []Target) (erased int, err error) {
-	a.bundles.records(n, 0, func(r Record, e error) bool {
+	a.bundles.records(n, BundleSize, 0, func(r Record, e error) bool {
 		for i := 0; i < len(targets) && e == nil; i++ {
 			if targets[i].Seq != r.Seq {
 				continue

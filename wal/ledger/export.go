@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 
@@ -15,7 +14,7 @@ import (
 // Export says what to export, and where to.
 type Export struct {
 	FS vfs.FS
-	// Dir is made if it is not there; it must not hold an export already.
+	// Dir is made if it is not there; it must be empty.
 	Dir string
 	// Size is the number of sequences; 0: all of the archive and Tail.
 	Size uint64
@@ -49,8 +48,9 @@ func (a *Archive) Export(ctx context.Context, x Export) error {
 		return err
 	}
 	e := &exporter{from: a, to: bundles{files: newFiles(x.FS, x.Dir), codec: a.bundles.codec}, x: x, archived: s.size()}
-	if old, err := e.to.readIfAny(CheckpointPath, maxCheckpointBytes); err != nil || old != nil {
-		return errors.Join(fmt.Errorf("ledger: %s holds a checkpoint already", x.Dir), err)
+	// Not even what an export that was broken off left: it may tell more than this one is to.
+	if names, err := x.FS.List(x.Dir); err == nil && len(names) > 0 {
+		return fmt.Errorf("ledger: %s is not empty", x.Dir)
 	}
 	for n := uint64(0); n*BundleSize < size; n++ {
 		if err := ctx.Err(); err != nil {

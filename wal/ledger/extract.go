@@ -48,7 +48,7 @@ func (a *Archive) Extract(from, size uint64, budget int) (*Extract, error) {
 		return nil, err
 	}
 	budget -= x.headerBytes()
-	a.bundles.records(n, i, func(r Record, e error) bool {
+	a.bundles.records(n, BundleSize, i, func(r Record, e error) bool {
 		if e != nil {
 			err = e
 			return false

@@ -59,7 +59,7 @@ func (a *Archive) Records(from uint64) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		for from < size {
 			n, i := bundleOf(from)
-			if !a.bundles.records(n, i, yield) {
+			if !a.bundles.records(n, BundleSize, i, yield) {
 				return
 			}
 			from = (n + 1) * BundleSize
@@ -67,15 +67,15 @@ func (a *Archive) Records(from uint64) iter.Seq2[Record, error] {
 	}
 }
 
-// records yields the records of the n-th bundle from the i-th on. It tells
-// whether to go on.
-func (b *bundles) records(n uint64, i int, yield func(Record, error) bool) bool {
-	entries, err := b.entries(n, BundleSize)
+// records yields the records of the n-th bundle, of width entries, from the i-th on. It
+// tells whether to go on.
+func (b *bundles) records(n uint64, width, i int, yield func(Record, error) bool) bool {
+	entries, err := b.entries(n, width)
 	if err != nil {
 		yield(Record{}, err)
 		return false
 	}
-	payloads, err := b.payloads(n, BundleSize)
+	payloads, err := b.payloads(n, width)
 	if err != nil {
 		yield(Record{}, err)
 		return false

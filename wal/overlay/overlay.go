@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"slices"
 	"sync"
+	"syscall"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -103,7 +104,10 @@ func (f *FS) copyUp(name string) error {
 		return err
 	}
 	_, err = io.Copy(to, from)
-	return errors.Join(err, to.Close())
+	if err = errors.Join(err, to.Close()); err != nil {
+		return errors.Join(err, f.mem.Remove(name)) // a part of it must not be taken for it
+	}
+	return nil
 }
 
 // remove makes a name of the base invisible.
@@ -248,7 +252,11 @@ func (f *FS) Lock(name string) (io.Closer, error) {
 	if _, err := f.inBase(name); errors.Is(err, fs.ErrNotExist) {
 		return f.mem.Lock(name)
 	}
-	return f.base.Lock(name)
+	c, err := f.base.Lock(name)
+	if errors.Is(err, syscall.EROFS) { // nobody has it open to write
+		return f.mem.Lock(name)
+	}
+	return c, err
 }
 
 // List implements vfs.FS.

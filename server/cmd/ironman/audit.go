@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -21,6 +23,7 @@ import (
 	"ironman/fsm"
 	"ironman/server"
 	"ironman/server/audit"
+	"ironman/wal/ledger"
 )
 
 // auditFlags say whose record is read.
@@ -35,12 +38,13 @@ func auditCommand() *cobra.Command {
 		Use:   "audit",
 		Short: "Read, check, prove and replay what the cluster recorded",
 		Long: `Read, check, prove and replay what the cluster recorded, from the directory of a node that does not run (or from a copy of it):
-nothing in it is changed, and no other node is needed.
+nothing in it is changed, and no other node is needed. "log", "show", "replay" and "diff" read an exported ledger as well; with --admin
+"log" and "show" ask a cluster that runs instead.
 
-Every mutation is an event with a sequence, from 0 on. The events of a node are those that its state had applied durably;
-after an orderly stop that is all of them.`,
+Every mutation is an event with a sequence, from 0 on. The events of a node are those that are known on it to have been agreed on;
+after an orderly stop these are all.`,
 	}
-	c.PersistentFlags().StringVar(&f.dir, "dir", "", "directory of a node that does not run")
+	c.PersistentFlags().StringVar(&f.dir, "dir", "", "directory of a node that does not run, or of an exported ledger")
 	c.PersistentFlags().StringVar(&f.key, "key", "", "verifier key that the ledger must be signed with (the one that its first event names)")
 	c.PersistentFlags().BoolVar(&f.json, "json", false, "print JSON")
 	c.AddCommand(f.logCommand(), f.showCommand(), f.verifyCommand(), f.proveCommand(), f.checkCommand(), f.consistencyCommand(),
@@ -51,28 +55,45 @@ after an orderly stop that is all of them.`,
 // open opens the record.
 func (f *auditFlags) open() (*audit.Node, error) {
 	if f.dir == "" {
-		return nil, errors.New("--dir is needed: the directory of a node that does not run")
+		return nil, errors.New("--dir is needed: the directory of a node that does not run (log and show can ask nodes that run, by --admin)")
 	}
 	dir, err := filepath.Abs(f.dir)
 	if err != nil {
 		return nil, err
 	}
-	o := audit.Options{FS: vfs.Default, Dir: dir, Key: f.key}
-	if _, err := os.Stat(filepath.Join(dir, "keyring.json")); err == nil {
-		o.Signer = func(origin string) (note.Signer, error) { return server.LedgerSigner(vfs.Default, dir, origin, true) }
-	}
-	n, err := audit.Open(o)
+	n, err := audit.Open(audit.Options{
+		FS: vfs.Default, Dir: dir, Key: f.key, Fatal: fatal,
+		Signer: func(origin string) (note.Signer, error) { return server.LedgerSigner(vfs.Default, dir, origin, true) },
+	})
 	if err != nil {
 		return nil, err
 	}
-	behind, err := n.Behind()
-	if err != nil {
-		return nil, errors.Join(err, n.Close())
-	}
-	if behind > 0 {
-		fmt.Fprintf(os.Stderr, "%d events stand in this node's log behind its state, and are left out: whether they were agreed on, a node that runs knows\n", behind)
+	if behind := n.Behind(); behind > 0 {
+		fmt.Fprintf(os.Stderr, "%d events stand in this node's log behind what is known here to have been agreed on, and are left out\n", behind)
 	}
 	return n, nil
+}
+
+// fatal ends the process: what is read is damaged beyond use, or what is written cannot be.
+func fatal(err error) {
+	fmt.Fprintln(os.Stderr, "ironman:", err)
+	os.Exit(1)
+}
+
+// outside refuses to write into the directory that is read.
+func (f *auditFlags) outside(path string) error {
+	dir, err := filepath.Abs(f.dir)
+	if err != nil {
+		return err
+	}
+	to, err := filepath.Abs(path)
+	if err != nil {
+		return err
+	}
+	if rel, err := filepath.Rel(dir, to); err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator)) {
+		return fmt.Errorf("%s is in the directory that is read", path)
+	}
+	return nil
 }
 
 // with opens the record for the time of f, which an interrupt ends.
@@ -86,6 +107,25 @@ func (f *auditFlags) with(do func(ctx context.Context, n *audit.Node) error) err
 	return errors.Join(do(ctx, n), n.Close())
 }
 
+// reading opens what can be read in order, of a node or of an exported ledger, for the time
+// of f.
+func (f *auditFlags) reading(do func(ctx context.Context, x *audit.Reader) error) error {
+	if _, err := os.Stat(filepath.Join(f.dir, ledger.CheckpointPath)); f.dir == "" || err != nil {
+		return f.with(func(ctx context.Context, n *audit.Node) error { return do(ctx, &n.Reader) })
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	dir, err := filepath.Abs(f.dir)
+	if err != nil {
+		return err
+	}
+	x, err := audit.OpenExport(vfs.Default, dir, f.key)
+	if err != nil {
+		return err
+	}
+	return do(ctx, x)
+}
+
 // sequence reads the sequence of an event.
 func sequence(s string) (uint64, error) {
 	seq, err := strconv.ParseUint(s, 10, 64)
@@ -95,15 +135,42 @@ func sequence(s string) (uint64, error) {
 	return seq, nil
 }
 
+// online is where a record is read that is not in --dir: from nodes that run.
+func (f *auditFlags) online(addresses []string) (*feedSource, error) {
+	if f.key != "" {
+		return nil, errors.New("--key is for the record in a node's directory (--dir without --admin): what a node that runs answers is taken as it is")
+	}
+	return (&sourceFlags{addresses: addresses, dir: f.dir}).open()
+}
+
+const adminUsage = "addresses of admin listeners: read from nodes that run, not from --dir, where then only the root keys are looked for"
+
 func (f *auditFlags) logCommand() *cobra.Command {
 	var q audit.Filter
 	var from, to string
+	var admin []string
 	c := &cobra.Command{
 		Use:   "log",
 		Short: "Print who did what, when, with what outcome and why it was allowed",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return f.with(func(ctx context.Context, n *audit.Node) (err error) {
+			if err := audit.CheckKinds(q.Kinds); err != nil {
+				return err
+			}
+			p := newEntryPrinter(c.OutOrStdout(), f.json, false)
+			if c.Flags().Changed("admin") {
+				s, err := f.online(admin)
+				if err != nil {
+					return err
+				}
+				ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+				defer stop()
+				asked := filterQuery(&q)
+				asked.Set("from", from)
+				asked.Set("to", to)
+				return errors.Join(s.log(ctx, asked, p.print), p.end())
+			}
+			return f.reading(func(ctx context.Context, n *audit.Reader) (err error) {
 				if q.From, err = n.Moment(from); err != nil {
 					return err
 				}
@@ -113,105 +180,31 @@ func (f *auditFlags) logCommand() *cobra.Command {
 				if q.To == 0 {
 					return nil
 				}
-				return f.log(ctx, c.OutOrStdout(), n, q)
+				return errors.Join(n.Log(ctx, q, p.print), p.end())
 			})
 		},
 	}
 	c.Flags().StringVar(&from, "from", "0", "begin with this sequence, or at this time (2026-01-02T03:04:05Z)")
 	c.Flags().StringVar(&to, "to", "end", "end before this sequence or time")
-	c.Flags().StringVar(&q.Bucket, "bucket", "", "only of this bucket, by name or id")
-	c.Flags().StringVar(&q.Key, "key-name", "", "only of this key")
-	c.Flags().StringVar(&q.Prefix, "prefix", "", "only of keys that begin so")
-	c.Flags().StringVar(&q.Actor, "actor", "", `only by this one: an id or a name, "anonymous", "system"`)
-	c.Flags().StringSliceVar(&q.Kinds, "kind", nil, `only of these kinds ("object_put")`)
-	c.Flags().StringSliceVar(&q.Operations, "operation", nil, `only of these operations ("PutObject")`)
-	c.Flags().BoolVar(&q.Refused, "refused", false, "only what was refused")
+	c.Flags().StringSliceVar(&admin, "admin", nil, adminUsage)
+	filterFlags(c, &q)
 	return c
 }
 
-func (f *auditFlags) log(ctx context.Context, out io.Writer, n *audit.Node, q audit.Filter) error {
-	if f.json {
-		e := json.NewEncoder(out)
-		return n.Log(ctx, q, func(x *audit.Entry) error { return e.Encode(x) })
-	}
-	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(w, "SEQ\tTIME\tACTOR\tEVENT\tON\tOUTCOME\tWHY")
-	lines := 0
-	err := n.Log(ctx, q, func(x *audit.Entry) error {
-		if lines++; lines%1000 == 0 { // a table of millions of lines is not kept in memory
-			if err := w.Flush(); err != nil {
-				return err
-			}
-		}
-		_, err := fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", x.Seq, x.Time.Format("2006-01-02T15:04:05.000Z07:00"),
-			quoted(either(x.ActorName, x.Actor)), either(x.Operation, x.Kind), on(x), result(x), why(x))
-		return err
-	})
-	return errors.Join(err, w.Flush())
-}
-
-func either(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
-}
-
-// quoted shows a text that a client chose so that it cannot change a terminal or a table.
-func quoted(s string) string {
-	if q := strconv.Quote(s); q != `"`+s+`"` {
-		return q
-	}
-	return s
-}
-
-// on is what an event is about.
-func on(x *audit.Entry) string {
-	s := quoted(x.Name)
-	if s == "" && x.Bucket != 0 {
-		s = "bucket " + strconv.FormatUint(x.Bucket, 10)
-	}
-	if len(x.Keys) > 0 {
-		s += "/" + quoted(x.Keys[0])
-	}
-	if more := len(x.Keys) - 1; more > 0 {
-		s += fmt.Sprintf(" and %d more", more)
-	}
-	if x.SourceKey != "" {
-		s += " of " + quoted(x.SourceKey)
-	}
-	if x.Erased > 0 {
-		s += fmt.Sprintf(" (%d erased)", x.Erased)
-	}
-	return either(s, "-")
-}
-
-func result(x *audit.Entry) string {
-	refused := 0
-	for _, s := range x.Subs {
-		if s != "accepted" {
-			refused++
-		}
-	}
-	if refused > 0 {
-		return fmt.Sprintf("%s, %d of %d refused", x.Outcome, refused, len(x.Subs))
-	}
-	return x.Outcome
-}
-
-func why(x *audit.Entry) string {
-	s := x.Why.By
-	switch {
-	case x.Why.Policy != "" || x.Why.Statement != "":
-		s += " " + quoted(strings.Trim(x.Why.Policy+"#"+either(x.Why.Statement, strconv.Itoa(int(x.Why.Position))), "#"))
-	case x.Why.By == "acl_grant":
-		s += fmt.Sprintf(" %d", x.Why.Position)
-	}
-	return s
+// filterFlags are those of all commands that print entries.
+func filterFlags(c *cobra.Command, q *audit.Filter) {
+	c.Flags().StringVar(&q.Bucket, "bucket", "", `only of this bucket, or copied from it; "#15" is the one with the id 15, of several of one name`)
+	c.Flags().StringVar(&q.Key, "key-name", "", "only of this key")
+	c.Flags().StringVar(&q.Prefix, "prefix", "", "only of keys that begin so")
+	c.Flags().StringVar(&q.Actor, "actor", "", `only by this one: an id, or a name that somebody has now; "anonymous", "system"`)
+	c.Flags().StringSliceVar(&q.Kinds, "kind", nil, `only of these kinds ("object_put")`)
+	c.Flags().StringSliceVar(&q.Operations, "operation", nil, `only of these operations ("PutObject")`)
+	c.Flags().BoolVar(&q.Refused, "refused", false, "only what was refused")
 }
 
 func (f *auditFlags) showCommand() *cobra.Command {
-	return &cobra.Command{
+	var admin []string
+	c := &cobra.Command{
 		Use:   "show SEQ",
 		Short: "Print all of one event",
 		Args:  cobra.ExactArgs(1),
@@ -220,7 +213,20 @@ func (f *auditFlags) showCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return f.with(func(_ context.Context, n *audit.Node) error {
+			if c.Flags().Changed("admin") {
+				s, err := f.online(admin)
+				if err != nil {
+					return err
+				}
+				ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+				defer stop()
+				d, err := s.show(ctx, seq)
+				if err != nil {
+					return err
+				}
+				return printJSON(c.OutOrStdout(), d)
+			}
+			return f.reading(func(_ context.Context, n *audit.Reader) error {
 				r, err := n.Record(seq)
 				if err != nil {
 					return err
@@ -233,10 +239,13 @@ func (f *auditFlags) showCommand() *cobra.Command {
 			})
 		},
 	}
+	c.Flags().StringSliceVar(&admin, "admin", nil, adminUsage)
+	return c
 }
 
 func (f *auditFlags) verifyCommand() *cobra.Command {
-	return &cobra.Command{
+	bare := false
+	c := &cobra.Command{
 		Use:   "verify [EXPORT]",
 		Short: "Check all that is recorded: every hash, signature, sequence and payload",
 		Long: `Check all that is recorded, of a node (--dir) or of an exported ledger (EXPORT): every hash of every tile, every root that
@@ -249,43 +258,56 @@ that of another node.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 1 {
-				return f.verifyExport(c.OutOrStdout(), args[0])
+				return f.verifyExport(c.OutOrStdout(), args[0], bare)
 			}
 			return f.with(func(ctx context.Context, n *audit.Node) error {
 				began, b := time.Now(), newProgress("verified")
-				tree, err := n.Verify(ctx, b.at)
+				v, err := n.Verify(ctx, b.at)
 				b.end()
 				if err != nil {
 					return err
 				}
 				return f.tellVerified(c.OutOrStdout(), verified{
-					Events: uint64(tree.N), Root: tree.Hash.String(), Origin: n.Origin, Key: n.Key, Took: time.Since(began),
+					Events: uint64(v.Tree.N), Signed: v.Signed, Payloads: true, Root: v.Tree.Hash.String(), Origin: n.Origin, Key: n.Key, Took: time.Since(began),
 				})
 			})
 		},
 	}
+	c.Flags().BoolVar(&bare, "bare", false, "of an export without payloads: its envelopes only")
+	return c
 }
 
 // verified is what a verification came to.
 type verified struct {
-	Events uint64        `json:"events"`
-	Root   string        `json:"root"` // base64
-	Origin string        `json:"origin"`
-	Key    string        `json:"key"`
-	Took   time.Duration `json:"took_ns"`
+	Events   uint64        `json:"events"`
+	Signed   uint64        `json:"signed"` // how many of them a checkpoint vouches for
+	Payloads bool          `json:"payloads"`
+	Root     string        `json:"root"` // base64
+	Origin   string        `json:"origin"`
+	Key      string        `json:"key"`
+	Took     time.Duration `json:"took_ns"`
 }
 
 func (f *auditFlags) tellVerified(out io.Writer, v verified) error {
 	if f.json {
 		return printJSON(out, v)
 	}
-	_, err := fmt.Fprintf(out, "%d events verified, %.0f a second\nroot    %s\norigin  %s\nkey     %s\n",
-		v.Events, float64(v.Events)/v.Took.Seconds(), v.Root, v.Origin, v.Key)
+	what := "events"
+	if !v.Payloads {
+		what = "envelopes, without payloads,"
+	}
+	_, err := fmt.Fprintf(out, "%d %s verified, %.0f a second\n", v.Events, what, float64(v.Events)/v.Took.Seconds())
+	if err == nil && v.Signed < v.Events {
+		_, err = fmt.Fprintf(out, "signed  the first %d; the others are what this node's state says\n", v.Signed)
+	}
+	if err == nil {
+		_, err = fmt.Fprintf(out, "root    %s\norigin  %s\nkey     %s\n", v.Root, v.Origin, v.Key)
+	}
 	return err
 }
 
 // verifyExport verifies an exported ledger.
-func (f *auditFlags) verifyExport(out io.Writer, dir string) error {
+func (f *auditFlags) verifyExport(out io.Writer, dir string, bare bool) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	abs, err := filepath.Abs(dir)
@@ -298,7 +320,13 @@ func (f *auditFlags) verifyExport(out io.Writer, dir string) error {
 	if err != nil {
 		return err
 	}
-	return f.tellVerified(out, verified{Events: uint64(x.Tree.N), Root: x.Tree.Hash.String(), Origin: x.Origin, Key: x.Key, Took: time.Since(began)})
+	if !x.Payloads && !bare {
+		return errors.New("the envelopes verify, but there are no payloads: if there should be none, say --bare")
+	}
+	n := uint64(x.Tree.N)
+	return f.tellVerified(out, verified{
+		Events: n, Signed: n, Payloads: x.Payloads, Root: x.Tree.Hash.String(), Origin: x.Origin, Key: x.Key, Took: time.Since(began),
+	})
 }
 
 func (f *auditFlags) proveCommand() *cobra.Command {
@@ -311,6 +339,9 @@ nothing but that file and the ledger's verifier key, which "audit verify" prints
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			seq, err := sequence(args[0])
+			if err == nil && to != "" {
+				err = f.outside(to)
+			}
 			if err != nil {
 				return err
 			}
@@ -323,11 +354,16 @@ nothing but that file and the ledger's verifier key, which "audit verify" prints
 					_, err = c.OutOrStdout().Write(b)
 					return err
 				}
-				return os.WriteFile(to, b, 0o600)
+				w, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+				if err != nil {
+					return err
+				}
+				_, err = w.Write(b)
+				return errors.Join(err, w.Close())
 			})
 		},
 	}
-	c.Flags().StringVarP(&to, "out", "o", "", "the file to write; standard output if not given")
+	c.Flags().StringVarP(&to, "out", "o", "", "the file to write, which must not be there; standard output if not given")
 	return c
 }
 
@@ -384,9 +420,9 @@ func (f *auditFlags) consistencyCommand() *cobra.Command {
 				}
 				if f.json {
 					return printJSON(c.OutOrStdout(), struct {
-						Sizes [2]int64
-						Roots [2]string
-						Proof []string
+						Sizes [2]int64  `json:"sizes"`
+						Roots [2]string `json:"roots"` // base64
+						Proof []string  `json:"proof"` // RFC 6962, base64
 					}{[2]int64{old.N, grown.N}, [2]string{old.Hash.String(), grown.Hash.String()}, hashes(p)})
 				}
 				_, err = fmt.Fprintf(c.OutOrStdout(), "%d events  root %s\n%d events  root %s\nproof\n  %s\n", old.N, old.Hash, grown.N, grown.Hash, strings.Join(hashes(p), "\n  "))
@@ -411,13 +447,16 @@ func (f *auditFlags) exportCommand() *cobra.Command {
 		Use:   "export OUT",
 		Short: "Write the ledger as a static tree that any web server can serve",
 		Long: `Write the ledger as a static tree in the layout of C2SP tlog-tiles, with a signed checkpoint: any web server can serve it, and any
-public verifier can check it. OUT must not hold an export. With --bare it holds envelopes only, which tell no names.
+public verifier can check it. OUT must be empty or missing. With --bare it holds envelopes only, which tell no names.
 
 Where the node's keyring.json is in its directory a new checkpoint of all events is signed; without it the export ends with the newest
 that the node has signed.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			to, err := filepath.Abs(args[0])
+			if err == nil {
+				err = f.outside(to)
+			}
 			if err != nil {
 				return err
 			}
@@ -425,11 +464,17 @@ that the node has signed.`,
 				if err := n.Export(ctx, vfs.Default, to, size, !bare); err != nil {
 					return err
 				}
-				x, err := audit.VerifyExport(ctx, vfs.Default, to, n.Key, nil)
+				b := newProgress("verified")
+				x, err := audit.VerifyExport(ctx, vfs.Default, to, n.Key, b.at)
+				b.end()
 				if err != nil {
 					return fmt.Errorf("what was written does not verify: %w", err)
 				}
-				_, err = fmt.Fprintf(c.OutOrStdout(), "%d events exported to %s and verified\n", x.Tree.N, to)
+				size := uint64(x.Tree.N)
+				if f.json {
+					return printJSON(c.OutOrStdout(), verified{Events: size, Signed: size, Payloads: x.Payloads, Root: x.Tree.Hash.String(), Origin: x.Origin, Key: x.Key})
+				}
+				_, err = fmt.Fprintf(c.OutOrStdout(), "%d events exported to %s and verified\n", size, to)
 				return err
 			})
 		},
@@ -451,10 +496,7 @@ func emptyMachine(dir string) (m *fsm.Machine, done func() error, err error) {
 	} else if err := emptyDir(dir); err != nil {
 		return nil, nil, err
 	}
-	m, err = fsm.Open(fsm.Options{FS: vfs.Default, Dir: filepath.Join(dir, "state"), Fatal: func(err error) {
-		fmt.Fprintln(os.Stderr, "ironman:", err)
-		os.Exit(1)
-	}})
+	m, err = fsm.Open(fsm.Options{FS: vfs.Default, Dir: filepath.Join(dir, "state"), Fatal: fatal})
 	if err != nil {
 		return nil, nil, errors.Join(err, done())
 	}
@@ -483,10 +525,15 @@ func (f *auditFlags) replayCommand() *cobra.Command {
 event, and the root of the ledger with what the cluster recorded. The state stays in --out, if that is given.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return f.with(func(ctx context.Context, n *audit.Node) (err error) {
+			return f.reading(func(ctx context.Context, n *audit.Reader) (err error) {
 				size, err := n.Moment(to)
 				if err != nil {
 					return err
+				}
+				if out != "" {
+					if err := f.outside(out); err != nil {
+						return err
+					}
 				}
 				m, done, err := emptyMachine(out)
 				if err != nil {
@@ -518,10 +565,11 @@ func (f *auditFlags) diffCommand() *cobra.Command {
 		Use:   "diff A B",
 		Short: "Print what changed between two moments",
 		Long: `Print what changed in buckets and current objects between two moments: sequences, times (2026-01-02T03:04:05Z) or "end". A sequence
-names the moment before its event. The record is replayed for it.`,
+names the moment before its event. The record is replayed for it. The last lines count the events between of which nothing shows in that:
+of users, nodes, uploads and older versions, and what was undone.`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
-			return f.with(func(ctx context.Context, n *audit.Node) (err error) {
+			return f.reading(func(ctx context.Context, n *audit.Reader) (err error) {
 				var at [2]uint64
 				for i := range at {
 					if at[i], err = n.Moment(args[i]); err != nil {
@@ -553,7 +601,7 @@ func (f *auditFlags) tellDifference(out io.Writer, d *audit.Difference) error {
 				return err
 			}
 		}
-		return nil
+		return e.Encode(map[string]any{"others": d.Others})
 	}
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	for i := range d.Changes {
@@ -576,8 +624,10 @@ func (f *auditFlags) tellDifference(out io.Writer, d *audit.Difference) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	for kind, n := range d.Others {
-		fmt.Fprintf(out, "and %d of %s\n", n, kind)
+	for _, kind := range slices.Sorted(maps.Keys(d.Others)) {
+		if _, err := fmt.Fprintf(out, "and %d events %s\n", d.Others[kind], kind); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -1,0 +1,397 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"ironman/server/audit"
+)
+
+// Bounds of one answer. Whoever reaches one is told with what to go on.
+const (
+	changesMax      = 1000   // events, if nothing else is asked for
+	changesMostMax  = 10_000 // events
+	changesBytes    = 8 << 20
+	changesLooks    = 100_000 // events that are looked at
+	changesMostWait = time.Minute
+)
+
+// changesSkip is after how many events that a stream passes it says how far it has come.
+const changesSkip = 1000
+
+// changesQuery is what is asked of the feed.
+type changesQuery struct {
+	from, to string // moments; to may be ""
+	max      int
+	wait     time.Duration
+	filter   audit.Filter // without its sequences
+}
+
+// parseChanges reads a query. What it does not know it refuses: a filter that nobody
+// applies would give somebody more than he asked for.
+func parseChanges(q url.Values, stream bool) (*changesQuery, error) {
+	x := &changesQuery{from: "0", max: changesMax}
+	for name, values := range q {
+		if len(values) > 1 && name != "kind" && name != "operation" {
+			return nil, fmt.Errorf("%w: %s is given twice", errBadAsk, name)
+		}
+		if err := x.set(name, values, stream); err != nil {
+			return nil, fmt.Errorf("%w: %w", errBadAsk, err)
+		}
+	}
+	return x, nil
+}
+
+func (x *changesQuery) set(name string, values []string, stream bool) (err error) {
+	value := values[0]
+	switch name {
+	case "from":
+		x.from = value
+	case "bucket":
+		x.filter.Bucket = value
+	case "prefix":
+		x.filter.Prefix = value
+	case "key":
+		x.filter.Key = value
+	case "actor":
+		x.filter.Actor = value
+	case "operation":
+		x.filter.Operations = words(values)
+	case "kind":
+		x.filter.Kinds = words(values)
+		for _, kind := range x.filter.Kinds {
+			if !audit.KnownKind(kind) {
+				return fmt.Errorf("no kind of event is called %q", kind)
+			}
+		}
+	case "refused":
+		if x.filter.Refused, err = strconv.ParseBool(value); err != nil {
+			return fmt.Errorf("refused=%q is neither true nor false", value)
+		}
+	case "to", "max", "wait":
+		if stream {
+			return fmt.Errorf("a stream has no %s", name)
+		}
+		return x.setBound(name, value)
+	default:
+		return fmt.Errorf("the feed knows no %q", name)
+	}
+	return nil
+}
+
+func (x *changesQuery) setBound(name, value string) (err error) {
+	switch name {
+	case "to":
+		x.to = value
+	case "max":
+		if x.max, err = strconv.Atoi(value); err != nil || x.max < 1 || x.max > changesMostMax {
+			return fmt.Errorf("max=%q is not a number from 1 to %d", value, changesMostMax)
+		}
+	case "wait":
+		if x.wait, err = time.ParseDuration(value); err != nil || x.wait < 0 || x.wait > changesMostWait {
+			return fmt.Errorf("wait=%q is not a duration from 0 to %v", value, changesMostWait)
+		}
+	}
+	return nil
+}
+
+// words are values that may be repeated, or joined by commas.
+func words(values []string) (out []string) {
+	for _, v := range values {
+		out = append(out, strings.Split(v, ",")...)
+	}
+	return out
+}
+
+// serveChanges answers with events as lines of JSON, or as a stream that goes on.
+func (n *Node) serveChanges(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet { // HEAD, for which a stream would have no end
+		http.Error(w, "the feed is read by GET", http.StatusMethodNotAllowed)
+		return
+	}
+	c := n.changes
+	select {
+	case c.places <- struct{}{}:
+		defer func() { <-c.places }()
+	default:
+		n.changesError(w, fmt.Errorf("%w: %d read the change feed of this node already", errNotNow, changesReaders))
+		return
+	}
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer context.AfterFunc(c.ending, cancel)()
+	stream := slices.ContainsFunc(r.Header.Values("Accept"), func(s string) bool { return strings.Contains(s, "text/event-stream") })
+	q, err := parseChanges(r.URL.Query(), stream)
+	if err != nil {
+		n.changesError(w, err)
+		return
+	}
+	if last := r.Header.Get("Last-Event-Id"); stream && last != "" {
+		seq, err := strconv.ParseUint(last, 10, 64)
+		if err != nil || seq == math.MaxUint64 {
+			n.changesError(w, fmt.Errorf("%w: Last-Event-ID: %q is not a sequence", errBadAsk, last))
+			return
+		}
+		q.from = strconv.FormatUint(seq+1, 10)
+	}
+	p := &changesReading{changes: c, filter: q.filter}
+	p.next, err = c.moment(ctx, q.from)
+	if err == nil {
+		p.to = math.MaxUint64
+		if q.to != "" {
+			p.to, err = c.moment(ctx, q.to)
+		}
+	}
+	if err != nil {
+		n.changesError(w, err)
+		return
+	}
+	p.out = newChangesWriter(w, c.stall)
+	defer p.out.clear()
+	defer context.AfterFunc(c.ending, p.out.cut)()
+	if stream {
+		err = p.stream(ctx)
+	} else {
+		err = p.lines(ctx, q)
+	}
+	if err != nil && !p.out.begun {
+		n.changesError(w, err)
+	}
+}
+
+// changesReading is one reading of the feed: of the events from next on, before to, that
+// a filter takes.
+type changesReading struct {
+	*changes
+	filter   audit.Filter
+	next, to uint64
+	out      *changesWriter
+	passed   int       // events since the reader was told how far it has come
+	told     time.Time // when that was
+}
+
+// tail is the last line of an answer. An answer without it broke off.
+type changesTail struct {
+	Next uint64 `json:"next"`           // go on from here
+	More bool   `json:"more,omitempty"` // there is more already
+}
+
+// lines answers with what is there, or with the first that comes.
+func (p *changesReading) lines(ctx context.Context, q *changesQuery) error {
+	p.out.w.Header().Set("Content-Type", "application/x-ndjson")
+	wait, cancel := context.WithTimeout(ctx, q.wait)
+	defer cancel()
+	given := 0
+	for looked := 0; p.next < p.to && given < q.max && looked < changesLooks && p.out.bytes < changesBytes && ctx.Err() == nil; {
+		entries, err := p.read(p.next, min(changesBatch, changesLooks-looked))
+		if err != nil {
+			if !p.out.begun {
+				return err
+			}
+			break // with what is there; whoever goes on is told
+		}
+		if len(entries) == 0 {
+			if given > 0 || q.wait == 0 || p.await(wait, p.next) != nil {
+				break
+			}
+			continue
+		}
+		for _, e := range entries {
+			if e.Seq >= p.to || given == q.max || p.out.bytes >= changesBytes {
+				break
+			}
+			p.next = e.Seq + 1
+			looked++
+			if !p.filter.Takes(e) {
+				continue
+			}
+			given++
+			if err := p.out.json("", e, "\n"); err != nil {
+				return err
+			}
+		}
+	}
+	if err := p.out.json("", changesTail{Next: p.next, More: p.next < min(p.to, p.machine.Applied().Next)}, "\n"); err != nil {
+		return err
+	}
+	return p.out.flush()
+}
+
+// stream sends events as they come, until ctx ends or the reader is gone. The id of what
+// it sends is the last sequence that the reader need not be sent again.
+func (p *changesReading) stream(ctx context.Context) error {
+	for first := true; ; first = false {
+		entries, err := p.read(p.next, changesBatch)
+		if err != nil {
+			return err
+		}
+		if first {
+			h := p.out.w.Header()
+			h.Set("Content-Type", "text/event-stream")
+			h.Set("Cache-Control", "no-store")
+			h.Set("X-Accel-Buffering", "no")
+			// Where "end" is must be known before the connection is lost for the first time.
+			if err := p.tell(); err != nil {
+				return err
+			}
+		}
+		for _, e := range entries {
+			if err := p.send(e); err != nil {
+				return err
+			}
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if p.passed > 0 && time.Since(p.told) >= p.progress {
+			if err := p.tell(); err != nil {
+				return err
+			}
+		}
+		if err := p.out.flush(); err != nil {
+			return err
+		}
+		if len(entries) == 0 {
+			if err := p.rest(ctx); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// send sends an event if the filter takes it.
+func (p *changesReading) send(e *audit.Entry) error {
+	p.next = e.Seq + 1
+	if p.filter.Takes(e) {
+		p.passed, p.told = 0, time.Now()
+		return p.out.json(fmt.Sprintf("id: %d\ndata: ", e.Seq), e, "\n\n")
+	}
+	if p.passed++; p.passed >= changesSkip {
+		return p.tell()
+	}
+	return nil
+}
+
+// tell says how far the stream has come.
+func (p *changesReading) tell() error {
+	p.passed, p.told = 0, time.Now()
+	id := ""
+	if p.next > 0 {
+		id = fmt.Sprintf("id: %d\n", p.next-1)
+	}
+	return p.out.json(id+"event: progress\ndata: ", changesTail{Next: p.next}, "\n\n")
+}
+
+// rest waits for the next event. If none comes for long it shows that it is still there.
+func (p *changesReading) rest(ctx context.Context) error {
+	pause := p.heartbeat
+	if p.passed > 0 {
+		pause = p.progress
+	}
+	wait, cancel := context.WithTimeout(ctx, pause)
+	defer cancel()
+	switch {
+	case p.await(wait, p.next) == nil:
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case p.passed > 0:
+		return p.tell()
+	}
+	return p.out.comment()
+}
+
+// changesWriter writes to a reader that may be slow: one that takes nothing for a while
+// is let go. Once it is cut a write has a moment left, also one that is under way.
+type changesWriter struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+	stall   time.Duration
+	begun   bool
+	bytes   int
+
+	mu      sync.Mutex
+	cutOff  bool
+	touched time.Time
+}
+
+func newChangesWriter(w http.ResponseWriter, stall time.Duration) *changesWriter {
+	return &changesWriter{w: w, control: http.NewResponseController(w), stall: stall}
+}
+
+// touch gives the reader the whole time again, unless it is cut.
+func (x *changesWriter) touch() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.cutOff {
+		return nil
+	}
+	// The connection's deadline is the kernel's clock, not the node's.
+	now := time.Now()
+	if now.Sub(x.touched) < x.stall/10 {
+		return nil
+	}
+	x.touched = now
+	return x.control.SetWriteDeadline(now.Add(x.stall))
+}
+
+// cut ends the writing: what waits for the reader fails in a moment.
+func (x *changesWriter) cut() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.cutOff = true
+	_ = x.control.SetWriteDeadline(time.Now().Add(changesLast))
+}
+
+// changesLast is how long an answer may still take that is under way when the node stops.
+const changesLast = 100 * time.Millisecond
+
+// clear takes the deadline off, for what follows on the connection.
+func (x *changesWriter) clear() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !x.cutOff {
+		_ = x.control.SetWriteDeadline(time.Time{})
+	}
+}
+
+// json writes a value between two texts.
+func (x *changesWriter) json(before string, v any, after string) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	if err := x.touch(); err != nil {
+		return err
+	}
+	x.begun = true
+	n, err := io.WriteString(x.w, before+string(b)+after)
+	x.bytes += n
+	return err
+}
+
+// comment writes what readers of streams pass over.
+func (x *changesWriter) comment() error {
+	if err := x.touch(); err != nil {
+		return err
+	}
+	_, err := io.WriteString(x.w, ":\n\n")
+	return err
+}
+
+func (x *changesWriter) flush() error {
+	if err := x.touch(); err != nil {
+		return err
+	}
+	return x.control.Flush()
+}

@@ -1,0 +1,232 @@
+package server_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"ironman/server/audit"
+)
+
+// feedReader is a consumer of the feed: `ironman feed --follow`, started again and again
+// behind the last event that it printed.
+type feedReader struct {
+	c      *trio
+	rng    *rand.Rand
+	mu     sync.Mutex
+	lines  [][]byte
+	stop   chan struct{}
+	killed int
+}
+
+// seen are the lines that it printed, of all its lives.
+func (f *feedReader) seen() [][]byte {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.lines
+}
+
+// run lives until stop is closed, and dies at random.
+func (f *feedReader) run() error {
+	for {
+		if done, err := f.live(); done || err != nil {
+			return err
+		}
+	}
+}
+
+// live is one life: of so many events, or until stop is closed.
+func (f *feedReader) live() (done bool, err error) {
+	var admins []string
+	for _, i := range f.rng.Perm(3) {
+		admins = append(admins, f.c.nodes[i].admin)
+	}
+	cmd := exec.Command(program(f.c), "feed", "--follow", "--json", "--from", strconv.Itoa(len(f.seen())), "--admin", strings.Join(admins, ","))
+	cmd.Env = append(os.Environ(), f.c.nodes[0].env...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return false, err
+	}
+	if err := cmd.Start(); err != nil {
+		return false, err
+	}
+	ended := make(chan struct{})
+	var asked atomic.Bool
+	go func() {
+		select {
+		case <-f.stop:
+			asked.Store(true)
+			_ = cmd.Process.Kill() // it may have ended
+		case <-ended:
+		}
+	}()
+	defer close(ended)
+	r := bufio.NewReader(out)
+	for left := 20 + f.rng.IntN(150); ; left-- {
+		line, err := r.ReadBytes('\n')
+		if err != nil { // what is not whole it did not print
+			break
+		}
+		f.mu.Lock()
+		f.lines = append(f.lines, bytes.TrimSpace(line))
+		f.mu.Unlock()
+		if left == 0 {
+			f.killed++
+			_ = cmd.Process.Kill() // it may have ended
+			left = -1              // what it had printed by then counts
+		}
+	}
+	_ = cmd.Wait() // it was killed
+	if !asked.Load() && !killedBy(cmd) {
+		return false, fmt.Errorf("the consumer ended by itself: %v: %s", cmd.ProcessState, stderr.Bytes())
+	}
+	return asked.Load(), nil
+}
+
+func killedBy(cmd *exec.Cmd) bool { return (&process{cmd: cmd}).killed() }
+
+// TestClusterFeed: a consumer that is killed again and again, while the leader is killed,
+// too, sees every event once, in order, and as every node has recorded it.
+func TestClusterFeed(t *testing.T) {
+	t.Parallel()
+	events := 900
+	if s := os.Getenv("IRONMAN_FEED_EVENTS"); s != "" {
+		var err error
+		if events, err = strconv.Atoi(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := startTrio(t)
+	c.clients[0].must(t, 200, "PUT", "/fed", nil)
+	f := &feedReader{c: c, rng: rand.New(rand.NewPCG(7, 8)), stop: make(chan struct{})}
+	consumed := make(chan error, 1)
+	go func() { consumed <- f.run() }()
+
+	var acked atomic.Int64
+	write := func(until int64) *sync.WaitGroup {
+		var wait sync.WaitGroup
+		for w := range 9 {
+			wait.Go(func() {
+				for i := 0; acked.Load() < until; i++ {
+					a, err := c.clients[(w+i)%3].try("PUT", fmt.Sprintf("/fed/%d-%d-%d", until, w, i), []byte("text"))
+					if err == nil && a.status == 200 {
+						acked.Add(1)
+					} else if err != nil {
+						time.Sleep(5 * time.Millisecond) // a dead node refuses at once
+					}
+				}
+			})
+		}
+		return &wait
+	}
+	write(int64(events / 3)).Wait()
+	second := write(int64(events))
+	lead := c.leader(all()...)
+	c.nodes[lead].kill()
+	second.Wait()
+	c.restart(lead)
+	c.settled()
+	c.agree(all()...)
+	end := int(c.nodes[0].status().Events)
+	c.await("the consumer has seen all", func() error {
+		if n := len(f.seen()); n < end {
+			return fmt.Errorf("%d of %d events", n, end)
+		}
+		return nil
+	})
+	close(f.stop)
+	if err := <-consumed; err != nil {
+		t.Fatal(err)
+	}
+	lines := f.seen()
+	for i, line := range lines {
+		var e audit.Entry
+		if err := json.Unmarshal(line, &e); err != nil || e.Seq != uint64(i) {
+			t.Fatalf("line %d of the consumer is event %d: %v", i, e.Seq, err)
+		}
+	}
+	for i := range c.nodes {
+		c.recorded(i, lines[:end])
+	}
+	t.Logf("%d events, %d deaths of the consumer", end, f.killed)
+	if f.killed < 3 {
+		t.Error("the consumer was hardly killed")
+	}
+	c.onlineAudit(end)
+}
+
+// recorded wants a node to tell of these events as the consumer heard of them.
+func (c *trio) recorded(node int, lines [][]byte) {
+	c.Helper()
+	for from := 0; from < len(lines); {
+		a, err := c.askAdmin(node, "GET", fmt.Sprintf("/-/feed?from=%d&to=%d", from, len(lines)))
+		if err != nil || a.status != 200 {
+			c.Fatalf("node %d: %v, %v", node+1, a, err)
+		}
+		page := bytes.Split(bytes.TrimSpace(a.body), []byte("\n"))
+		for _, line := range page[:len(page)-1] {
+			if !bytes.Equal(line, lines[from]) {
+				c.Fatalf("node %d has recorded\n%s\nthe consumer heard\n%s", node+1, line, lines[from])
+			}
+			from++
+		}
+		if len(page) == 1 {
+			c.Fatalf("node %d has nothing from event %d on: %v", node+1, from, a)
+		}
+	}
+}
+
+// onlineAudit reads the record of a cluster that runs by the commands that read that of a
+// stopped node, also while the first of the addresses is of a dead node.
+func (c *trio) onlineAudit(end int) {
+	c.Helper()
+	run := func(ok bool, args ...string) string {
+		c.Helper()
+		cmd := exec.Command(program(c), args...)
+		cmd.Env = append(os.Environ(), c.nodes[0].env...)
+		out, err := cmd.CombinedOutput()
+		if (err == nil) != ok {
+			c.Fatalf("ironman %v: %v\n%s", args, err, out)
+		}
+		return string(out)
+	}
+	lead := c.leader(all()...)
+	dead := others(lead)[0]
+	c.nodes[dead].kill()
+	admins := c.nodes[dead].admin + "," + c.nodes[lead].admin
+	table := run(true, "audit", "log", "--admin", admins, "--kind", "bucket_created", "--to", strconv.Itoa(end))
+	if !strings.HasPrefix(table, "SEQ ") || strings.Count(table, "\n") != 2 || !strings.Contains(table, "CreateBucket") || !strings.Contains(table, "fed") {
+		c.Errorf("audit log prints\n%s", table)
+	}
+	var e audit.Entry
+	line := run(true, "feed", "--json", "--admin", admins, "--kind", "bucket_created")
+	if err := json.Unmarshal([]byte(line), &e); err != nil || e.Name != "fed" {
+		c.Fatalf("feed prints %s: %v", line, err)
+	}
+	var d audit.Detail
+	shown := run(true, "audit", "show", strconv.FormatUint(e.Seq, 10), "--admin", admins)
+	if err := json.Unmarshal([]byte(shown), &d); err != nil || d.Seq != e.Seq || d.LeafHash == "" {
+		c.Errorf("audit show prints %s: %v", shown, err)
+	}
+	for _, args := range [][]string{
+		{"audit", "show", "100000000", "--admin", admins},
+		{"audit", "log", "--admin", admins, "--key", "a key"},
+		{"audit", "log", "--admin", admins, "--kind", "none"},
+		{"audit", "verify", "--admin", admins},
+		{"audit", "log"},
+	} {
+		run(false, args...)
+	}
+}
