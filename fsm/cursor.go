@@ -73,6 +73,7 @@ type pastCursor struct {
 	history *pebble.Iterator
 	at      []byte // the key of the row it stands on
 	row     []byte // its value as of the view
+	unseen  int    // rows that were passed over
 }
 
 func (c *pastCursor) key() []byte   { return c.at }
@@ -132,9 +133,27 @@ func (c *pastCursor) leave() error {
 	return nil
 }
 
+// ErrPastTooFar says that too much has changed since a moment for what is asked of it.
+var ErrPastTooFar error = pastTooFar{}
+
+type pastTooFar struct{}
+
+func (pastTooFar) Error() string { return "fsm: too much has changed since that moment" }
+
+// S3Code is how clients are told.
+func (pastTooFar) S3Code() (code, message string) {
+	return "InvalidRequest", "Too much was made here since that moment to look past it in one request. Ask with a longer prefix."
+}
+
+// maxUnseen is how many rows that a view of the past does not show one page may look at.
+const maxUnseen = 200_000
+
 // settle stops at the first row from here on that the view shows.
 func (c *pastCursor) settle() (bool, error) {
-	for {
+	for ; ; c.unseen++ {
+		if c.unseen > maxUnseen {
+			return false, ErrPastTooFar
+		}
 		h, inHistory := c.historyRow()
 		switch {
 		case c.now.it.Valid() && (!inHistory || bytes.Compare(c.now.key(), h) <= 0):

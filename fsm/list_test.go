@@ -209,3 +209,28 @@ func TestListPast(t *testing.T) {
 		}
 	}
 }
+
+// TestNewestPast: the newest version of a key as of a moment costs the same, however many
+// came later.
+func TestNewestPast(t *testing.T) {
+	r := newRig(t, Options{})
+	defer r.close()
+	r.level = event.FeatureLevel
+	bucket := r.genesis(3600e9)
+	r.versioning(bucket, event.VersioningState_VERSIONING_STATE_ENABLED)
+	r.accept(r.put(bucket, "k", 1))
+	r.accept(r.put(bucket, "k", 2))
+	next := r.Applied().Next
+	for i := range 300 {
+		r.accept(r.put(bucket, "k", uint64(10+i)))
+	}
+	v, err := r.ViewAt(next)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+	o, err := v.Older(bucket, "k", &event.Version{Seq: next + 1000})
+	if err != nil || o.GetSize() != 2 || v.Steps() > 20 {
+		t.Errorf("%v, %v, in %d steps", o, err, v.Steps())
+	}
+}

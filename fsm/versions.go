@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
+
+	"google.golang.org/protobuf/proto"
 
 	"ironman/wal/event"
 )
@@ -114,6 +117,12 @@ func newer(a, b *event.Version) bool {
 
 // firstFrom returns a key's first row in the table of versions from one on.
 func (v *View) firstFrom(bucket uint64, name string, from []byte) (o *Object, err error) {
+	if v.next != present && v.next > 0 {
+		// Those that came later are not seen: there may be any number of them.
+		if newest := versionKey(bucket, name, &event.Version{Seq: v.next - 1, Ordinal: math.MaxUint32}); bytes.Compare(from, newest) < 0 {
+			from = newest
+		}
+	}
 	c, err := v.walk(versionsOf(bucket, name))
 	if err != nil {
 		return nil, err
@@ -123,6 +132,34 @@ func (v *View) firstFrom(bucket uint64, name string, from []byte) (o *Object, er
 		o, _, err = decodeRow[Object](c.key(), c.value())
 	}
 	return o, errors.Join(err, c.close())
+}
+
+// maxTagsSince bounds what TagsSince reads.
+const maxTagsSince = 1000
+
+// TagsSince returns all tags that rows of a version had from the view's moment on, as far
+// as history tells: none twice in a row. ErrPastTooFar where these are too many.
+func (v *View) TagsSince(bucket uint64, name string, id *event.Version) (all []*event.Tags, err error) {
+	for _, row := range [][]byte{objectKey(bucket, name), versionKey(bucket, name, id)} {
+		n := 0
+		err := v.scan(historyKey(row, v.next), append(historyKey(row, math.MaxUint64), 0), func(_, b []byte) (bool, error) {
+			if n++; n > maxTagsSince {
+				return false, ErrPastTooFar
+			}
+			o, _, err := decodeRow[Object](row, b)
+			if err != nil || !o.Version.Same(id) {
+				return err == nil, err
+			}
+			if len(all) == 0 || !proto.Equal(all[len(all)-1], o.Tags) {
+				all = append(all, o.Tags)
+			}
+			return true, nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
 }
 
 // VersionQuery asks for a page of a bucket's versions and markers: by key, ascending,

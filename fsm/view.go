@@ -276,9 +276,6 @@ func (v *View) Blobs(f func(*event.Blob) error) error {
 	})
 }
 
-// ErrNoBody says that the bytes of an object are not stored any more.
-var ErrNoBody = errors.New("the body is not stored")
-
 // Body returns an object's bytes as ranges of blobs, in order, and the parts it
 // was completed of (nil if it was not a multipart upload).
 func (v *View) Body(o *Object) ([]*event.Segment, []*PartInfo, error) {
@@ -288,7 +285,7 @@ func (v *View) Body(o *Object) ([]*event.Segment, []*PartInfo, error) {
 	case o.Assembly != nil:
 		a, err := read[Assembly](v, assemblyKey(o.Assembly))
 		if err == nil && a == nil {
-			err = fmt.Errorf("fsm: assembly %s: %w", o.Assembly.ID(), ErrNoBody)
+			err = fmt.Errorf("fsm: assembly %s of an object is missing", o.Assembly.ID())
 		}
 		return a.GetSegments(), a.GetParts(), err
 	}

@@ -28,6 +28,11 @@ const (
 	momentTime = "20060102t150405z"
 )
 
+// settled is how long after a second no event can get a time in it any more, if none of a
+// later one has come that would tell: clocks differ, and a proposal waits for the others
+// behind its stamp.
+const settled = 30 * time.Second
+
 // moment is as of when a request reads.
 type moment struct {
 	argument, text string // what told it, and how
@@ -99,6 +104,11 @@ func (op *operation) reads() bool { return op.method == http.MethodGet || op.met
 // an answer of the present would be a wrong one.
 func (r *Request) takeMoment() error {
 	values, ok := r.HTTP.Header[asOfHeader]
+	for name, v := range r.Query {
+		if strings.EqualFold(name, asOfName) { // as a tool that signs URLs may have put it
+			return s3err.InvalidArgument(asOfName, strings.Join(v, ","), "As of when is read is told by a header, or by the name of the bucket.")
+		}
+	}
 	if ok && r.asOf != nil {
 		return s3err.InvalidArgument(asOfName, strings.Join(values, ","), "The name of the bucket says already as of when it is read.")
 	}
@@ -160,8 +170,8 @@ func (m *moment) next(v *fsm.View, now time.Time) (uint64, error) {
 	switch a := v.Applied(); {
 	case !m.timed && m.seq >= a.Next:
 		return 0, m.refuse("The event with this sequence has not happened yet in this cluster.")
-	case m.timed && m.second >= a.Time/int64(time.Second) && m.second >= now.Unix():
-		return 0, m.refuse("This second is not over yet.")
+	case m.timed && m.second >= a.Time/int64(time.Second) && m.second >= now.Add(-settled).Unix():
+		return 0, m.refuse("This second may not be over yet: it is %v after it, or once something of a later one has happened.", settled)
 	case m.timed:
 		var err error
 		if next, err = v.SeqAt(m.second + 1); err != nil {
@@ -202,41 +212,85 @@ func (r *Request) tellMoment(p *past) {
 	r.responseHeader.Set(asOfHeader, strconv.FormatUint(p.view.Next()-1, 10))
 }
 
-// admitPast decides on a request that reads the past. Strangers are told what their
-// moment is only where they may read.
+// admitPast decides on a request that reads the past. What its moment is only those are told
+// who may read.
 func (s *Server) admitPast(r *Request) error {
-	if !r.principal.Anonymous() {
-		r.tellMoment(r.past)
-	}
 	err := s.admit(r)
-	if err == nil {
+	// Who is told that something is missing may list the bucket.
+	told := err == nil || s3err.Is(err, "NoSuchKey") || s3err.Is(err, "NoSuchVersion")
+	if told {
 		r.tellMoment(r.past)
 	}
-	if r.past.unmade && (err == nil || s3err.Is(err, "NoSuchKey") || s3err.Is(err, "NoSuchVersion")) {
+	if r.asOf.inHeader { // a cache must not give it to who asks for the present
+		r.responseHeader.Add("Vary", asOfHeader)
+	}
+	if r.past.unmade && told {
 		r.errorHeader = nil
 		return s3err.Newf("NoSuchBucket", "The bucket did not exist at that moment.").With("BucketName", r.Bucket)
 	}
 	return err
 }
 
-// judgePast decides on a question about a version that was there. Its list and its tags
-// count as they are now. One that is gone is its owner's alone but for policies, and as
-// nobody can say which tags it would have today, those must allow it with and without.
+// judgePast decides on a question about a version that was there. What has its key today
+// takes today's rights. Another version of the key is asked for as by its id, which takes
+// the right to versions, too; a list or tags that it still has count as they are now. One
+// that is gone is its owner's alone but for policies, and as nobody can say which tags it
+// would have today, those must allow it with all that it had from then on, and without.
 func (s *Server) judgePast(r *Request, q question) (access.Decision, error) {
 	then := q.object
 	now, err := r.view.Version(q.bucket.Bucket, q.key, then.Version)
 	if err != nil {
 		return access.Decision{}, err
 	}
-	if q.object = now; now != nil {
-		return s.judgeNow(r, q)
+	ways := []*fsm.Object{now}
+	if now == nil {
+		tags, err := r.past.view.TagsSince(q.bucket.Bucket, q.key, then.Version)
+		if err != nil {
+			return access.Decision{}, err
+		}
+		ways = []*fsm.Object{{Owner: then.Owner}, {Owner: then.Owner, Tags: then.Tags}}
+		for _, t := range tags {
+			ways = append(ways, &fsm.Object{Owner: then.Owner, Tags: t})
+		}
 	}
-	q.object = &fsm.Object{Owner: then.Owner, Tags: then.Tags}
+	questions := []question{q}
+	current, err := r.view.Object(q.bucket.Bucket, q.key)
+	if err != nil {
+		return access.Decision{}, err
+	}
+	if !current.GetVersion().Same(then.Version) && q.version == "" {
+		byID := q
+		byID.action, byID.version = versionAction(q.action), versionName(then)
+		questions = append(questions, byID)
+	}
+	var d access.Decision
+	for _, q := range questions {
+		for _, o := range ways {
+			q.object = o
+			if d, err = s.judgeNow(r, q); err != nil || !d.Allowed {
+				return d, err
+			}
+		}
+	}
+	return d, nil
+}
+
+// versionName is how a request names a version.
+func versionName(o *fsm.Object) string {
+	if o.NullVersion {
+		return "null"
+	}
+	return o.Version.ID()
+}
+
+// judgePastList decides on a list of what was there: it shows versions that are not
+// current any more.
+func (s *Server) judgePastList(r *Request, q question) (access.Decision, error) {
 	d, err := s.judgeNow(r, q)
-	if err != nil || !d.Allowed || len(then.Tags.GetTags()) == 0 {
+	if err != nil || !d.Allowed {
 		return d, err
 	}
-	q.object = &fsm.Object{Owner: then.Owner}
+	q.action = "s3:ListBucketVersions"
 	return s.judgeNow(r, q)
 }
 
@@ -270,9 +324,4 @@ func (r *Request) shownName() string {
 		return r.asOf.text
 	}
 	return r.Bucket
-}
-
-// noLonger is the answer where the row of an object is still there and its bytes are not.
-func (r *Request) noLonger() error {
-	return s3err.Newf("NoSuchKey", "The bytes that this object had at that moment are not stored any more.").With("Key", r.Key)
 }

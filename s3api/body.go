@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 
-	"ironman/fsm"
 	"ironman/wal/event"
 )
 
@@ -25,15 +24,6 @@ type piece struct {
 	offset, length int64
 }
 
-// body finds the blobs of an object, and the parts it was completed of.
-func (r *Request) body(o *fsm.Object) ([]*event.Segment, []*fsm.PartInfo, error) {
-	segments, parts, err := r.view.Body(o)
-	if errors.Is(err, fsm.ErrNoBody) && r.past != nil {
-		err = r.noLonger()
-	}
-	return segments, parts, err
-}
-
 // pieces finds the blobs of a range of a body.
 func (r *Request) pieces(segments []*event.Segment, rng byteRange) ([]piece, error) {
 	var out []piece
@@ -50,9 +40,6 @@ func (r *Request) pieces(segments []*event.Segment, rng byteRange) ([]piece, err
 		b, err := r.view.Blob(s.Blob)
 		if err != nil {
 			return nil, err
-		}
-		if b == nil && r.past != nil {
-			return nil, r.noLonger()
 		}
 		if b == nil {
 			return nil, fmt.Errorf("s3api: a blob of a live object is missing: %v", s.Blob)

@@ -26,8 +26,12 @@ type question struct {
 
 // judge decides: grants, owners and policies at once. Every decision goes through here.
 func (s *Server) judge(r *Request, q question) (access.Decision, error) {
-	if r.past != nil && q.object != nil {
+	switch {
+	case r.past == nil:
+	case q.object != nil:
 		return s.judgePast(r, q)
+	case q.action == "s3:ListBucket" && r.op.name != "HeadBucket":
+		return s.judgePastList(r, q)
 	}
 	return s.judgeNow(r, q)
 }

@@ -93,6 +93,9 @@ func pastRows(all []row) (out []row) {
 			if r.op == "GetBucketPolicy" {
 				r.want = "404 NoSuchBucketPolicy"
 			}
+			if r.op != "HeadBucket" && slices.ContainsFunc(r.needs, func(n need) bool { return n.action == "s3:ListBucket" }) {
+				r.needs = append(slices.Clone(r.needs), needs("s3:ListBucketVersions BUCKET")...)
+			}
 		}))
 	}
 	return out

@@ -45,7 +45,7 @@ func (s *Server) headObject(_ context.Context, r *Request) (*Response, error) {
 func (s *Server) describeObject(r *Request) (*Response, byteRange, []*event.Segment, *opening, error) {
 	none := byteRange{}
 	o := r.object
-	segments, parts, err := r.body(o)
+	segments, parts, err := r.view.Body(o)
 	if err != nil {
 		return nil, none, nil, nil, err
 	}

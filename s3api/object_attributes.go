@@ -87,7 +87,7 @@ func (r *Request) attributeParts(o *fsm.Object) (*s3xml.GetObjectAttributesParts
 	if err != nil || partsOf(o.Etag) == 0 {
 		return nil, err
 	}
-	_, parts, err := r.body(o)
+	_, parts, err := r.view.Body(o)
 	if err != nil {
 		return nil, err
 	}
