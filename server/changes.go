@@ -69,6 +69,9 @@ func (c *changes) read(from uint64, max int) (entries []*audit.Entry, err error)
 	defer func() { err = errors.Join(err, v.Close()) }()
 	words := audit.NewWords(v, c.record)
 	for i := range records {
+		if err := records[i].Check(); err != nil { // nothing is told that the envelope does not confirm
+			return nil, fmt.Errorf("event %d is damaged on this node: %w", records[i].Seq, err)
+		}
 		e, err := words.Entry(&records[i])
 		if err != nil {
 			return nil, err
@@ -202,8 +205,8 @@ func (n *Node) changesError(w http.ResponseWriter, err error) {
 // Cursor is how far a consumer of the change feed has come, by a name that it chose.
 type Cursor struct {
 	Name string    `json:"name"`
-	Next uint64    `json:"next"` // events below it are done
-	Time time.Time `json:"time"` // log time of when it was moved
+	Next uint64    `json:"next"`          // events below it are done
+	Time time.Time `json:"time,omitzero"` // log time of when it was moved; not in the answer to a move
 }
 
 func cursorOf(name string, row *fsm.Cursor) Cursor {
@@ -257,12 +260,15 @@ func (n *Node) MoveCursor(ctx context.Context, name string, from, to uint64) (*C
 	r, err := n.tell(ctx, event.NewDraft(nil, &event.Statement_CursorSet{CursorSet: &event.CursorSet{
 		Kind: event.CursorKind_CURSOR_KIND_FEED, From: from, To: to,
 	}}).AddText(event.ItemKind_ITEM_KIND_NAME, 0, name))
+	if errors.Is(err, wal.ErrUnknown) {
+		return nil, err // it may have been moved: that is for the caller to look at
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errNotNow, err)
 	}
 	switch r {
 	case event.Refusal_REFUSAL_NONE:
-		return n.Cursor(ctx, name)
+		return &Cursor{Name: name, Next: to}, nil
 	case event.Refusal_REFUSAL_CONFLICT:
 		stands := "there is none"
 		if c, err := n.Cursor(ctx, name); err == nil {

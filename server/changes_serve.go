@@ -23,6 +23,7 @@ const (
 	changesMostMax  = 10_000 // events
 	changesBytes    = 8 << 20
 	changesLooks    = 100_000 // events that are looked at
+	changesLookFor  = 5 * time.Second
 	changesMostWait = time.Minute
 )
 
@@ -192,7 +193,9 @@ func (p *changesReading) lines(ctx context.Context, q *changesQuery) error {
 	wait, cancel := context.WithTimeout(ctx, q.wait)
 	defer cancel()
 	given := 0
-	for looked := 0; p.next < p.to && given < q.max && looked < changesLooks && p.out.bytes < changesBytes && ctx.Err() == nil; {
+	// A reader that is given nothing for long takes the node for dead.
+	end := time.Now().Add(max(changesLookFor, q.wait))
+	for looked := 0; p.next < p.to && given < q.max && looked < changesLooks && p.out.bytes < changesBytes && time.Now().Before(end) && ctx.Err() == nil; {
 		entries, err := p.read(p.next, min(changesBatch, changesLooks-looked))
 		if err != nil {
 			if !p.out.begun {

@@ -100,7 +100,10 @@ func (x *Reader) Diff(ctx context.Context, m *fsm.Machine, from, to uint64, prog
 	for _, at := range touched {
 		if c, ok := compare(before[at], after[at]); ok {
 			seen[at] = true
-			c.Bucket, c.Key = madeAs(x.Record, at.bucket), at.key
+			if c.Bucket, err = madeAs(x.Record, at.bucket); err != nil {
+				return nil, err
+			}
+			c.Key = at.key
 			d.Changes = append(d.Changes, c)
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"ironman/fsm"
 	"ironman/wal/event"
@@ -28,63 +30,85 @@ func NewWords(v *fsm.View, record func(seq uint64) (ledger.Record, error)) *Word
 	return &Words{view: v, record: record, buckets: make(map[uint64]string), actors: make(map[string]string)}
 }
 
-// Entry puts a record into words.
+// Entry puts a record into words. That a name cannot be looked up now is an error: without
+// it a filter would pass the event over for good.
 func (w *Words) Entry(r *ledger.Record) (*Entry, error) {
 	d, err := decode(r)
 	if err != nil {
 		return nil, err
 	}
-	return w.entry(d, r.Seq), nil
+	return w.entry(d, r.Seq)
 }
 
-func (w *Words) entry(d *decoded, seq uint64) *Entry {
+func (w *Words) entry(d *decoded, seq uint64) (*Entry, error) {
 	e := d.entry(seq)
+	var err error
 	if e.Bucket != 0 && e.Name == "" {
-		e.Name = remembered(w.buckets, e.Bucket, w.bucketName)
+		if e.Name, err = w.bucket(e.Bucket); err != nil {
+			return nil, err
+		}
 	}
 	if e.SourceID != 0 {
-		e.SourceBucket = remembered(w.buckets, e.SourceID, w.bucketName)
+		if e.SourceBucket, err = w.bucket(e.SourceID); err != nil {
+			return nil, err
+		}
 	}
-	e.ActorName = remembered(w.actors, d.envelope.Principal, w.actorName)
-	return e
+	id := d.envelope.Principal
+	name, ok := w.actors[id]
+	if !ok {
+		name = w.actorName(id)
+		remember(w.actors, id, name)
+	}
+	e.ActorName = name
+	return e, nil
 }
 
 // mostRemembered bounds what is remembered of names.
 const mostRemembered = 100_000
 
-func remembered[K comparable](known map[K]string, k K, find func(K) string) string {
-	name, ok := known[k]
-	if !ok {
-		if len(known) >= mostRemembered {
-			clear(known)
-		}
-		name = find(k)
-		known[k] = name
+func remember[K comparable](known map[K]string, k K, name string) {
+	if len(known) >= mostRemembered {
+		clear(known)
 	}
-	return name
+	known[k] = name
 }
 
-// bucketName is the name of a bucket, also of one that is gone; "" if it is not known here.
-func (w *Words) bucketName(id uint64) string {
+// bucket is the name of a bucket, also of one that is gone; "" if its record does not tell
+// it any more.
+func (w *Words) bucket(id uint64) (string, error) {
+	if name, ok := w.buckets[id]; ok {
+		return name, nil
+	}
+	name := ""
 	if w.view != nil {
-		if b, err := w.view.Bucket(id); err == nil && b != nil {
-			return b.Name
+		b, err := w.view.Bucket(id)
+		if err != nil {
+			return "", fmt.Errorf("audit: %w", err)
+		}
+		name = b.GetName()
+	}
+	if name == "" {
+		var err error
+		if name, err = madeAs(w.record, id); err != nil {
+			return "", err
 		}
 	}
-	return madeAs(w.record, id)
+	remember(w.buckets, id, name)
+	return name, nil
 }
 
-// madeAs is the name that a bucket was made with; "" if that cannot be read.
-func madeAs(record func(seq uint64) (ledger.Record, error), id uint64) string {
+// madeAs is the name that a bucket was made with; "" if the record is none of that, or the
+// name was erased.
+func madeAs(record func(seq uint64) (ledger.Record, error), id uint64) (string, error) {
 	r, err := record(id)
 	if err != nil {
-		return ""
+		return "", fmt.Errorf("audit: the name of bucket %d: %w", id, err)
 	}
 	d, err := decode(&r)
 	if err != nil || d.parsed.Statement.GetBucketCreated() == nil {
-		return ""
+		return "", err
 	}
-	return d.parsed.Text(event.ItemKind_ITEM_KIND_BUCKET_NAME, 0)
+	return d.parsed.Text(event.ItemKind_ITEM_KIND_BUCKET_NAME, 0), nil
 }
 
 // actorName is the name that an actor has now; "" if there is none any more.
@@ -93,18 +117,18 @@ func (w *Words) actorName(id string) string {
 		return ""
 	}
 	id, session, _ := strings.Cut(id, ":") // of a session: its role's id, and its name
-	name := ""
+	name, isRoot := "", false
 	if p, err := w.view.Principal(id); err == nil && p != nil {
 		name = p.Name
 	} else if a, err := w.view.Account(id); err == nil && a != nil { // by its canonical id
-		name = a.Name
+		name, isRoot = a.Name, a.Root
 	} else if a, err := w.view.AccountByID(id); err == nil && a != nil {
-		name = a.Name
+		name, isRoot = a.Name, a.Root
 	}
 	switch {
 	case name != "" && session != "":
 		return name + "/" + session
-	case name == event.System || name == anonymous: // these are not said of anybody else
+	case name == event.System || name == anonymous || name == "root" && !isRoot: // these are not said of anybody else
 		return ""
 	}
 	return name
@@ -121,7 +145,7 @@ func (w *Words) Detail(r *ledger.Record) (*Detail, error) {
 		return nil, err
 	}
 	out := &Detail{Entry: *e, StateDigest: hex.EncodeToString(d.envelope.StateDigest), LeafHash: leafHash(r.Envelope).String()}
-	if out.Statement, err = protojson.Marshal(d.parsed.Statement); err != nil {
+	if out.Statement, err = protojson.Marshal(withoutSecrets(d.parsed.Statement)); err != nil {
 		return nil, fmt.Errorf("audit: event %d: %w", r.Seq, err)
 	}
 	if out.Decided, err = protojson.Marshal(&d.outcome); err != nil {
@@ -140,4 +164,33 @@ func (w *Words) Detail(r *ledger.Record) (*Detail, error) {
 		out.Items = append(out.Items, x)
 	}
 	return out, nil
+}
+
+// withoutSecrets is a statement without what is sealed in it: ciphertexts of secrets and of
+// keys, and what a client's key could be guessed by. Who keeps what is printed must not be
+// able to open it once a keyring is lost. (Hashes and proofs are over the record itself.)
+func withoutSecrets(s *event.Statement) *event.Statement {
+	s = proto.CloneOf(s)
+	var strip func(m protoreflect.Message)
+	strip = func(m protoreflect.Message) {
+		m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+			switch fd.Name() {
+			case "sealed_secret", "wrapped", "nonce", "customer_key_check":
+				m.Clear(fd)
+				return true
+			}
+			switch {
+			case fd.Message() == nil:
+			case fd.IsList():
+				for i := range v.List().Len() {
+					strip(v.List().Get(i).Message())
+				}
+			default:
+				strip(v.Message())
+			}
+			return true
+		})
+	}
+	strip(s.ProtoReflect())
+	return s
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -74,9 +76,32 @@ func (f *adminFlags) locate(out io.Writer, bucket, key string) error {
 }
 
 func printJSON(out io.Writer, v any) error {
-	e := json.NewEncoder(out)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err == nil {
+		_, err = fmt.Fprintf(out, "%s\n", plainJSON(b))
+	}
+	return err
+}
+
+// plainJSON escapes what JSON may hold raw and a terminal may obey, or show out of order:
+// control characters above ASCII's, and marks of direction.
+func plainJSON(b []byte) []byte {
+	if !bytes.ContainsFunc(b, commanding) {
+		return b
+	}
+	var out []byte
+	for _, r := range string(b) {
+		if commanding(r) {
+			out = fmt.Appendf(out, "\\u%04x", r)
+		} else {
+			out = utf8.AppendRune(out, r)
+		}
+	}
+	return out
+}
+
+func commanding(r rune) bool {
+	return r >= 0x7f && r <= 0x9f || r >= 0x200e && r <= 0x200f || r >= 0x2028 && r <= 0x202e || r >= 0x2066 && r <= 0x2069
 }
 
 // keys finds the root keys.

@@ -22,8 +22,13 @@ var entryColumns = []string{"SEQ", "TIME", "ACTOR", "EVENT", "ON", "OUTCOME", "W
 func newEntryPrinter(out io.Writer, asJSON, atOnce bool) *entryPrinter {
 	nothing := func() error { return nil }
 	if asJSON {
-		e := json.NewEncoder(out)
-		return &entryPrinter{func(x *audit.Entry) error { return e.Encode(x) }, nothing}
+		return &entryPrinter{func(x *audit.Entry) error {
+			b, err := json.Marshal(x)
+			if err == nil {
+				_, err = fmt.Fprintf(out, "%s\n", plainJSON(b))
+			}
+			return err
+		}, nothing}
 	}
 	if atOnce { // a table would keep its lines until it knows how wide they are
 		row := func(cells []string) error {
@@ -73,7 +78,7 @@ func either(a, b string) string {
 
 // quoted shows a text that a client chose so that it cannot change a terminal or a table.
 func quoted(s string) string {
-	if q := strconv.Quote(s); q != `"`+s+`"` {
+	if q := strconv.Quote(s); q != `"`+s+`"` || strings.Contains(s, " ") {
 		return q
 	}
 	return s

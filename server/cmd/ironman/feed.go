@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -26,6 +27,7 @@ const (
 	// feedAnswer is how long a node may take to begin an answer, feedSilence how long a
 	// stream may say nothing: it says something every 15 s.
 	feedAnswer  = 20 * time.Second
+	feedConnect = 5 * time.Second
 	feedSilence = 45 * time.Second
 	// feedLine bounds an event as JSON.
 	feedLine = 64 << 20
@@ -61,9 +63,10 @@ IRONMAN_ROOT_ACCESS_KEY and IRONMAN_ROOT_SECRET_KEY, or from root-credentials.js
 			if follow {
 				err = s.follow(ctx, asked, p.print)
 			} else {
+				asked.Set("to", "end") // of the cluster, not of the node that answers
 				err = s.log(ctx, asked, p.print)
 			}
-			if ctx.Err() != nil { // it was interrupted
+			if follow && ctx.Err() != nil { // that is how it ends
 				err = nil
 			}
 			return errors.Join(err, p.end())
@@ -92,7 +95,10 @@ func (f *sourceFlags) open() (*feedSource, error) {
 	if len(f.addresses) == 0 {
 		return nil, errors.New("--admin: the address of a node is needed")
 	}
-	s := &feedSource{access: access, secret: secret, client: &http.Client{Transport: &http.Transport{ResponseHeaderTimeout: feedAnswer, Proxy: http.ProxyFromEnvironment}}}
+	s := &feedSource{access: access, secret: secret, client: &http.Client{Transport: &http.Transport{
+		DialContext: (&net.Dialer{Timeout: feedConnect}).DialContext, TLSHandshakeTimeout: feedConnect,
+		ResponseHeaderTimeout: feedAnswer, Proxy: http.ProxyFromEnvironment,
+	}}}
 	for _, a := range f.addresses {
 		if !strings.Contains(a, "://") {
 			a = "http://" + a
@@ -210,6 +216,10 @@ func (s *feedSource) log(ctx context.Context, q url.Values, tell func(*audit.Ent
 
 // page asks once, and moves q's from behind what it has told.
 func (s *feedSource) page(ctx context.Context, q url.Values, tell func(*audit.Entry) error) (more bool, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	silence := time.AfterFunc(feedSilence, cancel)
+	defer silence.Stop()
 	resp, err := s.ask(ctx, "/-/feed", q, nil)
 	if err != nil {
 		return false, err
@@ -218,6 +228,7 @@ func (s *feedSource) page(ctx context.Context, q url.Values, tell func(*audit.En
 	lines := bufio.NewScanner(resp.Body)
 	lines.Buffer(nil, feedLine)
 	for lines.Scan() {
+		silence.Reset(feedSilence)
 		var line struct {
 			audit.Entry
 			Next *uint64 `json:"next"`
@@ -336,6 +347,8 @@ func (s *feedSource) show(ctx context.Context, seq uint64) (*audit.Detail, error
 }
 
 func (s *feedSource) showOnce(ctx context.Context, seq uint64) (*audit.Detail, error) {
+	ctx, cancel := context.WithTimeout(ctx, feedSilence)
+	defer cancel()
 	resp, err := s.ask(ctx, "/-/events/"+strconv.FormatUint(seq, 10), nil, nil)
 	if err != nil {
 		return nil, err
