@@ -9,7 +9,9 @@ import (
 	"io"
 	"maps"
 	"math/rand/v2"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -462,7 +464,7 @@ func TestAuditDamage(t *testing.T) {
 }
 
 // TestAuditExport: what is exported verifies, tells no names without payloads, and any
-// change of any file is found.
+// change of any file is found: 200 of them, or IRONMAN_MUTATIONS.
 func TestAuditExport(t *testing.T) {
 	t.Parallel()
 	r := record(t)
@@ -513,7 +515,13 @@ func TestAuditExport(t *testing.T) {
 		t.Error("the key of an export without payloads is known")
 	}
 	random := rand.New(rand.NewPCG(5, 6))
-	for i := range 200 {
+	mutations := 200
+	if v := os.Getenv("IRONMAN_MUTATIONS"); v != "" {
+		if mutations, err = strconv.Atoi(v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range mutations {
 		what, seq := mutate(t, random, out, "/whole", n.Key)
 		if seq == nil {
 			t.Fatalf("mutation %d is not found: %s", i, what)
