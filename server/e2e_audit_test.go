@@ -464,7 +464,7 @@ func TestAuditDamage(t *testing.T) {
 }
 
 // TestAuditExport: what is exported verifies, tells no names without payloads, and any
-// change of any file is found: 200 of them, or IRONMAN_MUTATIONS.
+// change of any file is found: 1,000 of them, or IRONMAN_MUTATIONS.
 func TestAuditExport(t *testing.T) {
 	t.Parallel()
 	r := record(t)
@@ -515,7 +515,7 @@ func TestAuditExport(t *testing.T) {
 		t.Error("the key of an export without payloads is known")
 	}
 	random := rand.New(rand.NewPCG(5, 6))
-	mutations := 200
+	mutations := 1000
 	if v := os.Getenv("IRONMAN_MUTATIONS"); v != "" {
 		if mutations, err = strconv.Atoi(v); err != nil {
 			t.Fatal(err)
