@@ -70,11 +70,7 @@ func (x *changesQuery) set(name string, values []string, stream bool) (err error
 		x.filter.Operations = words(values)
 	case "kind":
 		x.filter.Kinds = words(values)
-		for _, kind := range x.filter.Kinds {
-			if !audit.KnownKind(kind) {
-				return fmt.Errorf("no kind of event is called %q", kind)
-			}
-		}
+		return audit.CheckKinds(x.filter.Kinds)
 	case "refused":
 		if x.filter.Refused, err = strconv.ParseBool(value); err != nil {
 			return fmt.Errorf("refused=%q is neither true nor false", value)

@@ -3,6 +3,7 @@
 // what it reads, and needs no other node. A node that runs puts its records into the same
 // words.
 //
+//   - reader.go: records in order, of a node or an export.
 //   - node.go: the record of a stopped node: its ledger, and what its log holds behind it.
 //   - entry.go: what a record tells; words.go: with the names that are known;
 //     filter.go: which of them are asked for.

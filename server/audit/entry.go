@@ -64,6 +64,7 @@ type decoded struct {
 	envelope event.Envelope
 	outcome  event.Outcome
 	parsed   event.Parsed
+	client   *event.Client // nil: it does not tell
 	erased   int
 }
 
@@ -86,6 +87,10 @@ func decode(r *ledger.Record) (*decoded, error) {
 			err = event.Decode(r.Items[i].Bytes, it)
 			d.parsed.Items = append(d.parsed.Items, it)
 		}
+	}
+	if b, ok := d.parsed.Item(event.ItemKind_ITEM_KIND_CLIENT, 0); ok && err == nil {
+		d.client = &event.Client{}
+		err = event.Decode(b, d.client)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("audit: event %d: %w", r.Seq, err)
@@ -115,8 +120,8 @@ func outcome(r event.Refusal) string {
 // noProposal is the kind of an event whose bytes were no proposal at all.
 const noProposal = "not_a_proposal"
 
-// KnownKind tells whether entries may have a kind.
-func KnownKind(name string) bool {
+// knownKind tells whether entries may have a kind.
+func knownKind(name string) bool {
 	body := (&event.Statement{}).ProtoReflect().Descriptor().Oneofs().ByName("body")
 	return name == noProposal || body.Fields().ByName(protoreflect.Name(name)) != nil
 }
@@ -155,11 +160,8 @@ func (d *decoded) entry(seq uint64) *Entry {
 			e.Subs = append(e.Subs, outcome(s.Refusal))
 		}
 	}
-	if b, ok := d.parsed.Item(event.ItemKind_ITEM_KIND_CLIENT, 0); ok {
-		var c event.Client
-		if event.Decode(b, &c) == nil {
-			e.Client = &Client{Address: c.Address, UserAgent: c.UserAgent, AccessKey: c.AccessKey}
-		}
+	if c := d.client; c != nil {
+		e.Client = &Client{Address: c.Address, UserAgent: c.UserAgent, AccessKey: c.AccessKey}
 	}
 	return e
 }
@@ -187,19 +189,19 @@ func (d *decoded) bucket(seq uint64) uint64 {
 		}
 		return seq
 	}
-	return field(d.parsed.Statement, "bucket").Uint()
+	return field(d.parsed.Statement, "bucket")
 }
 
-// field is a field of a statement's body; the zero uint64, if it has none of the name.
-func field(s *event.Statement, name protoreflect.Name) protoreflect.Value {
+// field is a number in a statement's body; 0 if it has none of the name.
+func field(s *event.Statement, name protoreflect.Name) uint64 {
 	m := s.ProtoReflect()
 	if fd := m.WhichOneof(m.Descriptor().Oneofs().ByName("body")); fd != nil {
 		b := m.Get(fd).Message()
 		if f := b.Descriptor().Fields().ByName(name); f != nil && f.Kind() == protoreflect.Uint64Kind && !f.IsList() {
-			return b.Get(f)
+			return b.Get(f).Uint()
 		}
 	}
-	return protoreflect.ValueOfUint64(0)
+	return 0
 }
 
 // Detail is all of a record.

@@ -56,7 +56,9 @@ func (w *Words) entry(d *decoded, seq uint64) (*Entry, error) {
 	id := d.envelope.Principal
 	name, ok := w.actors[id]
 	if !ok {
-		name = w.actorName(id)
+		if name, err = w.actorName(id); err != nil {
+			return nil, err
+		}
 		remember(w.actors, id, name)
 	}
 	e.ActorName = name
@@ -112,26 +114,34 @@ func madeAs(record func(seq uint64) (ledger.Record, error), id uint64) (string, 
 }
 
 // actorName is the name that an actor has now; "" if there is none any more.
-func (w *Words) actorName(id string) string {
+func (w *Words) actorName(id string) (string, error) {
 	if id == "" || id == event.System || w.view == nil {
-		return ""
+		return "", nil
 	}
 	id, session, _ := strings.Cut(id, ":") // of a session: its role's id, and its name
-	name, isRoot := "", false
-	if p, err := w.view.Principal(id); err == nil && p != nil {
-		name = p.Name
-	} else if a, err := w.view.Account(id); err == nil && a != nil { // by its canonical id
-		name, isRoot = a.Name, a.Root
-	} else if a, err := w.view.AccountByID(id); err == nil && a != nil {
-		name, isRoot = a.Name, a.Root
-	}
+	name, isRoot, err := w.nameOf(id)
 	switch {
+	case err != nil:
+		return "", fmt.Errorf("audit: the name of %s: %w", id, err)
 	case name != "" && session != "":
-		return name + "/" + session
+		return name + "/" + session, nil
 	case name == event.System || name == anonymous || name == "root" && !isRoot: // these are not said of anybody else
-		return ""
+		return "", nil
 	}
-	return name
+	return name, nil
+}
+
+// nameOf is the name of a principal or, by its canonical id or number, of an account.
+func (w *Words) nameOf(id string) (name string, isRoot bool, err error) {
+	p, err := w.view.Principal(id)
+	if p != nil || err != nil {
+		return p.GetName(), false, err
+	}
+	a, err := w.view.Account(id)
+	if a == nil && err == nil {
+		a, err = w.view.AccountByID(id)
+	}
+	return a.GetName(), a.GetRoot(), err
 }
 
 // Detail puts all of a record into words.
