@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"encoding/binary"
 	"fmt"
 
 	"ironman/wal/event"
@@ -104,7 +105,9 @@ func (g *generator) versionEvent(d *event.Draft) {
 		at = g.versioned()
 	}
 	key := event.ItemKind_ITEM_KIND_KEY
-	switch g.choose(10) {
+	switch g.choose(13) {
+	case 10, 11, 12:
+		g.restore(d)
 	case 0, 1:
 		d.Statement.Body = &event.Statement_ObjectTagsSet{ObjectTagsSet: &event.ObjectTagsSet{Bucket: at.bucket, Version: g.anyVersion(at)}}
 		g.describe(d.AddText(key, 0, at.name))
@@ -185,6 +188,61 @@ func (g *generator) expire(d *event.Draft) {
 		d.AddText(event.ItemKind_ITEM_KIND_KEY, i, at.name)
 	}
 	d.Statement.Body = &event.Statement_ObjectsExpired{ObjectsExpired: b}
+}
+
+func (g *generator) restore(d *event.Draft) {
+	trimmed := g.m.cluster.GetHistoryTrimmed()
+	b := &event.ObjectsRestored{Bucket: g.bucket(), Seen: g.m.seq, To: trimmed + 1 + uint64(g.choose(int(g.m.seq-min(g.m.seq, trimmed)+1)))}
+	// Mostly behind a change, so that there is something to restore.
+	first := g.object()
+	if row, ok := g.m.objects[first]; ok && !g.odds(4) {
+		b.Bucket, b.To = first.bucket, row.from
+		if row.row.Version.Seq != row.from {
+			b.To = row.row.Version.Seq + 1
+		}
+	} else if h, ok := g.superseded(); ok && !g.odds(4) {
+		first = objectPlace{binary.BigEndian.Uint64([]byte(h.key[1:])), h.key[9:]}
+		b.Bucket, b.To = first.bucket, h.from+1
+	}
+	b.Source = b.Bucket
+	switch g.choose(12) {
+	case 0:
+		b.To = uint64(g.choose(int(trimmed + 1)))
+	case 1, 2, 3:
+		b.Seen -= min(b.Seen, uint64(g.choose(20)))
+	case 4:
+		b.Seen++
+	case 5, 6:
+		b.Source = g.bucket()
+	}
+	for range g.choose(5) {
+		at := first
+		if g.odds(3) {
+			at = objectPlace{b.Bucket, g.key()}
+		}
+		ordinal := int(b.Keys)
+		if g.odds(60) {
+			ordinal += 10
+		}
+		d.AddText(event.ItemKind_ITEM_KIND_KEY, ordinal, at.name)
+		b.Keys++
+	}
+	if g.odds(40) {
+		b.Keys += 1000
+	}
+	d.Statement.Body = &event.Statement_ObjectsRestored{ObjectsRestored: b}
+}
+
+// superseded draws a row of an object from history.
+func (g *generator) superseded() (past, bool) {
+	rows := make(map[string]past)
+	for _, h := range g.m.history {
+		if tableOf([]byte(h.key)) == tableObject {
+			rows[number(h.to)+h.key] = h
+		}
+	}
+	k, ok := pick(g, rows, func(k string) string { return k })
+	return rows[k], ok
 }
 
 func (g *generator) cursor(d *event.Draft) {

@@ -95,7 +95,7 @@ func TestModel(t *testing.T) {
 // TestModelLong is TestModel with longer histories than rapid would shrink. It
 // counts what became of the events, so that it cannot pass by refusing them all.
 func TestModelLong(t *testing.T) {
-	seeds := sample(30, 2)
+	seeds := sample(45, 2)
 	outcomes, duplicates := make(map[string]int), 0
 	for seed := range uint64(seeds) {
 		w := newWorld(t, seeded(seed), 200, int64(seed%3)*3600e9)
@@ -111,6 +111,7 @@ func TestModelLong(t *testing.T) {
 			}
 			for _, s := range r.Outcome.Subs {
 				outcomes["sub "+s.Refusal.String()]++
+				outcomes["restored "+s.Restored.String()]++
 			}
 		}
 	}
@@ -139,6 +140,11 @@ func vacuous(t *testing.T, outcomes map[string]int, duplicates int) {
 		}
 		if n := outcomes[name+" REFUSAL_NONE"]; n < 10 {
 			t.Errorf("%s was accepted only %d times", name, n)
+		}
+	}
+	for _, name := range event.RestoredKind_name {
+		if n := outcomes["restored "+name]; n < 10 {
+			t.Errorf("%s came only %d times", name, n)
 		}
 	}
 	for n, name := range event.Refusal_name {
@@ -224,6 +230,7 @@ func (w *world) compareView(next uint64) {
 	}
 	w.compareBuckets(v, m)
 	if next == present {
+		w.compareDifferences(v)
 		w.compareCursors(v)
 	}
 }

@@ -117,6 +117,7 @@ var events = map[string]func(*script, args, *event.Header) *event.Draft{
 	"rename":        renameCommand,
 	"append":        appendCommand,
 	"expire":        expireCommand,
+	"restore":       restoreCommand,
 	"cursor":        cursorCommand,
 	"delete-cursor": deleteCursorCommand,
 	"complete":      completeCommand,

@@ -173,8 +173,14 @@ func describeResult(r Result) string {
 		if sub.DeleteMarker {
 			b.WriteString(" marker")
 		}
+		if sub.Restored != 0 {
+			b.WriteString(" " + strings.ToLower(strings.TrimPrefix(sub.Restored.String(), "RESTORED_KIND_")))
+		}
 		if sub.Version != nil {
 			b.WriteString(" " + versionName(sub.Version, sub.NullVersion))
+		}
+		if sub.Etag != "" {
+			fmt.Fprintf(&b, " size=%d etag=%s", sub.Size, sub.Etag)
 		}
 		b.WriteString("]")
 	}

@@ -128,6 +128,23 @@ func expireCommand(s *script, a args, h *event.Header) *event.Draft {
 	return d
 }
 
+// restore b to=7 [seen=9] [source=3] k l
+func restoreCommand(s *script, a args, h *event.Header) *event.Draft {
+	b, _ := s.place(a, a.first())
+	x := &event.ObjectsRestored{Bucket: b, Source: b, To: a.number("to"), Seen: s.Machine.Applied().Next, Keys: uint32(len(a.words) - 1)}
+	if a.named["seen"] != "" {
+		x.Seen = a.number("seen")
+	}
+	if a.named["source"] != "" {
+		x.Source = a.number("source")
+	}
+	d := event.NewDraft(h, &event.Statement_ObjectsRestored{ObjectsRestored: x})
+	for i, k := range a.words[1:] {
+		d.AddText(event.ItemKind_ITEM_KIND_KEY, i, k)
+	}
+	return d
+}
+
 // bucketOrNone is a bucket by its name; "-": none.
 func (s *script) bucketOrNone(a args, name string) uint64 {
 	if name == "-" {

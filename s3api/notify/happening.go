@@ -88,6 +88,7 @@ var kinds = func() map[uint32]bool {
 		{Body: &event.Statement_ObjectPut{}}, {Body: &event.Statement_ObjectAppended{}}, {Body: &event.Statement_UploadCompleted{}},
 		{Body: &event.Statement_ObjectsDeleted{}}, {Body: &event.Statement_ObjectsExpired{}}, {Body: &event.Statement_ObjectTagsSet{}},
 		{Body: &event.Statement_ObjectAclSet{}}, {Body: &event.Statement_ObjectRenamed{}},
+		{Body: &event.Statement_ObjectsRestored{}},
 	} {
 		out[s.Kind()] = true
 	}
@@ -123,6 +124,8 @@ func (d *decoding) read() {
 		d.removed(b.ObjectsExpired.Bucket, expired, expiredMarker, func(i int) bool {
 			return b.ObjectsExpired.Targets[i].Kind == event.ExpiredKind_EXPIRED_KIND_CURRENT
 		}, len(b.ObjectsExpired.Targets))
+	case *event.Statement_ObjectsRestored:
+		d.restored(b.ObjectsRestored.Bucket)
 	case *event.Statement_ObjectTagsSet:
 		name := tagged
 		if t, ok := d.p.Item(event.ItemKind_ITEM_KIND_TAGS, 0); !ok || len(t) == 0 {
@@ -184,6 +187,37 @@ func (d *decoding) removed(bucket uint64, gone, marker string, current func(i in
 			h.Version = sub.Version.ID()
 		}
 		d.add(h, event.ItemKind_ITEM_KIND_KEY, i)
+	}
+}
+
+// restored tells of every key that a restore changed: what it gave back is a copy of what
+// was there, and what there was not goes as by a DELETE. Who had only its ACL or its tags
+// given back got both, so both are told.
+func (d *decoding) restored(bucket uint64) {
+	for i, sub := range d.o.Subs {
+		if sub.Refusal != event.Refusal_REFUSAL_NONE {
+			continue
+		}
+		h := Happening{Bucket: bucket, Ordinal: i}
+		if !sub.NullVersion {
+			h.Version = sub.Version.ID()
+		}
+		var names []string
+		switch sub.Restored {
+		case event.RestoredKind_RESTORED_KIND_PUT:
+			names, h.Size, h.ETag = []string{createdCopy}, sub.Size, sub.Etag
+		case event.RestoredKind_RESTORED_KIND_REMOVED:
+			names = []string{removed}
+			if sub.DeleteMarker {
+				names = []string{removedMarker}
+			}
+		case event.RestoredKind_RESTORED_KIND_CHANGED:
+			names = []string{aclPut, tagged}
+		}
+		for _, name := range names {
+			h.Name = name
+			d.add(h, event.ItemKind_ITEM_KIND_KEY, i)
+		}
 	}
 }
 

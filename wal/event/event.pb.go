@@ -191,6 +191,7 @@ const (
 	Refusal_REFUSAL_LIMIT_EXCEEDED      Refusal = 25 // there may be no more of its kind
 	Refusal_REFUSAL_IN_USE              Refusal = 26 // something else still refers to it
 	Refusal_REFUSAL_OFFSET              Refusal = 27 // an append that does not begin at the object's end
+	Refusal_REFUSAL_NOT_KEPT            Refusal = 28 // the past that it names is not kept any more
 )
 
 // Enum value maps for Refusal.
@@ -224,6 +225,7 @@ var (
 		25: "REFUSAL_LIMIT_EXCEEDED",
 		26: "REFUSAL_IN_USE",
 		27: "REFUSAL_OFFSET",
+		28: "REFUSAL_NOT_KEPT",
 	}
 	Refusal_value = map[string]int32{
 		"REFUSAL_NONE":                0,
@@ -254,6 +256,7 @@ var (
 		"REFUSAL_LIMIT_EXCEEDED":      25,
 		"REFUSAL_IN_USE":              26,
 		"REFUSAL_OFFSET":              27,
+		"REFUSAL_NOT_KEPT":            28,
 	}
 )
 
@@ -282,6 +285,59 @@ func (x Refusal) Number() protoreflect.EnumNumber {
 // Deprecated: Use Refusal.Descriptor instead.
 func (Refusal) EnumDescriptor() ([]byte, []int) {
 	return file_wal_event_event_proto_rawDescGZIP(), []int{2}
+}
+
+// RestoredKind is what a restore did to a key.
+type RestoredKind int32
+
+const (
+	RestoredKind_RESTORED_KIND_UNSPECIFIED RestoredKind = 0
+	RestoredKind_RESTORED_KIND_PUT         RestoredKind = 1 // a new version has the bytes of then
+	RestoredKind_RESTORED_KIND_REMOVED     RestoredKind = 2 // as a DELETE does: there was no object then
+	RestoredKind_RESTORED_KIND_CHANGED     RestoredKind = 3 // the version is that of then; it got its ACL and tags back
+)
+
+// Enum value maps for RestoredKind.
+var (
+	RestoredKind_name = map[int32]string{
+		0: "RESTORED_KIND_UNSPECIFIED",
+		1: "RESTORED_KIND_PUT",
+		2: "RESTORED_KIND_REMOVED",
+		3: "RESTORED_KIND_CHANGED",
+	}
+	RestoredKind_value = map[string]int32{
+		"RESTORED_KIND_UNSPECIFIED": 0,
+		"RESTORED_KIND_PUT":         1,
+		"RESTORED_KIND_REMOVED":     2,
+		"RESTORED_KIND_CHANGED":     3,
+	}
+)
+
+func (x RestoredKind) Enum() *RestoredKind {
+	p := new(RestoredKind)
+	*p = x
+	return p
+}
+
+func (x RestoredKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (RestoredKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_wal_event_event_proto_enumTypes[3].Descriptor()
+}
+
+func (RestoredKind) Type() protoreflect.EnumType {
+	return &file_wal_event_event_proto_enumTypes[3]
+}
+
+func (x RestoredKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use RestoredKind.Descriptor instead.
+func (RestoredKind) EnumDescriptor() ([]byte, []int) {
+	return file_wal_event_event_proto_rawDescGZIP(), []int{3}
 }
 
 type ChecksumAlgorithm int32
@@ -326,11 +382,11 @@ func (x ChecksumAlgorithm) String() string {
 }
 
 func (ChecksumAlgorithm) Descriptor() protoreflect.EnumDescriptor {
-	return file_wal_event_event_proto_enumTypes[3].Descriptor()
+	return file_wal_event_event_proto_enumTypes[4].Descriptor()
 }
 
 func (ChecksumAlgorithm) Type() protoreflect.EnumType {
-	return &file_wal_event_event_proto_enumTypes[3]
+	return &file_wal_event_event_proto_enumTypes[4]
 }
 
 func (x ChecksumAlgorithm) Number() protoreflect.EnumNumber {
@@ -339,7 +395,7 @@ func (x ChecksumAlgorithm) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ChecksumAlgorithm.Descriptor instead.
 func (ChecksumAlgorithm) EnumDescriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{3}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{4}
 }
 
 type Permission int32
@@ -384,11 +440,11 @@ func (x Permission) String() string {
 }
 
 func (Permission) Descriptor() protoreflect.EnumDescriptor {
-	return file_wal_event_event_proto_enumTypes[4].Descriptor()
+	return file_wal_event_event_proto_enumTypes[5].Descriptor()
 }
 
 func (Permission) Type() protoreflect.EnumType {
-	return &file_wal_event_event_proto_enumTypes[4]
+	return &file_wal_event_event_proto_enumTypes[5]
 }
 
 func (x Permission) Number() protoreflect.EnumNumber {
@@ -397,7 +453,7 @@ func (x Permission) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Permission.Descriptor instead.
 func (Permission) EnumDescriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{4}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{5}
 }
 
 type Group int32
@@ -436,11 +492,11 @@ func (x Group) String() string {
 }
 
 func (Group) Descriptor() protoreflect.EnumDescriptor {
-	return file_wal_event_event_proto_enumTypes[5].Descriptor()
+	return file_wal_event_event_proto_enumTypes[6].Descriptor()
 }
 
 func (Group) Type() protoreflect.EnumType {
-	return &file_wal_event_event_proto_enumTypes[5]
+	return &file_wal_event_event_proto_enumTypes[6]
 }
 
 func (x Group) Number() protoreflect.EnumNumber {
@@ -449,7 +505,7 @@ func (x Group) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Group.Descriptor instead.
 func (Group) EnumDescriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{5}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{6}
 }
 
 type EncryptionKind int32
@@ -488,11 +544,11 @@ func (x EncryptionKind) String() string {
 }
 
 func (EncryptionKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_wal_event_event_proto_enumTypes[6].Descriptor()
+	return file_wal_event_event_proto_enumTypes[7].Descriptor()
 }
 
 func (EncryptionKind) Type() protoreflect.EnumType {
-	return &file_wal_event_event_proto_enumTypes[6]
+	return &file_wal_event_event_proto_enumTypes[7]
 }
 
 func (x EncryptionKind) Number() protoreflect.EnumNumber {
@@ -501,7 +557,7 @@ func (x EncryptionKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use EncryptionKind.Descriptor instead.
 func (EncryptionKind) EnumDescriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{6}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{7}
 }
 
 type RetentionMode int32
@@ -537,11 +593,11 @@ func (x RetentionMode) String() string {
 }
 
 func (RetentionMode) Descriptor() protoreflect.EnumDescriptor {
-	return file_wal_event_event_proto_enumTypes[7].Descriptor()
+	return file_wal_event_event_proto_enumTypes[8].Descriptor()
 }
 
 func (RetentionMode) Type() protoreflect.EnumType {
-	return &file_wal_event_event_proto_enumTypes[7]
+	return &file_wal_event_event_proto_enumTypes[8]
 }
 
 func (x RetentionMode) Number() protoreflect.EnumNumber {
@@ -550,7 +606,7 @@ func (x RetentionMode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use RetentionMode.Descriptor instead.
 func (RetentionMode) EnumDescriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{7}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{8}
 }
 
 type CursorKind int32
@@ -586,11 +642,11 @@ func (x CursorKind) String() string {
 }
 
 func (CursorKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_wal_event_event_proto_enumTypes[8].Descriptor()
+	return file_wal_event_event_proto_enumTypes[9].Descriptor()
 }
 
 func (CursorKind) Type() protoreflect.EnumType {
-	return &file_wal_event_event_proto_enumTypes[8]
+	return &file_wal_event_event_proto_enumTypes[9]
 }
 
 func (x CursorKind) Number() protoreflect.EnumNumber {
@@ -599,7 +655,7 @@ func (x CursorKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use CursorKind.Descriptor instead.
 func (CursorKind) EnumDescriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{8}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{9}
 }
 
 type PrincipalKind int32
@@ -641,11 +697,11 @@ func (x PrincipalKind) String() string {
 }
 
 func (PrincipalKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_wal_event_event_proto_enumTypes[9].Descriptor()
+	return file_wal_event_event_proto_enumTypes[10].Descriptor()
 }
 
 func (PrincipalKind) Type() protoreflect.EnumType {
-	return &file_wal_event_event_proto_enumTypes[9]
+	return &file_wal_event_event_proto_enumTypes[10]
 }
 
 func (x PrincipalKind) Number() protoreflect.EnumNumber {
@@ -654,7 +710,7 @@ func (x PrincipalKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PrincipalKind.Descriptor instead.
 func (PrincipalKind) EnumDescriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{9}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{10}
 }
 
 type DocumentKind int32
@@ -726,11 +782,11 @@ func (x DocumentKind) String() string {
 }
 
 func (DocumentKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_wal_event_event_proto_enumTypes[10].Descriptor()
+	return file_wal_event_event_proto_enumTypes[11].Descriptor()
 }
 
 func (DocumentKind) Type() protoreflect.EnumType {
-	return &file_wal_event_event_proto_enumTypes[10]
+	return &file_wal_event_event_proto_enumTypes[11]
 }
 
 func (x DocumentKind) Number() protoreflect.EnumNumber {
@@ -739,7 +795,7 @@ func (x DocumentKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use DocumentKind.Descriptor instead.
 func (DocumentKind) EnumDescriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{10}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{11}
 }
 
 type VersioningState int32
@@ -775,11 +831,11 @@ func (x VersioningState) String() string {
 }
 
 func (VersioningState) Descriptor() protoreflect.EnumDescriptor {
-	return file_wal_event_event_proto_enumTypes[11].Descriptor()
+	return file_wal_event_event_proto_enumTypes[12].Descriptor()
 }
 
 func (VersioningState) Type() protoreflect.EnumType {
-	return &file_wal_event_event_proto_enumTypes[11]
+	return &file_wal_event_event_proto_enumTypes[12]
 }
 
 func (x VersioningState) Number() protoreflect.EnumNumber {
@@ -788,7 +844,7 @@ func (x VersioningState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use VersioningState.Descriptor instead.
 func (VersioningState) EnumDescriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{11}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{12}
 }
 
 type ExpiredKind int32
@@ -827,11 +883,11 @@ func (x ExpiredKind) String() string {
 }
 
 func (ExpiredKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_wal_event_event_proto_enumTypes[12].Descriptor()
+	return file_wal_event_event_proto_enumTypes[13].Descriptor()
 }
 
 func (ExpiredKind) Type() protoreflect.EnumType {
-	return &file_wal_event_event_proto_enumTypes[12]
+	return &file_wal_event_event_proto_enumTypes[13]
 }
 
 func (x ExpiredKind) Number() protoreflect.EnumNumber {
@@ -840,7 +896,7 @@ func (x ExpiredKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ExpiredKind.Descriptor instead.
 func (ExpiredKind) EnumDescriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{12}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{13}
 }
 
 // Proposal is what a proposer marshals once, and what a Raft entry holds after
@@ -1023,6 +1079,7 @@ type Statement struct {
 	//	*Statement_ObjectRenamed
 	//	*Statement_ObjectAppended
 	//	*Statement_ObjectsExpired
+	//	*Statement_ObjectsRestored
 	//	*Statement_UploadCreated
 	//	*Statement_PartPut
 	//	*Statement_UploadCompleted
@@ -1486,6 +1543,15 @@ func (x *Statement) GetObjectsExpired() *ObjectsExpired {
 	return nil
 }
 
+func (x *Statement) GetObjectsRestored() *ObjectsRestored {
+	if x != nil {
+		if x, ok := x.Body.(*Statement_ObjectsRestored); ok {
+			return x.ObjectsRestored
+		}
+	}
+	return nil
+}
+
 func (x *Statement) GetUploadCreated() *UploadCreated {
 	if x != nil {
 		if x, ok := x.Body.(*Statement_UploadCreated); ok {
@@ -1752,6 +1818,10 @@ type Statement_ObjectsExpired struct {
 	ObjectsExpired *ObjectsExpired `protobuf:"bytes,71,opt,name=objects_expired,json=objectsExpired,proto3,oneof"`
 }
 
+type Statement_ObjectsRestored struct {
+	ObjectsRestored *ObjectsRestored `protobuf:"bytes,72,opt,name=objects_restored,json=objectsRestored,proto3,oneof"` // level 4
+}
+
 type Statement_UploadCreated struct {
 	UploadCreated *UploadCreated `protobuf:"bytes,80,opt,name=upload_created,json=uploadCreated,proto3,oneof"`
 }
@@ -1877,6 +1947,8 @@ func (*Statement_ObjectRenamed) isStatement_Body() {}
 func (*Statement_ObjectAppended) isStatement_Body() {}
 
 func (*Statement_ObjectsExpired) isStatement_Body() {}
+
+func (*Statement_ObjectsRestored) isStatement_Body() {}
 
 func (*Statement_UploadCreated) isStatement_Body() {}
 
@@ -2244,8 +2316,12 @@ type SubOutcome struct {
 	NullVersion bool     `protobuf:"varint,3,opt,name=null_version,json=nullVersion,proto3" json:"null_version,omitempty"`
 	// A delete marker was made or removed.
 	DeleteMarker bool `protobuf:"varint,4,opt,name=delete_marker,json=deleteMarker,proto3" json:"delete_marker,omitempty"`
-	// There was nothing to delete (a success in S3).
-	Absent        bool `protobuf:"varint,5,opt,name=absent,proto3" json:"absent,omitempty"`
+	// There was nothing to delete (a success in S3), or nothing to restore.
+	Absent bool `protobuf:"varint,5,opt,name=absent,proto3" json:"absent,omitempty"`
+	// Of a restored key.
+	Restored      RestoredKind `protobuf:"varint,6,opt,name=restored,proto3,enum=ironman.event.RestoredKind" json:"restored,omitempty"`
+	Size          uint64       `protobuf:"varint,7,opt,name=size,proto3" json:"size,omitempty"` // bytes of the version that was made
+	Etag          string       `protobuf:"bytes,8,opt,name=etag,proto3" json:"etag,omitempty"`  // of the version that was made
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2313,6 +2389,27 @@ func (x *SubOutcome) GetAbsent() bool {
 		return x.Absent
 	}
 	return false
+}
+
+func (x *SubOutcome) GetRestored() RestoredKind {
+	if x != nil {
+		return x.Restored
+	}
+	return RestoredKind_RESTORED_KIND_UNSPECIFIED
+}
+
+func (x *SubOutcome) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *SubOutcome) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
 }
 
 // Envelope is the record that apply makes of every event: a leaf of the ledger.
@@ -6421,6 +6518,91 @@ func (x *DeleteTarget) GetBypassGovernance() bool {
 	return false
 }
 
+// ObjectsRestored makes keys of a bucket what they were at an earlier moment, each or not
+// at all: bytes by reference, headers, tags, ACL and owner. A key that had no object is
+// deleted. Where there is versioning both make a new version, as PUT and DELETE do. Locks
+// are those of any new version, never those of then. A key that is as it was stays.
+// Items: a KEY for each key, its ordinal the key's place.
+type ObjectsRestored struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Bucket uint64                 `protobuf:"varint,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
+	// The bucket whose past it is: the same, or one that the bucket takes the place of.
+	Source uint64 `protobuf:"varint,2,opt,name=source,proto3" json:"source,omitempty"`
+	// The moment: the events below this sequence.
+	To uint64 `protobuf:"varint,3,opt,name=to,proto3" json:"to,omitempty"`
+	// What the restore began with: a key that an event from here on has changed is left
+	// (CONFLICT), so that no later write is undone.
+	Seen          uint64 `protobuf:"varint,4,opt,name=seen,proto3" json:"seen,omitempty"`
+	Keys          uint32 `protobuf:"varint,5,opt,name=keys,proto3" json:"keys,omitempty"` // how many
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ObjectsRestored) Reset() {
+	*x = ObjectsRestored{}
+	mi := &file_wal_event_event_proto_msgTypes[75]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ObjectsRestored) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ObjectsRestored) ProtoMessage() {}
+
+func (x *ObjectsRestored) ProtoReflect() protoreflect.Message {
+	mi := &file_wal_event_event_proto_msgTypes[75]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ObjectsRestored.ProtoReflect.Descriptor instead.
+func (*ObjectsRestored) Descriptor() ([]byte, []int) {
+	return file_wal_event_event_proto_rawDescGZIP(), []int{75}
+}
+
+func (x *ObjectsRestored) GetBucket() uint64 {
+	if x != nil {
+		return x.Bucket
+	}
+	return 0
+}
+
+func (x *ObjectsRestored) GetSource() uint64 {
+	if x != nil {
+		return x.Source
+	}
+	return 0
+}
+
+func (x *ObjectsRestored) GetTo() uint64 {
+	if x != nil {
+		return x.To
+	}
+	return 0
+}
+
+func (x *ObjectsRestored) GetSeen() uint64 {
+	if x != nil {
+		return x.Seen
+	}
+	return 0
+}
+
+func (x *ObjectsRestored) GetKeys() uint32 {
+	if x != nil {
+		return x.Keys
+	}
+	return 0
+}
+
 type ObjectACLSet struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Bucket        uint64                 `protobuf:"varint,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
@@ -6432,7 +6614,7 @@ type ObjectACLSet struct {
 
 func (x *ObjectACLSet) Reset() {
 	*x = ObjectACLSet{}
-	mi := &file_wal_event_event_proto_msgTypes[75]
+	mi := &file_wal_event_event_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6444,7 +6626,7 @@ func (x *ObjectACLSet) String() string {
 func (*ObjectACLSet) ProtoMessage() {}
 
 func (x *ObjectACLSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[75]
+	mi := &file_wal_event_event_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6457,7 +6639,7 @@ func (x *ObjectACLSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectACLSet.ProtoReflect.Descriptor instead.
 func (*ObjectACLSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{75}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *ObjectACLSet) GetBucket() uint64 {
@@ -6492,7 +6674,7 @@ type ObjectTagsSet struct {
 
 func (x *ObjectTagsSet) Reset() {
 	*x = ObjectTagsSet{}
-	mi := &file_wal_event_event_proto_msgTypes[76]
+	mi := &file_wal_event_event_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6504,7 +6686,7 @@ func (x *ObjectTagsSet) String() string {
 func (*ObjectTagsSet) ProtoMessage() {}
 
 func (x *ObjectTagsSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[76]
+	mi := &file_wal_event_event_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6517,7 +6699,7 @@ func (x *ObjectTagsSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectTagsSet.ProtoReflect.Descriptor instead.
 func (*ObjectTagsSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{76}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *ObjectTagsSet) GetBucket() uint64 {
@@ -6549,7 +6731,7 @@ type ObjectLockSet struct {
 
 func (x *ObjectLockSet) Reset() {
 	*x = ObjectLockSet{}
-	mi := &file_wal_event_event_proto_msgTypes[77]
+	mi := &file_wal_event_event_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6561,7 +6743,7 @@ func (x *ObjectLockSet) String() string {
 func (*ObjectLockSet) ProtoMessage() {}
 
 func (x *ObjectLockSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[77]
+	mi := &file_wal_event_event_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6574,7 +6756,7 @@ func (x *ObjectLockSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectLockSet.ProtoReflect.Descriptor instead.
 func (*ObjectLockSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{77}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *ObjectLockSet) GetBucket() uint64 {
@@ -6633,7 +6815,7 @@ type ObjectRenamed struct {
 
 func (x *ObjectRenamed) Reset() {
 	*x = ObjectRenamed{}
-	mi := &file_wal_event_event_proto_msgTypes[78]
+	mi := &file_wal_event_event_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6645,7 +6827,7 @@ func (x *ObjectRenamed) String() string {
 func (*ObjectRenamed) ProtoMessage() {}
 
 func (x *ObjectRenamed) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[78]
+	mi := &file_wal_event_event_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6658,7 +6840,7 @@ func (x *ObjectRenamed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectRenamed.ProtoReflect.Descriptor instead.
 func (*ObjectRenamed) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{78}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *ObjectRenamed) GetBucket() uint64 {
@@ -6711,7 +6893,7 @@ type ObjectAppended struct {
 
 func (x *ObjectAppended) Reset() {
 	*x = ObjectAppended{}
-	mi := &file_wal_event_event_proto_msgTypes[79]
+	mi := &file_wal_event_event_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6723,7 +6905,7 @@ func (x *ObjectAppended) String() string {
 func (*ObjectAppended) ProtoMessage() {}
 
 func (x *ObjectAppended) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[79]
+	mi := &file_wal_event_event_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6736,7 +6918,7 @@ func (x *ObjectAppended) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectAppended.ProtoReflect.Descriptor instead.
 func (*ObjectAppended) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{79}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *ObjectAppended) GetBucket() uint64 {
@@ -6838,7 +7020,7 @@ type ObjectsExpired struct {
 
 func (x *ObjectsExpired) Reset() {
 	*x = ObjectsExpired{}
-	mi := &file_wal_event_event_proto_msgTypes[80]
+	mi := &file_wal_event_event_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6850,7 +7032,7 @@ func (x *ObjectsExpired) String() string {
 func (*ObjectsExpired) ProtoMessage() {}
 
 func (x *ObjectsExpired) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[80]
+	mi := &file_wal_event_event_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6863,7 +7045,7 @@ func (x *ObjectsExpired) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectsExpired.ProtoReflect.Descriptor instead.
 func (*ObjectsExpired) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{80}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *ObjectsExpired) GetBucket() uint64 {
@@ -6897,7 +7079,7 @@ type ExpiredTarget struct {
 
 func (x *ExpiredTarget) Reset() {
 	*x = ExpiredTarget{}
-	mi := &file_wal_event_event_proto_msgTypes[81]
+	mi := &file_wal_event_event_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6909,7 +7091,7 @@ func (x *ExpiredTarget) String() string {
 func (*ExpiredTarget) ProtoMessage() {}
 
 func (x *ExpiredTarget) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[81]
+	mi := &file_wal_event_event_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6922,7 +7104,7 @@ func (x *ExpiredTarget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExpiredTarget.ProtoReflect.Descriptor instead.
 func (*ExpiredTarget) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{81}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *ExpiredTarget) GetVersion() *Version {
@@ -6957,7 +7139,7 @@ type UploadCreated struct {
 
 func (x *UploadCreated) Reset() {
 	*x = UploadCreated{}
-	mi := &file_wal_event_event_proto_msgTypes[82]
+	mi := &file_wal_event_event_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6969,7 +7151,7 @@ func (x *UploadCreated) String() string {
 func (*UploadCreated) ProtoMessage() {}
 
 func (x *UploadCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[82]
+	mi := &file_wal_event_event_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6982,7 +7164,7 @@ func (x *UploadCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadCreated.ProtoReflect.Descriptor instead.
 func (*UploadCreated) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{82}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *UploadCreated) GetBucket() uint64 {
@@ -7068,7 +7250,7 @@ type PartPut struct {
 
 func (x *PartPut) Reset() {
 	*x = PartPut{}
-	mi := &file_wal_event_event_proto_msgTypes[83]
+	mi := &file_wal_event_event_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7080,7 +7262,7 @@ func (x *PartPut) String() string {
 func (*PartPut) ProtoMessage() {}
 
 func (x *PartPut) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[83]
+	mi := &file_wal_event_event_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7093,7 +7275,7 @@ func (x *PartPut) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartPut.ProtoReflect.Descriptor instead.
 func (*PartPut) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{83}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *PartPut) GetBucket() uint64 {
@@ -7182,7 +7364,7 @@ type UploadCompleted struct {
 
 func (x *UploadCompleted) Reset() {
 	*x = UploadCompleted{}
-	mi := &file_wal_event_event_proto_msgTypes[84]
+	mi := &file_wal_event_event_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7194,7 +7376,7 @@ func (x *UploadCompleted) String() string {
 func (*UploadCompleted) ProtoMessage() {}
 
 func (x *UploadCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[84]
+	mi := &file_wal_event_event_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7207,7 +7389,7 @@ func (x *UploadCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadCompleted.ProtoReflect.Descriptor instead.
 func (*UploadCompleted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{84}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *UploadCompleted) GetBucket() uint64 {
@@ -7270,7 +7452,7 @@ type CompletedPart struct {
 
 func (x *CompletedPart) Reset() {
 	*x = CompletedPart{}
-	mi := &file_wal_event_event_proto_msgTypes[85]
+	mi := &file_wal_event_event_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7282,7 +7464,7 @@ func (x *CompletedPart) String() string {
 func (*CompletedPart) ProtoMessage() {}
 
 func (x *CompletedPart) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[85]
+	mi := &file_wal_event_event_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7295,7 +7477,7 @@ func (x *CompletedPart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompletedPart.ProtoReflect.Descriptor instead.
 func (*CompletedPart) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{85}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *CompletedPart) GetNumber() uint32 {
@@ -7323,7 +7505,7 @@ type UploadAborted struct {
 
 func (x *UploadAborted) Reset() {
 	*x = UploadAborted{}
-	mi := &file_wal_event_event_proto_msgTypes[86]
+	mi := &file_wal_event_event_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7335,7 +7517,7 @@ func (x *UploadAborted) String() string {
 func (*UploadAborted) ProtoMessage() {}
 
 func (x *UploadAborted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[86]
+	mi := &file_wal_event_event_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7348,7 +7530,7 @@ func (x *UploadAborted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadAborted.ProtoReflect.Descriptor instead.
 func (*UploadAborted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{86}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *UploadAborted) GetBucket() uint64 {
@@ -7377,7 +7559,7 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\x04salt\x18\x01 \x01(\fR\x04salt\x12+\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x17.ironman.event.ItemKindR\x04kind\x12\x18\n" +
 	"\aordinal\x18\x03 \x01(\rR\aordinal\x12\x14\n" +
-	"\x05value\x18\x04 \x01(\fR\x05value\"\xc7\x1f\n" +
+	"\x05value\x18\x04 \x01(\fR\x05value\"\x94 \n" +
 	"\tStatement\x12-\n" +
 	"\x06header\x18\x01 \x01(\v2\x15.ironman.event.HeaderR\x06header\x12T\n" +
 	"\x13cluster_initialized\x18\x10 \x01(\v2!.ironman.event.ClusterInitializedH\x00R\x12clusterInitialized\x12?\n" +
@@ -7428,7 +7610,8 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\x0fobject_lock_set\x18D \x01(\v2\x1c.ironman.event.ObjectLockSetH\x00R\robjectLockSet\x12E\n" +
 	"\x0eobject_renamed\x18E \x01(\v2\x1c.ironman.event.ObjectRenamedH\x00R\robjectRenamed\x12H\n" +
 	"\x0fobject_appended\x18F \x01(\v2\x1d.ironman.event.ObjectAppendedH\x00R\x0eobjectAppended\x12H\n" +
-	"\x0fobjects_expired\x18G \x01(\v2\x1d.ironman.event.ObjectsExpiredH\x00R\x0eobjectsExpired\x12E\n" +
+	"\x0fobjects_expired\x18G \x01(\v2\x1d.ironman.event.ObjectsExpiredH\x00R\x0eobjectsExpired\x12K\n" +
+	"\x10objects_restored\x18H \x01(\v2\x1e.ironman.event.ObjectsRestoredH\x00R\x0fobjectsRestored\x12E\n" +
 	"\x0eupload_created\x18P \x01(\v2\x1c.ironman.event.UploadCreatedH\x00R\ruploadCreated\x123\n" +
 	"\bpart_put\x18Q \x01(\v2\x16.ironman.event.PartPutH\x00R\apartPut\x12K\n" +
 	"\x10upload_completed\x18R \x01(\v2\x1e.ironman.event.UploadCompletedH\x00R\x0fuploadCompleted\x12E\n" +
@@ -7467,14 +7650,17 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\x04time\x18\x04 \x01(\x03R\x04time\x12-\n" +
 	"\x04subs\x18\x05 \x03(\v2\x19.ironman.event.SubOutcomeR\x04subs\x12\x1c\n" +
 	"\tallocated\x18\x06 \x01(\x04R\tallocated\x12\x12\n" +
-	"\x04etag\x18\a \x01(\tR\x04etag\"\xd0\x01\n" +
+	"\x04etag\x18\a \x01(\tR\x04etag\"\xb1\x02\n" +
 	"\n" +
 	"SubOutcome\x120\n" +
 	"\arefusal\x18\x01 \x01(\x0e2\x16.ironman.event.RefusalR\arefusal\x120\n" +
 	"\aversion\x18\x02 \x01(\v2\x16.ironman.event.VersionR\aversion\x12!\n" +
 	"\fnull_version\x18\x03 \x01(\bR\vnullVersion\x12#\n" +
 	"\rdelete_marker\x18\x04 \x01(\bR\fdeleteMarker\x12\x16\n" +
-	"\x06absent\x18\x05 \x01(\bR\x06absent\"\xd9\x02\n" +
+	"\x06absent\x18\x05 \x01(\bR\x06absent\x127\n" +
+	"\brestored\x18\x06 \x01(\x0e2\x1b.ironman.event.RestoredKindR\brestored\x12\x12\n" +
+	"\x04size\x18\a \x01(\x04R\x04size\x12\x12\n" +
+	"\x04etag\x18\b \x01(\tR\x04etag\"\xd9\x02\n" +
 	"\bEnvelope\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x12\n" +
 	"\x04time\x18\x02 \x01(\x03R\x04time\x12\x12\n" +
@@ -7778,7 +7964,13 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\aversion\x18\x01 \x01(\v2\x16.ironman.event.VersionR\aversion\x12!\n" +
 	"\fnull_version\x18\x02 \x01(\bR\vnullVersion\x126\n" +
 	"\tcondition\x18\x03 \x01(\v2\x18.ironman.event.ConditionR\tcondition\x12+\n" +
-	"\x11bypass_governance\x18\x04 \x01(\bR\x10bypassGovernance\"~\n" +
+	"\x11bypass_governance\x18\x04 \x01(\bR\x10bypassGovernance\"y\n" +
+	"\x0fObjectsRestored\x12\x16\n" +
+	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\x12\x16\n" +
+	"\x06source\x18\x02 \x01(\x04R\x06source\x12\x0e\n" +
+	"\x02to\x18\x03 \x01(\x04R\x02to\x12\x12\n" +
+	"\x04seen\x18\x04 \x01(\x04R\x04seen\x12\x12\n" +
+	"\x04keys\x18\x05 \x01(\rR\x04keys\"~\n" +
 	"\fObjectACLSet\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\x120\n" +
 	"\aversion\x18\x02 \x01(\v2\x16.ironman.event.VersionR\aversion\x12$\n" +
@@ -7881,7 +8073,7 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\x15REASON_KIND_ACL_GRANT\x10\x04\x12\x1f\n" +
 	"\x1bREASON_KIND_IDENTITY_POLICY\x10\x05\x12\x1d\n" +
 	"\x19REASON_KIND_BUCKET_POLICY\x10\x06\x12\x17\n" +
-	"\x13REASON_KIND_ACCOUNT\x10\a*\xcc\x05\n" +
+	"\x13REASON_KIND_ACCOUNT\x10\a*\xe2\x05\n" +
 	"\aRefusal\x12\x10\n" +
 	"\fREFUSAL_NONE\x10\x00\x12\x13\n" +
 	"\x0fREFUSAL_INVALID\x10\x01\x12\x16\n" +
@@ -7911,7 +8103,13 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\x14REFUSAL_BUCKET_STATE\x10\x18\x12\x1a\n" +
 	"\x16REFUSAL_LIMIT_EXCEEDED\x10\x19\x12\x12\n" +
 	"\x0eREFUSAL_IN_USE\x10\x1a\x12\x12\n" +
-	"\x0eREFUSAL_OFFSET\x10\x1b*\xcb\x01\n" +
+	"\x0eREFUSAL_OFFSET\x10\x1b\x12\x14\n" +
+	"\x10REFUSAL_NOT_KEPT\x10\x1c*z\n" +
+	"\fRestoredKind\x12\x1d\n" +
+	"\x19RESTORED_KIND_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11RESTORED_KIND_PUT\x10\x01\x12\x19\n" +
+	"\x15RESTORED_KIND_REMOVED\x10\x02\x12\x19\n" +
+	"\x15RESTORED_KIND_CHANGED\x10\x03*\xcb\x01\n" +
 	"\x11ChecksumAlgorithm\x12\x1b\n" +
 	"\x17CHECKSUM_ALGORITHM_NONE\x10\x00\x12\x1c\n" +
 	"\x18CHECKSUM_ALGORITHM_CRC32\x10\x01\x12\x1d\n" +
@@ -7991,256 +8189,260 @@ func file_wal_event_event_proto_rawDescGZIP() []byte {
 	return file_wal_event_event_proto_rawDescData
 }
 
-var file_wal_event_event_proto_enumTypes = make([]protoimpl.EnumInfo, 13)
-var file_wal_event_event_proto_msgTypes = make([]protoimpl.MessageInfo, 87)
+var file_wal_event_event_proto_enumTypes = make([]protoimpl.EnumInfo, 14)
+var file_wal_event_event_proto_msgTypes = make([]protoimpl.MessageInfo, 88)
 var file_wal_event_event_proto_goTypes = []any{
 	(ItemKind)(0),                // 0: ironman.event.ItemKind
 	(ReasonKind)(0),              // 1: ironman.event.ReasonKind
 	(Refusal)(0),                 // 2: ironman.event.Refusal
-	(ChecksumAlgorithm)(0),       // 3: ironman.event.ChecksumAlgorithm
-	(Permission)(0),              // 4: ironman.event.Permission
-	(Group)(0),                   // 5: ironman.event.Group
-	(EncryptionKind)(0),          // 6: ironman.event.EncryptionKind
-	(RetentionMode)(0),           // 7: ironman.event.RetentionMode
-	(CursorKind)(0),              // 8: ironman.event.CursorKind
-	(PrincipalKind)(0),           // 9: ironman.event.PrincipalKind
-	(DocumentKind)(0),            // 10: ironman.event.DocumentKind
-	(VersioningState)(0),         // 11: ironman.event.VersioningState
-	(ExpiredKind)(0),             // 12: ironman.event.ExpiredKind
-	(*Proposal)(nil),             // 13: ironman.event.Proposal
-	(*Item)(nil),                 // 14: ironman.event.Item
-	(*Statement)(nil),            // 15: ironman.event.Statement
-	(*Header)(nil),               // 16: ironman.event.Header
-	(*Reason)(nil),               // 17: ironman.event.Reason
-	(*Client)(nil),               // 18: ironman.event.Client
-	(*Outcome)(nil),              // 19: ironman.event.Outcome
-	(*SubOutcome)(nil),           // 20: ironman.event.SubOutcome
-	(*Envelope)(nil),             // 21: ironman.event.Envelope
-	(*Version)(nil),              // 22: ironman.event.Version
-	(*BlobID)(nil),               // 23: ironman.event.BlobID
-	(*Blob)(nil),                 // 24: ironman.event.Blob
-	(*Shard)(nil),                // 25: ironman.event.Shard
-	(*PackID)(nil),               // 26: ironman.event.PackID
-	(*Segment)(nil),              // 27: ironman.event.Segment
-	(*Checksum)(nil),             // 28: ironman.event.Checksum
-	(*UserHeader)(nil),           // 29: ironman.event.UserHeader
-	(*Headers)(nil),              // 30: ironman.event.Headers
-	(*Tag)(nil),                  // 31: ironman.event.Tag
-	(*Tags)(nil),                 // 32: ironman.event.Tags
-	(*Grant)(nil),                // 33: ironman.event.Grant
-	(*ACL)(nil),                  // 34: ironman.event.ACL
-	(*Condition)(nil),            // 35: ironman.event.Condition
-	(*Encryption)(nil),           // 36: ironman.event.Encryption
-	(*WrappedKey)(nil),           // 37: ironman.event.WrappedKey
-	(*Lock)(nil),                 // 38: ironman.event.Lock
-	(*ClusterInitialized)(nil),   // 39: ironman.event.ClusterInitialized
-	(*NodeAdded)(nil),            // 40: ironman.event.NodeAdded
-	(*NodeRemoved)(nil),          // 41: ironman.event.NodeRemoved
-	(*NodeStarted)(nil),          // 42: ironman.event.NodeStarted
-	(*DiskAdded)(nil),            // 43: ironman.event.DiskAdded
-	(*FeatureLevelRaised)(nil),   // 44: ironman.event.FeatureLevelRaised
-	(*Cancel)(nil),               // 45: ironman.event.Cancel
-	(*BlobsAbandoned)(nil),       // 46: ironman.event.BlobsAbandoned
-	(*BlobsReleased)(nil),        // 47: ironman.event.BlobsReleased
-	(*AssemblyRelease)(nil),      // 48: ironman.event.AssemblyRelease
-	(*ShardsPlaced)(nil),         // 49: ironman.event.ShardsPlaced
-	(*Placement)(nil),            // 50: ironman.event.Placement
-	(*PacksReleased)(nil),        // 51: ironman.event.PacksReleased
-	(*HistoryTrimmed)(nil),       // 52: ironman.event.HistoryTrimmed
-	(*CursorSet)(nil),            // 53: ironman.event.CursorSet
-	(*CursorDeleted)(nil),        // 54: ironman.event.CursorDeleted
-	(*AccountCreated)(nil),       // 55: ironman.event.AccountCreated
-	(*UserCreated)(nil),          // 56: ironman.event.UserCreated
-	(*AccessKeyCreated)(nil),     // 57: ironman.event.AccessKeyCreated
-	(*AccessKeyStatusSet)(nil),   // 58: ironman.event.AccessKeyStatusSet
-	(*AccessKeyDeleted)(nil),     // 59: ironman.event.AccessKeyDeleted
-	(*PrincipalCreated)(nil),     // 60: ironman.event.PrincipalCreated
-	(*PrincipalChanged)(nil),     // 61: ironman.event.PrincipalChanged
-	(*PrincipalDeleted)(nil),     // 62: ironman.event.PrincipalDeleted
-	(*MembersChanged)(nil),       // 63: ironman.event.MembersChanged
-	(*PolicyCreated)(nil),        // 64: ironman.event.PolicyCreated
-	(*PolicyVersionCreated)(nil), // 65: ironman.event.PolicyVersionCreated
-	(*PolicyVersionDeleted)(nil), // 66: ironman.event.PolicyVersionDeleted
-	(*PolicyDefaultSet)(nil),     // 67: ironman.event.PolicyDefaultSet
-	(*PolicyDeleted)(nil),        // 68: ironman.event.PolicyDeleted
-	(*PolicyTagsSet)(nil),        // 69: ironman.event.PolicyTagsSet
-	(*InlinePolicySet)(nil),      // 70: ironman.event.InlinePolicySet
-	(*PoliciesAttached)(nil),     // 71: ironman.event.PoliciesAttached
-	(*AccountChanged)(nil),       // 72: ironman.event.AccountChanged
-	(*AccountDeleted)(nil),       // 73: ironman.event.AccountDeleted
-	(*AccessKeySealed)(nil),      // 74: ironman.event.AccessKeySealed
-	(*Quota)(nil),                // 75: ironman.event.Quota
-	(*AccountQuotaSet)(nil),      // 76: ironman.event.AccountQuotaSet
-	(*BucketCreated)(nil),        // 77: ironman.event.BucketCreated
-	(*BucketDeleted)(nil),        // 78: ironman.event.BucketDeleted
-	(*BucketACLSet)(nil),         // 79: ironman.event.BucketACLSet
-	(*BucketDocumentSet)(nil),    // 80: ironman.event.BucketDocumentSet
-	(*BucketVersioningSet)(nil),  // 81: ironman.event.BucketVersioningSet
-	(*BucketLockSet)(nil),        // 82: ironman.event.BucketLockSet
-	(*BucketQuotaSet)(nil),       // 83: ironman.event.BucketQuotaSet
-	(*CopySource)(nil),           // 84: ironman.event.CopySource
-	(*ObjectPut)(nil),            // 85: ironman.event.ObjectPut
-	(*ObjectsDeleted)(nil),       // 86: ironman.event.ObjectsDeleted
-	(*DeleteTarget)(nil),         // 87: ironman.event.DeleteTarget
-	(*ObjectACLSet)(nil),         // 88: ironman.event.ObjectACLSet
-	(*ObjectTagsSet)(nil),        // 89: ironman.event.ObjectTagsSet
-	(*ObjectLockSet)(nil),        // 90: ironman.event.ObjectLockSet
-	(*ObjectRenamed)(nil),        // 91: ironman.event.ObjectRenamed
-	(*ObjectAppended)(nil),       // 92: ironman.event.ObjectAppended
-	(*ObjectsExpired)(nil),       // 93: ironman.event.ObjectsExpired
-	(*ExpiredTarget)(nil),        // 94: ironman.event.ExpiredTarget
-	(*UploadCreated)(nil),        // 95: ironman.event.UploadCreated
-	(*PartPut)(nil),              // 96: ironman.event.PartPut
-	(*UploadCompleted)(nil),      // 97: ironman.event.UploadCompleted
-	(*CompletedPart)(nil),        // 98: ironman.event.CompletedPart
-	(*UploadAborted)(nil),        // 99: ironman.event.UploadAborted
+	(RestoredKind)(0),            // 3: ironman.event.RestoredKind
+	(ChecksumAlgorithm)(0),       // 4: ironman.event.ChecksumAlgorithm
+	(Permission)(0),              // 5: ironman.event.Permission
+	(Group)(0),                   // 6: ironman.event.Group
+	(EncryptionKind)(0),          // 7: ironman.event.EncryptionKind
+	(RetentionMode)(0),           // 8: ironman.event.RetentionMode
+	(CursorKind)(0),              // 9: ironman.event.CursorKind
+	(PrincipalKind)(0),           // 10: ironman.event.PrincipalKind
+	(DocumentKind)(0),            // 11: ironman.event.DocumentKind
+	(VersioningState)(0),         // 12: ironman.event.VersioningState
+	(ExpiredKind)(0),             // 13: ironman.event.ExpiredKind
+	(*Proposal)(nil),             // 14: ironman.event.Proposal
+	(*Item)(nil),                 // 15: ironman.event.Item
+	(*Statement)(nil),            // 16: ironman.event.Statement
+	(*Header)(nil),               // 17: ironman.event.Header
+	(*Reason)(nil),               // 18: ironman.event.Reason
+	(*Client)(nil),               // 19: ironman.event.Client
+	(*Outcome)(nil),              // 20: ironman.event.Outcome
+	(*SubOutcome)(nil),           // 21: ironman.event.SubOutcome
+	(*Envelope)(nil),             // 22: ironman.event.Envelope
+	(*Version)(nil),              // 23: ironman.event.Version
+	(*BlobID)(nil),               // 24: ironman.event.BlobID
+	(*Blob)(nil),                 // 25: ironman.event.Blob
+	(*Shard)(nil),                // 26: ironman.event.Shard
+	(*PackID)(nil),               // 27: ironman.event.PackID
+	(*Segment)(nil),              // 28: ironman.event.Segment
+	(*Checksum)(nil),             // 29: ironman.event.Checksum
+	(*UserHeader)(nil),           // 30: ironman.event.UserHeader
+	(*Headers)(nil),              // 31: ironman.event.Headers
+	(*Tag)(nil),                  // 32: ironman.event.Tag
+	(*Tags)(nil),                 // 33: ironman.event.Tags
+	(*Grant)(nil),                // 34: ironman.event.Grant
+	(*ACL)(nil),                  // 35: ironman.event.ACL
+	(*Condition)(nil),            // 36: ironman.event.Condition
+	(*Encryption)(nil),           // 37: ironman.event.Encryption
+	(*WrappedKey)(nil),           // 38: ironman.event.WrappedKey
+	(*Lock)(nil),                 // 39: ironman.event.Lock
+	(*ClusterInitialized)(nil),   // 40: ironman.event.ClusterInitialized
+	(*NodeAdded)(nil),            // 41: ironman.event.NodeAdded
+	(*NodeRemoved)(nil),          // 42: ironman.event.NodeRemoved
+	(*NodeStarted)(nil),          // 43: ironman.event.NodeStarted
+	(*DiskAdded)(nil),            // 44: ironman.event.DiskAdded
+	(*FeatureLevelRaised)(nil),   // 45: ironman.event.FeatureLevelRaised
+	(*Cancel)(nil),               // 46: ironman.event.Cancel
+	(*BlobsAbandoned)(nil),       // 47: ironman.event.BlobsAbandoned
+	(*BlobsReleased)(nil),        // 48: ironman.event.BlobsReleased
+	(*AssemblyRelease)(nil),      // 49: ironman.event.AssemblyRelease
+	(*ShardsPlaced)(nil),         // 50: ironman.event.ShardsPlaced
+	(*Placement)(nil),            // 51: ironman.event.Placement
+	(*PacksReleased)(nil),        // 52: ironman.event.PacksReleased
+	(*HistoryTrimmed)(nil),       // 53: ironman.event.HistoryTrimmed
+	(*CursorSet)(nil),            // 54: ironman.event.CursorSet
+	(*CursorDeleted)(nil),        // 55: ironman.event.CursorDeleted
+	(*AccountCreated)(nil),       // 56: ironman.event.AccountCreated
+	(*UserCreated)(nil),          // 57: ironman.event.UserCreated
+	(*AccessKeyCreated)(nil),     // 58: ironman.event.AccessKeyCreated
+	(*AccessKeyStatusSet)(nil),   // 59: ironman.event.AccessKeyStatusSet
+	(*AccessKeyDeleted)(nil),     // 60: ironman.event.AccessKeyDeleted
+	(*PrincipalCreated)(nil),     // 61: ironman.event.PrincipalCreated
+	(*PrincipalChanged)(nil),     // 62: ironman.event.PrincipalChanged
+	(*PrincipalDeleted)(nil),     // 63: ironman.event.PrincipalDeleted
+	(*MembersChanged)(nil),       // 64: ironman.event.MembersChanged
+	(*PolicyCreated)(nil),        // 65: ironman.event.PolicyCreated
+	(*PolicyVersionCreated)(nil), // 66: ironman.event.PolicyVersionCreated
+	(*PolicyVersionDeleted)(nil), // 67: ironman.event.PolicyVersionDeleted
+	(*PolicyDefaultSet)(nil),     // 68: ironman.event.PolicyDefaultSet
+	(*PolicyDeleted)(nil),        // 69: ironman.event.PolicyDeleted
+	(*PolicyTagsSet)(nil),        // 70: ironman.event.PolicyTagsSet
+	(*InlinePolicySet)(nil),      // 71: ironman.event.InlinePolicySet
+	(*PoliciesAttached)(nil),     // 72: ironman.event.PoliciesAttached
+	(*AccountChanged)(nil),       // 73: ironman.event.AccountChanged
+	(*AccountDeleted)(nil),       // 74: ironman.event.AccountDeleted
+	(*AccessKeySealed)(nil),      // 75: ironman.event.AccessKeySealed
+	(*Quota)(nil),                // 76: ironman.event.Quota
+	(*AccountQuotaSet)(nil),      // 77: ironman.event.AccountQuotaSet
+	(*BucketCreated)(nil),        // 78: ironman.event.BucketCreated
+	(*BucketDeleted)(nil),        // 79: ironman.event.BucketDeleted
+	(*BucketACLSet)(nil),         // 80: ironman.event.BucketACLSet
+	(*BucketDocumentSet)(nil),    // 81: ironman.event.BucketDocumentSet
+	(*BucketVersioningSet)(nil),  // 82: ironman.event.BucketVersioningSet
+	(*BucketLockSet)(nil),        // 83: ironman.event.BucketLockSet
+	(*BucketQuotaSet)(nil),       // 84: ironman.event.BucketQuotaSet
+	(*CopySource)(nil),           // 85: ironman.event.CopySource
+	(*ObjectPut)(nil),            // 86: ironman.event.ObjectPut
+	(*ObjectsDeleted)(nil),       // 87: ironman.event.ObjectsDeleted
+	(*DeleteTarget)(nil),         // 88: ironman.event.DeleteTarget
+	(*ObjectsRestored)(nil),      // 89: ironman.event.ObjectsRestored
+	(*ObjectACLSet)(nil),         // 90: ironman.event.ObjectACLSet
+	(*ObjectTagsSet)(nil),        // 91: ironman.event.ObjectTagsSet
+	(*ObjectLockSet)(nil),        // 92: ironman.event.ObjectLockSet
+	(*ObjectRenamed)(nil),        // 93: ironman.event.ObjectRenamed
+	(*ObjectAppended)(nil),       // 94: ironman.event.ObjectAppended
+	(*ObjectsExpired)(nil),       // 95: ironman.event.ObjectsExpired
+	(*ExpiredTarget)(nil),        // 96: ironman.event.ExpiredTarget
+	(*UploadCreated)(nil),        // 97: ironman.event.UploadCreated
+	(*PartPut)(nil),              // 98: ironman.event.PartPut
+	(*UploadCompleted)(nil),      // 99: ironman.event.UploadCompleted
+	(*CompletedPart)(nil),        // 100: ironman.event.CompletedPart
+	(*UploadAborted)(nil),        // 101: ironman.event.UploadAborted
 }
 var file_wal_event_event_proto_depIdxs = []int32{
 	0,   // 0: ironman.event.Item.kind:type_name -> ironman.event.ItemKind
-	16,  // 1: ironman.event.Statement.header:type_name -> ironman.event.Header
-	39,  // 2: ironman.event.Statement.cluster_initialized:type_name -> ironman.event.ClusterInitialized
-	42,  // 3: ironman.event.Statement.node_started:type_name -> ironman.event.NodeStarted
-	43,  // 4: ironman.event.Statement.disk_added:type_name -> ironman.event.DiskAdded
-	44,  // 5: ironman.event.Statement.feature_level_raised:type_name -> ironman.event.FeatureLevelRaised
-	45,  // 6: ironman.event.Statement.cancel:type_name -> ironman.event.Cancel
-	46,  // 7: ironman.event.Statement.blobs_abandoned:type_name -> ironman.event.BlobsAbandoned
-	47,  // 8: ironman.event.Statement.blobs_released:type_name -> ironman.event.BlobsReleased
-	49,  // 9: ironman.event.Statement.shards_placed:type_name -> ironman.event.ShardsPlaced
-	51,  // 10: ironman.event.Statement.packs_released:type_name -> ironman.event.PacksReleased
-	52,  // 11: ironman.event.Statement.history_trimmed:type_name -> ironman.event.HistoryTrimmed
-	40,  // 12: ironman.event.Statement.node_added:type_name -> ironman.event.NodeAdded
-	41,  // 13: ironman.event.Statement.node_removed:type_name -> ironman.event.NodeRemoved
-	53,  // 14: ironman.event.Statement.cursor_set:type_name -> ironman.event.CursorSet
-	54,  // 15: ironman.event.Statement.cursor_deleted:type_name -> ironman.event.CursorDeleted
-	55,  // 16: ironman.event.Statement.account_created:type_name -> ironman.event.AccountCreated
-	56,  // 17: ironman.event.Statement.user_created:type_name -> ironman.event.UserCreated
-	57,  // 18: ironman.event.Statement.access_key_created:type_name -> ironman.event.AccessKeyCreated
-	58,  // 19: ironman.event.Statement.access_key_status_set:type_name -> ironman.event.AccessKeyStatusSet
-	59,  // 20: ironman.event.Statement.access_key_deleted:type_name -> ironman.event.AccessKeyDeleted
-	60,  // 21: ironman.event.Statement.principal_created:type_name -> ironman.event.PrincipalCreated
-	61,  // 22: ironman.event.Statement.principal_changed:type_name -> ironman.event.PrincipalChanged
-	62,  // 23: ironman.event.Statement.principal_deleted:type_name -> ironman.event.PrincipalDeleted
-	63,  // 24: ironman.event.Statement.members_changed:type_name -> ironman.event.MembersChanged
-	64,  // 25: ironman.event.Statement.policy_created:type_name -> ironman.event.PolicyCreated
-	65,  // 26: ironman.event.Statement.policy_version_created:type_name -> ironman.event.PolicyVersionCreated
-	66,  // 27: ironman.event.Statement.policy_version_deleted:type_name -> ironman.event.PolicyVersionDeleted
-	67,  // 28: ironman.event.Statement.policy_default_set:type_name -> ironman.event.PolicyDefaultSet
-	68,  // 29: ironman.event.Statement.policy_deleted:type_name -> ironman.event.PolicyDeleted
-	70,  // 30: ironman.event.Statement.inline_policy_set:type_name -> ironman.event.InlinePolicySet
-	71,  // 31: ironman.event.Statement.policies_attached:type_name -> ironman.event.PoliciesAttached
-	77,  // 32: ironman.event.Statement.bucket_created:type_name -> ironman.event.BucketCreated
-	78,  // 33: ironman.event.Statement.bucket_deleted:type_name -> ironman.event.BucketDeleted
-	79,  // 34: ironman.event.Statement.bucket_acl_set:type_name -> ironman.event.BucketACLSet
-	80,  // 35: ironman.event.Statement.bucket_document_set:type_name -> ironman.event.BucketDocumentSet
-	81,  // 36: ironman.event.Statement.bucket_versioning_set:type_name -> ironman.event.BucketVersioningSet
-	82,  // 37: ironman.event.Statement.bucket_lock_set:type_name -> ironman.event.BucketLockSet
-	83,  // 38: ironman.event.Statement.bucket_quota_set:type_name -> ironman.event.BucketQuotaSet
-	85,  // 39: ironman.event.Statement.object_put:type_name -> ironman.event.ObjectPut
-	86,  // 40: ironman.event.Statement.objects_deleted:type_name -> ironman.event.ObjectsDeleted
-	88,  // 41: ironman.event.Statement.object_acl_set:type_name -> ironman.event.ObjectACLSet
-	89,  // 42: ironman.event.Statement.object_tags_set:type_name -> ironman.event.ObjectTagsSet
-	90,  // 43: ironman.event.Statement.object_lock_set:type_name -> ironman.event.ObjectLockSet
-	91,  // 44: ironman.event.Statement.object_renamed:type_name -> ironman.event.ObjectRenamed
-	92,  // 45: ironman.event.Statement.object_appended:type_name -> ironman.event.ObjectAppended
-	93,  // 46: ironman.event.Statement.objects_expired:type_name -> ironman.event.ObjectsExpired
-	95,  // 47: ironman.event.Statement.upload_created:type_name -> ironman.event.UploadCreated
-	96,  // 48: ironman.event.Statement.part_put:type_name -> ironman.event.PartPut
-	97,  // 49: ironman.event.Statement.upload_completed:type_name -> ironman.event.UploadCompleted
-	99,  // 50: ironman.event.Statement.upload_aborted:type_name -> ironman.event.UploadAborted
-	72,  // 51: ironman.event.Statement.account_changed:type_name -> ironman.event.AccountChanged
-	73,  // 52: ironman.event.Statement.account_deleted:type_name -> ironman.event.AccountDeleted
-	74,  // 53: ironman.event.Statement.access_key_sealed:type_name -> ironman.event.AccessKeySealed
-	76,  // 54: ironman.event.Statement.account_quota_set:type_name -> ironman.event.AccountQuotaSet
-	69,  // 55: ironman.event.Statement.policy_tags_set:type_name -> ironman.event.PolicyTagsSet
-	17,  // 56: ironman.event.Header.reason:type_name -> ironman.event.Reason
-	1,   // 57: ironman.event.Reason.kind:type_name -> ironman.event.ReasonKind
-	2,   // 58: ironman.event.Outcome.refusal:type_name -> ironman.event.Refusal
-	22,  // 59: ironman.event.Outcome.version:type_name -> ironman.event.Version
-	20,  // 60: ironman.event.Outcome.subs:type_name -> ironman.event.SubOutcome
-	2,   // 61: ironman.event.SubOutcome.refusal:type_name -> ironman.event.Refusal
-	22,  // 62: ironman.event.SubOutcome.version:type_name -> ironman.event.Version
-	2,   // 63: ironman.event.Envelope.refusal:type_name -> ironman.event.Refusal
-	23,  // 64: ironman.event.Blob.id:type_name -> ironman.event.BlobID
-	25,  // 65: ironman.event.Blob.shards:type_name -> ironman.event.Shard
-	26,  // 66: ironman.event.Shard.pack:type_name -> ironman.event.PackID
-	23,  // 67: ironman.event.Segment.blob:type_name -> ironman.event.BlobID
-	3,   // 68: ironman.event.Checksum.algorithm:type_name -> ironman.event.ChecksumAlgorithm
-	29,  // 69: ironman.event.Headers.user:type_name -> ironman.event.UserHeader
-	31,  // 70: ironman.event.Tags.tags:type_name -> ironman.event.Tag
-	5,   // 71: ironman.event.Grant.group:type_name -> ironman.event.Group
-	4,   // 72: ironman.event.Grant.permission:type_name -> ironman.event.Permission
-	33,  // 73: ironman.event.ACL.grants:type_name -> ironman.event.Grant
-	6,   // 74: ironman.event.Encryption.kind:type_name -> ironman.event.EncryptionKind
-	37,  // 75: ironman.event.Encryption.keys:type_name -> ironman.event.WrappedKey
-	23,  // 76: ironman.event.WrappedKey.blob:type_name -> ironman.event.BlobID
-	7,   // 77: ironman.event.Lock.mode:type_name -> ironman.event.RetentionMode
-	23,  // 78: ironman.event.BlobsAbandoned.blobs:type_name -> ironman.event.BlobID
-	23,  // 79: ironman.event.BlobsReleased.blobs:type_name -> ironman.event.BlobID
-	48,  // 80: ironman.event.BlobsReleased.assemblies:type_name -> ironman.event.AssemblyRelease
-	22,  // 81: ironman.event.AssemblyRelease.assembly:type_name -> ironman.event.Version
-	50,  // 82: ironman.event.ShardsPlaced.placements:type_name -> ironman.event.Placement
-	23,  // 83: ironman.event.Placement.blob:type_name -> ironman.event.BlobID
-	25,  // 84: ironman.event.Placement.shard:type_name -> ironman.event.Shard
-	26,  // 85: ironman.event.PacksReleased.packs:type_name -> ironman.event.PackID
-	8,   // 86: ironman.event.CursorSet.kind:type_name -> ironman.event.CursorKind
-	8,   // 87: ironman.event.CursorDeleted.kind:type_name -> ironman.event.CursorKind
-	9,   // 88: ironman.event.PrincipalCreated.kind:type_name -> ironman.event.PrincipalKind
-	75,  // 89: ironman.event.AccountQuotaSet.quota:type_name -> ironman.event.Quota
-	34,  // 90: ironman.event.BucketCreated.acl:type_name -> ironman.event.ACL
-	34,  // 91: ironman.event.BucketACLSet.acl:type_name -> ironman.event.ACL
-	10,  // 92: ironman.event.BucketDocumentSet.kind:type_name -> ironman.event.DocumentKind
-	11,  // 93: ironman.event.BucketVersioningSet.state:type_name -> ironman.event.VersioningState
-	7,   // 94: ironman.event.BucketLockSet.mode:type_name -> ironman.event.RetentionMode
-	75,  // 95: ironman.event.BucketQuotaSet.quota:type_name -> ironman.event.Quota
-	22,  // 96: ironman.event.CopySource.version:type_name -> ironman.event.Version
-	24,  // 97: ironman.event.ObjectPut.blobs:type_name -> ironman.event.Blob
-	27,  // 98: ironman.event.ObjectPut.segments:type_name -> ironman.event.Segment
-	84,  // 99: ironman.event.ObjectPut.source:type_name -> ironman.event.CopySource
-	28,  // 100: ironman.event.ObjectPut.checksum:type_name -> ironman.event.Checksum
-	34,  // 101: ironman.event.ObjectPut.acl:type_name -> ironman.event.ACL
-	35,  // 102: ironman.event.ObjectPut.condition:type_name -> ironman.event.Condition
-	36,  // 103: ironman.event.ObjectPut.encryption:type_name -> ironman.event.Encryption
-	38,  // 104: ironman.event.ObjectPut.lock:type_name -> ironman.event.Lock
-	87,  // 105: ironman.event.ObjectsDeleted.targets:type_name -> ironman.event.DeleteTarget
-	22,  // 106: ironman.event.DeleteTarget.version:type_name -> ironman.event.Version
-	35,  // 107: ironman.event.DeleteTarget.condition:type_name -> ironman.event.Condition
-	22,  // 108: ironman.event.ObjectACLSet.version:type_name -> ironman.event.Version
-	34,  // 109: ironman.event.ObjectACLSet.acl:type_name -> ironman.event.ACL
-	22,  // 110: ironman.event.ObjectTagsSet.version:type_name -> ironman.event.Version
-	22,  // 111: ironman.event.ObjectLockSet.version:type_name -> ironman.event.Version
-	38,  // 112: ironman.event.ObjectLockSet.lock:type_name -> ironman.event.Lock
-	22,  // 113: ironman.event.ObjectRenamed.version:type_name -> ironman.event.Version
-	35,  // 114: ironman.event.ObjectRenamed.source_condition:type_name -> ironman.event.Condition
-	35,  // 115: ironman.event.ObjectRenamed.condition:type_name -> ironman.event.Condition
-	22,  // 116: ironman.event.ObjectAppended.version:type_name -> ironman.event.Version
-	24,  // 117: ironman.event.ObjectAppended.blobs:type_name -> ironman.event.Blob
-	28,  // 118: ironman.event.ObjectAppended.checksum:type_name -> ironman.event.Checksum
-	34,  // 119: ironman.event.ObjectAppended.acl:type_name -> ironman.event.ACL
-	35,  // 120: ironman.event.ObjectAppended.condition:type_name -> ironman.event.Condition
-	36,  // 121: ironman.event.ObjectAppended.encryption:type_name -> ironman.event.Encryption
-	94,  // 122: ironman.event.ObjectsExpired.targets:type_name -> ironman.event.ExpiredTarget
-	22,  // 123: ironman.event.ExpiredTarget.version:type_name -> ironman.event.Version
-	12,  // 124: ironman.event.ExpiredTarget.kind:type_name -> ironman.event.ExpiredKind
-	34,  // 125: ironman.event.UploadCreated.acl:type_name -> ironman.event.ACL
-	3,   // 126: ironman.event.UploadCreated.checksum_algorithm:type_name -> ironman.event.ChecksumAlgorithm
-	36,  // 127: ironman.event.UploadCreated.encryption:type_name -> ironman.event.Encryption
-	38,  // 128: ironman.event.UploadCreated.lock:type_name -> ironman.event.Lock
-	22,  // 129: ironman.event.PartPut.upload:type_name -> ironman.event.Version
-	24,  // 130: ironman.event.PartPut.blobs:type_name -> ironman.event.Blob
-	84,  // 131: ironman.event.PartPut.source:type_name -> ironman.event.CopySource
-	27,  // 132: ironman.event.PartPut.segments:type_name -> ironman.event.Segment
-	28,  // 133: ironman.event.PartPut.checksum:type_name -> ironman.event.Checksum
-	36,  // 134: ironman.event.PartPut.encryption:type_name -> ironman.event.Encryption
-	22,  // 135: ironman.event.UploadCompleted.upload:type_name -> ironman.event.Version
-	98,  // 136: ironman.event.UploadCompleted.parts:type_name -> ironman.event.CompletedPart
-	28,  // 137: ironman.event.UploadCompleted.checksum:type_name -> ironman.event.Checksum
-	35,  // 138: ironman.event.UploadCompleted.condition:type_name -> ironman.event.Condition
-	22,  // 139: ironman.event.UploadAborted.upload:type_name -> ironman.event.Version
-	140, // [140:140] is the sub-list for method output_type
-	140, // [140:140] is the sub-list for method input_type
-	140, // [140:140] is the sub-list for extension type_name
-	140, // [140:140] is the sub-list for extension extendee
-	0,   // [0:140] is the sub-list for field type_name
+	17,  // 1: ironman.event.Statement.header:type_name -> ironman.event.Header
+	40,  // 2: ironman.event.Statement.cluster_initialized:type_name -> ironman.event.ClusterInitialized
+	43,  // 3: ironman.event.Statement.node_started:type_name -> ironman.event.NodeStarted
+	44,  // 4: ironman.event.Statement.disk_added:type_name -> ironman.event.DiskAdded
+	45,  // 5: ironman.event.Statement.feature_level_raised:type_name -> ironman.event.FeatureLevelRaised
+	46,  // 6: ironman.event.Statement.cancel:type_name -> ironman.event.Cancel
+	47,  // 7: ironman.event.Statement.blobs_abandoned:type_name -> ironman.event.BlobsAbandoned
+	48,  // 8: ironman.event.Statement.blobs_released:type_name -> ironman.event.BlobsReleased
+	50,  // 9: ironman.event.Statement.shards_placed:type_name -> ironman.event.ShardsPlaced
+	52,  // 10: ironman.event.Statement.packs_released:type_name -> ironman.event.PacksReleased
+	53,  // 11: ironman.event.Statement.history_trimmed:type_name -> ironman.event.HistoryTrimmed
+	41,  // 12: ironman.event.Statement.node_added:type_name -> ironman.event.NodeAdded
+	42,  // 13: ironman.event.Statement.node_removed:type_name -> ironman.event.NodeRemoved
+	54,  // 14: ironman.event.Statement.cursor_set:type_name -> ironman.event.CursorSet
+	55,  // 15: ironman.event.Statement.cursor_deleted:type_name -> ironman.event.CursorDeleted
+	56,  // 16: ironman.event.Statement.account_created:type_name -> ironman.event.AccountCreated
+	57,  // 17: ironman.event.Statement.user_created:type_name -> ironman.event.UserCreated
+	58,  // 18: ironman.event.Statement.access_key_created:type_name -> ironman.event.AccessKeyCreated
+	59,  // 19: ironman.event.Statement.access_key_status_set:type_name -> ironman.event.AccessKeyStatusSet
+	60,  // 20: ironman.event.Statement.access_key_deleted:type_name -> ironman.event.AccessKeyDeleted
+	61,  // 21: ironman.event.Statement.principal_created:type_name -> ironman.event.PrincipalCreated
+	62,  // 22: ironman.event.Statement.principal_changed:type_name -> ironman.event.PrincipalChanged
+	63,  // 23: ironman.event.Statement.principal_deleted:type_name -> ironman.event.PrincipalDeleted
+	64,  // 24: ironman.event.Statement.members_changed:type_name -> ironman.event.MembersChanged
+	65,  // 25: ironman.event.Statement.policy_created:type_name -> ironman.event.PolicyCreated
+	66,  // 26: ironman.event.Statement.policy_version_created:type_name -> ironman.event.PolicyVersionCreated
+	67,  // 27: ironman.event.Statement.policy_version_deleted:type_name -> ironman.event.PolicyVersionDeleted
+	68,  // 28: ironman.event.Statement.policy_default_set:type_name -> ironman.event.PolicyDefaultSet
+	69,  // 29: ironman.event.Statement.policy_deleted:type_name -> ironman.event.PolicyDeleted
+	71,  // 30: ironman.event.Statement.inline_policy_set:type_name -> ironman.event.InlinePolicySet
+	72,  // 31: ironman.event.Statement.policies_attached:type_name -> ironman.event.PoliciesAttached
+	78,  // 32: ironman.event.Statement.bucket_created:type_name -> ironman.event.BucketCreated
+	79,  // 33: ironman.event.Statement.bucket_deleted:type_name -> ironman.event.BucketDeleted
+	80,  // 34: ironman.event.Statement.bucket_acl_set:type_name -> ironman.event.BucketACLSet
+	81,  // 35: ironman.event.Statement.bucket_document_set:type_name -> ironman.event.BucketDocumentSet
+	82,  // 36: ironman.event.Statement.bucket_versioning_set:type_name -> ironman.event.BucketVersioningSet
+	83,  // 37: ironman.event.Statement.bucket_lock_set:type_name -> ironman.event.BucketLockSet
+	84,  // 38: ironman.event.Statement.bucket_quota_set:type_name -> ironman.event.BucketQuotaSet
+	86,  // 39: ironman.event.Statement.object_put:type_name -> ironman.event.ObjectPut
+	87,  // 40: ironman.event.Statement.objects_deleted:type_name -> ironman.event.ObjectsDeleted
+	90,  // 41: ironman.event.Statement.object_acl_set:type_name -> ironman.event.ObjectACLSet
+	91,  // 42: ironman.event.Statement.object_tags_set:type_name -> ironman.event.ObjectTagsSet
+	92,  // 43: ironman.event.Statement.object_lock_set:type_name -> ironman.event.ObjectLockSet
+	93,  // 44: ironman.event.Statement.object_renamed:type_name -> ironman.event.ObjectRenamed
+	94,  // 45: ironman.event.Statement.object_appended:type_name -> ironman.event.ObjectAppended
+	95,  // 46: ironman.event.Statement.objects_expired:type_name -> ironman.event.ObjectsExpired
+	89,  // 47: ironman.event.Statement.objects_restored:type_name -> ironman.event.ObjectsRestored
+	97,  // 48: ironman.event.Statement.upload_created:type_name -> ironman.event.UploadCreated
+	98,  // 49: ironman.event.Statement.part_put:type_name -> ironman.event.PartPut
+	99,  // 50: ironman.event.Statement.upload_completed:type_name -> ironman.event.UploadCompleted
+	101, // 51: ironman.event.Statement.upload_aborted:type_name -> ironman.event.UploadAborted
+	73,  // 52: ironman.event.Statement.account_changed:type_name -> ironman.event.AccountChanged
+	74,  // 53: ironman.event.Statement.account_deleted:type_name -> ironman.event.AccountDeleted
+	75,  // 54: ironman.event.Statement.access_key_sealed:type_name -> ironman.event.AccessKeySealed
+	77,  // 55: ironman.event.Statement.account_quota_set:type_name -> ironman.event.AccountQuotaSet
+	70,  // 56: ironman.event.Statement.policy_tags_set:type_name -> ironman.event.PolicyTagsSet
+	18,  // 57: ironman.event.Header.reason:type_name -> ironman.event.Reason
+	1,   // 58: ironman.event.Reason.kind:type_name -> ironman.event.ReasonKind
+	2,   // 59: ironman.event.Outcome.refusal:type_name -> ironman.event.Refusal
+	23,  // 60: ironman.event.Outcome.version:type_name -> ironman.event.Version
+	21,  // 61: ironman.event.Outcome.subs:type_name -> ironman.event.SubOutcome
+	2,   // 62: ironman.event.SubOutcome.refusal:type_name -> ironman.event.Refusal
+	23,  // 63: ironman.event.SubOutcome.version:type_name -> ironman.event.Version
+	3,   // 64: ironman.event.SubOutcome.restored:type_name -> ironman.event.RestoredKind
+	2,   // 65: ironman.event.Envelope.refusal:type_name -> ironman.event.Refusal
+	24,  // 66: ironman.event.Blob.id:type_name -> ironman.event.BlobID
+	26,  // 67: ironman.event.Blob.shards:type_name -> ironman.event.Shard
+	27,  // 68: ironman.event.Shard.pack:type_name -> ironman.event.PackID
+	24,  // 69: ironman.event.Segment.blob:type_name -> ironman.event.BlobID
+	4,   // 70: ironman.event.Checksum.algorithm:type_name -> ironman.event.ChecksumAlgorithm
+	30,  // 71: ironman.event.Headers.user:type_name -> ironman.event.UserHeader
+	32,  // 72: ironman.event.Tags.tags:type_name -> ironman.event.Tag
+	6,   // 73: ironman.event.Grant.group:type_name -> ironman.event.Group
+	5,   // 74: ironman.event.Grant.permission:type_name -> ironman.event.Permission
+	34,  // 75: ironman.event.ACL.grants:type_name -> ironman.event.Grant
+	7,   // 76: ironman.event.Encryption.kind:type_name -> ironman.event.EncryptionKind
+	38,  // 77: ironman.event.Encryption.keys:type_name -> ironman.event.WrappedKey
+	24,  // 78: ironman.event.WrappedKey.blob:type_name -> ironman.event.BlobID
+	8,   // 79: ironman.event.Lock.mode:type_name -> ironman.event.RetentionMode
+	24,  // 80: ironman.event.BlobsAbandoned.blobs:type_name -> ironman.event.BlobID
+	24,  // 81: ironman.event.BlobsReleased.blobs:type_name -> ironman.event.BlobID
+	49,  // 82: ironman.event.BlobsReleased.assemblies:type_name -> ironman.event.AssemblyRelease
+	23,  // 83: ironman.event.AssemblyRelease.assembly:type_name -> ironman.event.Version
+	51,  // 84: ironman.event.ShardsPlaced.placements:type_name -> ironman.event.Placement
+	24,  // 85: ironman.event.Placement.blob:type_name -> ironman.event.BlobID
+	26,  // 86: ironman.event.Placement.shard:type_name -> ironman.event.Shard
+	27,  // 87: ironman.event.PacksReleased.packs:type_name -> ironman.event.PackID
+	9,   // 88: ironman.event.CursorSet.kind:type_name -> ironman.event.CursorKind
+	9,   // 89: ironman.event.CursorDeleted.kind:type_name -> ironman.event.CursorKind
+	10,  // 90: ironman.event.PrincipalCreated.kind:type_name -> ironman.event.PrincipalKind
+	76,  // 91: ironman.event.AccountQuotaSet.quota:type_name -> ironman.event.Quota
+	35,  // 92: ironman.event.BucketCreated.acl:type_name -> ironman.event.ACL
+	35,  // 93: ironman.event.BucketACLSet.acl:type_name -> ironman.event.ACL
+	11,  // 94: ironman.event.BucketDocumentSet.kind:type_name -> ironman.event.DocumentKind
+	12,  // 95: ironman.event.BucketVersioningSet.state:type_name -> ironman.event.VersioningState
+	8,   // 96: ironman.event.BucketLockSet.mode:type_name -> ironman.event.RetentionMode
+	76,  // 97: ironman.event.BucketQuotaSet.quota:type_name -> ironman.event.Quota
+	23,  // 98: ironman.event.CopySource.version:type_name -> ironman.event.Version
+	25,  // 99: ironman.event.ObjectPut.blobs:type_name -> ironman.event.Blob
+	28,  // 100: ironman.event.ObjectPut.segments:type_name -> ironman.event.Segment
+	85,  // 101: ironman.event.ObjectPut.source:type_name -> ironman.event.CopySource
+	29,  // 102: ironman.event.ObjectPut.checksum:type_name -> ironman.event.Checksum
+	35,  // 103: ironman.event.ObjectPut.acl:type_name -> ironman.event.ACL
+	36,  // 104: ironman.event.ObjectPut.condition:type_name -> ironman.event.Condition
+	37,  // 105: ironman.event.ObjectPut.encryption:type_name -> ironman.event.Encryption
+	39,  // 106: ironman.event.ObjectPut.lock:type_name -> ironman.event.Lock
+	88,  // 107: ironman.event.ObjectsDeleted.targets:type_name -> ironman.event.DeleteTarget
+	23,  // 108: ironman.event.DeleteTarget.version:type_name -> ironman.event.Version
+	36,  // 109: ironman.event.DeleteTarget.condition:type_name -> ironman.event.Condition
+	23,  // 110: ironman.event.ObjectACLSet.version:type_name -> ironman.event.Version
+	35,  // 111: ironman.event.ObjectACLSet.acl:type_name -> ironman.event.ACL
+	23,  // 112: ironman.event.ObjectTagsSet.version:type_name -> ironman.event.Version
+	23,  // 113: ironman.event.ObjectLockSet.version:type_name -> ironman.event.Version
+	39,  // 114: ironman.event.ObjectLockSet.lock:type_name -> ironman.event.Lock
+	23,  // 115: ironman.event.ObjectRenamed.version:type_name -> ironman.event.Version
+	36,  // 116: ironman.event.ObjectRenamed.source_condition:type_name -> ironman.event.Condition
+	36,  // 117: ironman.event.ObjectRenamed.condition:type_name -> ironman.event.Condition
+	23,  // 118: ironman.event.ObjectAppended.version:type_name -> ironman.event.Version
+	25,  // 119: ironman.event.ObjectAppended.blobs:type_name -> ironman.event.Blob
+	29,  // 120: ironman.event.ObjectAppended.checksum:type_name -> ironman.event.Checksum
+	35,  // 121: ironman.event.ObjectAppended.acl:type_name -> ironman.event.ACL
+	36,  // 122: ironman.event.ObjectAppended.condition:type_name -> ironman.event.Condition
+	37,  // 123: ironman.event.ObjectAppended.encryption:type_name -> ironman.event.Encryption
+	96,  // 124: ironman.event.ObjectsExpired.targets:type_name -> ironman.event.ExpiredTarget
+	23,  // 125: ironman.event.ExpiredTarget.version:type_name -> ironman.event.Version
+	13,  // 126: ironman.event.ExpiredTarget.kind:type_name -> ironman.event.ExpiredKind
+	35,  // 127: ironman.event.UploadCreated.acl:type_name -> ironman.event.ACL
+	4,   // 128: ironman.event.UploadCreated.checksum_algorithm:type_name -> ironman.event.ChecksumAlgorithm
+	37,  // 129: ironman.event.UploadCreated.encryption:type_name -> ironman.event.Encryption
+	39,  // 130: ironman.event.UploadCreated.lock:type_name -> ironman.event.Lock
+	23,  // 131: ironman.event.PartPut.upload:type_name -> ironman.event.Version
+	25,  // 132: ironman.event.PartPut.blobs:type_name -> ironman.event.Blob
+	85,  // 133: ironman.event.PartPut.source:type_name -> ironman.event.CopySource
+	28,  // 134: ironman.event.PartPut.segments:type_name -> ironman.event.Segment
+	29,  // 135: ironman.event.PartPut.checksum:type_name -> ironman.event.Checksum
+	37,  // 136: ironman.event.PartPut.encryption:type_name -> ironman.event.Encryption
+	23,  // 137: ironman.event.UploadCompleted.upload:type_name -> ironman.event.Version
+	100, // 138: ironman.event.UploadCompleted.parts:type_name -> ironman.event.CompletedPart
+	29,  // 139: ironman.event.UploadCompleted.checksum:type_name -> ironman.event.Checksum
+	36,  // 140: ironman.event.UploadCompleted.condition:type_name -> ironman.event.Condition
+	23,  // 141: ironman.event.UploadAborted.upload:type_name -> ironman.event.Version
+	142, // [142:142] is the sub-list for method output_type
+	142, // [142:142] is the sub-list for method input_type
+	142, // [142:142] is the sub-list for extension type_name
+	142, // [142:142] is the sub-list for extension extendee
+	0,   // [0:142] is the sub-list for field type_name
 }
 
 func init() { file_wal_event_event_proto_init() }
@@ -8294,6 +8496,7 @@ func file_wal_event_event_proto_init() {
 		(*Statement_ObjectRenamed)(nil),
 		(*Statement_ObjectAppended)(nil),
 		(*Statement_ObjectsExpired)(nil),
+		(*Statement_ObjectsRestored)(nil),
 		(*Statement_UploadCreated)(nil),
 		(*Statement_PartPut)(nil),
 		(*Statement_UploadCompleted)(nil),
@@ -8310,8 +8513,8 @@ func file_wal_event_event_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wal_event_event_proto_rawDesc), len(file_wal_event_event_proto_rawDesc)),
-			NumEnums:      13,
-			NumMessages:   87,
+			NumEnums:      14,
+			NumMessages:   88,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

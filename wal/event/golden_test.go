@@ -95,13 +95,16 @@ func TestGoldenProposals(t *testing.T) {
 
 func TestGoldenEnvelopes(t *testing.T) {
 	compare(t, "envelopes.txt", map[string][]byte{
-		"outcome": Canonical(outcome()), "envelope": Canonical(envelope()),
+		"outcome": Canonical(outcome()), "envelope": Canonical(envelope()), "outcome.restored": Canonical(restoredOutcome()),
 		"entry": AppendEntry(nil, 1780000000123456789, []byte{1, 2, 3}),
 	})
 	have := goldens(t, "envelopes.txt", nil)
 	o, env := &Outcome{}, &Envelope{}
 	if err := Decode(have["outcome"], o); err != nil || !proto.Equal(o, outcome()) {
 		t.Errorf("the outcome reads as %v, %v", o, err)
+	}
+	if err := Decode(have["outcome.restored"], o); err != nil || !proto.Equal(o, restoredOutcome()) {
+		t.Errorf("the outcome of a restore reads as %v, %v", o, err)
 	}
 	if err := Decode(have["envelope"], env); err != nil || !proto.Equal(env, envelope()) {
 		t.Errorf("the envelope reads as %v, %v", env, err)
@@ -175,6 +178,7 @@ func TestGoldensCoverSchema(t *testing.T) {
 	}
 	walk(envelope().ProtoReflect())
 	walk(outcome().ProtoReflect())
+	walk(restoredOutcome().ProtoReflect())
 	messages := File_wal_event_event_proto.Messages()
 	for i := range messages.Len() {
 		for j := range messages.Get(i).Fields().Len() {
@@ -197,7 +201,9 @@ func TestLevels(t *testing.T) {
 	} {
 		later[name] = 3
 	}
-	later["policy_tags_set"] = 4
+	for _, name := range []string{"policy_tags_set", "objects_restored"} {
+		later[name] = 4
+	}
 	fields := (&Statement{}).ProtoReflect().Descriptor().Oneofs().ByName("body").Fields()
 	for i := range fields.Len() {
 		fd := fields.Get(i)

@@ -166,6 +166,7 @@ func bodies() map[string]isStatement_Body {
 			Bucket: 7, Version: version(41), Blobs: []*Blob{blob(4)}, Offset: 100, Size: 300100, Etag: "dd", Checksum: checksum(),
 			Owner: alice, Acl: acl(), StorageClass: "STANDARD", Condition: condition(), Encryption: encryption(),
 		}},
+		"objects_restored": &Statement_ObjectsRestored{&ObjectsRestored{Bucket: 7, Source: 5, To: 40, Seen: 43, Keys: 2}},
 		"objects_expired": &Statement_ObjectsExpired{&ObjectsExpired{Bucket: 7, View: 43, Targets: []*ExpiredTarget{
 			{Version: version(41), Kind: ExpiredKind_EXPIRED_KIND_CURRENT}, {Version: version(42), Kind: ExpiredKind_EXPIRED_KIND_MARKER},
 		}}},
@@ -207,6 +208,10 @@ func outcome() *Outcome {
 		},
 		Allocated: 99, Etag: "cc",
 	}
+}
+
+func restoredOutcome() *Outcome {
+	return &Outcome{Subs: []*SubOutcome{{Version: version(62), Restored: RestoredKind_RESTORED_KIND_PUT, Size: 5, Etag: "dd"}}}
 }
 
 func envelope() *Envelope {

@@ -1,0 +1,169 @@
+package fsm
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+
+	"ironman/wal/event"
+)
+
+func (m *model) restore(p *event.Parsed, b *event.ObjectsRestored) *event.Outcome {
+	if _, ok := m.buckets[b.Bucket]; ok && b.Keys > 1000 {
+		return refuse(invalid)
+	}
+	keys, r := m.keysOf(p, b.Bucket, int(b.Keys))
+	if r != none {
+		return refuse(r)
+	}
+	if b.To == 0 || b.To > b.Seen || b.Seen > m.seq {
+		return refuse(invalid)
+	}
+	if m.cluster.HistoryRetention == 0 || b.To < m.cluster.HistoryTrimmed {
+		return refuse(event.Refusal_REFUSAL_NOT_KEPT)
+	}
+	before := m.clone()
+	out := &event.Outcome{}
+	for i, name := range keys {
+		if name == "" || len(name) > 1024 {
+			return refuse(invalid)
+		}
+		at := objectPlace{b.Bucket, name}
+		if m.touched(at) >= b.Seen {
+			out.Subs = append(out.Subs, &event.SubOutcome{Refusal: conflict})
+			continue
+		}
+		out.Subs = append(out.Subs, m.restoreOne(at, i, before.objectBefore(objectPlace{b.Source, name}, b.To)))
+	}
+	return out
+}
+
+func (m *model) restoreOne(at objectPlace, i int, then *Object) *event.SubOutcome {
+	now := m.objects[at].row
+	switch {
+	case now == nil && then == nil:
+		return &event.SubOutcome{Absent: true}
+	case then == nil:
+		sub := m.remove(at, i)
+		sub.Restored = event.RestoredKind_RESTORED_KIND_REMOVED
+		return sub
+	}
+	o := proto.CloneOf(then)
+	o.Lock, o.Upload, o.NullVersion = nil, nil, false
+	if now != nil {
+		same := proto.CloneOf(now)
+		same.Version, same.Time, same.Lock, same.Upload, same.NullVersion = o.Version, o.Time, nil, nil, false
+		if proto.Equal(same, o) {
+			return &event.SubOutcome{Absent: true}
+		}
+	}
+	kind := event.RestoredKind_RESTORED_KIND_PUT
+	if now != nil && ver(now.Version) == ver(then.Version) {
+		kind = event.RestoredKind_RESTORED_KIND_CHANGED
+		o = proto.CloneOf(now)
+		o.Acl, o.Tags = then.Acl, then.Tags
+		m.setChain(at, append([]*Object{o}, m.chain(at)[1:]...))
+	} else {
+		o.Version, o.Time = &event.Version{Seq: m.seq, Ordinal: uint32(i)}, m.now
+		if r := m.add(at, o); r != none {
+			panic(r)
+		}
+	}
+	return &event.SubOutcome{Version: o.Version, NullVersion: o.NullVersion, Restored: kind, Size: o.Size, Etag: o.Etag}
+}
+
+// touched is the event that last changed a key's object; 0 if nothing tells.
+func (m *model) touched(at objectPlace) (seq uint64) {
+	if o, ok := m.objects[at]; ok {
+		return o.from
+	}
+	for _, h := range m.history {
+		if h.key == string(objectKey(at.bucket, at.name)) {
+			seq = max(seq, h.to)
+		}
+	}
+	return seq
+}
+
+// objectBefore is a key's object before a sequence.
+func (m *model) objectBefore(at objectPlace, next uint64) *Object {
+	if o, ok := m.objects[at]; ok && o.from < next {
+		return o.row
+	}
+	for _, h := range m.history {
+		if h.key == string(objectKey(at.bucket, at.name)) && h.from < next && next <= h.to {
+			return h.row.(*Object)
+		}
+	}
+	return nil
+}
+
+// compareDifferences walks what differs from some moments, in pages of some size.
+func (w *world) compareDifferences(v *View) {
+	c := w.g.m.cluster
+	if c.GetHistoryRetention() == 0 || len(w.g.m.buckets) == 0 {
+		return
+	}
+	for range 4 {
+		to := c.HistoryTrimmed + uint64(w.g.choose(int(w.g.m.seq-min(w.g.m.seq, c.HistoryTrimmed)+1)))
+		q := DifferenceQuery{Bucket: w.g.bucket(), To: to, Prefix: w.g.one("", "", "a", "a/", "b", "z", "a\x00"), Max: 1 + w.g.choose(5), Looks: 1 + w.g.choose(5)}
+		if q.Source = q.Bucket; w.g.odds(3) {
+			q.Source = w.g.bucket()
+		}
+		if _, ok := w.g.m.buckets[q.Bucket]; !ok {
+			continue
+		}
+		var got []Difference
+		looked := 0
+		for more := true; more; {
+			d, err := v.Differences(q)
+			if err != nil || len(d.Found) > q.Max || d.Looked > q.Looks {
+				w.t.Fatalf("%+v: %+v, %v", q, d, err)
+			}
+			got, looked = append(got, d.Found...), looked+d.Looked
+			q.After, more = d.After, d.More
+		}
+		want, keys := w.g.m.differences(q)
+		if looked != keys {
+			w.t.Fatalf("%+v looked at %d keys of %d", q, looked, keys)
+		}
+		if len(got) != len(want) {
+			w.t.Fatalf("%+v finds %d differences, want %d:\n%v\n%v", q, len(got), len(want), got, want)
+		}
+		for i, x := range want {
+			y := got[i]
+			if x.Key != y.Key || x.Kind != y.Kind || x.Changed != y.Changed || !proto.Equal(x.Now, y.Now) || !proto.Equal(x.Then, y.Then) {
+				w.t.Fatalf("%+v: %+v, want %+v", q, y, x)
+			}
+		}
+	}
+}
+
+// differences tries a restore of every key that ever was.
+func (m *model) differences(q DifferenceQuery) (all []Difference, keys int) {
+	names := map[string]bool{}
+	for at := range m.objects {
+		if at.bucket == q.Bucket || at.bucket == q.Source {
+			names[at.name] = true
+		}
+	}
+	for _, h := range m.history {
+		if k := string(objectKey(q.Source, "")); strings.HasPrefix(h.key, k) {
+			names[h.key[len(k):]] = true
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		if !strings.HasPrefix(name, q.Prefix) {
+			continue
+		}
+		keys++
+		at := objectPlace{q.Bucket, name}
+		x := Difference{Key: name, Now: m.objects[at].row, Then: m.objectBefore(objectPlace{q.Source, name}, q.To), Changed: m.touched(at)}
+		if x.Kind = m.clone().restoreOne(at, 0, x.Then).Restored; x.Kind != 0 {
+			all = append(all, x)
+		}
+	}
+	return all, keys
+}

@@ -1,0 +1,170 @@
+package fsm
+
+import (
+	"encoding/binary"
+	"errors"
+
+	"github.com/cockroachdb/pebble/v2"
+	"google.golang.org/protobuf/proto"
+
+	"ironman/wal/event"
+)
+
+// A restore makes keys what they were at an earlier moment. Apply itself looks both up,
+// what is there and what was: of two restores, or a restore and a PUT, each sees what
+// the one before it in the log has left.
+
+// MaxRestored bounds the keys of one event.
+const MaxRestored = 1000
+
+// objectsRestored makes up to 1,000 keys of a bucket what they were; each has its own
+// outcome. Only a quota refuses all of them together.
+func (t *tx) objectsRestored(p *event.Parsed, b *event.ObjectsRestored) *event.Outcome {
+	bucket := t.bucket(b.Bucket)
+	if bucket == nil {
+		return refuse(event.Refusal_REFUSAL_NO_SUCH_BUCKET)
+	}
+	keys, ok := keysOf(p, int(min(b.Keys, MaxRestored)))
+	if !ok || b.Keys > MaxRestored || b.To == 0 || b.To > b.Seen || b.Seen > t.seq {
+		return refuse(event.Refusal_REFUSAL_INVALID)
+	}
+	if !t.keepsHistory() || b.To < t.cluster().GetHistoryTrimmed() {
+		return refuse(event.Refusal_REFUSAL_NOT_KEPT)
+	}
+	o := accept()
+	for i, name := range keys {
+		if !validKey(name) {
+			return refuse(event.Refusal_REFUSAL_INVALID)
+		}
+		sub, r := t.restoreKey(bucket, name, i, b)
+		if r != event.Refusal_REFUSAL_NONE {
+			return refuse(r)
+		}
+		o.Subs = append(o.Subs, sub)
+	}
+	if r := t.withinQuota(bucket); r != event.Refusal_REFUSAL_NONE {
+		return refuse(r)
+	}
+	return o
+}
+
+// restoreKey makes one key what it was.
+func (t *tx) restoreKey(b *Bucket, name string, ordinal int, r *event.ObjectsRestored) (*event.SubOutcome, event.Refusal) {
+	none := event.Refusal_REFUSAL_NONE
+	k := objectKey(b.Bucket, name)
+	if t.lastChange(k) >= r.Seen {
+		return &event.SubOutcome{Refusal: event.Refusal_REFUSAL_CONFLICT}, none
+	}
+	now, from := getFrom[Object](t, k)
+	then := t.past(objectKey(r.Source, name), r.To)
+	switch restoring(now, then) {
+	case event.RestoredKind_RESTORED_KIND_REMOVED:
+		sub := t.deleteCurrent(b, name, ordinal, false)
+		if sub.Refusal == none {
+			sub.Restored = event.RestoredKind_RESTORED_KIND_REMOVED
+		}
+		return sub, none
+	case event.RestoredKind_RESTORED_KIND_CHANGED:
+		now.Acl, now.Tags = then.Acl, then.Tags
+		t.putRow(b.Bucket, k, now, from, now)
+		return restored(now, event.RestoredKind_RESTORED_KIND_CHANGED), none
+	case event.RestoredKind_RESTORED_KIND_PUT:
+		o := proto.Clone(then).(*Object)
+		o.Version = &event.Version{Seq: t.seq, Ordinal: uint32(ordinal)}
+		o.Time, o.Lock, o.Upload = t.lastModified(now), nil, nil
+		if refusal := t.lockNew(b, o); refusal != none {
+			return nil, refusal
+		}
+		if refusal := t.putCurrent(b, name, o); refusal != none {
+			return nil, refusal
+		}
+		return restored(o, event.RestoredKind_RESTORED_KIND_PUT), none
+	}
+	return &event.SubOutcome{Absent: true}, none
+}
+
+func restored(o *Object, kind event.RestoredKind) *event.SubOutcome {
+	return &event.SubOutcome{Version: o.Version, NullVersion: o.NullVersion, Restored: kind, Size: o.Size, Etag: o.Etag}
+}
+
+// restoring tells what makes the current object of a key what it was; unspecified: it is
+// that already. After a restore it is, though its version is another.
+func restoring(now, then *Object) event.RestoredKind {
+	switch {
+	case then == nil && now == nil:
+		return event.RestoredKind_RESTORED_KIND_UNSPECIFIED
+	case then == nil:
+		return event.RestoredKind_RESTORED_KIND_REMOVED
+	case now != nil && proto.Equal(content(now), content(then)):
+		return event.RestoredKind_RESTORED_KIND_UNSPECIFIED
+	case now.GetVersion().Same(then.Version):
+		return event.RestoredKind_RESTORED_KIND_CHANGED
+	}
+	return event.RestoredKind_RESTORED_KIND_PUT
+}
+
+// content is what a restore gives back of an object.
+func content(o *Object) *Object {
+	return &Object{
+		Size: o.Size, Etag: o.Etag, Owner: o.Owner, Acl: o.Acl, StorageClass: o.StorageClass, Checksum: o.Checksum,
+		Encryption: o.Encryption, Headers: o.Headers, Tags: o.Tags, Blob: o.Blob, Assembly: o.Assembly,
+	}
+}
+
+// past is a current object as it was before a sequence, by what stood before this event;
+// nil if there was none. A row of a past that is still kept holds a reference to its
+// body, here or in history.
+func (t *tx) past(k []byte, next uint64) *Object {
+	if b := t.stored(k); b != nil && seen(b, next) {
+		return t.objectIn(k, b)
+	}
+	var o *Object
+	t.scanFrom(historyKey(k, next), historyOf(k), func(_, b []byte) bool {
+		if seen(b, next) {
+			o = t.objectIn(k, b)
+		}
+		return false
+	})
+	return o
+}
+
+func (t *tx) objectIn(k, b []byte) *Object {
+	o, _, err := decodeRow[Object](k, b)
+	if err != nil {
+		t.m.fatal(err)
+	}
+	return o
+}
+
+// lastChange is the event that last changed a row, this one included; 0 if history tells
+// of none.
+func (t *tx) lastChange(k []byte) (seq uint64) {
+	if r := t.at(k); r.changed {
+		return t.seq
+	} else if r.old != nil {
+		return writtenBy(r.old)
+	}
+	it, err := t.batch.NewIter(&pebble.IterOptions{LowerBound: historyOf(k), UpperBound: after(historyOf(k))})
+	if err != nil {
+		t.m.fatal(err)
+	}
+	if it.Last() {
+		seq = supersededBy(it.Key())
+	}
+	if err := errors.Join(it.Error(), it.Close()); err != nil {
+		t.m.fatal(err)
+	}
+	return seq
+}
+
+// writtenBy is the event that wrote a row of a historical table.
+func writtenBy(value []byte) uint64 { return binary.BigEndian.Uint64(value) }
+
+// historyOf begins the rows of one row's history.
+func historyOf(k []byte) []byte {
+	b := historyKey(k, 0)
+	return b[:len(b)-8]
+}
+
+// supersededBy is the event that superseded what a row of history holds.
+func supersededBy(k []byte) uint64 { return binary.BigEndian.Uint64(k[len(k)-8:]) }
