@@ -74,7 +74,28 @@ func cutMoment(name string) (bucket string, at *moment, err error) {
 
 // headerMoment reads the header.
 func headerMoment(values []string) (*moment, error) {
-	at := &moment{argument: asOfName, text: strings.Join(values, ","), inHeader: true}
+	at, err := parseMoment(asOfName, strings.Join(values, ","))
+	if err != nil {
+		return nil, err
+	}
+	at.inHeader = true
+	return at, nil
+}
+
+// BehindMoment gives the sequence below which events count at a moment: that of the last
+// event that does, or a time in whole seconds by RFC 3339. What is wrong with the moment,
+// or that it is not kept, is told of the argument that named it.
+func BehindMoment(argument, text string, v *fsm.View, now time.Time) (uint64, error) {
+	at, err := parseMoment(argument, text)
+	if err != nil {
+		return 0, err
+	}
+	return at.next(v, now)
+}
+
+// parseMoment reads a sequence or a time.
+func parseMoment(argument, text string) (*moment, error) {
+	at := &moment{argument: argument, text: text}
 	n, err := strconv.ParseUint(at.text, 10, 64)
 	if err == nil {
 		at.seq = n
@@ -82,7 +103,7 @@ func headerMoment(values []string) (*moment, error) {
 	}
 	t, err := time.Parse(time.RFC3339, at.text)
 	if err != nil || t.Nanosecond() != 0 {
-		return nil, at.refuse("The header must be a number, the x-ironman-sequence of an earlier answer, or a time in whole seconds like 2026-01-02T03:04:05Z.")
+		return nil, at.refuse("It must be a number, the x-ironman-sequence of an earlier answer, or a time in whole seconds like 2026-01-02T03:04:05Z.")
 	}
 	at.timed, at.second = true, t.Unix()
 	return at, nil

@@ -118,10 +118,41 @@ func (n *Node) agree(ctx context.Context, d *event.Draft) (wal.Applied, error) {
 	return settle(ctx, func() (wal.Applied, error) {
 		return n.proposeSystem(ctx, d)
 	}, func() (wal.Applied, error) {
-		a, err := n.resolve(ctx, d.Statement.Header)
-		n.opts.Logger.Info("what became of a proposal was asked", "event", event.KindName(d.Statement.Kind()), "err", err)
-		return a, err
+		return n.resolveNow(ctx, d)
 	})
+}
+
+// agreeAsRoot is agree for what the root account has asked for on the admin listener: the
+// record tells by whom, and by which operation.
+func (n *Node) agreeAsRoot(ctx context.Context, operation string, d *event.Draft) (wal.Applied, error) {
+	root, err := n.rootPrincipal()
+	if err != nil {
+		return wal.Applied{}, err
+	}
+	return settle(ctx, func() (wal.Applied, error) {
+		base := n.machine.Applied().Next
+		return n.proposeFor(ctx, &event.Header{
+			Principal: root, Base: base, Reason: &event.Reason{Kind: event.ReasonKind_REASON_KIND_ROOT, View: base}, Operation: operation,
+		}, d)
+	}, func() (wal.Applied, error) {
+		return n.resolveNow(ctx, d)
+	})
+}
+
+func (n *Node) rootPrincipal() (string, error) {
+	v, err := n.machine.View()
+	if err != nil {
+		return "", err
+	}
+	a, err := v.AccountByID(rootAccount)
+	return a.GetCanonicalId(), errors.Join(err, v.Close())
+}
+
+// resolveNow asks what became of a draft that was proposed.
+func (n *Node) resolveNow(ctx context.Context, d *event.Draft) (wal.Applied, error) {
+	a, err := n.resolve(ctx, d.Statement.Header)
+	n.opts.Logger.Info("what became of a proposal was asked", "event", event.KindName(d.Statement.Kind()), "err", err)
+	return a, err
 }
 
 // settle proposes until an outcome is known. It proposes again only when it knows that
@@ -155,12 +186,17 @@ func (n *Node) proposeSystem(ctx context.Context, d *event.Draft) (wal.Applied, 
 }
 
 func (n *Node) proposeSystemFrom(ctx context.Context, d *event.Draft, base uint64) (wal.Applied, error) {
-	id := make([]byte, event.RequestIDBytes)
-	rand.Read(id) // never fails (crypto/rand)
-	d.Statement.Header = &event.Header{
-		FeatureLevel: n.members.level(), RequestId: id, Principal: event.System, Base: base,
-		Reason: &event.Reason{Kind: event.ReasonKind_REASON_KIND_SYSTEM, View: base}, Node: n.identity.Node,
-	}
+	return n.proposeFor(ctx, &event.Header{
+		Principal: event.System, Base: base, Reason: &event.Reason{Kind: event.ReasonKind_REASON_KIND_SYSTEM, View: base},
+	}, d)
+}
+
+// proposeFor proposes for whom a header names; the rest of the header is filled in.
+func (n *Node) proposeFor(ctx context.Context, h *event.Header, d *event.Draft) (wal.Applied, error) {
+	h.RequestId = make([]byte, event.RequestIDBytes)
+	rand.Read(h.RequestId) // never fails (crypto/rand)
+	h.FeatureLevel, h.Node = n.members.level(), n.identity.Node
+	d.Statement.Header = h
 	if o := tooEarly(d.Statement); o != nil {
 		return wal.Applied{Outcome: o}, nil
 	}

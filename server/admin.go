@@ -36,6 +36,11 @@ func (n *Node) adminHandler() http.Handler {
 	mux.Handle("GET /-/quotas/accounts", n.rootOnly(http.HandlerFunc(n.accountHoldings)))
 	mux.Handle("GET /-/quotas/buckets", n.rootOnly(http.HandlerFunc(n.bucketHoldings)))
 	mux.Handle("POST /-/quotas/set", n.rootOnly(http.HandlerFunc(n.setQuota)))
+	mux.Handle("GET /-/restore", n.rootOnly(http.HandlerFunc(n.serveRestorePlan)))
+	mux.Handle("POST /-/restore/settings", n.rootOnly(http.HandlerFunc(n.serveRestoreSettings)))
+	for _, method := range [...]string{"GET", "POST"} {
+		mux.Handle(method+" /-/restore/objects", n.rootOnly(http.HandlerFunc(n.serveRestoreObjects)))
+	}
 	mux.Handle("GET /-/feed", n.rootOnly(http.HandlerFunc(n.serveChanges)))
 	mux.Handle("GET /-/feed/cursors", n.rootOnly(http.HandlerFunc(n.cursor)))
 	for _, method := range [...]string{"GET", "PUT", "DELETE"} {

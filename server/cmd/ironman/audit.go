@@ -632,14 +632,14 @@ func (f *auditFlags) tellDifference(out io.Writer, d *audit.Difference) error {
 	return nil
 }
 
-// progress is a bar of events, in steps of a thousandth.
+// progress is a bar of events, or of something else, in steps of a thousandth.
 type progress struct {
-	what string
-	bar  *bar
-	done uint64
+	what, of string
+	bar      *bar
+	done     uint64
 }
 
-func newProgress(what string) *progress { return &progress{what: what} }
+func newProgress(what string) *progress { return &progress{what: what, of: "events"} }
 
 const progressSteps = 1000
 
@@ -650,7 +650,7 @@ func (p *progress) at(done, total uint64) {
 	if p.bar == nil {
 		p.bar = newBar(progressSteps)
 	}
-	p.bar.show("%s %d of %d events", p.what, done, total)
+	p.bar.show("%s %d of %d %s", p.what, done, total, p.of)
 	for ; p.done < done*progressSteps/total; p.done++ {
 		p.bar.advance()
 	}
