@@ -283,6 +283,13 @@ func TestRestoreCommand(t *testing.T) {
 	if out := run(true, "--dry-run", "--json"); !strings.Contains(out, `"put":400,"removed":1,"changed":0,"failed":0`) || !strings.Contains(out, `"settings":["policy"]`) {
 		t.Fatal(out)
 	}
+	view := exec.CommandContext(t.Context(), program(c), "admin", "view", "box", to, "--admin", c.nodes[0].admin)
+	view.Env = append(os.Environ(), c.nodes[0].env...)
+	if out, err := view.CombinedOutput(); err != nil || string(out) != "box--at-s"+to+"\n" {
+		t.Errorf("%s, %v", out, err)
+	} else if a := cl.must(t, 200, "GET", "/"+strings.TrimSpace(string(out))+"/0000", nil); string(a.body) != "first" {
+		t.Errorf("%q", a.body)
+	}
 	if out := run(false); !strings.Contains(out, "nothing was changed: give --yes") {
 		t.Fatal(out)
 	}
