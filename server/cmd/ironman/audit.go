@@ -1,7 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,6 +22,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/spf13/cobra"
 	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
 
 	"ironman/fsm"
 	"ironman/server"
@@ -244,7 +248,7 @@ func (f *auditFlags) showCommand() *cobra.Command {
 }
 
 func (f *auditFlags) verifyCommand() *cobra.Command {
-	bare := false
+	bare, root := false, ""
 	c := &cobra.Command{
 		Use:   "verify [EXPORT]",
 		Short: "Check all that is recorded: every hash, signature, sequence and payload",
@@ -253,36 +257,72 @@ a checkpoint vouches for, its signature, that sequences are dense and times rise
 what its envelope commits to. Of a node also that the state has the very tree of all these events.
 Fails with the first bad sequence.
 
-A ledger that somebody replaced as a whole, key and all, agrees with itself: give the --key that you know, or compare the root with
-that of another node.`,
+A ledger that somebody replaced as a whole, key and all, agrees with itself: give the --key that you know, or the --root that another
+node has (ledger_root of ironman admin status) or that you noted; that of fewer events goes with ironman audit consistency.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			wanted, err := parseRoot(root)
+			if err != nil {
+				return err
+			}
 			if len(args) == 1 {
-				return f.verifyExport(c.OutOrStdout(), args[0], bare)
+				return f.verifyExport(c.OutOrStdout(), args[0], bare, wanted)
 			}
 			return f.with(func(ctx context.Context, n *audit.Node) error {
 				began, b := time.Now(), newProgress("verified")
 				v, err := n.Verify(ctx, b.at)
 				b.end()
+				if err == nil {
+					err = wanted.check(v.Tree)
+				}
 				if err != nil {
 					return err
 				}
 				return f.tellVerified(c.OutOrStdout(), verified{
-					Events: uint64(v.Tree.N), Signed: v.Signed, Payloads: true, Root: v.Tree.Hash.String(), Origin: n.Origin, Key: n.Key, Took: time.Since(began),
+					Events: uint64(v.Tree.N), Signed: v.Signed, Payloads: true, Root: v.Tree.Hash.String(), RootHex: rootHex(v.Tree.Hash), Origin: n.Origin, Key: n.Key, Took: time.Since(began),
 				})
 			})
 		},
 	}
 	c.Flags().BoolVar(&bare, "bare", false, "of an export without payloads: its envelopes only")
+	c.Flags().StringVar(&root, "root", "", "the root that it must have, in hex or base64")
 	return c
 }
+
+// knownRoot is a root that a tree must have; nil: nobody said.
+type knownRoot []byte
+
+// parseRoot reads a root as it is printed, in hex, or as checkpoints have it, in base64.
+func parseRoot(s string) (knownRoot, error) {
+	if s == "" {
+		return nil, nil
+	}
+	b, err := hex.DecodeString(s)
+	if err != nil {
+		b, err = base64.StdEncoding.DecodeString(s)
+	}
+	if err != nil || len(b) != tlog.HashSize {
+		return nil, fmt.Errorf("--root: %q is no root: it takes 64 digits of hex, or 32 bytes in base64", s)
+	}
+	return b, nil
+}
+
+func (k knownRoot) check(t tlog.Tree) error {
+	if k != nil && !bytes.Equal(k, t.Hash[:]) {
+		return fmt.Errorf("the ledger of %d events has the root %s, not %x", t.N, rootHex(t.Hash), []byte(k))
+	}
+	return nil
+}
+
+func rootHex(h tlog.Hash) string { return hex.EncodeToString(h[:]) }
 
 // verified is what a verification came to.
 type verified struct {
 	Events   uint64        `json:"events"`
 	Signed   uint64        `json:"signed"` // how many of them a checkpoint vouches for
 	Payloads bool          `json:"payloads"`
-	Root     string        `json:"root"` // base64
+	Root     string        `json:"root"` // base64, as in checkpoints
+	RootHex  string        `json:"root_hex"`
 	Origin   string        `json:"origin"`
 	Key      string        `json:"key"`
 	Took     time.Duration `json:"took_ns"`
@@ -301,13 +341,13 @@ func (f *auditFlags) tellVerified(out io.Writer, v verified) error {
 		_, err = fmt.Fprintf(out, "signed  the first %d; the others are what this node's state says\n", v.Signed)
 	}
 	if err == nil {
-		_, err = fmt.Fprintf(out, "root    %s\norigin  %s\nkey     %s\n", v.Root, v.Origin, v.Key)
+		_, err = fmt.Fprintf(out, "root    %s\n        %s (base64)\norigin  %s\nkey     %s\n", v.RootHex, v.Root, v.Origin, v.Key)
 	}
 	return err
 }
 
 // verifyExport verifies an exported ledger.
-func (f *auditFlags) verifyExport(out io.Writer, dir string, bare bool) error {
+func (f *auditFlags) verifyExport(out io.Writer, dir string, bare bool, root knownRoot) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	abs, err := filepath.Abs(dir)
@@ -317,6 +357,9 @@ func (f *auditFlags) verifyExport(out io.Writer, dir string, bare bool) error {
 	began, b := time.Now(), newProgress("verified")
 	x, err := audit.VerifyExport(ctx, vfs.Default, abs, f.key, b.at)
 	b.end()
+	if err == nil {
+		err = root.check(x.Tree)
+	}
 	if err != nil {
 		return err
 	}
@@ -325,7 +368,7 @@ func (f *auditFlags) verifyExport(out io.Writer, dir string, bare bool) error {
 	}
 	n := uint64(x.Tree.N)
 	return f.tellVerified(out, verified{
-		Events: n, Signed: n, Payloads: x.Payloads, Root: x.Tree.Hash.String(), Origin: x.Origin, Key: x.Key, Took: time.Since(began),
+		Events: n, Signed: n, Payloads: x.Payloads, Root: x.Tree.Hash.String(), RootHex: rootHex(x.Tree.Hash), Origin: x.Origin, Key: x.Key, Took: time.Since(began),
 	})
 }
 
@@ -400,11 +443,16 @@ func (f *auditFlags) checkCommand() *cobra.Command {
 }
 
 func (f *auditFlags) consistencyCommand() *cobra.Command {
-	return &cobra.Command{
+	var root string
+	c := &cobra.Command{
 		Use:   "consistency A B",
 		Short: "Prove that the ledger of A events is where that of B events begins",
 		Args:  cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
+			wanted, err := parseRoot(root)
+			if err != nil {
+				return err
+			}
 			a, err := sequence(args[0])
 			if err != nil {
 				return err
@@ -415,6 +463,9 @@ func (f *auditFlags) consistencyCommand() *cobra.Command {
 			}
 			return f.with(func(_ context.Context, n *audit.Node) error {
 				old, grown, p, err := n.Consistent(a, b)
+				if err == nil {
+					err = wanted.check(old)
+				}
 				if err != nil {
 					return err
 				}
@@ -425,11 +476,13 @@ func (f *auditFlags) consistencyCommand() *cobra.Command {
 						Proof []string  `json:"proof"` // RFC 6962, base64
 					}{[2]int64{old.N, grown.N}, [2]string{old.Hash.String(), grown.Hash.String()}, hashes(p)})
 				}
-				_, err = fmt.Fprintf(c.OutOrStdout(), "%d events  root %s\n%d events  root %s\nproof\n  %s\n", old.N, old.Hash, grown.N, grown.Hash, strings.Join(hashes(p), "\n  "))
+				_, err = fmt.Fprintf(c.OutOrStdout(), "%d events  root %s\n%d events  root %s\nproof\n  %s\n", old.N, rootHex(old.Hash), grown.N, rootHex(grown.Hash), strings.Join(hashes(p), "\n  "))
 				return err
 			})
 		},
 	}
+	c.Flags().StringVar(&root, "root", "", "the root that the ledger of A events must have, as somebody noted it, in hex or base64")
+	return c
 }
 
 func hashes[H fmt.Stringer](p []H) []string {
@@ -472,7 +525,7 @@ that the node has signed.`,
 				}
 				size := uint64(x.Tree.N)
 				if f.json {
-					return printJSON(c.OutOrStdout(), verified{Events: size, Signed: size, Payloads: x.Payloads, Root: x.Tree.Hash.String(), Origin: x.Origin, Key: x.Key})
+					return printJSON(c.OutOrStdout(), verified{Events: size, Signed: size, Payloads: x.Payloads, Root: x.Tree.Hash.String(), RootHex: rootHex(x.Tree.Hash), Origin: x.Origin, Key: x.Key})
 				}
 				_, err = fmt.Fprintf(c.OutOrStdout(), "%d events exported to %s and verified\n", size, to)
 				return err
