@@ -283,6 +283,8 @@ func (t *tx) executeObject(p *event.Parsed) *event.Outcome {
 		return t.objectAppended(p, b.ObjectAppended)
 	case *event.Statement_ObjectsExpired:
 		return t.objectsExpired(p, b.ObjectsExpired)
+	case *event.Statement_TransactionCommitted:
+		return t.transactionCommitted(p, b.TransactionCommitted)
 	}
 	return refuse(event.Refusal_REFUSAL_INVALID)
 }

@@ -88,6 +88,8 @@ func (m *model) dispatch(p *event.Parsed) *event.Outcome {
 		return m.grow(p, b.ObjectAppended, objectPlace{b.ObjectAppended.Bucket, key})
 	case *event.Statement_ObjectsExpired:
 		return m.expire(p, b.ObjectsExpired)
+	case *event.Statement_TransactionCommitted:
+		return m.transact(p, b.TransactionCommitted)
 	case *event.Statement_UploadCreated:
 		return m.createUpload(p, b.UploadCreated, objectPlace{b.UploadCreated.Bucket, key})
 	case *event.Statement_PartPut:

@@ -1023,6 +1023,7 @@ type Statement struct {
 	//	*Statement_ObjectRenamed
 	//	*Statement_ObjectAppended
 	//	*Statement_ObjectsExpired
+	//	*Statement_TransactionCommitted
 	//	*Statement_UploadCreated
 	//	*Statement_PartPut
 	//	*Statement_UploadCompleted
@@ -1486,6 +1487,15 @@ func (x *Statement) GetObjectsExpired() *ObjectsExpired {
 	return nil
 }
 
+func (x *Statement) GetTransactionCommitted() *TransactionCommitted {
+	if x != nil {
+		if x, ok := x.Body.(*Statement_TransactionCommitted); ok {
+			return x.TransactionCommitted
+		}
+	}
+	return nil
+}
+
 func (x *Statement) GetUploadCreated() *UploadCreated {
 	if x != nil {
 		if x, ok := x.Body.(*Statement_UploadCreated); ok {
@@ -1752,6 +1762,10 @@ type Statement_ObjectsExpired struct {
 	ObjectsExpired *ObjectsExpired `protobuf:"bytes,71,opt,name=objects_expired,json=objectsExpired,proto3,oneof"`
 }
 
+type Statement_TransactionCommitted struct {
+	TransactionCommitted *TransactionCommitted `protobuf:"bytes,73,opt,name=transaction_committed,json=transactionCommitted,proto3,oneof"` // level 4
+}
+
 type Statement_UploadCreated struct {
 	UploadCreated *UploadCreated `protobuf:"bytes,80,opt,name=upload_created,json=uploadCreated,proto3,oneof"`
 }
@@ -1877,6 +1891,8 @@ func (*Statement_ObjectRenamed) isStatement_Body() {}
 func (*Statement_ObjectAppended) isStatement_Body() {}
 
 func (*Statement_ObjectsExpired) isStatement_Body() {}
+
+func (*Statement_TransactionCommitted) isStatement_Body() {}
 
 func (*Statement_UploadCreated) isStatement_Body() {}
 
@@ -6939,6 +6955,141 @@ func (x *ExpiredTarget) GetKind() ExpiredKind {
 	return ExpiredKind_EXPIRED_KIND_UNSPECIFIED
 }
 
+// TransactionCommitted does several operations on different keys of a bucket, or none of
+// them. Items: those of each operation, by its ordinal. A version that an operation makes is
+// (seq, ordinal). Refused, its outcome has a sub-outcome for each operation, and that of the
+// one which was refused says why; none does where all of them together are refused. Level 4.
+type TransactionCommitted struct {
+	state      protoimpl.MessageState  `protogen:"open.v1"`
+	Bucket     uint64                  `protobuf:"varint,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
+	Operations []*TransactionOperation `protobuf:"bytes,2,rep,name=operations,proto3" json:"operations,omitempty"`
+	// The beginning of the digest of what the client asked for, by which it is told the
+	// outcome again if it asks once more.
+	Request       []byte `protobuf:"bytes,3,opt,name=request,proto3" json:"request,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TransactionCommitted) Reset() {
+	*x = TransactionCommitted{}
+	mi := &file_wal_event_event_proto_msgTypes[82]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TransactionCommitted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TransactionCommitted) ProtoMessage() {}
+
+func (x *TransactionCommitted) ProtoReflect() protoreflect.Message {
+	mi := &file_wal_event_event_proto_msgTypes[82]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TransactionCommitted.ProtoReflect.Descriptor instead.
+func (*TransactionCommitted) Descriptor() ([]byte, []int) {
+	return file_wal_event_event_proto_rawDescGZIP(), []int{82}
+}
+
+func (x *TransactionCommitted) GetBucket() uint64 {
+	if x != nil {
+		return x.Bucket
+	}
+	return 0
+}
+
+func (x *TransactionCommitted) GetOperations() []*TransactionOperation {
+	if x != nil {
+		return x.Operations
+	}
+	return nil
+}
+
+func (x *TransactionCommitted) GetRequest() []byte {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+type TransactionOperation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Exactly one of the three, of the transaction's bucket.
+	Completed     *UploadCompleted `protobuf:"bytes,1,opt,name=completed,proto3" json:"completed,omitempty"`
+	Copied        *ObjectPut       `protobuf:"bytes,2,opt,name=copied,proto3" json:"copied,omitempty"` // with a source, and no bytes of its own
+	Deleted       *DeleteTarget    `protobuf:"bytes,3,opt,name=deleted,proto3" json:"deleted,omitempty"`
+	Reason        *Reason          `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"` // why this one was allowed
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TransactionOperation) Reset() {
+	*x = TransactionOperation{}
+	mi := &file_wal_event_event_proto_msgTypes[83]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TransactionOperation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TransactionOperation) ProtoMessage() {}
+
+func (x *TransactionOperation) ProtoReflect() protoreflect.Message {
+	mi := &file_wal_event_event_proto_msgTypes[83]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TransactionOperation.ProtoReflect.Descriptor instead.
+func (*TransactionOperation) Descriptor() ([]byte, []int) {
+	return file_wal_event_event_proto_rawDescGZIP(), []int{83}
+}
+
+func (x *TransactionOperation) GetCompleted() *UploadCompleted {
+	if x != nil {
+		return x.Completed
+	}
+	return nil
+}
+
+func (x *TransactionOperation) GetCopied() *ObjectPut {
+	if x != nil {
+		return x.Copied
+	}
+	return nil
+}
+
+func (x *TransactionOperation) GetDeleted() *DeleteTarget {
+	if x != nil {
+		return x.Deleted
+	}
+	return nil
+}
+
+func (x *TransactionOperation) GetReason() *Reason {
+	if x != nil {
+		return x.Reason
+	}
+	return nil
+}
+
 // UploadCreated begins a multipart upload. Items: KEY, HEADERS, TAGS.
 type UploadCreated struct {
 	state             protoimpl.MessageState `protogen:"open.v1"`
@@ -6957,7 +7108,7 @@ type UploadCreated struct {
 
 func (x *UploadCreated) Reset() {
 	*x = UploadCreated{}
-	mi := &file_wal_event_event_proto_msgTypes[82]
+	mi := &file_wal_event_event_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6969,7 +7120,7 @@ func (x *UploadCreated) String() string {
 func (*UploadCreated) ProtoMessage() {}
 
 func (x *UploadCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[82]
+	mi := &file_wal_event_event_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6982,7 +7133,7 @@ func (x *UploadCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadCreated.ProtoReflect.Descriptor instead.
 func (*UploadCreated) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{82}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *UploadCreated) GetBucket() uint64 {
@@ -7068,7 +7219,7 @@ type PartPut struct {
 
 func (x *PartPut) Reset() {
 	*x = PartPut{}
-	mi := &file_wal_event_event_proto_msgTypes[83]
+	mi := &file_wal_event_event_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7080,7 +7231,7 @@ func (x *PartPut) String() string {
 func (*PartPut) ProtoMessage() {}
 
 func (x *PartPut) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[83]
+	mi := &file_wal_event_event_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7093,7 +7244,7 @@ func (x *PartPut) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartPut.ProtoReflect.Descriptor instead.
 func (*PartPut) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{83}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *PartPut) GetBucket() uint64 {
@@ -7182,7 +7333,7 @@ type UploadCompleted struct {
 
 func (x *UploadCompleted) Reset() {
 	*x = UploadCompleted{}
-	mi := &file_wal_event_event_proto_msgTypes[84]
+	mi := &file_wal_event_event_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7194,7 +7345,7 @@ func (x *UploadCompleted) String() string {
 func (*UploadCompleted) ProtoMessage() {}
 
 func (x *UploadCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[84]
+	mi := &file_wal_event_event_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7207,7 +7358,7 @@ func (x *UploadCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadCompleted.ProtoReflect.Descriptor instead.
 func (*UploadCompleted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{84}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *UploadCompleted) GetBucket() uint64 {
@@ -7270,7 +7421,7 @@ type CompletedPart struct {
 
 func (x *CompletedPart) Reset() {
 	*x = CompletedPart{}
-	mi := &file_wal_event_event_proto_msgTypes[85]
+	mi := &file_wal_event_event_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7282,7 +7433,7 @@ func (x *CompletedPart) String() string {
 func (*CompletedPart) ProtoMessage() {}
 
 func (x *CompletedPart) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[85]
+	mi := &file_wal_event_event_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7295,7 +7446,7 @@ func (x *CompletedPart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompletedPart.ProtoReflect.Descriptor instead.
 func (*CompletedPart) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{85}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *CompletedPart) GetNumber() uint32 {
@@ -7323,7 +7474,7 @@ type UploadAborted struct {
 
 func (x *UploadAborted) Reset() {
 	*x = UploadAborted{}
-	mi := &file_wal_event_event_proto_msgTypes[86]
+	mi := &file_wal_event_event_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7335,7 +7486,7 @@ func (x *UploadAborted) String() string {
 func (*UploadAborted) ProtoMessage() {}
 
 func (x *UploadAborted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[86]
+	mi := &file_wal_event_event_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7348,7 +7499,7 @@ func (x *UploadAborted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadAborted.ProtoReflect.Descriptor instead.
 func (*UploadAborted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{86}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *UploadAborted) GetBucket() uint64 {
@@ -7377,7 +7528,7 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\x04salt\x18\x01 \x01(\fR\x04salt\x12+\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x17.ironman.event.ItemKindR\x04kind\x12\x18\n" +
 	"\aordinal\x18\x03 \x01(\rR\aordinal\x12\x14\n" +
-	"\x05value\x18\x04 \x01(\fR\x05value\"\xc7\x1f\n" +
+	"\x05value\x18\x04 \x01(\fR\x05value\"\xa3 \n" +
 	"\tStatement\x12-\n" +
 	"\x06header\x18\x01 \x01(\v2\x15.ironman.event.HeaderR\x06header\x12T\n" +
 	"\x13cluster_initialized\x18\x10 \x01(\v2!.ironman.event.ClusterInitializedH\x00R\x12clusterInitialized\x12?\n" +
@@ -7428,7 +7579,8 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\x0fobject_lock_set\x18D \x01(\v2\x1c.ironman.event.ObjectLockSetH\x00R\robjectLockSet\x12E\n" +
 	"\x0eobject_renamed\x18E \x01(\v2\x1c.ironman.event.ObjectRenamedH\x00R\robjectRenamed\x12H\n" +
 	"\x0fobject_appended\x18F \x01(\v2\x1d.ironman.event.ObjectAppendedH\x00R\x0eobjectAppended\x12H\n" +
-	"\x0fobjects_expired\x18G \x01(\v2\x1d.ironman.event.ObjectsExpiredH\x00R\x0eobjectsExpired\x12E\n" +
+	"\x0fobjects_expired\x18G \x01(\v2\x1d.ironman.event.ObjectsExpiredH\x00R\x0eobjectsExpired\x12Z\n" +
+	"\x15transaction_committed\x18I \x01(\v2#.ironman.event.TransactionCommittedH\x00R\x14transactionCommitted\x12E\n" +
 	"\x0eupload_created\x18P \x01(\v2\x1c.ironman.event.UploadCreatedH\x00R\ruploadCreated\x123\n" +
 	"\bpart_put\x18Q \x01(\v2\x16.ironman.event.PartPutH\x00R\apartPut\x12K\n" +
 	"\x10upload_completed\x18R \x01(\v2\x1e.ironman.event.UploadCompletedH\x00R\x0fuploadCompleted\x12E\n" +
@@ -7821,7 +7973,18 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\x04view\x18\x03 \x01(\x04R\x04view\"q\n" +
 	"\rExpiredTarget\x120\n" +
 	"\aversion\x18\x01 \x01(\v2\x16.ironman.event.VersionR\aversion\x12.\n" +
-	"\x04kind\x18\x02 \x01(\x0e2\x1a.ironman.event.ExpiredKindR\x04kind\"\x8a\x03\n" +
+	"\x04kind\x18\x02 \x01(\x0e2\x1a.ironman.event.ExpiredKindR\x04kind\"\x8d\x01\n" +
+	"\x14TransactionCommitted\x12\x16\n" +
+	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\x12C\n" +
+	"\n" +
+	"operations\x18\x02 \x03(\v2#.ironman.event.TransactionOperationR\n" +
+	"operations\x12\x18\n" +
+	"\arequest\x18\x03 \x01(\fR\arequest\"\xec\x01\n" +
+	"\x14TransactionOperation\x12<\n" +
+	"\tcompleted\x18\x01 \x01(\v2\x1e.ironman.event.UploadCompletedR\tcompleted\x120\n" +
+	"\x06copied\x18\x02 \x01(\v2\x18.ironman.event.ObjectPutR\x06copied\x125\n" +
+	"\adeleted\x18\x03 \x01(\v2\x1b.ironman.event.DeleteTargetR\adeleted\x12-\n" +
+	"\x06reason\x18\x04 \x01(\v2\x15.ironman.event.ReasonR\x06reason\"\x8a\x03\n" +
 	"\rUploadCreated\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\x12\x14\n" +
 	"\x05owner\x18\x02 \x01(\tR\x05owner\x12\x1c\n" +
@@ -7992,7 +8155,7 @@ func file_wal_event_event_proto_rawDescGZIP() []byte {
 }
 
 var file_wal_event_event_proto_enumTypes = make([]protoimpl.EnumInfo, 13)
-var file_wal_event_event_proto_msgTypes = make([]protoimpl.MessageInfo, 87)
+var file_wal_event_event_proto_msgTypes = make([]protoimpl.MessageInfo, 89)
 var file_wal_event_event_proto_goTypes = []any{
 	(ItemKind)(0),                // 0: ironman.event.ItemKind
 	(ReasonKind)(0),              // 1: ironman.event.ReasonKind
@@ -8089,11 +8252,13 @@ var file_wal_event_event_proto_goTypes = []any{
 	(*ObjectAppended)(nil),       // 92: ironman.event.ObjectAppended
 	(*ObjectsExpired)(nil),       // 93: ironman.event.ObjectsExpired
 	(*ExpiredTarget)(nil),        // 94: ironman.event.ExpiredTarget
-	(*UploadCreated)(nil),        // 95: ironman.event.UploadCreated
-	(*PartPut)(nil),              // 96: ironman.event.PartPut
-	(*UploadCompleted)(nil),      // 97: ironman.event.UploadCompleted
-	(*CompletedPart)(nil),        // 98: ironman.event.CompletedPart
-	(*UploadAborted)(nil),        // 99: ironman.event.UploadAborted
+	(*TransactionCommitted)(nil), // 95: ironman.event.TransactionCommitted
+	(*TransactionOperation)(nil), // 96: ironman.event.TransactionOperation
+	(*UploadCreated)(nil),        // 97: ironman.event.UploadCreated
+	(*PartPut)(nil),              // 98: ironman.event.PartPut
+	(*UploadCompleted)(nil),      // 99: ironman.event.UploadCompleted
+	(*CompletedPart)(nil),        // 100: ironman.event.CompletedPart
+	(*UploadAborted)(nil),        // 101: ironman.event.UploadAborted
 }
 var file_wal_event_event_proto_depIdxs = []int32{
 	0,   // 0: ironman.event.Item.kind:type_name -> ironman.event.ItemKind
@@ -8143,104 +8308,110 @@ var file_wal_event_event_proto_depIdxs = []int32{
 	91,  // 44: ironman.event.Statement.object_renamed:type_name -> ironman.event.ObjectRenamed
 	92,  // 45: ironman.event.Statement.object_appended:type_name -> ironman.event.ObjectAppended
 	93,  // 46: ironman.event.Statement.objects_expired:type_name -> ironman.event.ObjectsExpired
-	95,  // 47: ironman.event.Statement.upload_created:type_name -> ironman.event.UploadCreated
-	96,  // 48: ironman.event.Statement.part_put:type_name -> ironman.event.PartPut
-	97,  // 49: ironman.event.Statement.upload_completed:type_name -> ironman.event.UploadCompleted
-	99,  // 50: ironman.event.Statement.upload_aborted:type_name -> ironman.event.UploadAborted
-	72,  // 51: ironman.event.Statement.account_changed:type_name -> ironman.event.AccountChanged
-	73,  // 52: ironman.event.Statement.account_deleted:type_name -> ironman.event.AccountDeleted
-	74,  // 53: ironman.event.Statement.access_key_sealed:type_name -> ironman.event.AccessKeySealed
-	76,  // 54: ironman.event.Statement.account_quota_set:type_name -> ironman.event.AccountQuotaSet
-	69,  // 55: ironman.event.Statement.policy_tags_set:type_name -> ironman.event.PolicyTagsSet
-	17,  // 56: ironman.event.Header.reason:type_name -> ironman.event.Reason
-	1,   // 57: ironman.event.Reason.kind:type_name -> ironman.event.ReasonKind
-	2,   // 58: ironman.event.Outcome.refusal:type_name -> ironman.event.Refusal
-	22,  // 59: ironman.event.Outcome.version:type_name -> ironman.event.Version
-	20,  // 60: ironman.event.Outcome.subs:type_name -> ironman.event.SubOutcome
-	2,   // 61: ironman.event.SubOutcome.refusal:type_name -> ironman.event.Refusal
-	22,  // 62: ironman.event.SubOutcome.version:type_name -> ironman.event.Version
-	2,   // 63: ironman.event.Envelope.refusal:type_name -> ironman.event.Refusal
-	23,  // 64: ironman.event.Blob.id:type_name -> ironman.event.BlobID
-	25,  // 65: ironman.event.Blob.shards:type_name -> ironman.event.Shard
-	26,  // 66: ironman.event.Shard.pack:type_name -> ironman.event.PackID
-	23,  // 67: ironman.event.Segment.blob:type_name -> ironman.event.BlobID
-	3,   // 68: ironman.event.Checksum.algorithm:type_name -> ironman.event.ChecksumAlgorithm
-	29,  // 69: ironman.event.Headers.user:type_name -> ironman.event.UserHeader
-	31,  // 70: ironman.event.Tags.tags:type_name -> ironman.event.Tag
-	5,   // 71: ironman.event.Grant.group:type_name -> ironman.event.Group
-	4,   // 72: ironman.event.Grant.permission:type_name -> ironman.event.Permission
-	33,  // 73: ironman.event.ACL.grants:type_name -> ironman.event.Grant
-	6,   // 74: ironman.event.Encryption.kind:type_name -> ironman.event.EncryptionKind
-	37,  // 75: ironman.event.Encryption.keys:type_name -> ironman.event.WrappedKey
-	23,  // 76: ironman.event.WrappedKey.blob:type_name -> ironman.event.BlobID
-	7,   // 77: ironman.event.Lock.mode:type_name -> ironman.event.RetentionMode
-	23,  // 78: ironman.event.BlobsAbandoned.blobs:type_name -> ironman.event.BlobID
-	23,  // 79: ironman.event.BlobsReleased.blobs:type_name -> ironman.event.BlobID
-	48,  // 80: ironman.event.BlobsReleased.assemblies:type_name -> ironman.event.AssemblyRelease
-	22,  // 81: ironman.event.AssemblyRelease.assembly:type_name -> ironman.event.Version
-	50,  // 82: ironman.event.ShardsPlaced.placements:type_name -> ironman.event.Placement
-	23,  // 83: ironman.event.Placement.blob:type_name -> ironman.event.BlobID
-	25,  // 84: ironman.event.Placement.shard:type_name -> ironman.event.Shard
-	26,  // 85: ironman.event.PacksReleased.packs:type_name -> ironman.event.PackID
-	8,   // 86: ironman.event.CursorSet.kind:type_name -> ironman.event.CursorKind
-	8,   // 87: ironman.event.CursorDeleted.kind:type_name -> ironman.event.CursorKind
-	9,   // 88: ironman.event.PrincipalCreated.kind:type_name -> ironman.event.PrincipalKind
-	75,  // 89: ironman.event.AccountQuotaSet.quota:type_name -> ironman.event.Quota
-	34,  // 90: ironman.event.BucketCreated.acl:type_name -> ironman.event.ACL
-	34,  // 91: ironman.event.BucketACLSet.acl:type_name -> ironman.event.ACL
-	10,  // 92: ironman.event.BucketDocumentSet.kind:type_name -> ironman.event.DocumentKind
-	11,  // 93: ironman.event.BucketVersioningSet.state:type_name -> ironman.event.VersioningState
-	7,   // 94: ironman.event.BucketLockSet.mode:type_name -> ironman.event.RetentionMode
-	75,  // 95: ironman.event.BucketQuotaSet.quota:type_name -> ironman.event.Quota
-	22,  // 96: ironman.event.CopySource.version:type_name -> ironman.event.Version
-	24,  // 97: ironman.event.ObjectPut.blobs:type_name -> ironman.event.Blob
-	27,  // 98: ironman.event.ObjectPut.segments:type_name -> ironman.event.Segment
-	84,  // 99: ironman.event.ObjectPut.source:type_name -> ironman.event.CopySource
-	28,  // 100: ironman.event.ObjectPut.checksum:type_name -> ironman.event.Checksum
-	34,  // 101: ironman.event.ObjectPut.acl:type_name -> ironman.event.ACL
-	35,  // 102: ironman.event.ObjectPut.condition:type_name -> ironman.event.Condition
-	36,  // 103: ironman.event.ObjectPut.encryption:type_name -> ironman.event.Encryption
-	38,  // 104: ironman.event.ObjectPut.lock:type_name -> ironman.event.Lock
-	87,  // 105: ironman.event.ObjectsDeleted.targets:type_name -> ironman.event.DeleteTarget
-	22,  // 106: ironman.event.DeleteTarget.version:type_name -> ironman.event.Version
-	35,  // 107: ironman.event.DeleteTarget.condition:type_name -> ironman.event.Condition
-	22,  // 108: ironman.event.ObjectACLSet.version:type_name -> ironman.event.Version
-	34,  // 109: ironman.event.ObjectACLSet.acl:type_name -> ironman.event.ACL
-	22,  // 110: ironman.event.ObjectTagsSet.version:type_name -> ironman.event.Version
-	22,  // 111: ironman.event.ObjectLockSet.version:type_name -> ironman.event.Version
-	38,  // 112: ironman.event.ObjectLockSet.lock:type_name -> ironman.event.Lock
-	22,  // 113: ironman.event.ObjectRenamed.version:type_name -> ironman.event.Version
-	35,  // 114: ironman.event.ObjectRenamed.source_condition:type_name -> ironman.event.Condition
-	35,  // 115: ironman.event.ObjectRenamed.condition:type_name -> ironman.event.Condition
-	22,  // 116: ironman.event.ObjectAppended.version:type_name -> ironman.event.Version
-	24,  // 117: ironman.event.ObjectAppended.blobs:type_name -> ironman.event.Blob
-	28,  // 118: ironman.event.ObjectAppended.checksum:type_name -> ironman.event.Checksum
-	34,  // 119: ironman.event.ObjectAppended.acl:type_name -> ironman.event.ACL
-	35,  // 120: ironman.event.ObjectAppended.condition:type_name -> ironman.event.Condition
-	36,  // 121: ironman.event.ObjectAppended.encryption:type_name -> ironman.event.Encryption
-	94,  // 122: ironman.event.ObjectsExpired.targets:type_name -> ironman.event.ExpiredTarget
-	22,  // 123: ironman.event.ExpiredTarget.version:type_name -> ironman.event.Version
-	12,  // 124: ironman.event.ExpiredTarget.kind:type_name -> ironman.event.ExpiredKind
-	34,  // 125: ironman.event.UploadCreated.acl:type_name -> ironman.event.ACL
-	3,   // 126: ironman.event.UploadCreated.checksum_algorithm:type_name -> ironman.event.ChecksumAlgorithm
-	36,  // 127: ironman.event.UploadCreated.encryption:type_name -> ironman.event.Encryption
-	38,  // 128: ironman.event.UploadCreated.lock:type_name -> ironman.event.Lock
-	22,  // 129: ironman.event.PartPut.upload:type_name -> ironman.event.Version
-	24,  // 130: ironman.event.PartPut.blobs:type_name -> ironman.event.Blob
-	84,  // 131: ironman.event.PartPut.source:type_name -> ironman.event.CopySource
-	27,  // 132: ironman.event.PartPut.segments:type_name -> ironman.event.Segment
-	28,  // 133: ironman.event.PartPut.checksum:type_name -> ironman.event.Checksum
-	36,  // 134: ironman.event.PartPut.encryption:type_name -> ironman.event.Encryption
-	22,  // 135: ironman.event.UploadCompleted.upload:type_name -> ironman.event.Version
-	98,  // 136: ironman.event.UploadCompleted.parts:type_name -> ironman.event.CompletedPart
-	28,  // 137: ironman.event.UploadCompleted.checksum:type_name -> ironman.event.Checksum
-	35,  // 138: ironman.event.UploadCompleted.condition:type_name -> ironman.event.Condition
-	22,  // 139: ironman.event.UploadAborted.upload:type_name -> ironman.event.Version
-	140, // [140:140] is the sub-list for method output_type
-	140, // [140:140] is the sub-list for method input_type
-	140, // [140:140] is the sub-list for extension type_name
-	140, // [140:140] is the sub-list for extension extendee
-	0,   // [0:140] is the sub-list for field type_name
+	95,  // 47: ironman.event.Statement.transaction_committed:type_name -> ironman.event.TransactionCommitted
+	97,  // 48: ironman.event.Statement.upload_created:type_name -> ironman.event.UploadCreated
+	98,  // 49: ironman.event.Statement.part_put:type_name -> ironman.event.PartPut
+	99,  // 50: ironman.event.Statement.upload_completed:type_name -> ironman.event.UploadCompleted
+	101, // 51: ironman.event.Statement.upload_aborted:type_name -> ironman.event.UploadAborted
+	72,  // 52: ironman.event.Statement.account_changed:type_name -> ironman.event.AccountChanged
+	73,  // 53: ironman.event.Statement.account_deleted:type_name -> ironman.event.AccountDeleted
+	74,  // 54: ironman.event.Statement.access_key_sealed:type_name -> ironman.event.AccessKeySealed
+	76,  // 55: ironman.event.Statement.account_quota_set:type_name -> ironman.event.AccountQuotaSet
+	69,  // 56: ironman.event.Statement.policy_tags_set:type_name -> ironman.event.PolicyTagsSet
+	17,  // 57: ironman.event.Header.reason:type_name -> ironman.event.Reason
+	1,   // 58: ironman.event.Reason.kind:type_name -> ironman.event.ReasonKind
+	2,   // 59: ironman.event.Outcome.refusal:type_name -> ironman.event.Refusal
+	22,  // 60: ironman.event.Outcome.version:type_name -> ironman.event.Version
+	20,  // 61: ironman.event.Outcome.subs:type_name -> ironman.event.SubOutcome
+	2,   // 62: ironman.event.SubOutcome.refusal:type_name -> ironman.event.Refusal
+	22,  // 63: ironman.event.SubOutcome.version:type_name -> ironman.event.Version
+	2,   // 64: ironman.event.Envelope.refusal:type_name -> ironman.event.Refusal
+	23,  // 65: ironman.event.Blob.id:type_name -> ironman.event.BlobID
+	25,  // 66: ironman.event.Blob.shards:type_name -> ironman.event.Shard
+	26,  // 67: ironman.event.Shard.pack:type_name -> ironman.event.PackID
+	23,  // 68: ironman.event.Segment.blob:type_name -> ironman.event.BlobID
+	3,   // 69: ironman.event.Checksum.algorithm:type_name -> ironman.event.ChecksumAlgorithm
+	29,  // 70: ironman.event.Headers.user:type_name -> ironman.event.UserHeader
+	31,  // 71: ironman.event.Tags.tags:type_name -> ironman.event.Tag
+	5,   // 72: ironman.event.Grant.group:type_name -> ironman.event.Group
+	4,   // 73: ironman.event.Grant.permission:type_name -> ironman.event.Permission
+	33,  // 74: ironman.event.ACL.grants:type_name -> ironman.event.Grant
+	6,   // 75: ironman.event.Encryption.kind:type_name -> ironman.event.EncryptionKind
+	37,  // 76: ironman.event.Encryption.keys:type_name -> ironman.event.WrappedKey
+	23,  // 77: ironman.event.WrappedKey.blob:type_name -> ironman.event.BlobID
+	7,   // 78: ironman.event.Lock.mode:type_name -> ironman.event.RetentionMode
+	23,  // 79: ironman.event.BlobsAbandoned.blobs:type_name -> ironman.event.BlobID
+	23,  // 80: ironman.event.BlobsReleased.blobs:type_name -> ironman.event.BlobID
+	48,  // 81: ironman.event.BlobsReleased.assemblies:type_name -> ironman.event.AssemblyRelease
+	22,  // 82: ironman.event.AssemblyRelease.assembly:type_name -> ironman.event.Version
+	50,  // 83: ironman.event.ShardsPlaced.placements:type_name -> ironman.event.Placement
+	23,  // 84: ironman.event.Placement.blob:type_name -> ironman.event.BlobID
+	25,  // 85: ironman.event.Placement.shard:type_name -> ironman.event.Shard
+	26,  // 86: ironman.event.PacksReleased.packs:type_name -> ironman.event.PackID
+	8,   // 87: ironman.event.CursorSet.kind:type_name -> ironman.event.CursorKind
+	8,   // 88: ironman.event.CursorDeleted.kind:type_name -> ironman.event.CursorKind
+	9,   // 89: ironman.event.PrincipalCreated.kind:type_name -> ironman.event.PrincipalKind
+	75,  // 90: ironman.event.AccountQuotaSet.quota:type_name -> ironman.event.Quota
+	34,  // 91: ironman.event.BucketCreated.acl:type_name -> ironman.event.ACL
+	34,  // 92: ironman.event.BucketACLSet.acl:type_name -> ironman.event.ACL
+	10,  // 93: ironman.event.BucketDocumentSet.kind:type_name -> ironman.event.DocumentKind
+	11,  // 94: ironman.event.BucketVersioningSet.state:type_name -> ironman.event.VersioningState
+	7,   // 95: ironman.event.BucketLockSet.mode:type_name -> ironman.event.RetentionMode
+	75,  // 96: ironman.event.BucketQuotaSet.quota:type_name -> ironman.event.Quota
+	22,  // 97: ironman.event.CopySource.version:type_name -> ironman.event.Version
+	24,  // 98: ironman.event.ObjectPut.blobs:type_name -> ironman.event.Blob
+	27,  // 99: ironman.event.ObjectPut.segments:type_name -> ironman.event.Segment
+	84,  // 100: ironman.event.ObjectPut.source:type_name -> ironman.event.CopySource
+	28,  // 101: ironman.event.ObjectPut.checksum:type_name -> ironman.event.Checksum
+	34,  // 102: ironman.event.ObjectPut.acl:type_name -> ironman.event.ACL
+	35,  // 103: ironman.event.ObjectPut.condition:type_name -> ironman.event.Condition
+	36,  // 104: ironman.event.ObjectPut.encryption:type_name -> ironman.event.Encryption
+	38,  // 105: ironman.event.ObjectPut.lock:type_name -> ironman.event.Lock
+	87,  // 106: ironman.event.ObjectsDeleted.targets:type_name -> ironman.event.DeleteTarget
+	22,  // 107: ironman.event.DeleteTarget.version:type_name -> ironman.event.Version
+	35,  // 108: ironman.event.DeleteTarget.condition:type_name -> ironman.event.Condition
+	22,  // 109: ironman.event.ObjectACLSet.version:type_name -> ironman.event.Version
+	34,  // 110: ironman.event.ObjectACLSet.acl:type_name -> ironman.event.ACL
+	22,  // 111: ironman.event.ObjectTagsSet.version:type_name -> ironman.event.Version
+	22,  // 112: ironman.event.ObjectLockSet.version:type_name -> ironman.event.Version
+	38,  // 113: ironman.event.ObjectLockSet.lock:type_name -> ironman.event.Lock
+	22,  // 114: ironman.event.ObjectRenamed.version:type_name -> ironman.event.Version
+	35,  // 115: ironman.event.ObjectRenamed.source_condition:type_name -> ironman.event.Condition
+	35,  // 116: ironman.event.ObjectRenamed.condition:type_name -> ironman.event.Condition
+	22,  // 117: ironman.event.ObjectAppended.version:type_name -> ironman.event.Version
+	24,  // 118: ironman.event.ObjectAppended.blobs:type_name -> ironman.event.Blob
+	28,  // 119: ironman.event.ObjectAppended.checksum:type_name -> ironman.event.Checksum
+	34,  // 120: ironman.event.ObjectAppended.acl:type_name -> ironman.event.ACL
+	35,  // 121: ironman.event.ObjectAppended.condition:type_name -> ironman.event.Condition
+	36,  // 122: ironman.event.ObjectAppended.encryption:type_name -> ironman.event.Encryption
+	94,  // 123: ironman.event.ObjectsExpired.targets:type_name -> ironman.event.ExpiredTarget
+	22,  // 124: ironman.event.ExpiredTarget.version:type_name -> ironman.event.Version
+	12,  // 125: ironman.event.ExpiredTarget.kind:type_name -> ironman.event.ExpiredKind
+	96,  // 126: ironman.event.TransactionCommitted.operations:type_name -> ironman.event.TransactionOperation
+	99,  // 127: ironman.event.TransactionOperation.completed:type_name -> ironman.event.UploadCompleted
+	85,  // 128: ironman.event.TransactionOperation.copied:type_name -> ironman.event.ObjectPut
+	87,  // 129: ironman.event.TransactionOperation.deleted:type_name -> ironman.event.DeleteTarget
+	17,  // 130: ironman.event.TransactionOperation.reason:type_name -> ironman.event.Reason
+	34,  // 131: ironman.event.UploadCreated.acl:type_name -> ironman.event.ACL
+	3,   // 132: ironman.event.UploadCreated.checksum_algorithm:type_name -> ironman.event.ChecksumAlgorithm
+	36,  // 133: ironman.event.UploadCreated.encryption:type_name -> ironman.event.Encryption
+	38,  // 134: ironman.event.UploadCreated.lock:type_name -> ironman.event.Lock
+	22,  // 135: ironman.event.PartPut.upload:type_name -> ironman.event.Version
+	24,  // 136: ironman.event.PartPut.blobs:type_name -> ironman.event.Blob
+	84,  // 137: ironman.event.PartPut.source:type_name -> ironman.event.CopySource
+	27,  // 138: ironman.event.PartPut.segments:type_name -> ironman.event.Segment
+	28,  // 139: ironman.event.PartPut.checksum:type_name -> ironman.event.Checksum
+	36,  // 140: ironman.event.PartPut.encryption:type_name -> ironman.event.Encryption
+	22,  // 141: ironman.event.UploadCompleted.upload:type_name -> ironman.event.Version
+	100, // 142: ironman.event.UploadCompleted.parts:type_name -> ironman.event.CompletedPart
+	28,  // 143: ironman.event.UploadCompleted.checksum:type_name -> ironman.event.Checksum
+	35,  // 144: ironman.event.UploadCompleted.condition:type_name -> ironman.event.Condition
+	22,  // 145: ironman.event.UploadAborted.upload:type_name -> ironman.event.Version
+	146, // [146:146] is the sub-list for method output_type
+	146, // [146:146] is the sub-list for method input_type
+	146, // [146:146] is the sub-list for extension type_name
+	146, // [146:146] is the sub-list for extension extendee
+	0,   // [0:146] is the sub-list for field type_name
 }
 
 func init() { file_wal_event_event_proto_init() }
@@ -8294,6 +8465,7 @@ func file_wal_event_event_proto_init() {
 		(*Statement_ObjectRenamed)(nil),
 		(*Statement_ObjectAppended)(nil),
 		(*Statement_ObjectsExpired)(nil),
+		(*Statement_TransactionCommitted)(nil),
 		(*Statement_UploadCreated)(nil),
 		(*Statement_PartPut)(nil),
 		(*Statement_UploadCompleted)(nil),
@@ -8311,7 +8483,7 @@ func file_wal_event_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wal_event_event_proto_rawDesc), len(file_wal_event_event_proto_rawDesc)),
 			NumEnums:      13,
-			NumMessages:   87,
+			NumMessages:   89,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
