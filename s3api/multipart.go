@@ -333,6 +333,7 @@ type readied struct {
 	event *event.UploadCompleted
 	sum   *completion
 	to    *sealing
+	old   *fsm.Object // that it replaces; nil: none
 }
 
 // readyCompletion makes the event of a completion of the parts that the view shows.
@@ -354,7 +355,7 @@ func (s *Server) readyCompletion(r *Request, u *fsm.Upload, doc *s3xml.CompleteM
 		return nil, err
 	}
 	done.Condition = condition
-	return &readied{done, sum, to}, s.foresee(r, condition, old)
+	return &readied{done, sum, to, old}, s.foresee(r, condition, old)
 }
 
 // completedBefore answers a repeated completion as the first was, for as long as the

@@ -6,15 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 
 	"ironman/fsm"
 	"ironman/s3api/accesslog"
-	"ironman/s3api/checksum"
 	"ironman/s3api/s3err"
-	"ironman/s3api/s3xml"
 	"ironman/s3api/transaction"
 	"ironman/wal/digest"
 	"ironman/wal/event"
@@ -52,15 +49,38 @@ func (s *Server) commitTransaction(ctx context.Context, r *Request) (*Response, 
 	}
 	sum := digest.SHA256(text)
 	t := &transacting{doc: doc, request: sum[:requestDigestBytes]}
-	for {
+	for tries := 0; ; tries++ {
 		resp, err := s.commitOnce(ctx, r, t)
-		if err == nil || !t.again() {
-			return resp, err
+		if err == nil {
+			return resp, nil
 		}
-		if err := s.lookAgain(ctx, r); err != nil {
+		switch t.refused {
+		case event.Refusal_REFUSAL_SOURCE_CHANGED, event.Refusal_REFUSAL_INVALID_PART: // as afresh does
+			if tries == maxAfresh {
+				return nil, err
+			}
+			if err := s.lookAgain(ctx, r); err != nil {
+				return nil, err
+			}
+		case event.Refusal_REFUSAL_NO_SUCH_UPLOAD, event.Refusal_REFUSAL_NO_SUCH_KEY, event.Refusal_REFUSAL_PRECONDITION_FAILED:
+			return s.sentTwice(ctx, r, t, err)
+		default:
 			return nil, err
 		}
 	}
+}
+
+// sentTwice answers a transaction that was refused because another request with the same
+// document came first; any other with why it was refused.
+func (s *Server) sentTwice(ctx context.Context, r *Request, t *transacting, refused error) (*Response, error) {
+	if err := s.lookAgain(ctx, r); err != nil {
+		return nil, refused
+	}
+	resp, err := s.committedBefore(r, t, s.operationRequests(r, t.doc))
+	if resp == nil && err == nil {
+		err = refused
+	}
+	return resp, err
 }
 
 // operationHeaders begin those that say of an operation what a document must say here.
@@ -73,23 +93,7 @@ var operationHeaders = [...]string{
 type transacting struct {
 	doc     *transaction.Document
 	request []byte        // the beginning of the document's digest
-	refused event.Refusal // why apply refused the last event
-	tries   int
-}
-
-// again tells whether a refusal is a race that was lost, as afresh does. What the same
-// request may have done that was sent twice is looked for once.
-func (t *transacting) again() bool {
-	r := t.refused
-	t.refused = event.Refusal_REFUSAL_NONE
-	t.tries++
-	switch r {
-	case event.Refusal_REFUSAL_SOURCE_CHANGED, event.Refusal_REFUSAL_INVALID_PART:
-		return t.tries <= maxAfresh
-	case event.Refusal_REFUSAL_NO_SUCH_UPLOAD, event.Refusal_REFUSAL_NO_SUCH_KEY, event.Refusal_REFUSAL_PRECONDITION_FAILED:
-		return t.tries == 1
-	}
-	return false
+	refused event.Refusal // why apply refused its last event; NONE: there is none
 }
 
 // documentError is what is wrong with a document as a client sees it.
@@ -121,16 +125,15 @@ func (s *Server) admitTransaction(r *Request, q question) error {
 
 // commitOnce makes an event of what the view shows.
 func (s *Server) commitOnce(ctx context.Context, r *Request, t *transacting) (*Response, error) {
-	subs := make([]*Request, len(t.doc.Operations))
-	for i := range t.doc.Operations {
-		subs[i] = s.operationRequest(r, &t.doc.Operations[i])
-	}
+	t.refused = event.Refusal_REFUSAL_NONE
+	subs := s.operationRequests(r, t.doc)
 	if resp, err := s.committedBefore(r, t, subs); resp != nil || err != nil {
 		return resp, err
 	}
 	b := &event.TransactionCommitted{Bucket: r.bucket.Bucket, Request: t.request}
 	d := event.NewDraft(nil, &event.Statement_TransactionCommitted{TransactionCommitted: b})
 	answer := &transaction.Answer{}
+	var all []*readyOperation
 	todo, pieces := false, 0
 	for i, sub := range subs {
 		ready, err := s.readyOperation(sub, &t.doc.Operations[i])
@@ -142,6 +145,7 @@ func (s *Server) commitOnce(ctx context.Context, r *Request, t *transacting) (*R
 		if err != nil {
 			return nil, operationError(err, i, sub.Key)
 		}
+		all = append(all, ready)
 		todo = todo || !ready.decided
 		r.charged = r.charged || sub.charged
 		ready.operation.Reason = sub.reason
@@ -152,6 +156,9 @@ func (s *Server) commitOnce(ctx context.Context, r *Request, t *transacting) (*R
 			d.AddText(event.ItemKind_ITEM_KIND_SOURCE_KEY, i, sub.source.key).
 				AddMessage(event.ItemKind_ITEM_KIND_HEADERS, i, ready.headers).AddMessage(event.ItemKind_ITEM_KIND_TAGS, i, ready.tags)
 		}
+	}
+	if err := r.foreseeQuota(all); err != nil {
+		return nil, err
 	}
 	r.reason = subs[0].reason
 	r.closeView()
@@ -175,209 +182,6 @@ func (s *Server) commitOnce(ctx context.Context, r *Request, t *transacting) (*R
 	}
 	answer.Sequence, _ = strconv.ParseUint(r.responseHeader.Get(sequenceHeader), 10, 64)
 	return transactionAnswer(answer)
-}
-
-// operationRequest is the request that an operation would have been by itself: by the same
-// caller, with the headers and the query that say what the document says.
-func (s *Server) operationRequest(r *Request, o *transaction.Operation) *Request {
-	sub := *r
-	sub.bucket, sub.object, sub.source, sub.reason, sub.errorHeader, sub.charged = nil, nil, nil, nil, nil, false
-	sub.ahead, sub.log = ahead{}, accessRecord{found: true}
-	sub.Key, sub.Query, sub.Header = o.Key(), url.Values{}, http.Header{}
-	for _, name := range [...]string{
-		"Referer", "User-Agent", "X-Amz-Content-Sha256", "X-Amz-Expected-Bucket-Owner", "X-Amz-Request-Payer", "X-Amz-Source-Expected-Bucket-Owner",
-	} {
-		if values, ok := r.Header[name]; ok {
-			sub.Header[name] = values
-		}
-	}
-	switch {
-	case o.Put != nil:
-		sub.op = s.router.named("CompleteMultipartUpload")
-		sub.askPut(o.Put)
-	case o.Copy != nil:
-		sub.op = s.router.named("CopyObject")
-		sub.askCopy(o.Copy)
-	default:
-		sub.op = s.router.named("DeleteObject")
-		sub.askDelete(o.Delete)
-	}
-	return &sub
-}
-
-// ask sets headers to what is not empty.
-func (r *Request) ask(headers map[string]string) {
-	for name, v := range headers {
-		if v != "" {
-			r.Header.Set(name, v)
-		}
-	}
-}
-
-func (r *Request) askPut(p *transaction.Put) {
-	r.Query.Set("uploadId", p.UploadID)
-	r.ask(map[string]string{
-		"If-Match": p.IfMatch, "If-None-Match": p.IfNoneMatch, "X-Amz-Checksum-Type": p.ChecksumType,
-		"X-Amz-Checksum-Crc32": p.CRC32, "X-Amz-Checksum-Crc32c": p.CRC32C, "X-Amz-Checksum-Crc64nvme": p.CRC64NVME,
-		"X-Amz-Checksum-Sha1": p.SHA1, "X-Amz-Checksum-Sha256": p.SHA256,
-	})
-	if p.Size != nil {
-		r.Header.Set("X-Amz-Mp-Object-Size", i64toa(*p.Size))
-	}
-}
-
-func (r *Request) askCopy(c *transaction.Copy) {
-	source := "/" + url.PathEscape(c.Source.Bucket) + "/" + url.PathEscape(c.Source.Key)
-	if c.Source.VersionID != "" {
-		source += "?versionId=" + url.QueryEscape(c.Source.VersionID)
-	}
-	r.ask(map[string]string{
-		"X-Amz-Copy-Source": source, "X-Amz-Copy-Source-If-Match": c.Source.IfMatch, "X-Amz-Copy-Source-If-None-Match": c.Source.IfNoneMatch,
-		"X-Amz-Metadata-Directive": c.MetadataDirective, "Cache-Control": c.CacheControl, "Content-Disposition": c.Disposition,
-		"Content-Encoding": c.Encoding, "Content-Language": c.Language, "Content-Type": c.ContentType, "Expires": c.Expires,
-		"X-Amz-Tagging-Directive": c.TaggingDirective, "X-Amz-Tagging": c.Tagging, "X-Amz-Storage-Class": c.StorageClass, "X-Amz-Acl": c.ACL,
-		"X-Amz-Object-Lock-Mode": c.LockMode, "X-Amz-Object-Lock-Retain-Until-Date": c.LockUntil, "X-Amz-Object-Lock-Legal-Hold": c.LegalHold,
-		"If-Match": c.IfMatch, "If-None-Match": c.IfNoneMatch,
-	})
-	for name, v := range c.Metadata {
-		r.Header.Set(metaPrefix+name, v)
-	}
-}
-
-func (r *Request) askDelete(d *transaction.Delete) {
-	if d.VersionID != "" {
-		r.Query.Set("versionId", d.VersionID)
-	}
-	r.ask(map[string]string{"If-Match": d.IfMatch, "X-Amz-If-Match-Last-Modified-Time": d.IfMatchLastModified})
-	if d.IfMatchSize != nil {
-		r.Header.Set("X-Amz-If-Match-Size", i64toa(*d.IfMatchSize))
-	}
-	if d.BypassGovernance {
-		r.Header.Set("X-Amz-Bypass-Governance-Retention", "true")
-	}
-}
-
-// readyOperation is an operation that was admitted, and that the view does not show to be
-// refused.
-type readyOperation struct {
-	operation *event.TransactionOperation
-	result    transaction.Result
-	headers   *event.Headers // of a copy
-	tags      *event.Tags
-	pieces    int  // that its upload has
-	decided   bool // there is nothing to do
-}
-
-// readyOperation admits an operation and makes it ready.
-func (s *Server) readyOperation(r *Request, o *transaction.Operation) (*readyOperation, error) {
-	if err := checkKey(r.Key); err != nil {
-		return nil, err
-	}
-	if err := s.admit(r); err != nil {
-		return nil, err
-	}
-	var ready *readyOperation
-	var err error
-	switch {
-	case o.Put != nil:
-		ready, err = s.readyTransactionPut(r, o.Put)
-	case o.Copy != nil:
-		ready, err = s.readyTransactionCopy(r)
-	default:
-		ready = &readyOperation{operation: &event.TransactionOperation{}}
-		ready.operation.Deleted, ready.decided, err = s.requestedTarget(r)
-	}
-	if err != nil {
-		return nil, err
-	}
-	ready.result.Key = r.Key
-	return ready, nil
-}
-
-func (s *Server) readyTransactionPut(r *Request, p *transaction.Put) (*readyOperation, error) {
-	u, err := r.upload()
-	if err != nil {
-		return nil, err
-	}
-	pieces, err := r.piecesOf(u)
-	if err != nil || pieces > fsm.MaxTransactionPieces {
-		return &readyOperation{pieces: pieces}, err
-	}
-	claim, err := checksum.ExpectObject(r.Header)
-	if err != nil {
-		return nil, err
-	}
-	doc := &s3xml.CompleteMultipartUpload{}
-	for _, part := range p.Parts {
-		doc.Parts = append(doc.Parts, s3xml.CompletedPart{PartNumber: part.PartNumber, ETag: s3xml.ETag(unquoted(part.ETag)), Checksums: s3xml.Checksums{
-			ChecksumCRC32: part.CRC32, ChecksumCRC32C: part.CRC32C, ChecksumCRC64NVME: part.CRC64NVME, ChecksumSHA1: part.SHA1, ChecksumSHA256: part.SHA256,
-		}})
-	}
-	c, err := s.readyCompletion(r, u, doc, claim)
-	if err != nil {
-		return nil, err
-	}
-	if c.sum.unknown && claim.Speaks(ownChecksum) {
-		return nil, s3err.Newf("InvalidRequest", "The object's checksum can be compared only by reading its parts, which a transaction does not.")
-	}
-	return &readyOperation{
-		operation: &event.TransactionOperation{Completed: c.event}, pieces: pieces, result: transaction.Result{ETag: quoted(c.event.Etag), Size: sizeOf(c.event.Size)},
-	}, nil
-}
-
-// piecesOf counts the pieces of all parts of an upload as apply does, up to more than a
-// transaction may have.
-func (r *Request) piecesOf(u *fsm.Upload) (n int, err error) {
-	const page = 1000
-	above := uint32(0)
-	for n <= fsm.MaxTransactionPieces {
-		parts, err := r.view.Parts(u.Upload, above, page)
-		if err != nil {
-			return 0, err
-		}
-		for _, p := range parts {
-			n += max(1, len(p.Segments))
-			above = p.Number
-		}
-		if len(parts) < page {
-			break
-		}
-	}
-	return n, nil
-}
-
-func (s *Server) readyTransactionCopy(r *Request) (*readyOperation, error) {
-	c, err := s.readyCopy(r)
-	if err != nil {
-		return nil, err
-	}
-	shared, err := r.source.shareBody(c.to, c.event)
-	if err != nil {
-		return nil, err
-	}
-	if !shared {
-		return nil, s3err.Newf("InvalidRequest", "The copy is encrypted in another way than its source, so that its bytes must be read. Begin an upload of the key, copy the source into it as a part, and put that.")
-	}
-	c.event.Checksum = r.source.object.Checksum
-	return &readyOperation{
-		operation: &event.TransactionOperation{Copied: c.event}, headers: c.headers, tags: c.tags,
-		result: transaction.Result{ETag: quoted(c.event.Etag), Size: sizeOf(c.event.Size)},
-	}, nil
-}
-
-func quoted(etag string) string { return `"` + etag + `"` }
-
-// unquoted is an entity tag as it is compared; it may come with its quotes or without.
-func unquoted(etag string) string {
-	if len(etag) >= 2 && etag[0] == '"' && etag[len(etag)-1] == '"' {
-		return etag[1 : len(etag)-1]
-	}
-	return etag
-}
-
-func sizeOf(n uint64) *int64 {
-	size := int64(n)
-	return &size
 }
 
 // committedBefore answers a transaction that the same document has committed, as far as

@@ -20,6 +20,7 @@ import (
 	"ironman/s3api/transact"
 	"ironman/s3api/transaction"
 	"ironman/server"
+	"ironman/server/audit"
 )
 
 // transactor commits transactions to a bucket through one node.
@@ -547,7 +548,22 @@ func TestTransactionQuota(t *testing.T) {
 	if a := (quotas{t, p}).ask("POST", "/-/quotas/set?bucket=quota&bytes=2500&objects=2"); a.status != 200 {
 		t.Fatal(a)
 	}
+	events := p.events(t)
 	x.refuses(403, "QuotaExceeded", -1, document(put, x.copy("copied", "quota/old")))
+	if n := p.events(t); n != events {
+		t.Errorf("%d events of what was seen to be beyond the quota", n-events)
+	}
+	// What only apply sees: both grow at once.
+	n := 0
+	p.node.InterposeForTest(func(context.Context) {
+		if n++; n == 1 {
+			x.must(t, 200, "PUT", "/quota/meanwhile", content(3, 10))
+		}
+	})
+	x.refused(t, 403, "QuotaExceeded", "POST", "/quota?transaction", document(put))
+	p.node.InterposeForTest(nil)
+	x.holds("new", nil)
+	x.must(t, 204, "DELETE", "/quota/meanwhile", nil)
 	x.commit(put, x.copy("copied", "quota/old"), deleteOf("old"))
 }
 
@@ -556,7 +572,7 @@ func TestTransactionQuota(t *testing.T) {
 func TestTransactionTold(t *testing.T) {
 	t.Parallel()
 	hook := newReceiver(t)
-	_, x := newTransactor(t, "told", func(o *server.Options) {
+	p, x := newTransactor(t, "told", func(o *server.Options) {
 		o.Webhooks = map[string]server.Webhook{"hook": {URL: hook.URL, Token: sig.NewSecret("a token")}}
 		o.NotifyPrivate = true
 	})
@@ -576,6 +592,31 @@ func TestTransactionTold(t *testing.T) {
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("told\n%q, not\n%q", got, want)
+	}
+	// The record tells each operation, and is found by what a copy reads.
+	x.refuses(412, "PreconditionFailed", 1, document(x.stage("no", nil, []byte("no")), func() transaction.Operation {
+		o := deleteOf("put")
+		o.Delete.IfMatch = etag([]byte("other"))
+		return o
+	}()))
+	for query, lines := range map[string]int{"bucket=told": 3, "key=old": 1, "key=again": 1, "bucket=told&refused=true": 1, "prefix=nev": 1, "key=else": 0} {
+		a := (quotas{t, p}).ask("GET", "/-/feed?from=0&to=end&kind=transaction_committed&"+query)
+		if got := strings.Count(string(a.body), "\n") - 1; a.status != 200 || got != lines {
+			t.Errorf("%s finds %d events: %v", query, got, a)
+		}
+		var e audit.Entry
+		if query == "key=old" {
+			line, _, _ := strings.Cut(string(a.body), "\n")
+			if err := json.Unmarshal([]byte(line), &e); err != nil || len(e.Steps) != 4 || e.Operation != "CommitTransaction" || e.Outcome != "accepted" {
+				t.Fatalf("it is recorded as %s", line)
+			}
+			for i, want := range []string{"put put  ", "copy copied told/old ", "delete old  ", "delete never  "} {
+				s := e.Steps[i]
+				if got := s.What + " " + s.Key + " " + strings.Trim(s.SourceBucket+"/"+s.SourceKey, "/") + " "; got != want || s.Why.By != "root" || s.Why.View == 0 {
+					t.Errorf("step %d is recorded as %+v", i, s)
+				}
+			}
+		}
 	}
 }
 

@@ -61,7 +61,7 @@ func FromRefusal(r event.Refusal) *Error {
 	case event.Refusal_REFUSAL_NO_SUCH_VERSION:
 		return New("NoSuchVersion").Because(refused(r))
 	case event.Refusal_REFUSAL_NO_SUCH_UPLOAD:
-		return New("NoSuchUpload").Because(refused(r))
+		return New("NoSuchUpload")
 	case event.Refusal_REFUSAL_INVALID_PART:
 		return New("InvalidPart").Because(refused(r))
 	case event.Refusal_REFUSAL_PRECONDITION_FAILED:

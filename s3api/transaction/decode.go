@@ -2,7 +2,9 @@ package transaction
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"reflect"
@@ -47,12 +49,31 @@ func Decode(text []byte) (*Document, error) {
 	d.DisallowUnknownFields()
 	doc := &Document{}
 	if err := d.Decode(doc); err != nil {
-		return nil, malformed(-1, "The document is not of the form of a transaction: %s.", strings.TrimPrefix(err.Error(), "json: "))
+		return nil, wrongType(err)
 	}
 	if _, err := d.Token(); err != io.EOF {
 		return nil, malformed(-1, "Something follows the document.")
 	}
 	return doc, doc.check()
+}
+
+// wrongType tells what of a document is not of its type, or not where it belongs.
+func wrongType(err error) error {
+	var t *json.UnmarshalTypeError
+	if errors.As(err, &t) {
+		return malformed(-1, "%s cannot be %s %s.", cmp.Or(t.Field, "The document"), article(t.Value), t.Value)
+	}
+	if field, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
+		return malformed(-1, "There is no field %s there.", field)
+	}
+	return malformed(-1, "The document is not of the form of a transaction.")
+}
+
+func article(word string) string {
+	if strings.HasPrefix(word, "a") || strings.HasPrefix(word, "o") {
+		return "an"
+	}
+	return "a"
 }
 
 // walk looks at a document before memory is taken for what is in it.
