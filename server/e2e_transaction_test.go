@@ -620,7 +620,7 @@ func TestTransactionTold(t *testing.T) {
 	}
 }
 
-// TestTransactClient: the helper stages, commits and aborts through an SDK's client, which
+// TestTransactClient: a client stages, commits and aborts through an SDK's client, which
 // reads what was done.
 func TestTransactClient(t *testing.T) {
 	t.Parallel()
@@ -691,7 +691,7 @@ func TestTransactClient(t *testing.T) {
 	must(tx.Abort(ctx))
 	x.holds("kept", []byte("old"))
 
-	// An answer that is lost: the helper asks again, and is told of the one event.
+	// An answer that is lost: the client asks again, and is told of the one event.
 	lossy := &losesAnswers{RoundTripper: p.transport, lose: 1}
 	client = s3.New(s3.Options{
 		Region: region, BaseEndpoint: aws.String(p.endpoint), UsePathStyle: true, Credentials: awsCredentials(p.cred), HTTPClient: &http.Client{Transport: lossy},
