@@ -97,8 +97,8 @@ generate: ## code of the protobuf schemas (needs protoc)
 	PATH="$$PWD/.build:$$PATH" protoc --go_out=. --go_opt=module=ironman wal/event/event.proto fsm/row.proto
 
 ROUNDS ?= 1000
-races: ## ROUNDS (1000) of 32 conditional requests that race for a key through three nodes: one winner each
-	IRONMAN_RACES=$(ROUNDS) $(GO) test -timeout 24h -count 1 -v -run '^TestClusterRaces$$' ./server
+races: ## ROUNDS (1000) of 32 conditional requests that race for a key through three nodes: one winner each; and of transactions
+	IRONMAN_RACES=$(ROUNDS) $(GO) test -timeout 24h -count 1 -v -run '^TestCluster(Transaction)?Races$$' ./server
 
 FUZZTIME ?= 30s
 FUZZED ?= ./...

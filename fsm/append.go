@@ -47,6 +47,9 @@ func (t *tx) objectAppended(p *event.Parsed, b *event.ObjectAppended) *event.Out
 	if r == event.Refusal_REFUSAL_NONE {
 		r = t.store(bucket, name, o)
 	}
+	if r == event.Refusal_REFUSAL_NONE {
+		r = t.withinQuota(bucket)
+	}
 	if r != event.Refusal_REFUSAL_NONE {
 		return refuse(r)
 	}
@@ -62,7 +65,7 @@ func (t *tx) grown(p *event.Parsed, b *event.ObjectAppended, old *Object) (*Obje
 			return nil, event.Refusal_REFUSAL_INVALID
 		}
 		o.Owner, o.Acl, o.StorageClass, o.Encryption = b.Owner, b.Acl, b.StorageClass, b.Encryption
-		return o, t.describe(p, &o.Headers, &o.Tags)
+		return o, t.describe(p, 0, &o.Headers, &o.Tags)
 	}
 	o.Owner, o.Acl, o.StorageClass, o.Headers, o.Tags = old.Owner, old.Acl, old.StorageClass, old.Headers, old.Tags
 	switch {

@@ -285,6 +285,8 @@ func (t *tx) executeObject(p *event.Parsed) *event.Outcome {
 		return t.objectsExpired(p, b.ObjectsExpired)
 	case *event.Statement_ObjectsRestored:
 		return t.objectsRestored(p, b.ObjectsRestored)
+	case *event.Statement_TransactionCommitted:
+		return t.transactionCommitted(p, b.TransactionCommitted)
 	}
 	return refuse(event.Refusal_REFUSAL_INVALID)
 }

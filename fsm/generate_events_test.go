@@ -95,6 +95,12 @@ func (g *generator) draft() *event.Draft {
 		g.versionEvent(d)
 	case 45, 46:
 		g.cursor(d)
+	case 49, 50, 51:
+		if g.m.cluster.GetFeatureLevel() < 4 && !g.odds(30) {
+			g.complete(d)
+			break
+		}
+		g.transact(d)
 	}
 	// Mostly in the vocabulary that its kind needs.
 	if need := d.Statement.Level(); need > d.Statement.Header.FeatureLevel && !g.odds(20) {
@@ -251,6 +257,12 @@ func (g *generator) complete(d *event.Draft) {
 	if at := g.object(); g.m.objects[at].row.GetUpload() != nil && g.odds(2) { // once more
 		up = uploadPlace{at, ver(g.m.objects[at].row.Upload)}
 	}
+	d.Statement.Body = &event.Statement_UploadCompleted{UploadCompleted: g.completion(up)}
+	d.AddText(event.ItemKind_ITEM_KIND_KEY, 0, up.name)
+}
+
+// completion is of most parts of an upload.
+func (g *generator) completion(up uploadPlace) *event.UploadCompleted {
 	b := &event.UploadCompleted{Bucket: up.bucket, Upload: up.version(), Etag: "c", Condition: g.condition(up.objectPlace)}
 	for _, p := range g.m.partsOf(up.upload) {
 		if g.odds(4) {
@@ -271,8 +283,7 @@ func (g *generator) complete(d *event.Draft) {
 			b.Size++
 		}
 	}
-	d.Statement.Body = &event.Statement_UploadCompleted{UploadCompleted: b}
-	d.AddText(event.ItemKind_ITEM_KIND_KEY, 0, up.name)
+	return b
 }
 
 func (g *generator) release(d *event.Draft) {
@@ -281,8 +292,8 @@ func (g *generator) release(d *event.Draft) {
 		if k, ok := pick(g, g.m.blobs, func(k [16]byte) string { return string(k[:]) }); ok {
 			b.Blobs = append(b.Blobs, event.BlobIDFromKey(k))
 		}
-		if v, ok := pick(g, g.m.assemblies, func(v moment) string { return number(v.seq) }); ok {
-			b.Assemblies = append(b.Assemblies, &event.AssemblyRelease{Assembly: &event.Version{Seq: v.seq}, Segments: uint32(g.choose(4))})
+		if v, ok := pick(g, g.m.assemblies, func(v moment) string { return number(v.seq) + number(uint64(v.ordinal)) }); ok {
+			b.Assemblies = append(b.Assemblies, &event.AssemblyRelease{Assembly: &event.Version{Seq: v.seq, Ordinal: v.ordinal}, Segments: uint32(g.choose(4))})
 		}
 	}
 	if g.odds(10) {

@@ -90,6 +90,8 @@ func (m *model) dispatch(p *event.Parsed) *event.Outcome {
 		return m.expire(p, b.ObjectsExpired)
 	case *event.Statement_ObjectsRestored:
 		return m.restore(p, b.ObjectsRestored)
+	case *event.Statement_TransactionCommitted:
+		return m.transact(p, b.TransactionCommitted)
 	case *event.Statement_UploadCreated:
 		return m.createUpload(p, b.UploadCreated, objectPlace{b.UploadCreated.Bucket, key})
 	case *event.Statement_PartPut:

@@ -207,19 +207,19 @@ func (m *model) whole(e *event.Encryption, blobs []*event.Blob) (segments []*eve
 }
 
 // pinned is the object a copy reads, if it is still that.
-func (m *model) pinned(p *event.Parsed, s *event.CopySource) *Object {
-	o := m.find(objectPlace{s.Bucket, p.Text(event.ItemKind_ITEM_KIND_SOURCE_KEY, 0)}, s.Version)
+func (m *model) pinned(p *event.Parsed, i int, s *event.CopySource) *Object {
+	o := m.find(objectPlace{s.Bucket, p.Text(event.ItemKind_ITEM_KIND_SOURCE_KEY, i)}, s.Version)
 	if o.GetDeleteMarker() {
 		return nil
 	}
 	return o
 }
 
-// beside reads the headers and tags; false if they are malformed.
-func beside(p *event.Parsed) (h *event.Headers, g *event.Tags, ok bool) {
+// beside reads the headers and tags of operation i; false if they are malformed.
+func beside(p *event.Parsed, i int) (h *event.Headers, g *event.Tags, ok bool) {
 	ok = true
 	read := func(kind event.ItemKind, x proto.Message) bool {
-		b, there := p.Item(kind, 0)
+		b, there := p.Item(kind, i)
 		if there && errors.Is(event.Decode(b, x), event.ErrMalformed) {
 			ok = false
 		}
@@ -236,6 +236,10 @@ func beside(p *event.Parsed) (h *event.Headers, g *event.Tags, ok bool) {
 }
 
 func (m *model) put(p *event.Parsed, b *event.ObjectPut, at objectPlace) *event.Outcome {
+	return m.putOne(p, 0, b, at, func() *Object { return m.pinned(p, 0, b.Source) })
+}
+
+func (m *model) putOne(p *event.Parsed, i int, b *event.ObjectPut, at objectPlace, source func() *Object) *event.Outcome {
 	if at.name == "" || len(at.name) > 1024 || b.Acl == nil || b.Owner == "" {
 		return refuse(invalid)
 	}
@@ -245,15 +249,15 @@ func (m *model) put(p *event.Parsed, b *event.ObjectPut, at objectPlace) *event.
 	if r := m.judgeCondition(b.Condition, m.objects[at].row); r != none {
 		return refuse(r)
 	}
-	headers, tags, ok := beside(p)
+	headers, tags, ok := beside(p, i)
 	if !ok {
 		return refuse(invalid)
 	}
 	o := &Object{
-		Version: &event.Version{Seq: m.seq}, Size: b.Size, Etag: b.Etag, Time: m.now, Owner: b.Owner, Acl: b.Acl,
+		Version: &event.Version{Seq: m.seq, Ordinal: uint32(i)}, Size: b.Size, Etag: b.Etag, Time: m.now, Owner: b.Owner, Acl: b.Acl,
 		StorageClass: b.StorageClass, Checksum: b.Checksum, Encryption: b.Encryption, Lock: b.Lock, Headers: headers, Tags: tags,
 	}
-	if r := m.body(p, b, o); r != none {
+	if r := m.body(b, source, o); r != none {
 		return refuse(r)
 	}
 	if r := m.add(at, o); r != none {
@@ -262,12 +266,12 @@ func (m *model) put(p *event.Parsed, b *event.ObjectPut, at objectPlace) *event.
 	return &event.Outcome{Version: o.Version, NullVersion: o.NullVersion, Etag: b.Etag}
 }
 
-func (m *model) body(p *event.Parsed, b *event.ObjectPut, o *Object) event.Refusal {
+func (m *model) body(b *event.ObjectPut, source func() *Object, o *Object) event.Refusal {
 	if b.Source != nil {
 		if len(b.Blobs)+len(b.Segments) > 0 {
 			return invalid
 		}
-		src := m.pinned(p, b.Source)
+		src := source()
 		if src == nil || src.Size != b.Size {
 			return changed
 		}
@@ -370,7 +374,7 @@ func (m *model) objectACL(b *event.ObjectACLSet, at objectPlace) *event.Outcome 
 }
 
 func (m *model) createUpload(p *event.Parsed, b *event.UploadCreated, at objectPlace) *event.Outcome {
-	headers, tags, ok := beside(p)
+	headers, tags, ok := beside(p, 0)
 	if at.name == "" || len(at.name) > 1024 || b.Acl == nil || b.Owner == "" {
 		return refuse(invalid)
 	}
@@ -402,7 +406,7 @@ func (m *model) putPart(p *event.Parsed, b *event.PartPut, at objectPlace) *even
 	if u == nil {
 		return refuse(event.Refusal_REFUSAL_NO_SUCH_UPLOAD)
 	}
-	if b.Source != nil && m.pinned(p, b.Source) == nil {
+	if b.Source != nil && m.pinned(p, 0, b.Source) == nil {
 		return refuse(changed)
 	}
 	segments, size := append(slices.Clone(b.Segments), m.whole(b.Encryption, b.Blobs)...), uint64(0)
@@ -428,21 +432,29 @@ func (m *model) putPart(p *event.Parsed, b *event.PartPut, at objectPlace) *even
 }
 
 func (m *model) complete(b *event.UploadCompleted, at objectPlace) *event.Outcome {
-	up := uploadPlace{at, ver(b.Upload)}
-	u, old := m.uploads[up], m.objects[at].row
-	if u == nil {
+	up, old := uploadPlace{at, ver(b.Upload)}, m.objects[at].row
+	if m.uploads[up] == nil {
 		if old != nil && b.Upload != nil && old.Upload != nil && ver(old.Upload) == up.upload {
 			return &event.Outcome{Version: old.Version, NullVersion: old.NullVersion, Etag: old.Etag}
 		}
+	}
+	return m.completeOne(0, b, at)
+}
+
+func (m *model) completeOne(i int, b *event.UploadCompleted, at objectPlace) *event.Outcome {
+	up := uploadPlace{at, ver(b.Upload)}
+	u, old := m.uploads[up], m.objects[at].row
+	if u == nil {
 		return refuse(event.Refusal_REFUSAL_NO_SUCH_UPLOAD)
 	}
 	if r := m.judgeCondition(b.Condition, old); r != none {
 		return refuse(r)
 	}
+	version := &event.Version{Seq: m.seq, Ordinal: uint32(i)}
 	o := &Object{
-		Version: &event.Version{Seq: m.seq}, Size: b.Size, Etag: b.Etag, Time: m.now, Owner: u.Owner, Acl: u.Acl,
+		Version: version, Size: b.Size, Etag: b.Etag, Time: m.now, Owner: u.Owner, Acl: u.Acl,
 		StorageClass: u.StorageClass, Checksum: b.Checksum, Lock: u.Lock, Headers: u.Headers, Tags: u.Tags,
-		Assembly: &event.Version{Seq: m.seq}, Upload: u.Upload,
+		Assembly: version, Upload: u.Upload,
 	}
 	if u.Encryption != nil {
 		o.Encryption = proto.Clone(u.Encryption).(*event.Encryption)

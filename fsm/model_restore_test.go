@@ -51,10 +51,10 @@ func (m *model) restoreOne(at objectPlace, i int, then *Object) *event.SubOutcom
 		return sub
 	}
 	o := proto.CloneOf(then)
-	o.Lock, o.Upload, o.NullVersion = nil, nil, false
+	o.Lock, o.Upload, o.Transaction, o.NullVersion = nil, nil, nil, false
 	if now != nil {
 		same := proto.CloneOf(now)
-		same.Version, same.Time, same.Lock, same.Upload, same.NullVersion = o.Version, o.Time, nil, nil, false
+		same.Version, same.Time, same.Lock, same.Upload, same.Transaction, same.NullVersion = o.Version, o.Time, nil, nil, nil, false
 		if proto.Equal(same, o) {
 			return &event.SubOutcome{Absent: true}
 		}

@@ -200,7 +200,7 @@ func (m *model) change(at objectPlace, v *event.Version, f func(*Object) event.R
 
 func (m *model) setTags(p *event.Parsed, b *event.ObjectTagsSet, at objectPlace) *event.Outcome {
 	return m.change(at, b.Version, func(o *Object) event.Refusal {
-		_, tags, ok := beside(p)
+		_, tags, ok := beside(p, 0)
 		o.Tags = tags
 		if !ok {
 			return invalid
@@ -263,7 +263,7 @@ func (m *model) rename(p *event.Parsed, b *event.ObjectRenamed, at objectPlace) 
 		}
 	}
 	o := proto.CloneOf(src)
-	o.Version, o.Time, o.NullVersion, o.Upload = &event.Version{Seq: m.seq}, m.now, false, nil
+	o.Version, o.Time, o.NullVersion, o.Upload, o.Transaction = &event.Version{Seq: m.seq}, m.now, false, nil, nil
 	if !bucket.row.ObjectLock {
 		o.Lock = nil
 	}
@@ -300,7 +300,7 @@ func (m *model) grow(p *event.Parsed, b *event.ObjectAppended, at objectPlace) *
 	}
 	o := &Object{Owner: b.Owner, Acl: b.Acl, StorageClass: b.StorageClass, Encryption: b.Encryption}
 	if old == nil {
-		headers, tags, ok := beside(p)
+		headers, tags, ok := beside(p, 0)
 		if b.Acl == nil || b.Owner == "" || !ok {
 			return refuse(invalid)
 		}

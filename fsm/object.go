@@ -18,47 +18,63 @@ func validKey(k string) bool { return len(k) > 0 && len(k) <= maxKeyBytes }
 // objectPut makes the current version of a key: of new bytes, or by reference to
 // the body of another object.
 func (t *tx) objectPut(p *event.Parsed, b *event.ObjectPut) *event.Outcome {
-	name := p.Text(event.ItemKind_ITEM_KIND_KEY, 0)
-	if !validKey(name) || b.Acl == nil || b.Owner == "" {
-		return refuse(event.Refusal_REFUSAL_INVALID)
+	o, r := t.newObject(p, 0, b, nil)
+	if r == event.Refusal_REFUSAL_NONE {
+		r = t.withinQuota(t.bucket(b.Bucket))
 	}
-	bucket := t.bucket(b.Bucket)
-	if bucket == nil {
-		return refuse(event.Refusal_REFUSAL_NO_SUCH_BUCKET)
-	}
-	old := get[Object](t, objectKey(b.Bucket, name))
-	if r := condition(b.Condition, old); r != event.Refusal_REFUSAL_NONE {
+	if r != event.Refusal_REFUSAL_NONE {
 		return refuse(r)
-	}
-	o := &Object{
-		Version: &event.Version{Seq: t.seq}, Size: b.Size, Etag: b.Etag, Time: t.lastModified(old), Owner: b.Owner, Acl: b.Acl,
-		StorageClass: b.StorageClass, Checksum: b.Checksum, Encryption: b.Encryption, Lock: b.Lock,
-	}
-	if r := t.describe(p, &o.Headers, &o.Tags); r != event.Refusal_REFUSAL_NONE {
-		return refuse(r)
-	}
-	if r := t.objectBody(p, b, o); r != event.Refusal_REFUSAL_NONE {
-		return refuse(r)
-	}
-	if r := t.store(bucket, name, o); r != event.Refusal_REFUSAL_NONE {
-		return refuse(r)
-	}
-	if b.Source != nil && sabotage.On(sabotage.X51) {
-		t.unref(o.body()) // the source's reference is to do for both
 	}
 	return made(o)
 }
 
-// store makes o, whose body the event has settled, the current object of a key: under
-// the bucket's retention, and within its quota and its owner's.
+// newObject makes the current version of the key of operation i of an event, whatever the
+// quota says. Of a copy, src is the source if it has been looked for.
+func (t *tx) newObject(p *event.Parsed, i int, b *event.ObjectPut, src *Object) (*Object, event.Refusal) {
+	name := p.Text(event.ItemKind_ITEM_KIND_KEY, i)
+	if !validKey(name) || b.Acl == nil || b.Owner == "" {
+		return nil, event.Refusal_REFUSAL_INVALID
+	}
+	bucket := t.bucket(b.Bucket)
+	if bucket == nil {
+		return nil, event.Refusal_REFUSAL_NO_SUCH_BUCKET
+	}
+	old := get[Object](t, objectKey(b.Bucket, name))
+	if r := condition(b.Condition, old); r != event.Refusal_REFUSAL_NONE {
+		return nil, r
+	}
+	o := &Object{
+		Version: t.version(i), Size: b.Size, Etag: b.Etag, Time: t.lastModified(old), Owner: b.Owner, Acl: b.Acl,
+		StorageClass: b.StorageClass, Checksum: b.Checksum, Encryption: b.Encryption, Lock: b.Lock,
+	}
+	if r := t.describe(p, i, &o.Headers, &o.Tags); r != event.Refusal_REFUSAL_NONE {
+		return nil, r
+	}
+	if b.Source != nil && src == nil {
+		src = t.source(p, i, b.Source)
+	}
+	if r := t.objectBody(b, src, o); r != event.Refusal_REFUSAL_NONE {
+		return nil, r
+	}
+	if r := t.store(bucket, name, o); r != event.Refusal_REFUSAL_NONE {
+		return nil, r
+	}
+	if b.Source != nil && sabotage.On(sabotage.X51) {
+		t.unref(o.body()) // the source's reference is to do for both
+	}
+	return o, event.Refusal_REFUSAL_NONE
+}
+
+// version is what operation i of this event makes.
+func (t *tx) version(i int) *event.Version { return &event.Version{Seq: t.seq, Ordinal: uint32(i)} }
+
+// store makes o, whose body the event has settled, the current object of a key, under the
+// bucket's retention. Whoever has stored all that the event stores asks withinQuota.
 func (t *tx) store(b *Bucket, name string, o *Object) event.Refusal {
 	if r := t.lockNew(b, o); r != event.Refusal_REFUSAL_NONE {
 		return r
 	}
-	if r := t.putCurrent(b, name, o); r != event.Refusal_REFUSAL_NONE {
-		return r
-	}
-	return t.withinQuota(b)
+	return t.putCurrent(b, name, o)
 }
 
 // made is the outcome of a put, copy or completion.
@@ -69,15 +85,15 @@ func made(o *Object) *event.Outcome {
 // lastModified never decreases for a key, and is never before the log's time.
 func (t *tx) lastModified(old *Object) int64 { return max(t.time, old.GetTime()) }
 
-// describe reads the headers and tags that a client stores beside the bytes.
-func (t *tx) describe(p *event.Parsed, h **event.Headers, g **event.Tags) event.Refusal {
-	if b, ok := p.Item(event.ItemKind_ITEM_KIND_HEADERS, 0); ok {
+// describe reads the headers and tags that a client stores beside the bytes of operation i.
+func (t *tx) describe(p *event.Parsed, i int, h **event.Headers, g **event.Tags) event.Refusal {
+	if b, ok := p.Item(event.ItemKind_ITEM_KIND_HEADERS, i); ok {
 		*h = &event.Headers{}
 		if err := event.Decode(b, *h); err != nil {
 			return t.undecodable(err)
 		}
 	}
-	if b, ok := p.Item(event.ItemKind_ITEM_KIND_TAGS, 0); ok {
+	if b, ok := p.Item(event.ItemKind_ITEM_KIND_TAGS, i); ok {
 		*g = &event.Tags{}
 		if err := event.Decode(b, *g); err != nil {
 			return t.undecodable(err)
@@ -96,14 +112,13 @@ func (t *tx) undecodable(err error) event.Refusal {
 	return event.Refusal_REFUSAL_INVALID
 }
 
-// objectBody settles what bytes an object is made of: those of another object, one
-// whole new blob, or ranges of blobs, which make an assembly.
-func (t *tx) objectBody(p *event.Parsed, b *event.ObjectPut, o *Object) event.Refusal {
+// objectBody settles what bytes an object is made of: those of another object (src; nil: it
+// is not there any more), one whole new blob, or ranges of blobs, which make an assembly.
+func (t *tx) objectBody(b *event.ObjectPut, src, o *Object) event.Refusal {
 	if b.Source != nil {
 		if len(b.Blobs) > 0 || len(b.Segments) > 0 {
 			return event.Refusal_REFUSAL_INVALID
 		}
-		src := t.source(p, b.Source)
 		if src == nil || src.Size != b.Size {
 			return event.Refusal_REFUSAL_SOURCE_CHANGED
 		}
@@ -140,10 +155,10 @@ func (t *tx) assemble(o *Object, a *Assembly) {
 	t.set(holdersKey(o.Assembly), &Holders{})
 }
 
-// source finds the object that a copy pinned, current or not; nil if there is no such
-// version any more.
-func (t *tx) source(p *event.Parsed, s *event.CopySource) *Object {
-	found := t.findVersion(s.Bucket, p.Text(event.ItemKind_ITEM_KIND_SOURCE_KEY, 0), s.Version)
+// source finds the object that the copy of operation i pinned, current or not; nil if there
+// is no such version any more.
+func (t *tx) source(p *event.Parsed, i int, s *event.CopySource) *Object {
+	found := t.findVersion(s.Bucket, p.Text(event.ItemKind_ITEM_KIND_SOURCE_KEY, i), s.Version)
 	if found == nil || found.object.DeleteMarker {
 		return nil
 	}
@@ -264,7 +279,7 @@ func (t *tx) objectTagsSet(p *event.Parsed, b *event.ObjectTagsSet) *event.Outco
 	}
 	var headers *event.Headers // of an object: they stay
 	found.object.Tags = nil
-	if r := t.describe(p, &headers, &found.object.Tags); r != event.Refusal_REFUSAL_NONE {
+	if r := t.describe(p, 0, &headers, &found.object.Tags); r != event.Refusal_REFUSAL_NONE {
 		return refuse(r)
 	}
 	return t.rewrite(b.Bucket, found)

@@ -156,7 +156,7 @@ func vacuous(t *testing.T, outcomes map[string]int, duplicates int) {
 		}
 		// What nothing refuses for until all kinds are applied.
 		if r := event.Refusal(n); sum < 10 && r != event.Refusal_REFUSAL_IN_USE && // of the vault
-			r != event.Refusal_REFUSAL_LIMIT_EXCEEDED { // TestAppendLimits
+			r != event.Refusal_REFUSAL_LIMIT_EXCEEDED { // TestAppendLimits, TestTransactionLimits
 			t.Errorf("%s came only %d times", name, sum)
 		}
 	}

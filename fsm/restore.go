@@ -71,7 +71,7 @@ func (t *tx) restoreKey(b *Bucket, name string, ordinal int, r *event.ObjectsRes
 	case event.RestoredKind_RESTORED_KIND_PUT:
 		o := proto.Clone(then).(*Object)
 		o.Version = &event.Version{Seq: t.seq, Ordinal: uint32(ordinal)}
-		o.Time, o.Lock, o.Upload = t.lastModified(now), nil, nil
+		o.Time, o.Lock, o.Upload, o.Transaction = t.lastModified(now), nil, nil, nil
 		if refusal := t.lockNew(b, o); refusal != none {
 			return nil, refusal
 		}

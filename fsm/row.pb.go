@@ -1820,7 +1820,9 @@ type Object struct {
 	Assembly *event.Version `protobuf:"bytes,16,opt,name=assembly,proto3" json:"assembly,omitempty"`
 	// The multipart upload it came from, so that a repeated completion answers as
 	// the first did for as long as its object is there.
-	Upload        *event.Version `protobuf:"bytes,17,opt,name=upload,proto3" json:"upload,omitempty"`
+	Upload *event.Version `protobuf:"bytes,17,opt,name=upload,proto3" json:"upload,omitempty"`
+	// What TransactionCommitted says was asked for, likewise.
+	Transaction   []byte `protobuf:"bytes,20,opt,name=transaction,proto3" json:"transaction,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1970,6 +1972,13 @@ func (x *Object) GetAssembly() *event.Version {
 func (x *Object) GetUpload() *event.Version {
 	if x != nil {
 		return x.Upload
+	}
+	return nil
+}
+
+func (x *Object) GetTransaction() []byte {
+	if x != nil {
+		return x.Transaction
 	}
 	return nil
 }
@@ -2441,7 +2450,7 @@ const file_fsm_row_proto_rawDesc = "" +
 	"\x05bytes\x18\x03 \x01(\x04R\x05bytes\"0\n" +
 	"\x06Cursor\x12\x12\n" +
 	"\x04next\x18\x01 \x01(\x04R\x04next\x12\x12\n" +
-	"\x04time\x18\x02 \x01(\x03R\x04time\"\xa2\x05\n" +
+	"\x04time\x18\x02 \x01(\x03R\x04time\"\xc4\x05\n" +
 	"\x06Object\x120\n" +
 	"\aversion\x18\x01 \x01(\v2\x16.ironman.event.VersionR\aversion\x12!\n" +
 	"\fnull_version\x18\x02 \x01(\bR\vnullVersion\x12#\n" +
@@ -2462,7 +2471,8 @@ const file_fsm_row_proto_rawDesc = "" +
 	"\x04tags\x18\x0e \x01(\v2\x13.ironman.event.TagsR\x04tags\x12)\n" +
 	"\x04blob\x18\x0f \x01(\v2\x15.ironman.event.BlobIDR\x04blob\x122\n" +
 	"\bassembly\x18\x10 \x01(\v2\x16.ironman.event.VersionR\bassembly\x12.\n" +
-	"\x06upload\x18\x11 \x01(\v2\x16.ironman.event.VersionR\x06upload\"\x9c\x04\n" +
+	"\x06upload\x18\x11 \x01(\v2\x16.ironman.event.VersionR\x06upload\x12 \n" +
+	"\vtransaction\x18\x14 \x01(\fR\vtransaction\"\x9c\x04\n" +
 	"\x06Upload\x12.\n" +
 	"\x06upload\x18\x01 \x01(\v2\x16.ironman.event.VersionR\x06upload\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x14\n" +

@@ -121,6 +121,7 @@ var events = map[string]func(*script, args, *event.Header) *event.Draft{
 	"cursor":        cursorCommand,
 	"delete-cursor": deleteCursorCommand,
 	"complete":      completeCommand,
+	"transact":      transactCommand,
 	"abort": func(s *script, a args, h *event.Header) *event.Draft {
 		u := s.uploads[a.first()]
 		return event.NewDraft(h, &event.Statement_UploadAborted{UploadAborted: &event.UploadAborted{Bucket: u.bucket, Upload: u.id}}).

@@ -25,7 +25,7 @@ func (t *tx) uploadCreated(p *event.Parsed, b *event.UploadCreated) *event.Outco
 		Acl: b.Acl, StorageClass: b.StorageClass, ChecksumAlgorithm: b.ChecksumAlgorithm,
 		ChecksumComposite: b.ChecksumComposite, Encryption: b.Encryption, Lock: b.Lock, Time: t.time,
 	}
-	if r := t.describe(p, &u.Headers, &u.Tags); r != event.Refusal_REFUSAL_NONE {
+	if r := t.describe(p, 0, &u.Headers, &u.Tags); r != event.Refusal_REFUSAL_NONE {
 		return refuse(r)
 	}
 	t.set(uploadKey(b.Bucket, name, u.Upload), u)
@@ -42,7 +42,7 @@ func (t *tx) partPut(p *event.Parsed, b *event.PartPut) *event.Outcome {
 	if u == nil {
 		return refuse(event.Refusal_REFUSAL_NO_SUCH_UPLOAD)
 	}
-	if b.Source != nil && t.source(p, b.Source) == nil {
+	if b.Source != nil && t.source(p, 0, b.Source) == nil {
 		return refuse(event.Refusal_REFUSAL_SOURCE_CHANGED)
 	}
 	segments, sealing := b.Segments, t.sealing(b.Encryption)
@@ -84,32 +84,50 @@ func (t *tx) unrefPart(p *Part) {
 	}
 }
 
-// uploadCompleted makes an object of parts. The parts' references become the
-// assembly's; parts that are not part of it give theirs up.
+// uploadCompleted makes an object of parts.
 func (t *tx) uploadCompleted(p *event.Parsed, b *event.UploadCompleted) *event.Outcome {
 	name := p.Text(event.ItemKind_ITEM_KIND_KEY, 0)
-	uk := uploadKey(b.Bucket, name, b.Upload)
-	u := get[Upload](t, uk)
-	old := get[Object](t, objectKey(b.Bucket, name))
-	if u == nil {
+	if !t.has(uploadKey(b.Bucket, name, b.Upload)) {
+		old := get[Object](t, objectKey(b.Bucket, name))
 		if old != nil && b.Upload != nil && old.Upload.Same(b.Upload) {
 			return made(old) // completed before: the same answer
 		}
 		return refuse(event.Refusal_REFUSAL_NO_SUCH_UPLOAD)
 	}
+	o, _, r := t.complete(p, 0, b)
+	if r == event.Refusal_REFUSAL_NONE {
+		r = t.withinQuota(t.bucket(b.Bucket))
+	}
+	if r != event.Refusal_REFUSAL_NONE {
+		return refuse(r)
+	}
+	return made(o)
+}
+
+// complete makes the object of operation i of an event of parts, whatever the quota says.
+// The parts' references become the assembly's; parts that are not part of it give theirs
+// up. Of all of them together it tells the number of pieces, which is what it costs.
+func (t *tx) complete(p *event.Parsed, i int, b *event.UploadCompleted) (o *Object, pieces int, r event.Refusal) {
+	name := p.Text(event.ItemKind_ITEM_KIND_KEY, i)
+	uk := uploadKey(b.Bucket, name, b.Upload)
+	u := get[Upload](t, uk)
+	if u == nil {
+		return nil, 0, event.Refusal_REFUSAL_NO_SUCH_UPLOAD
+	}
+	old := get[Object](t, objectKey(b.Bucket, name))
 	ignored := len(b.Condition.GetIfMatch()) > 0 && sabotage.On(sabotage.X22)
 	if r := condition(b.Condition, old); r != event.Refusal_REFUSAL_NONE && !ignored {
-		return refuse(r)
+		return nil, 0, r
 	}
 	body, ok := t.choose(u.Upload, b.Parts)
 	if !ok {
-		return refuse(event.Refusal_REFUSAL_INVALID_PART)
+		return nil, body.pieces, event.Refusal_REFUSAL_INVALID_PART
 	}
 	if body.size != b.Size {
-		return refuse(event.Refusal_REFUSAL_INVALID)
+		return nil, body.pieces, event.Refusal_REFUSAL_INVALID
 	}
-	o := &Object{
-		Version: &event.Version{Seq: t.seq}, Size: b.Size, Etag: b.Etag, Time: t.lastModified(old), Owner: u.Owner, Acl: u.Acl,
+	o = &Object{
+		Version: t.version(i), Size: b.Size, Etag: b.Etag, Time: t.lastModified(old), Owner: u.Owner, Acl: u.Acl,
 		StorageClass: u.StorageClass, Checksum: b.Checksum, Encryption: u.Encryption, Lock: u.Lock,
 		Headers: u.Headers, Tags: u.Tags, Upload: u.Upload,
 	}
@@ -121,10 +139,7 @@ func (t *tx) uploadCompleted(p *event.Parsed, b *event.UploadCompleted) *event.O
 	}
 	t.assemble(o, a)
 	t.dropUpload(b.Bucket, uk, u, body.stored)
-	if r := t.store(t.bucket(b.Bucket), name, o); r != event.Refusal_REFUSAL_NONE {
-		return refuse(r)
-	}
-	return made(o)
+	return o, body.pieces, t.store(t.bucket(b.Bucket), name, o)
 }
 
 // completed is what the parts of an upload make together.
@@ -136,6 +151,7 @@ type completed struct {
 	known    map[[16]byte]bool   // those that keys has
 	size     uint64
 	stored   uint64 // bytes of all parts, chosen or not
+	pieces   int    // of all parts that were looked at: their segments, and one at least
 }
 
 func (c *completed) add(p *Part) {
@@ -152,6 +168,7 @@ func (t *tx) choose(upload *event.Version, chosen []*event.CompletedPart) (body 
 	ok, body.sealed = true, t.knowsSealed()
 	t.eachPart(upload, func(p *Part) bool {
 		body.stored += p.Size
+		body.pieces += max(1, len(p.Segments))
 		if len(chosen) == 0 || chosen[0].Number != p.Number {
 			t.unrefPart(p)
 			return true

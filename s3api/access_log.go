@@ -19,15 +19,16 @@ type accessRecord struct {
 	// bucket and source are the request's bucket and that which it copies from; nil: they
 	// have no access log.
 	bucket, source *accesslog.Source
-	deletions      []deletion // of a list of them
-	size           int64      // of an object that was put together
+	each           []eachKey // of an operation on a list of them
+	size           int64     // of an object that was put together
 }
 
-// deletion is what became of one key of a list.
-type deletion struct {
+// eachKey is what became of one key of a list.
+type eachKey struct {
+	operation    string
 	key, version string
 	status       int
-	code         string // "": it is gone
+	code         string // "": it was done
 }
 
 const loggingKind = event.DocumentKind_DOCUMENT_KIND_LOGGING
@@ -35,7 +36,14 @@ const loggingKind = event.DocumentKind_DOCUMENT_KIND_LOGGING
 // deleted notes what became of a key, if its bucket has an access log.
 func (a *accessRecord) deleted(b *fsm.Bucket, id *s3xml.ObjectIdentifier, status int, code string) {
 	if b.Lists(loggingKind) {
-		a.deletions = append(a.deletions, deletion{id.Key, id.VersionID, status, code})
+		a.each = append(a.each, eachKey{accesslog.BatchDelete, id.Key, id.VersionID, status, code})
+	}
+}
+
+// did notes what was done to a key, likewise.
+func (a *accessRecord) did(b *fsm.Bucket, operation, key, version string, status int) {
+	if b.Lists(loggingKind) {
+		a.each = append(a.each, eachKey{operation, key, version, status, ""})
 	}
 }
 
@@ -100,8 +108,8 @@ func (s *Server) logAccess(out *answer, r *Request, start time.Time, took time.D
 	}
 	if to := r.log.bucket; to != nil {
 		add(to, e)
-		for _, d := range r.log.deletions {
-			add(to, e.Part(accesslog.BatchDelete, d.key, d.version, d.status, d.code, -1))
+		for _, k := range r.log.each {
+			add(to, e.Part(k.operation, k.key, k.version, k.status, k.code, -1))
 		}
 	}
 	if from := r.log.source; from != nil && r.source != nil && out.code == "" {

@@ -132,8 +132,11 @@ func (s *Server) admit(r *Request) error {
 			return err
 		}
 	}
-	if r.op.name == "DeleteObjects" {
+	switch r.op.name {
+	case "DeleteObjects":
 		return s.admitDeletes(r, q)
+	case transactionName:
+		return s.admitTransaction(r, q)
 	}
 	if err := s.takeSource(r); err != nil {
 		return err

@@ -153,6 +153,56 @@ func (s *Server) copyObject(ctx context.Context, r *Request) (*Response, error) 
 
 // copyOnce copies the object that the view shows.
 func (s *Server) copyOnce(ctx context.Context, r *Request) (*Response, error) {
+	c, err := s.readyCopy(r)
+	if err != nil {
+		return nil, err
+	}
+	put, src, to, tags := c.event, r.source, c.to, c.tags
+	if err := r.roomForObject(int64(src.object.Size), c.old); err != nil {
+		return nil, err
+	}
+	rules, err := r.lifecycleRules()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.copyBody(ctx, r, src, to, put); err != nil {
+		return nil, err
+	}
+	r.closeView()
+	d := event.NewDraft(nil, &event.Statement_ObjectPut{ObjectPut: put}).AddText(event.ItemKind_ITEM_KIND_KEY, 0, r.Key)
+	if put.Source != nil {
+		d.AddText(event.ItemKind_ITEM_KIND_SOURCE_KEY, 0, src.key)
+	}
+	d.AddMessage(event.ItemKind_ITEM_KIND_HEADERS, 0, c.headers).AddMessage(event.ItemKind_ITEM_KIND_TAGS, 0, tags)
+	o, err := s.propose(ctx, r, d)
+	if err != nil {
+		s.abandon(put.Blobs)
+		return nil, err
+	}
+	h := http.Header{}
+	setNewVersion(h, o.Version, o.NullVersion)
+	src.setVersion(h)
+	out := &s3xml.CopyObjectResult{ETag: s3xml.ETag(put.Etag), LastModified: s3xml.Time(o.Time)}
+	if put.Checksum != nil {
+		out.Checksums, out.ChecksumType = checksumsXML(put.Checksum, put.Etag), checksumType(put.Checksum.Composite)
+	}
+	resp := &Response{Header: h, XML: out}
+	to.headers(resp.Header)
+	setExpiration(h, rules, r.Key, int64(put.Size), o.Time, tags)
+	return resp, nil
+}
+
+// readiedCopy is a copy that the view does not show to be refused, but for its bytes.
+type readiedCopy struct {
+	event   *event.ObjectPut
+	to      *sealing
+	headers *event.Headers
+	tags    *event.Tags
+	old     *fsm.Object // that it replaces; nil: none
+}
+
+// readyCopy settles all that a copy is but for its bytes.
+func (s *Server) readyCopy(r *Request) (*readiedCopy, error) {
 	put, err := s.newPut(r)
 	if err != nil {
 		return nil, err
@@ -176,54 +226,30 @@ func (s *Server) copyOnce(ctx context.Context, r *Request) (*Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.foresee(r, put.Condition, old); err != nil {
-		return nil, err
-	}
-	if err := r.roomForObject(int64(src.object.Size), old); err != nil {
-		return nil, err
-	}
-	rules, err := r.lifecycleRules()
-	if err != nil {
-		return nil, err
-	}
-	if err := s.copyBody(ctx, r, src, to, put); err != nil {
-		return nil, err
-	}
-	r.closeView()
-	d := event.NewDraft(nil, &event.Statement_ObjectPut{ObjectPut: put}).AddText(event.ItemKind_ITEM_KIND_KEY, 0, r.Key)
-	if put.Source != nil {
-		d.AddText(event.ItemKind_ITEM_KIND_SOURCE_KEY, 0, src.key)
-	}
-	d.AddMessage(event.ItemKind_ITEM_KIND_HEADERS, 0, headers).AddMessage(event.ItemKind_ITEM_KIND_TAGS, 0, tags)
-	o, err := s.propose(ctx, r, d)
-	if err != nil {
-		s.abandon(put.Blobs)
-		return nil, err
-	}
-	h := http.Header{}
-	setNewVersion(h, o.Version, o.NullVersion)
-	src.setVersion(h)
-	out := &s3xml.CopyObjectResult{ETag: s3xml.ETag(put.Etag), LastModified: s3xml.Time(o.Time)}
-	if put.Checksum != nil {
-		out.Checksums, out.ChecksumType = checksumsXML(put.Checksum, put.Etag), checksumType(put.Checksum.Composite)
-	}
-	resp := &Response{Header: h, XML: out}
-	to.headers(resp.Header)
-	setExpiration(h, rules, r.Key, int64(put.Size), o.Time, tags)
-	return resp, nil
+	return &readiedCopy{put, to, headers, tags, old}, s.foresee(r, put.Condition, old)
 }
 
-// copyBody settles what bytes a copy has: the source's own, with its keys wrapped anew
-// where that is called for, or new ones, if it is encrypted in another way.
-func (s *Server) copyBody(ctx context.Context, r *Request, src *copySource, to *sealing, put *event.ObjectPut) error {
+// shareBody gives a copy the source's own bytes, with its keys wrapped anew where that is
+// called for. It is false where they must be encrypted in another way.
+func (src *copySource) shareBody(to *sealing, put *event.ObjectPut) (bool, error) {
 	to.adopt(src.from)
 	keys, shared, err := src.from.share(to, src.from.all())
+	if err != nil || !shared {
+		return false, err
+	}
+	put.Source = src.pin()
+	put.Size, put.Etag, put.Encryption = src.object.Size, src.object.Etag, to.encryption(keys...)
+	return true, nil
+}
+
+// copyBody settles what bytes a copy has: the source's own, or new ones, if it is encrypted
+// in another way.
+func (s *Server) copyBody(ctx context.Context, r *Request, src *copySource, to *sealing, put *event.ObjectPut) error {
+	shared, err := src.shareBody(to, put)
 	if err != nil {
 		return err
 	}
 	if shared {
-		put.Source = src.pin()
-		put.Size, put.Etag, put.Encryption = src.object.Size, src.object.Etag, to.encryption(keys...)
 		put.Checksum, err = s.copyChecksum(ctx, r, src)
 		return err
 	}

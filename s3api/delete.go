@@ -153,36 +153,44 @@ func (r *Request) deleteFailed(out *s3xml.DeleteResult, id *s3xml.ObjectIdentifi
 	out.Errors = append(out.Errors, s3xml.DeleteError{Key: id.Key, VersionID: id.VersionID, Code: e.Code, Message: e.Message})
 }
 
+// requestedTarget makes the target of a DeleteObject, which newTarget explains.
+func (s *Server) requestedTarget(r *Request) (t *event.DeleteTarget, decided bool, err error) {
+	c, err := r.deleteCondition()
+	if err != nil {
+		return nil, false, err
+	}
+	bypass, err := s.bypass(r)
+	if err != nil {
+		return nil, false, err
+	}
+	w := r.wantedVersion()
+	if w.given && w.id == "" {
+		return nil, false, s3err.InvalidArgument("versionId", w.id, "Version id cannot be the empty string")
+	}
+	if t, decided, err = s.newTarget(r, r.Key, w, c); err != nil {
+		return nil, false, err
+	}
+	t.BypassGovernance = bypass
+	return t, decided, nil
+}
+
 // deleteObject removes an object, or puts a marker above it where its bucket keeps
 // versions; with a version id it removes that version for good. That there is nothing
 // to remove is a success.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObject.html
 func (s *Server) deleteObject(ctx context.Context, r *Request) (*Response, error) {
-	c, err := r.deleteCondition()
-	if err != nil {
-		return nil, err
-	}
-	bypass, err := s.bypass(r)
-	if err != nil {
-		return nil, err
-	}
-	w := r.wantedVersion()
-	if w.given && w.id == "" {
-		return nil, s3err.InvalidArgument("versionId", w.id, "Version id cannot be the empty string")
-	}
-	target, decided, err := s.newTarget(r, r.Key, w, c)
+	target, decided, err := s.requestedTarget(r)
 	if err != nil {
 		return nil, err
 	}
 	resp := noContent()
 	resp.Header = http.Header{}
-	if w.given && versioned(r.bucket) {
+	if w := r.wantedVersion(); w.given && versioned(r.bucket) {
 		resp.Header.Set("X-Amz-Version-Id", w.id)
 	}
 	if decided {
 		return resp, nil // no event
 	}
-	target.BypassGovernance = bypass
 	r.closeView()
 	d := event.NewDraft(nil, &event.Statement_ObjectsDeleted{ObjectsDeleted: &event.ObjectsDeleted{
 		Bucket: r.bucket.Bucket, Targets: []*event.DeleteTarget{target},

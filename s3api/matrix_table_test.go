@@ -78,6 +78,7 @@ const (
 // s3Rows are all requests of the matrix.
 func s3Rows() []row {
 	all := append(append(append(serviceRows(), configRows()...), bucketRows()...), append(append(objectRows(), writeRows()...), copyRows()...)...)
+	all = append(all, transactionRows()...)
 	return append(all, pastRows(all)...)
 }
 

@@ -33,7 +33,7 @@ func everybody(m *matrix, bucket string) {
 
 func walls() []wall {
 	openTo := func(r *row) bool {
-		return !r.upload && !r.grows && !r.closed() && !slices.Contains(r.headers, "/source/open")
+		return !r.upload && !r.grows && !r.reads()
 	}
 	grants := []walled{{who: "the owner", may: always}}
 	for _, g := range grantAccounts {

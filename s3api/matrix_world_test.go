@@ -37,6 +37,7 @@ const matrixRegion = "us-east-1"
 // got as far as proposing one is answered with 503, and the state is what it was.
 type matrixStore struct {
 	machine *fsm.Machine
+	level   uint32 // of the cluster
 	now     time.Time
 	frozen  bool
 
@@ -55,7 +56,7 @@ type sealed struct {
 	secret    []byte
 }
 
-func newMatrixStore(t *testing.T) *matrixStore {
+func newMatrixStore(t *testing.T, level uint32) *matrixStore {
 	m, err := fsm.Open(fsm.Options{FS: vfs.NewMem(), Dir: "state", Fatal: func(err error) { panic(err) }})
 	if err != nil {
 		t.Fatal(err)
@@ -70,7 +71,7 @@ func newMatrixStore(t *testing.T) *matrixStore {
 		t.Fatal(err)
 	}
 	return &matrixStore{
-		machine: m, now: time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC),
+		machine: m, level: level, now: time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC),
 		blobs: make(map[[16]byte][]byte), secrets: make(map[string]sealed), masters: masters,
 	}
 }
@@ -100,7 +101,7 @@ func (s *matrixStore) apply(d *event.Draft) (uint64, *event.Outcome, error) {
 func (s *matrixStore) system(t *testing.T, d *event.Draft) {
 	t.Helper()
 	id := fmt.Appendf(nil, "%016d", s.index)
-	d.Statement.Header = &event.Header{FeatureLevel: event.FeatureLevel, RequestId: id, Principal: event.System}
+	d.Statement.Header = &event.Header{FeatureLevel: s.level, RequestId: id, Principal: event.System}
 	if _, o, err := s.apply(d); err != nil || o.Refusal != event.Refusal_REFUSAL_NONE {
 		t.Fatalf("%s: %v %v", event.KindName(d.Statement.Kind()), o, err)
 	}
@@ -183,7 +184,7 @@ func (s *matrixStore) OpenSession(accessKey, token string) ([]byte, error) {
 // genesis makes a cluster of one node and one disk.
 func (s *matrixStore) genesis(t *testing.T) {
 	s.system(t, event.NewDraft(nil, &event.Statement_ClusterInitialized{ClusterInitialized: &event.ClusterInitialized{
-		ClusterId: make([]byte, 16), Region: matrixRegion, FeatureLevel: event.FeatureLevel, HistoryRetention: int64(time.Hour), ReleaseGrace: int64(time.Hour),
+		ClusterId: make([]byte, 16), Region: matrixRegion, FeatureLevel: s.level, HistoryRetention: int64(time.Hour), ReleaseGrace: int64(time.Hour),
 	}}))
 	s.system(t, event.NewDraft(nil, &event.Statement_NodeStarted{NodeStarted: &event.NodeStarted{Node: 1, PublicKey: []byte{1}, Boot: 1, FeatureLevel: event.FeatureLevel}}))
 	s.system(t, event.NewDraft(nil, &event.Statement_DiskAdded{DiskAdded: &event.DiskAdded{DiskId: bytes.Repeat([]byte{1}, 16), Node: 1, Slot: 1}}))
@@ -243,8 +244,11 @@ type world struct {
 	operation string // of the last request
 }
 
-func newWorld(t *testing.T) *world {
-	w := &world{T: t, matrixStore: newMatrixStore(t)}
+func newWorld(t *testing.T) *world { return newWorldAt(t, event.FeatureLevel) }
+
+// newWorldAt begins at a feature level.
+func newWorldAt(t *testing.T, level uint32) *world {
+	w := &world{T: t, matrixStore: newMatrixStore(t, level)}
 	w.genesis(t)
 	w.server = s3api.New(s3api.Options{
 		Providers: oneProvider{},

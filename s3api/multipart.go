@@ -292,10 +292,6 @@ func (s *Server) completeMultipartUpload(ctx context.Context, r *Request) (*Resp
 
 // completeOnce makes an object of the parts that the view shows.
 func (s *Server) completeOnce(ctx context.Context, r *Request, doc *s3xml.CompleteMultipartUpload, claim *checksum.Claim) (*Response, error) {
-	condition, err := r.writeCondition()
-	if err != nil {
-		return nil, err
-	}
 	id, ok := event.ParseVersionID(r.Query.Get("uploadId"))
 	if !ok {
 		return nil, noSuchUpload(r)
@@ -306,6 +302,45 @@ func (s *Server) completeOnce(ctx context.Context, r *Request, doc *s3xml.Comple
 	}
 	if u == nil {
 		return s.completedBefore(r, id)
+	}
+	c, err := s.readyCompletion(r, u, doc, claim)
+	if err != nil {
+		return nil, err
+	}
+	rules, err := r.lifecycleRules()
+	if err != nil {
+		return nil, err
+	}
+	done := c.event
+	if err := s.readClaimed(ctx, r, c.sum, c.to, done); err != nil {
+		return nil, err
+	}
+	r.closeView()
+	r.log.size = int64(done.Size)
+	d := event.NewDraft(nil, &event.Statement_UploadCompleted{UploadCompleted: done}).AddText(event.ItemKind_ITEM_KIND_KEY, 0, r.Key)
+	o, err := s.propose(ctx, r, d)
+	if err != nil {
+		return nil, err
+	}
+	resp := r.completed(o.Etag, done.Checksum, o.Version, o.NullVersion)
+	c.to.headers(resp.Header)
+	setExpiration(resp.Header, rules, r.Key, int64(done.Size), o.Time, u.Tags)
+	return resp, nil
+}
+
+// readied is a completion that the view does not show to be refused.
+type readied struct {
+	event *event.UploadCompleted
+	sum   *completion
+	to    *sealing
+	old   *fsm.Object // that it replaces; nil: none
+}
+
+// readyCompletion makes the event of a completion of the parts that the view shows.
+func (s *Server) readyCompletion(r *Request, u *fsm.Upload, doc *s3xml.CompleteMultipartUpload, claim *checksum.Claim) (*readied, error) {
+	condition, err := r.writeCondition()
+	if err != nil {
+		return nil, err
 	}
 	to, err := r.completionSealing(u)
 	if err != nil {
@@ -319,28 +354,8 @@ func (s *Server) completeOnce(ctx context.Context, r *Request, doc *s3xml.Comple
 	if err != nil {
 		return nil, err
 	}
-	if err := s.foresee(r, condition, old); err != nil {
-		return nil, err
-	}
-	rules, err := r.lifecycleRules()
-	if err != nil {
-		return nil, err
-	}
-	if err := s.readClaimed(ctx, r, sum, to, done); err != nil {
-		return nil, err
-	}
-	r.closeView()
-	r.log.size = int64(done.Size)
 	done.Condition = condition
-	d := event.NewDraft(nil, &event.Statement_UploadCompleted{UploadCompleted: done}).AddText(event.ItemKind_ITEM_KIND_KEY, 0, r.Key)
-	o, err := s.propose(ctx, r, d)
-	if err != nil {
-		return nil, err
-	}
-	resp := r.completed(o.Etag, done.Checksum, o.Version, o.NullVersion)
-	to.headers(resp.Header)
-	setExpiration(resp.Header, rules, r.Key, int64(done.Size), o.Time, u.Tags)
-	return resp, nil
+	return &readied{done, sum, to, old}, s.foresee(r, condition, old)
 }
 
 // completedBefore answers a repeated completion as the first was, for as long as the
@@ -353,19 +368,26 @@ func (s *Server) completedBefore(r *Request, id *event.Version) (*Response, erro
 	if o == nil {
 		return nil, noSuchUpload(r)
 	}
-	if o.Owner != r.principal.Owner() { // an id can be guessed, and the answer tells of the object
-		err := s.admitRow(r, "s3:GetObject", r.bucket, r.Key, o, wanted{})
-		if s3err.Is(err, "AccessDenied") {
-			err = noSuchUpload(r)
-		}
-		if err != nil {
-			return nil, err
-		}
+	if err := s.mayLearn(r, o); err != nil {
+		return nil, err
 	}
 	r.happened(o.Version.GetSeq())
 	resp := r.completed(o.Etag, o.Checksum, o.Version, o.NullVersion)
 	encryptionHeaders(resp.Header, o.Encryption, nil)
 	return resp, nil
+}
+
+// mayLearn decides on telling what an upload became: its id can be guessed, and the answer
+// tells of the object.
+func (s *Server) mayLearn(r *Request, o *fsm.Object) error {
+	if o.Owner == r.principal.Owner() {
+		return nil
+	}
+	err := s.admitRow(r, "s3:GetObject", r.bucket, r.Key, o, wanted{})
+	if s3err.Is(err, "AccessDenied") {
+		err = noSuchUpload(r)
+	}
+	return err
 }
 
 func (r *Request) completed(etag string, c *event.Checksum, version *event.Version, null bool) *Response {

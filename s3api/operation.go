@@ -97,6 +97,7 @@ func operations() []operation {
 		{"DeleteBucketPolicy", "DELETE", onBucket, "policy", "", "s3:DeleteBucketPolicy", needBucket, (*Server).deleteBucketPolicy},
 		{"DeleteBucket", "DELETE", onBucket, "", "", "s3:DeleteBucket", needBucket, (*Server).deleteBucket},
 		{"DeleteObjects", "POST", onBucket, "delete", "", "s3:DeleteObject", needBucket, (*Server).deleteObjects},
+		{transactionName, "POST", onBucket, "transaction", "", "s3:PutObject", needBucket, (*Server).commitTransaction},
 		{"PostObject", "POST", onBucket, "", "", "s3:PutObject", needBucket, (*Server).postObject},
 
 		{"GetObjectAcl", "GET", onObject, "acl", "", "s3:GetObjectAcl", needObject, (*Server).getObjectACL},

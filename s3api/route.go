@@ -60,6 +60,18 @@ func newRouter(table []operation) *router {
 	return r
 }
 
+// named finds an operation on objects by its name, which must be one.
+func (r *router) named(name string) *operation {
+	for _, m := range r.byTarget {
+		for _, op := range m[onObject] {
+			if op.name == name {
+				return op
+			}
+		}
+	}
+	panic("s3api: there is no operation " + name)
+}
+
 // find reads bucket and key out of a request's path, or its host.
 func (r *router) find(req *http.Request, domains []string) (match, error) {
 	path := req.URL.Path

@@ -35,6 +35,8 @@ var floors = map[string]int{
 	"ironman/s3api/s3err":        3,
 	"ironman/s3api/form":         3,
 	"ironman/s3api/website":      3,
+	"ironman/s3api/transaction":  3,
+	"ironman/s3api/transact":     3,
 	"ironman/s3api":              3,
 	"ironman/server/audit":       4,
 	"ironman/server/link":        4,

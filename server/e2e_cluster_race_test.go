@@ -113,13 +113,7 @@ func (c *trio) on(t *testing.T) *trio {
 // oneWinner does IRONMAN_RACES rounds, one of each kind of race in turn.
 func (c *trio) oneWinner() {
 	kinds := races(c)
-	n := rounds(len(kinds), 2*len(kinds), 1000)
-	if v := os.Getenv("IRONMAN_RACES"); v != "" {
-		var err error
-		if n, err = strconv.Atoi(v); err != nil {
-			c.Fatal(err)
-		}
-	}
+	n := c.raceRounds(rounds(len(kinds), 2*len(kinds), 1000))
 	c.clients[0].must(c, 200, "PUT", "/race", nil)
 	c.clients[1].must(c, 200, "PUT", "/versions", nil)
 	c.clients[2].must(c, 200, "PUT", "/versions?versioning", []byte("<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"))
@@ -138,6 +132,18 @@ func (c *trio) oneWinner() {
 		r.countVersions()
 	}
 	c.Logf("%d rounds of %d racers, a winner each; of the others %v", n, racers, refused)
+}
+
+// raceRounds is IRONMAN_RACES, or n.
+func (c *trio) raceRounds(n int) int {
+	c.Helper()
+	if v := os.Getenv("IRONMAN_RACES"); v != "" {
+		var err error
+		if n, err = strconv.Atoi(v); err != nil {
+			c.Fatal(err)
+		}
+	}
+	return n
 }
 
 func raceSource(i int) []byte { return fmt.Appendf(nil, "what source %d holds", i) }

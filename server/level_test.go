@@ -24,11 +24,31 @@ func TestTooEarly(t *testing.T) {
 		{2, &event.Statement{Body: &event.Statement_BucketDocumentSet{BucketDocumentSet: &event.BucketDocumentSet{}}}, false},
 		{3, &event.Statement{Body: &event.Statement_PolicyTagsSet{PolicyTagsSet: &event.PolicyTagsSet{}}}, true},
 		{4, &event.Statement{Body: &event.Statement_PolicyTagsSet{PolicyTagsSet: &event.PolicyTagsSet{}}}, false},
+		{3, &event.Statement{Body: &event.Statement_TransactionCommitted{TransactionCommitted: &event.TransactionCommitted{}}}, true},
+		{4, &event.Statement{Body: &event.Statement_TransactionCommitted{TransactionCommitted: &event.TransactionCommitted{}}}, false},
 	} {
 		c.body.Header = &event.Header{FeatureLevel: c.level}
 		o := tooEarly(c.body)
 		if refused := o.GetRefusal() == event.Refusal_REFUSAL_FEATURE_LEVEL; refused != c.refused {
 			t.Errorf("%s at level %d: %v", event.KindName(c.body.Kind()), c.level, o)
+		}
+	}
+}
+
+// TestTransactionGrows: a transaction that only deletes makes room, as deletes do.
+func TestTransactionGrows(t *testing.T) {
+	remove, put := &event.TransactionOperation{Deleted: &event.DeleteTarget{}}, &event.TransactionOperation{Completed: &event.UploadCompleted{}}
+	for _, c := range []struct {
+		operations []*event.TransactionOperation
+		grows      bool
+	}{
+		{[]*event.TransactionOperation{remove, remove}, false},
+		{[]*event.TransactionOperation{remove, put}, true},
+		{[]*event.TransactionOperation{{Copied: &event.ObjectPut{}}}, true},
+	} {
+		s := &event.Statement{Body: &event.Statement_TransactionCommitted{TransactionCommitted: &event.TransactionCommitted{Operations: c.operations}}}
+		if grows(s) != c.grows {
+			t.Errorf("%v grows: %v", c.operations, !c.grows)
 		}
 	}
 }

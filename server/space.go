@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"slices"
 
 	"ironman/s3api/s3err"
 	"ironman/wal/event"
@@ -22,7 +23,9 @@ func (n *Node) room() error {
 // grows tells whether an event adds to the state. Those that take away from it are
 // what the reserve is for; each needs a little space itself, in log and ledger.
 func grows(s *event.Statement) bool {
-	switch s.Body.(type) {
+	switch b := s.Body.(type) {
+	case *event.Statement_TransactionCommitted:
+		return slices.ContainsFunc(b.TransactionCommitted.Operations, func(op *event.TransactionOperation) bool { return op.Deleted == nil })
 	case *event.Statement_ObjectsDeleted, *event.Statement_UploadAborted, *event.Statement_BucketDeleted,
 		*event.Statement_AccessKeyDeleted, *event.Statement_AccessKeyStatusSet, *event.Statement_PrincipalDeleted,
 		*event.Statement_PolicyDeleted, *event.Statement_PolicyVersionDeleted:

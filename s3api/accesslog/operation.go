@@ -3,6 +3,8 @@ package accesslog
 // The operations that are no requests of their own.
 const (
 	BatchDelete  = "BATCH.DELETE.OBJECT"
+	BatchPut     = "BATCH.PUT.OBJECT"
+	BatchCopy    = "BATCH.COPY.OBJECT"
 	CopySource   = "REST.COPY.OBJECT_GET"
 	CopyPartFrom = "REST.COPY.PART_GET"
 )
@@ -51,6 +53,8 @@ func resourceOf(name string) string {
 		return "OBJECT"
 	case "DeleteObjects":
 		return "MULTI_OBJECT_DELETE"
+	case "CommitTransaction":
+		return "TRANSACTION"
 	case "GetObjectAttributes":
 		return "OBJECT_ATTRIBUTES"
 	case "GetObjectTorrent":

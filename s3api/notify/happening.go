@@ -87,8 +87,8 @@ var kinds = func() map[uint32]bool {
 	for _, s := range []*event.Statement{
 		{Body: &event.Statement_ObjectPut{}}, {Body: &event.Statement_ObjectAppended{}}, {Body: &event.Statement_UploadCompleted{}},
 		{Body: &event.Statement_ObjectsDeleted{}}, {Body: &event.Statement_ObjectsExpired{}}, {Body: &event.Statement_ObjectTagsSet{}},
-		{Body: &event.Statement_ObjectAclSet{}}, {Body: &event.Statement_ObjectRenamed{}},
-		{Body: &event.Statement_ObjectsRestored{}},
+		{Body: &event.Statement_ObjectAclSet{}}, {Body: &event.Statement_ObjectRenamed{}}, {Body: &event.Statement_ObjectsRestored{}},
+		{Body: &event.Statement_TransactionCommitted{}},
 	} {
 		out[s.Kind()] = true
 	}
@@ -126,6 +126,8 @@ func (d *decoding) read() {
 		}, len(b.ObjectsExpired.Targets))
 	case *event.Statement_ObjectsRestored:
 		d.restored(b.ObjectsRestored.Bucket)
+	case *event.Statement_TransactionCommitted:
+		d.transacted(b.TransactionCommitted)
 	case *event.Statement_ObjectTagsSet:
 		name := tagged
 		if t, ok := d.p.Item(event.ItemKind_ITEM_KIND_TAGS, 0); !ok || len(t) == 0 {
@@ -166,6 +168,33 @@ func (d *decoding) created(bucket uint64, name string, size uint64, etag string)
 		h.ETag = d.o.Etag
 	}
 	d.add(h, event.ItemKind_ITEM_KIND_KEY, 0)
+}
+
+// transacted tells of what each operation did.
+func (d *decoding) transacted(b *event.TransactionCommitted) {
+	for i, op := range b.Operations {
+		if i >= len(d.o.Subs) {
+			return
+		}
+		sub := d.o.Subs[i]
+		h := Happening{Bucket: b.Bucket, Ordinal: i}
+		switch {
+		case op.Completed != nil:
+			h.Name, h.Size, h.ETag = createdComplete, op.Completed.Size, op.Completed.Etag
+		case op.Copied != nil:
+			h.Name, h.Size, h.ETag = createdCopy, op.Copied.Size, op.Copied.Etag
+		case sub.Absent && !sub.DeleteMarker:
+			continue
+		case sub.DeleteMarker && op.Deleted.GetVersion() == nil && !op.Deleted.GetNullVersion():
+			h.Name = removedMarker
+		default:
+			h.Name = removed
+		}
+		if !sub.NullVersion {
+			h.Version = sub.Version.ID()
+		}
+		d.add(h, event.ItemKind_ITEM_KIND_KEY, i)
+	}
 }
 
 // removed tells of every target that was there. current says whether a target names no

@@ -33,7 +33,7 @@ func IsSubResource(name string) bool {
 		"metadataJournalTable", "metadataTable", "metrics", "notification", "object-lock", "ownershipControls",
 		"partNumber", "policy", "policyStatus", "publicAccessBlock", "renameObject", "replication",
 		"requestPayment", "restore", "retention", "select", "select-type", "session", "storageClass", "tagging",
-		"torrent", "uploadId", "uploads", "versionId", "versioning", "versions", "website":
+		"torrent", "transaction", "uploadId", "uploads", "versionId", "versioning", "versions", "website":
 		return true
 	}
 	return isOverride(name)

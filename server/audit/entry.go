@@ -31,6 +31,7 @@ type Entry struct {
 	// SourceBucket is the bucket that a copy is from; SourceID is its id.
 	SourceBucket string `json:"source_bucket,omitempty"`
 	SourceID     uint64 `json:"source_bucket_id,omitempty"`
+	Steps        []Step `json:"steps,omitempty"` // of a transaction: its operations, in order
 	// Outcome is "accepted", or why not, as the schema names refusals.
 	Outcome string   `json:"outcome"`
 	Subs    []string `json:"outcomes,omitempty"` // of the keys, where they differ from accepted
@@ -50,6 +51,18 @@ type Why struct {
 	Statement string `json:"statement,omitempty"`
 	Position  uint32 `json:"position,omitempty"` // of the grant or statement, from 0
 	View      uint64 `json:"view,omitempty"`     // events below it were seen when it was judged
+}
+
+// Step is one operation of a transaction.
+type Step struct {
+	What         string `json:"what"` // "put", "copy", "delete"
+	Key          string `json:"key,omitempty"`
+	SourceKey    string `json:"source_key,omitempty"` // of a copy
+	SourceBucket string `json:"source_bucket,omitempty"`
+	SourceID     uint64 `json:"source_bucket_id,omitempty"`
+	Version      string `json:"version,omitempty"` // that was made, or removed
+	ETag         string `json:"etag,omitempty"`
+	Why          Why    `json:"why"`
 }
 
 // Client is where a request came from.
@@ -132,10 +145,7 @@ func (d *decoded) entry(seq uint64) *Entry {
 	e := &Entry{
 		Seq: seq, Time: time.Unix(0, env.Time).UTC(), Kind: event.KindName(env.Kind), Operation: h.GetOperation(), Actor: env.Principal,
 		Outcome: outcome(env.Refusal), Request: hex.EncodeToString(env.RequestId), Node: h.GetNode(), Erased: d.erased,
-		Why: Why{
-			By: lower(h.GetReason().GetKind()), Policy: h.GetReason().GetPolicy(), Statement: h.GetReason().GetStatement(),
-			Position: h.GetReason().GetPosition(), View: h.GetReason().GetView(),
-		},
+		Why: why(h.GetReason()),
 	}
 	if e.Actor == "" {
 		e.Actor = anonymous
@@ -155,6 +165,9 @@ func (d *decoded) entry(seq uint64) *Entry {
 			e.Keys = append(e.Keys, string(it.Value))
 		}
 	}
+	if e.Steps = d.steps(); e.Steps != nil {
+		e.SourceKey = "" // it is a step's
+	}
 	if slices.ContainsFunc(d.outcome.Subs, func(s *event.SubOutcome) bool { return s.Refusal != event.Refusal_REFUSAL_NONE }) {
 		for _, s := range d.outcome.Subs {
 			e.Subs = append(e.Subs, outcome(s.Refusal))
@@ -164,6 +177,29 @@ func (d *decoded) entry(seq uint64) *Entry {
 		e.Client = &Client{Address: c.Address, UserAgent: c.UserAgent, AccessKey: c.AccessKey}
 	}
 	return e
+}
+
+func why(r *event.Reason) Why {
+	return Why{By: lower(r.GetKind()), Policy: r.GetPolicy(), Statement: r.GetStatement(), Position: r.GetPosition(), View: r.GetView()}
+}
+
+// steps are the operations of a transaction.
+func (d *decoded) steps() (steps []Step) {
+	for i, op := range d.parsed.Statement.GetTransactionCommitted().GetOperations() {
+		s := Step{What: "delete", Key: d.parsed.Text(event.ItemKind_ITEM_KIND_KEY, i), Why: why(op.Reason)}
+		switch {
+		case op.Completed != nil:
+			s.What, s.ETag = "put", op.Completed.Etag
+		case op.Copied != nil:
+			s.What, s.ETag, s.SourceID = "copy", op.Copied.Etag, op.Copied.GetSource().GetBucket()
+			s.SourceKey = d.parsed.Text(event.ItemKind_ITEM_KIND_SOURCE_KEY, i)
+		}
+		if i < len(d.outcome.Subs) && d.outcome.Subs[i].Version != nil {
+			s.Version = d.outcome.Subs[i].Version.ID()
+		}
+		steps = append(steps, s)
+	}
+	return steps
 }
 
 // anonymous is the actor of what nobody signed.

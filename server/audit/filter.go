@@ -27,9 +27,10 @@ type Filter struct {
 // Takes tells whether an entry is asked for; it does not look at sequences.
 func (f *Filter) Takes(e *Entry) bool {
 	switch {
-	case f.Bucket != "" && !names(f.Bucket, e.Name, e.Bucket) && !names(f.Bucket, e.SourceBucket, e.SourceID):
-	case f.Key != "" && !slices.Contains(e.Keys, f.Key) && e.SourceKey != f.Key:
-	case f.Prefix != "" && !slices.ContainsFunc(append(e.Keys, e.SourceKey), func(k string) bool { return strings.HasPrefix(k, f.Prefix) }):
+	case f.Bucket != "" && !names(f.Bucket, e.Name, e.Bucket) && !names(f.Bucket, e.SourceBucket, e.SourceID) &&
+		!slices.ContainsFunc(e.Steps, func(s Step) bool { return names(f.Bucket, s.SourceBucket, s.SourceID) }):
+	case f.Key != "" && !slices.Contains(e.allKeys(), f.Key):
+	case f.Prefix != "" && !slices.ContainsFunc(e.allKeys(), func(k string) bool { return strings.HasPrefix(k, f.Prefix) }):
 	case f.Actor != "" && f.Actor != e.Actor && f.Actor != e.ActorName:
 	case len(f.Kinds) > 0 && !slices.Contains(f.Kinds, e.Kind):
 	case len(f.Operations) > 0 && !slices.Contains(f.Operations, e.Operation):
@@ -38,6 +39,17 @@ func (f *Filter) Takes(e *Entry) bool {
 		return true
 	}
 	return false
+}
+
+// allKeys are the keys that an entry is about, those of sources among them.
+func (e *Entry) allKeys() []string {
+	keys := append(slices.Clip(e.Keys), e.SourceKey)
+	for _, s := range e.Steps {
+		if s.SourceKey != "" {
+			keys = append(keys, s.SourceKey)
+		}
+	}
+	return keys
 }
 
 // names tells whether a bucket is asked for.

@@ -53,6 +53,13 @@ func (w *Words) entry(d *decoded, seq uint64) (*Entry, error) {
 			return nil, err
 		}
 	}
+	for i := range e.Steps {
+		if step := &e.Steps[i]; step.SourceID != 0 {
+			if step.SourceBucket, err = w.bucket(step.SourceID); err != nil {
+				return nil, err
+			}
+		}
+	}
 	id := d.envelope.Principal
 	name, ok := w.actors[id]
 	if !ok {

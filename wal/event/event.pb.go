@@ -1080,6 +1080,7 @@ type Statement struct {
 	//	*Statement_ObjectAppended
 	//	*Statement_ObjectsExpired
 	//	*Statement_ObjectsRestored
+	//	*Statement_TransactionCommitted
 	//	*Statement_UploadCreated
 	//	*Statement_PartPut
 	//	*Statement_UploadCompleted
@@ -1552,6 +1553,15 @@ func (x *Statement) GetObjectsRestored() *ObjectsRestored {
 	return nil
 }
 
+func (x *Statement) GetTransactionCommitted() *TransactionCommitted {
+	if x != nil {
+		if x, ok := x.Body.(*Statement_TransactionCommitted); ok {
+			return x.TransactionCommitted
+		}
+	}
+	return nil
+}
+
 func (x *Statement) GetUploadCreated() *UploadCreated {
 	if x != nil {
 		if x, ok := x.Body.(*Statement_UploadCreated); ok {
@@ -1822,6 +1832,10 @@ type Statement_ObjectsRestored struct {
 	ObjectsRestored *ObjectsRestored `protobuf:"bytes,72,opt,name=objects_restored,json=objectsRestored,proto3,oneof"` // level 4
 }
 
+type Statement_TransactionCommitted struct {
+	TransactionCommitted *TransactionCommitted `protobuf:"bytes,73,opt,name=transaction_committed,json=transactionCommitted,proto3,oneof"` // level 4
+}
+
 type Statement_UploadCreated struct {
 	UploadCreated *UploadCreated `protobuf:"bytes,80,opt,name=upload_created,json=uploadCreated,proto3,oneof"`
 }
@@ -1949,6 +1963,8 @@ func (*Statement_ObjectAppended) isStatement_Body() {}
 func (*Statement_ObjectsExpired) isStatement_Body() {}
 
 func (*Statement_ObjectsRestored) isStatement_Body() {}
+
+func (*Statement_TransactionCommitted) isStatement_Body() {}
 
 func (*Statement_UploadCreated) isStatement_Body() {}
 
@@ -7121,6 +7137,141 @@ func (x *ExpiredTarget) GetKind() ExpiredKind {
 	return ExpiredKind_EXPIRED_KIND_UNSPECIFIED
 }
 
+// TransactionCommitted does several operations on different keys of a bucket, or none of
+// them. Items: those of each operation, by its ordinal. A version that an operation makes is
+// (seq, ordinal). Refused, its outcome has a sub-outcome for each operation, and that of the
+// one which was refused says why; none does where all of them together are refused. Level 4.
+type TransactionCommitted struct {
+	state      protoimpl.MessageState  `protogen:"open.v1"`
+	Bucket     uint64                  `protobuf:"varint,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
+	Operations []*TransactionOperation `protobuf:"bytes,2,rep,name=operations,proto3" json:"operations,omitempty"`
+	// The beginning of the digest of what the client asked for, by which it is told the
+	// outcome again if it asks once more.
+	Request       []byte `protobuf:"bytes,3,opt,name=request,proto3" json:"request,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TransactionCommitted) Reset() {
+	*x = TransactionCommitted{}
+	mi := &file_wal_event_event_proto_msgTypes[83]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TransactionCommitted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TransactionCommitted) ProtoMessage() {}
+
+func (x *TransactionCommitted) ProtoReflect() protoreflect.Message {
+	mi := &file_wal_event_event_proto_msgTypes[83]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TransactionCommitted.ProtoReflect.Descriptor instead.
+func (*TransactionCommitted) Descriptor() ([]byte, []int) {
+	return file_wal_event_event_proto_rawDescGZIP(), []int{83}
+}
+
+func (x *TransactionCommitted) GetBucket() uint64 {
+	if x != nil {
+		return x.Bucket
+	}
+	return 0
+}
+
+func (x *TransactionCommitted) GetOperations() []*TransactionOperation {
+	if x != nil {
+		return x.Operations
+	}
+	return nil
+}
+
+func (x *TransactionCommitted) GetRequest() []byte {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+type TransactionOperation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Exactly one of the three, of the transaction's bucket.
+	Completed     *UploadCompleted `protobuf:"bytes,1,opt,name=completed,proto3" json:"completed,omitempty"`
+	Copied        *ObjectPut       `protobuf:"bytes,2,opt,name=copied,proto3" json:"copied,omitempty"` // with a source, and no bytes of its own
+	Deleted       *DeleteTarget    `protobuf:"bytes,3,opt,name=deleted,proto3" json:"deleted,omitempty"`
+	Reason        *Reason          `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"` // why this one was allowed
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TransactionOperation) Reset() {
+	*x = TransactionOperation{}
+	mi := &file_wal_event_event_proto_msgTypes[84]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TransactionOperation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TransactionOperation) ProtoMessage() {}
+
+func (x *TransactionOperation) ProtoReflect() protoreflect.Message {
+	mi := &file_wal_event_event_proto_msgTypes[84]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TransactionOperation.ProtoReflect.Descriptor instead.
+func (*TransactionOperation) Descriptor() ([]byte, []int) {
+	return file_wal_event_event_proto_rawDescGZIP(), []int{84}
+}
+
+func (x *TransactionOperation) GetCompleted() *UploadCompleted {
+	if x != nil {
+		return x.Completed
+	}
+	return nil
+}
+
+func (x *TransactionOperation) GetCopied() *ObjectPut {
+	if x != nil {
+		return x.Copied
+	}
+	return nil
+}
+
+func (x *TransactionOperation) GetDeleted() *DeleteTarget {
+	if x != nil {
+		return x.Deleted
+	}
+	return nil
+}
+
+func (x *TransactionOperation) GetReason() *Reason {
+	if x != nil {
+		return x.Reason
+	}
+	return nil
+}
+
 // UploadCreated begins a multipart upload. Items: KEY, HEADERS, TAGS.
 type UploadCreated struct {
 	state             protoimpl.MessageState `protogen:"open.v1"`
@@ -7139,7 +7290,7 @@ type UploadCreated struct {
 
 func (x *UploadCreated) Reset() {
 	*x = UploadCreated{}
-	mi := &file_wal_event_event_proto_msgTypes[83]
+	mi := &file_wal_event_event_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7151,7 +7302,7 @@ func (x *UploadCreated) String() string {
 func (*UploadCreated) ProtoMessage() {}
 
 func (x *UploadCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[83]
+	mi := &file_wal_event_event_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7164,7 +7315,7 @@ func (x *UploadCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadCreated.ProtoReflect.Descriptor instead.
 func (*UploadCreated) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{83}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *UploadCreated) GetBucket() uint64 {
@@ -7250,7 +7401,7 @@ type PartPut struct {
 
 func (x *PartPut) Reset() {
 	*x = PartPut{}
-	mi := &file_wal_event_event_proto_msgTypes[84]
+	mi := &file_wal_event_event_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7262,7 +7413,7 @@ func (x *PartPut) String() string {
 func (*PartPut) ProtoMessage() {}
 
 func (x *PartPut) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[84]
+	mi := &file_wal_event_event_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7275,7 +7426,7 @@ func (x *PartPut) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartPut.ProtoReflect.Descriptor instead.
 func (*PartPut) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{84}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *PartPut) GetBucket() uint64 {
@@ -7364,7 +7515,7 @@ type UploadCompleted struct {
 
 func (x *UploadCompleted) Reset() {
 	*x = UploadCompleted{}
-	mi := &file_wal_event_event_proto_msgTypes[85]
+	mi := &file_wal_event_event_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7376,7 +7527,7 @@ func (x *UploadCompleted) String() string {
 func (*UploadCompleted) ProtoMessage() {}
 
 func (x *UploadCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[85]
+	mi := &file_wal_event_event_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7389,7 +7540,7 @@ func (x *UploadCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadCompleted.ProtoReflect.Descriptor instead.
 func (*UploadCompleted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{85}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *UploadCompleted) GetBucket() uint64 {
@@ -7452,7 +7603,7 @@ type CompletedPart struct {
 
 func (x *CompletedPart) Reset() {
 	*x = CompletedPart{}
-	mi := &file_wal_event_event_proto_msgTypes[86]
+	mi := &file_wal_event_event_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7464,7 +7615,7 @@ func (x *CompletedPart) String() string {
 func (*CompletedPart) ProtoMessage() {}
 
 func (x *CompletedPart) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[86]
+	mi := &file_wal_event_event_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7477,7 +7628,7 @@ func (x *CompletedPart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompletedPart.ProtoReflect.Descriptor instead.
 func (*CompletedPart) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{86}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *CompletedPart) GetNumber() uint32 {
@@ -7505,7 +7656,7 @@ type UploadAborted struct {
 
 func (x *UploadAborted) Reset() {
 	*x = UploadAborted{}
-	mi := &file_wal_event_event_proto_msgTypes[87]
+	mi := &file_wal_event_event_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7517,7 +7668,7 @@ func (x *UploadAborted) String() string {
 func (*UploadAborted) ProtoMessage() {}
 
 func (x *UploadAborted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[87]
+	mi := &file_wal_event_event_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7530,7 +7681,7 @@ func (x *UploadAborted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadAborted.ProtoReflect.Descriptor instead.
 func (*UploadAborted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{87}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *UploadAborted) GetBucket() uint64 {
@@ -7559,7 +7710,7 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\x04salt\x18\x01 \x01(\fR\x04salt\x12+\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x17.ironman.event.ItemKindR\x04kind\x12\x18\n" +
 	"\aordinal\x18\x03 \x01(\rR\aordinal\x12\x14\n" +
-	"\x05value\x18\x04 \x01(\fR\x05value\"\x94 \n" +
+	"\x05value\x18\x04 \x01(\fR\x05value\"\xf0 \n" +
 	"\tStatement\x12-\n" +
 	"\x06header\x18\x01 \x01(\v2\x15.ironman.event.HeaderR\x06header\x12T\n" +
 	"\x13cluster_initialized\x18\x10 \x01(\v2!.ironman.event.ClusterInitializedH\x00R\x12clusterInitialized\x12?\n" +
@@ -7611,7 +7762,8 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\x0eobject_renamed\x18E \x01(\v2\x1c.ironman.event.ObjectRenamedH\x00R\robjectRenamed\x12H\n" +
 	"\x0fobject_appended\x18F \x01(\v2\x1d.ironman.event.ObjectAppendedH\x00R\x0eobjectAppended\x12H\n" +
 	"\x0fobjects_expired\x18G \x01(\v2\x1d.ironman.event.ObjectsExpiredH\x00R\x0eobjectsExpired\x12K\n" +
-	"\x10objects_restored\x18H \x01(\v2\x1e.ironman.event.ObjectsRestoredH\x00R\x0fobjectsRestored\x12E\n" +
+	"\x10objects_restored\x18H \x01(\v2\x1e.ironman.event.ObjectsRestoredH\x00R\x0fobjectsRestored\x12Z\n" +
+	"\x15transaction_committed\x18I \x01(\v2#.ironman.event.TransactionCommittedH\x00R\x14transactionCommitted\x12E\n" +
 	"\x0eupload_created\x18P \x01(\v2\x1c.ironman.event.UploadCreatedH\x00R\ruploadCreated\x123\n" +
 	"\bpart_put\x18Q \x01(\v2\x16.ironman.event.PartPutH\x00R\apartPut\x12K\n" +
 	"\x10upload_completed\x18R \x01(\v2\x1e.ironman.event.UploadCompletedH\x00R\x0fuploadCompleted\x12E\n" +
@@ -8013,7 +8165,18 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\x04view\x18\x03 \x01(\x04R\x04view\"q\n" +
 	"\rExpiredTarget\x120\n" +
 	"\aversion\x18\x01 \x01(\v2\x16.ironman.event.VersionR\aversion\x12.\n" +
-	"\x04kind\x18\x02 \x01(\x0e2\x1a.ironman.event.ExpiredKindR\x04kind\"\x8a\x03\n" +
+	"\x04kind\x18\x02 \x01(\x0e2\x1a.ironman.event.ExpiredKindR\x04kind\"\x8d\x01\n" +
+	"\x14TransactionCommitted\x12\x16\n" +
+	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\x12C\n" +
+	"\n" +
+	"operations\x18\x02 \x03(\v2#.ironman.event.TransactionOperationR\n" +
+	"operations\x12\x18\n" +
+	"\arequest\x18\x03 \x01(\fR\arequest\"\xec\x01\n" +
+	"\x14TransactionOperation\x12<\n" +
+	"\tcompleted\x18\x01 \x01(\v2\x1e.ironman.event.UploadCompletedR\tcompleted\x120\n" +
+	"\x06copied\x18\x02 \x01(\v2\x18.ironman.event.ObjectPutR\x06copied\x125\n" +
+	"\adeleted\x18\x03 \x01(\v2\x1b.ironman.event.DeleteTargetR\adeleted\x12-\n" +
+	"\x06reason\x18\x04 \x01(\v2\x15.ironman.event.ReasonR\x06reason\"\x8a\x03\n" +
 	"\rUploadCreated\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\x12\x14\n" +
 	"\x05owner\x18\x02 \x01(\tR\x05owner\x12\x1c\n" +
@@ -8190,7 +8353,7 @@ func file_wal_event_event_proto_rawDescGZIP() []byte {
 }
 
 var file_wal_event_event_proto_enumTypes = make([]protoimpl.EnumInfo, 14)
-var file_wal_event_event_proto_msgTypes = make([]protoimpl.MessageInfo, 88)
+var file_wal_event_event_proto_msgTypes = make([]protoimpl.MessageInfo, 90)
 var file_wal_event_event_proto_goTypes = []any{
 	(ItemKind)(0),                // 0: ironman.event.ItemKind
 	(ReasonKind)(0),              // 1: ironman.event.ReasonKind
@@ -8289,11 +8452,13 @@ var file_wal_event_event_proto_goTypes = []any{
 	(*ObjectAppended)(nil),       // 94: ironman.event.ObjectAppended
 	(*ObjectsExpired)(nil),       // 95: ironman.event.ObjectsExpired
 	(*ExpiredTarget)(nil),        // 96: ironman.event.ExpiredTarget
-	(*UploadCreated)(nil),        // 97: ironman.event.UploadCreated
-	(*PartPut)(nil),              // 98: ironman.event.PartPut
-	(*UploadCompleted)(nil),      // 99: ironman.event.UploadCompleted
-	(*CompletedPart)(nil),        // 100: ironman.event.CompletedPart
-	(*UploadAborted)(nil),        // 101: ironman.event.UploadAborted
+	(*TransactionCommitted)(nil), // 97: ironman.event.TransactionCommitted
+	(*TransactionOperation)(nil), // 98: ironman.event.TransactionOperation
+	(*UploadCreated)(nil),        // 99: ironman.event.UploadCreated
+	(*PartPut)(nil),              // 100: ironman.event.PartPut
+	(*UploadCompleted)(nil),      // 101: ironman.event.UploadCompleted
+	(*CompletedPart)(nil),        // 102: ironman.event.CompletedPart
+	(*UploadAborted)(nil),        // 103: ironman.event.UploadAborted
 }
 var file_wal_event_event_proto_depIdxs = []int32{
 	0,   // 0: ironman.event.Item.kind:type_name -> ironman.event.ItemKind
@@ -8344,105 +8509,111 @@ var file_wal_event_event_proto_depIdxs = []int32{
 	94,  // 45: ironman.event.Statement.object_appended:type_name -> ironman.event.ObjectAppended
 	95,  // 46: ironman.event.Statement.objects_expired:type_name -> ironman.event.ObjectsExpired
 	89,  // 47: ironman.event.Statement.objects_restored:type_name -> ironman.event.ObjectsRestored
-	97,  // 48: ironman.event.Statement.upload_created:type_name -> ironman.event.UploadCreated
-	98,  // 49: ironman.event.Statement.part_put:type_name -> ironman.event.PartPut
-	99,  // 50: ironman.event.Statement.upload_completed:type_name -> ironman.event.UploadCompleted
-	101, // 51: ironman.event.Statement.upload_aborted:type_name -> ironman.event.UploadAborted
-	73,  // 52: ironman.event.Statement.account_changed:type_name -> ironman.event.AccountChanged
-	74,  // 53: ironman.event.Statement.account_deleted:type_name -> ironman.event.AccountDeleted
-	75,  // 54: ironman.event.Statement.access_key_sealed:type_name -> ironman.event.AccessKeySealed
-	77,  // 55: ironman.event.Statement.account_quota_set:type_name -> ironman.event.AccountQuotaSet
-	70,  // 56: ironman.event.Statement.policy_tags_set:type_name -> ironman.event.PolicyTagsSet
-	18,  // 57: ironman.event.Header.reason:type_name -> ironman.event.Reason
-	1,   // 58: ironman.event.Reason.kind:type_name -> ironman.event.ReasonKind
-	2,   // 59: ironman.event.Outcome.refusal:type_name -> ironman.event.Refusal
-	23,  // 60: ironman.event.Outcome.version:type_name -> ironman.event.Version
-	21,  // 61: ironman.event.Outcome.subs:type_name -> ironman.event.SubOutcome
-	2,   // 62: ironman.event.SubOutcome.refusal:type_name -> ironman.event.Refusal
-	23,  // 63: ironman.event.SubOutcome.version:type_name -> ironman.event.Version
-	3,   // 64: ironman.event.SubOutcome.restored:type_name -> ironman.event.RestoredKind
-	2,   // 65: ironman.event.Envelope.refusal:type_name -> ironman.event.Refusal
-	24,  // 66: ironman.event.Blob.id:type_name -> ironman.event.BlobID
-	26,  // 67: ironman.event.Blob.shards:type_name -> ironman.event.Shard
-	27,  // 68: ironman.event.Shard.pack:type_name -> ironman.event.PackID
-	24,  // 69: ironman.event.Segment.blob:type_name -> ironman.event.BlobID
-	4,   // 70: ironman.event.Checksum.algorithm:type_name -> ironman.event.ChecksumAlgorithm
-	30,  // 71: ironman.event.Headers.user:type_name -> ironman.event.UserHeader
-	32,  // 72: ironman.event.Tags.tags:type_name -> ironman.event.Tag
-	6,   // 73: ironman.event.Grant.group:type_name -> ironman.event.Group
-	5,   // 74: ironman.event.Grant.permission:type_name -> ironman.event.Permission
-	34,  // 75: ironman.event.ACL.grants:type_name -> ironman.event.Grant
-	7,   // 76: ironman.event.Encryption.kind:type_name -> ironman.event.EncryptionKind
-	38,  // 77: ironman.event.Encryption.keys:type_name -> ironman.event.WrappedKey
-	24,  // 78: ironman.event.WrappedKey.blob:type_name -> ironman.event.BlobID
-	8,   // 79: ironman.event.Lock.mode:type_name -> ironman.event.RetentionMode
-	24,  // 80: ironman.event.BlobsAbandoned.blobs:type_name -> ironman.event.BlobID
-	24,  // 81: ironman.event.BlobsReleased.blobs:type_name -> ironman.event.BlobID
-	49,  // 82: ironman.event.BlobsReleased.assemblies:type_name -> ironman.event.AssemblyRelease
-	23,  // 83: ironman.event.AssemblyRelease.assembly:type_name -> ironman.event.Version
-	51,  // 84: ironman.event.ShardsPlaced.placements:type_name -> ironman.event.Placement
-	24,  // 85: ironman.event.Placement.blob:type_name -> ironman.event.BlobID
-	26,  // 86: ironman.event.Placement.shard:type_name -> ironman.event.Shard
-	27,  // 87: ironman.event.PacksReleased.packs:type_name -> ironman.event.PackID
-	9,   // 88: ironman.event.CursorSet.kind:type_name -> ironman.event.CursorKind
-	9,   // 89: ironman.event.CursorDeleted.kind:type_name -> ironman.event.CursorKind
-	10,  // 90: ironman.event.PrincipalCreated.kind:type_name -> ironman.event.PrincipalKind
-	76,  // 91: ironman.event.AccountQuotaSet.quota:type_name -> ironman.event.Quota
-	35,  // 92: ironman.event.BucketCreated.acl:type_name -> ironman.event.ACL
-	35,  // 93: ironman.event.BucketACLSet.acl:type_name -> ironman.event.ACL
-	11,  // 94: ironman.event.BucketDocumentSet.kind:type_name -> ironman.event.DocumentKind
-	12,  // 95: ironman.event.BucketVersioningSet.state:type_name -> ironman.event.VersioningState
-	8,   // 96: ironman.event.BucketLockSet.mode:type_name -> ironman.event.RetentionMode
-	76,  // 97: ironman.event.BucketQuotaSet.quota:type_name -> ironman.event.Quota
-	23,  // 98: ironman.event.CopySource.version:type_name -> ironman.event.Version
-	25,  // 99: ironman.event.ObjectPut.blobs:type_name -> ironman.event.Blob
-	28,  // 100: ironman.event.ObjectPut.segments:type_name -> ironman.event.Segment
-	85,  // 101: ironman.event.ObjectPut.source:type_name -> ironman.event.CopySource
-	29,  // 102: ironman.event.ObjectPut.checksum:type_name -> ironman.event.Checksum
-	35,  // 103: ironman.event.ObjectPut.acl:type_name -> ironman.event.ACL
-	36,  // 104: ironman.event.ObjectPut.condition:type_name -> ironman.event.Condition
-	37,  // 105: ironman.event.ObjectPut.encryption:type_name -> ironman.event.Encryption
-	39,  // 106: ironman.event.ObjectPut.lock:type_name -> ironman.event.Lock
-	88,  // 107: ironman.event.ObjectsDeleted.targets:type_name -> ironman.event.DeleteTarget
-	23,  // 108: ironman.event.DeleteTarget.version:type_name -> ironman.event.Version
-	36,  // 109: ironman.event.DeleteTarget.condition:type_name -> ironman.event.Condition
-	23,  // 110: ironman.event.ObjectACLSet.version:type_name -> ironman.event.Version
-	35,  // 111: ironman.event.ObjectACLSet.acl:type_name -> ironman.event.ACL
-	23,  // 112: ironman.event.ObjectTagsSet.version:type_name -> ironman.event.Version
-	23,  // 113: ironman.event.ObjectLockSet.version:type_name -> ironman.event.Version
-	39,  // 114: ironman.event.ObjectLockSet.lock:type_name -> ironman.event.Lock
-	23,  // 115: ironman.event.ObjectRenamed.version:type_name -> ironman.event.Version
-	36,  // 116: ironman.event.ObjectRenamed.source_condition:type_name -> ironman.event.Condition
-	36,  // 117: ironman.event.ObjectRenamed.condition:type_name -> ironman.event.Condition
-	23,  // 118: ironman.event.ObjectAppended.version:type_name -> ironman.event.Version
-	25,  // 119: ironman.event.ObjectAppended.blobs:type_name -> ironman.event.Blob
-	29,  // 120: ironman.event.ObjectAppended.checksum:type_name -> ironman.event.Checksum
-	35,  // 121: ironman.event.ObjectAppended.acl:type_name -> ironman.event.ACL
-	36,  // 122: ironman.event.ObjectAppended.condition:type_name -> ironman.event.Condition
-	37,  // 123: ironman.event.ObjectAppended.encryption:type_name -> ironman.event.Encryption
-	96,  // 124: ironman.event.ObjectsExpired.targets:type_name -> ironman.event.ExpiredTarget
-	23,  // 125: ironman.event.ExpiredTarget.version:type_name -> ironman.event.Version
-	13,  // 126: ironman.event.ExpiredTarget.kind:type_name -> ironman.event.ExpiredKind
-	35,  // 127: ironman.event.UploadCreated.acl:type_name -> ironman.event.ACL
-	4,   // 128: ironman.event.UploadCreated.checksum_algorithm:type_name -> ironman.event.ChecksumAlgorithm
-	37,  // 129: ironman.event.UploadCreated.encryption:type_name -> ironman.event.Encryption
-	39,  // 130: ironman.event.UploadCreated.lock:type_name -> ironman.event.Lock
-	23,  // 131: ironman.event.PartPut.upload:type_name -> ironman.event.Version
-	25,  // 132: ironman.event.PartPut.blobs:type_name -> ironman.event.Blob
-	85,  // 133: ironman.event.PartPut.source:type_name -> ironman.event.CopySource
-	28,  // 134: ironman.event.PartPut.segments:type_name -> ironman.event.Segment
-	29,  // 135: ironman.event.PartPut.checksum:type_name -> ironman.event.Checksum
-	37,  // 136: ironman.event.PartPut.encryption:type_name -> ironman.event.Encryption
-	23,  // 137: ironman.event.UploadCompleted.upload:type_name -> ironman.event.Version
-	100, // 138: ironman.event.UploadCompleted.parts:type_name -> ironman.event.CompletedPart
-	29,  // 139: ironman.event.UploadCompleted.checksum:type_name -> ironman.event.Checksum
-	36,  // 140: ironman.event.UploadCompleted.condition:type_name -> ironman.event.Condition
-	23,  // 141: ironman.event.UploadAborted.upload:type_name -> ironman.event.Version
-	142, // [142:142] is the sub-list for method output_type
-	142, // [142:142] is the sub-list for method input_type
-	142, // [142:142] is the sub-list for extension type_name
-	142, // [142:142] is the sub-list for extension extendee
-	0,   // [0:142] is the sub-list for field type_name
+	97,  // 48: ironman.event.Statement.transaction_committed:type_name -> ironman.event.TransactionCommitted
+	99,  // 49: ironman.event.Statement.upload_created:type_name -> ironman.event.UploadCreated
+	100, // 50: ironman.event.Statement.part_put:type_name -> ironman.event.PartPut
+	101, // 51: ironman.event.Statement.upload_completed:type_name -> ironman.event.UploadCompleted
+	103, // 52: ironman.event.Statement.upload_aborted:type_name -> ironman.event.UploadAborted
+	73,  // 53: ironman.event.Statement.account_changed:type_name -> ironman.event.AccountChanged
+	74,  // 54: ironman.event.Statement.account_deleted:type_name -> ironman.event.AccountDeleted
+	75,  // 55: ironman.event.Statement.access_key_sealed:type_name -> ironman.event.AccessKeySealed
+	77,  // 56: ironman.event.Statement.account_quota_set:type_name -> ironman.event.AccountQuotaSet
+	70,  // 57: ironman.event.Statement.policy_tags_set:type_name -> ironman.event.PolicyTagsSet
+	18,  // 58: ironman.event.Header.reason:type_name -> ironman.event.Reason
+	1,   // 59: ironman.event.Reason.kind:type_name -> ironman.event.ReasonKind
+	2,   // 60: ironman.event.Outcome.refusal:type_name -> ironman.event.Refusal
+	23,  // 61: ironman.event.Outcome.version:type_name -> ironman.event.Version
+	21,  // 62: ironman.event.Outcome.subs:type_name -> ironman.event.SubOutcome
+	2,   // 63: ironman.event.SubOutcome.refusal:type_name -> ironman.event.Refusal
+	23,  // 64: ironman.event.SubOutcome.version:type_name -> ironman.event.Version
+	3,   // 65: ironman.event.SubOutcome.restored:type_name -> ironman.event.RestoredKind
+	2,   // 66: ironman.event.Envelope.refusal:type_name -> ironman.event.Refusal
+	24,  // 67: ironman.event.Blob.id:type_name -> ironman.event.BlobID
+	26,  // 68: ironman.event.Blob.shards:type_name -> ironman.event.Shard
+	27,  // 69: ironman.event.Shard.pack:type_name -> ironman.event.PackID
+	24,  // 70: ironman.event.Segment.blob:type_name -> ironman.event.BlobID
+	4,   // 71: ironman.event.Checksum.algorithm:type_name -> ironman.event.ChecksumAlgorithm
+	30,  // 72: ironman.event.Headers.user:type_name -> ironman.event.UserHeader
+	32,  // 73: ironman.event.Tags.tags:type_name -> ironman.event.Tag
+	6,   // 74: ironman.event.Grant.group:type_name -> ironman.event.Group
+	5,   // 75: ironman.event.Grant.permission:type_name -> ironman.event.Permission
+	34,  // 76: ironman.event.ACL.grants:type_name -> ironman.event.Grant
+	7,   // 77: ironman.event.Encryption.kind:type_name -> ironman.event.EncryptionKind
+	38,  // 78: ironman.event.Encryption.keys:type_name -> ironman.event.WrappedKey
+	24,  // 79: ironman.event.WrappedKey.blob:type_name -> ironman.event.BlobID
+	8,   // 80: ironman.event.Lock.mode:type_name -> ironman.event.RetentionMode
+	24,  // 81: ironman.event.BlobsAbandoned.blobs:type_name -> ironman.event.BlobID
+	24,  // 82: ironman.event.BlobsReleased.blobs:type_name -> ironman.event.BlobID
+	49,  // 83: ironman.event.BlobsReleased.assemblies:type_name -> ironman.event.AssemblyRelease
+	23,  // 84: ironman.event.AssemblyRelease.assembly:type_name -> ironman.event.Version
+	51,  // 85: ironman.event.ShardsPlaced.placements:type_name -> ironman.event.Placement
+	24,  // 86: ironman.event.Placement.blob:type_name -> ironman.event.BlobID
+	26,  // 87: ironman.event.Placement.shard:type_name -> ironman.event.Shard
+	27,  // 88: ironman.event.PacksReleased.packs:type_name -> ironman.event.PackID
+	9,   // 89: ironman.event.CursorSet.kind:type_name -> ironman.event.CursorKind
+	9,   // 90: ironman.event.CursorDeleted.kind:type_name -> ironman.event.CursorKind
+	10,  // 91: ironman.event.PrincipalCreated.kind:type_name -> ironman.event.PrincipalKind
+	76,  // 92: ironman.event.AccountQuotaSet.quota:type_name -> ironman.event.Quota
+	35,  // 93: ironman.event.BucketCreated.acl:type_name -> ironman.event.ACL
+	35,  // 94: ironman.event.BucketACLSet.acl:type_name -> ironman.event.ACL
+	11,  // 95: ironman.event.BucketDocumentSet.kind:type_name -> ironman.event.DocumentKind
+	12,  // 96: ironman.event.BucketVersioningSet.state:type_name -> ironman.event.VersioningState
+	8,   // 97: ironman.event.BucketLockSet.mode:type_name -> ironman.event.RetentionMode
+	76,  // 98: ironman.event.BucketQuotaSet.quota:type_name -> ironman.event.Quota
+	23,  // 99: ironman.event.CopySource.version:type_name -> ironman.event.Version
+	25,  // 100: ironman.event.ObjectPut.blobs:type_name -> ironman.event.Blob
+	28,  // 101: ironman.event.ObjectPut.segments:type_name -> ironman.event.Segment
+	85,  // 102: ironman.event.ObjectPut.source:type_name -> ironman.event.CopySource
+	29,  // 103: ironman.event.ObjectPut.checksum:type_name -> ironman.event.Checksum
+	35,  // 104: ironman.event.ObjectPut.acl:type_name -> ironman.event.ACL
+	36,  // 105: ironman.event.ObjectPut.condition:type_name -> ironman.event.Condition
+	37,  // 106: ironman.event.ObjectPut.encryption:type_name -> ironman.event.Encryption
+	39,  // 107: ironman.event.ObjectPut.lock:type_name -> ironman.event.Lock
+	88,  // 108: ironman.event.ObjectsDeleted.targets:type_name -> ironman.event.DeleteTarget
+	23,  // 109: ironman.event.DeleteTarget.version:type_name -> ironman.event.Version
+	36,  // 110: ironman.event.DeleteTarget.condition:type_name -> ironman.event.Condition
+	23,  // 111: ironman.event.ObjectACLSet.version:type_name -> ironman.event.Version
+	35,  // 112: ironman.event.ObjectACLSet.acl:type_name -> ironman.event.ACL
+	23,  // 113: ironman.event.ObjectTagsSet.version:type_name -> ironman.event.Version
+	23,  // 114: ironman.event.ObjectLockSet.version:type_name -> ironman.event.Version
+	39,  // 115: ironman.event.ObjectLockSet.lock:type_name -> ironman.event.Lock
+	23,  // 116: ironman.event.ObjectRenamed.version:type_name -> ironman.event.Version
+	36,  // 117: ironman.event.ObjectRenamed.source_condition:type_name -> ironman.event.Condition
+	36,  // 118: ironman.event.ObjectRenamed.condition:type_name -> ironman.event.Condition
+	23,  // 119: ironman.event.ObjectAppended.version:type_name -> ironman.event.Version
+	25,  // 120: ironman.event.ObjectAppended.blobs:type_name -> ironman.event.Blob
+	29,  // 121: ironman.event.ObjectAppended.checksum:type_name -> ironman.event.Checksum
+	35,  // 122: ironman.event.ObjectAppended.acl:type_name -> ironman.event.ACL
+	36,  // 123: ironman.event.ObjectAppended.condition:type_name -> ironman.event.Condition
+	37,  // 124: ironman.event.ObjectAppended.encryption:type_name -> ironman.event.Encryption
+	96,  // 125: ironman.event.ObjectsExpired.targets:type_name -> ironman.event.ExpiredTarget
+	23,  // 126: ironman.event.ExpiredTarget.version:type_name -> ironman.event.Version
+	13,  // 127: ironman.event.ExpiredTarget.kind:type_name -> ironman.event.ExpiredKind
+	98,  // 128: ironman.event.TransactionCommitted.operations:type_name -> ironman.event.TransactionOperation
+	101, // 129: ironman.event.TransactionOperation.completed:type_name -> ironman.event.UploadCompleted
+	86,  // 130: ironman.event.TransactionOperation.copied:type_name -> ironman.event.ObjectPut
+	88,  // 131: ironman.event.TransactionOperation.deleted:type_name -> ironman.event.DeleteTarget
+	18,  // 132: ironman.event.TransactionOperation.reason:type_name -> ironman.event.Reason
+	35,  // 133: ironman.event.UploadCreated.acl:type_name -> ironman.event.ACL
+	4,   // 134: ironman.event.UploadCreated.checksum_algorithm:type_name -> ironman.event.ChecksumAlgorithm
+	37,  // 135: ironman.event.UploadCreated.encryption:type_name -> ironman.event.Encryption
+	39,  // 136: ironman.event.UploadCreated.lock:type_name -> ironman.event.Lock
+	23,  // 137: ironman.event.PartPut.upload:type_name -> ironman.event.Version
+	25,  // 138: ironman.event.PartPut.blobs:type_name -> ironman.event.Blob
+	85,  // 139: ironman.event.PartPut.source:type_name -> ironman.event.CopySource
+	28,  // 140: ironman.event.PartPut.segments:type_name -> ironman.event.Segment
+	29,  // 141: ironman.event.PartPut.checksum:type_name -> ironman.event.Checksum
+	37,  // 142: ironman.event.PartPut.encryption:type_name -> ironman.event.Encryption
+	23,  // 143: ironman.event.UploadCompleted.upload:type_name -> ironman.event.Version
+	102, // 144: ironman.event.UploadCompleted.parts:type_name -> ironman.event.CompletedPart
+	29,  // 145: ironman.event.UploadCompleted.checksum:type_name -> ironman.event.Checksum
+	36,  // 146: ironman.event.UploadCompleted.condition:type_name -> ironman.event.Condition
+	23,  // 147: ironman.event.UploadAborted.upload:type_name -> ironman.event.Version
+	148, // [148:148] is the sub-list for method output_type
+	148, // [148:148] is the sub-list for method input_type
+	148, // [148:148] is the sub-list for extension type_name
+	148, // [148:148] is the sub-list for extension extendee
+	0,   // [0:148] is the sub-list for field type_name
 }
 
 func init() { file_wal_event_event_proto_init() }
@@ -8497,6 +8668,7 @@ func file_wal_event_event_proto_init() {
 		(*Statement_ObjectAppended)(nil),
 		(*Statement_ObjectsExpired)(nil),
 		(*Statement_ObjectsRestored)(nil),
+		(*Statement_TransactionCommitted)(nil),
 		(*Statement_UploadCreated)(nil),
 		(*Statement_PartPut)(nil),
 		(*Statement_UploadCompleted)(nil),
@@ -8514,7 +8686,7 @@ func file_wal_event_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wal_event_event_proto_rawDesc), len(file_wal_event_event_proto_rawDesc)),
 			NumEnums:      14,
-			NumMessages:   88,
+			NumMessages:   90,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -170,6 +170,17 @@ func bodies() map[string]isStatement_Body {
 		"objects_expired": &Statement_ObjectsExpired{&ObjectsExpired{Bucket: 7, View: 43, Targets: []*ExpiredTarget{
 			{Version: version(41), Kind: ExpiredKind_EXPIRED_KIND_CURRENT}, {Version: version(42), Kind: ExpiredKind_EXPIRED_KIND_MARKER},
 		}}},
+		"transaction_committed": &Statement_TransactionCommitted{&TransactionCommitted{
+			Bucket: 7, Request: []byte("fedcba9876543210"), Operations: []*TransactionOperation{
+				{Completed: &UploadCompleted{
+					Bucket: 7, Upload: version(50), Parts: []*CompletedPart{{Number: 1, Seq: 51}}, Size: 300000, Etag: "bb-1", Checksum: checksum(), Condition: condition(),
+				}, Reason: &Reason{Kind: ReasonKind_REASON_KIND_OWNER, View: 60}},
+				{Copied: &ObjectPut{
+					Bucket: 7, Source: &CopySource{Bucket: 8, Version: version(41), NullVersion: true}, Size: 300000, Etag: "aa", Owner: alice, Acl: acl(),
+				}, Reason: &Reason{Kind: ReasonKind_REASON_KIND_ACL_GRANT, View: 60, Position: 1}},
+				{Deleted: &DeleteTarget{Version: version(42), Condition: condition(), BypassGovernance: true}},
+			},
+		}},
 	}
 }
 

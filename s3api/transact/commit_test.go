@@ -1,0 +1,86 @@
+package transact
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go"
+)
+
+func TestCommitURL(t *testing.T) {
+	for _, c := range []struct {
+		endpoint string
+		path     bool
+		want     string // empty: an error
+	}{
+		{"http://127.0.0.1:9000", true, "http://127.0.0.1:9000/b?transaction="},
+		{"http://127.0.0.1:9000/", true, "http://127.0.0.1:9000/b?transaction="},
+		{"https://s3.example:443/under", true, "https://s3.example:443/under/b?transaction="},
+		{"https://s3.example", false, "https://b.s3.example/?transaction="},
+		{"", true, ""},
+		{"s3.example", true, ""},
+	} {
+		u, err := commitURL(c.endpoint, "b", c.path)
+		if (err == nil) != (c.want != "") || err == nil && u.String() != c.want {
+			t.Errorf("%s, %v: %v, %v, want %s", c.endpoint, c.path, u, err, c.want)
+		}
+	}
+}
+
+// TestCommitTries: what is refused is not sent again; what may have been done is, if it
+// puts something, for only then a second one is told apart.
+func TestCommitTries(t *testing.T) {
+	var statuses []int
+	sent := 0
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		sent++
+		status := statuses[min(sent, len(statuses))-1]
+		w.WriteHeader(status)
+		if status == 200 {
+			_, _ = w.Write([]byte(`{"sequence":7,"results":[]}`))
+			return
+		}
+		_, _ = w.Write([]byte(`<Error><Code>SlowDown</Code><Message>m</Message><OperationIndex>1</OperationIndex><OperationKey>k</OperationKey></Error>`))
+	}))
+	defer s.Close()
+	client := s3.New(s3.Options{Region: "us-east-1", BaseEndpoint: aws.String(s.URL), UsePathStyle: true, Credentials: credentials.NewStaticCredentialsProvider("a", "b", "")})
+	for _, c := range []struct {
+		statuses []int
+		put      bool
+		sent     int
+		done     bool
+	}{
+		{[]int{200}, false, 1, true},
+		{[]int{503, 500, 200}, true, 3, true},
+		{[]int{503}, true, commitTries, false},
+		{[]int{503, 200}, false, 1, false},
+		{[]int{412, 200}, true, 1, false},
+	} {
+		statuses, sent = c.statuses, 0
+		tx := New(client, "b")
+		tx.Delete(Delete{Key: "k"})
+		if c.put {
+			tx.staged = []upload{{"k", "u"}}
+		}
+		a, err := tx.Commit(t.Context())
+		if (err == nil) != c.done || sent != c.sent || c.done && (a.Sequence != 7 || tx.staged != nil) || !c.done && len(tx.doc.Operations) != 1 {
+			t.Errorf("%v: sent %d times: %+v, %v", c.statuses, sent, a, err)
+		}
+		var api smithy.APIError
+		var e *Error
+		if !c.done && (!errors.As(err, &api) || api.ErrorCode() != "SlowDown" || !errors.As(err, &e) || e.Operation != 1 || e.Key != "k" || !strings.Contains(err.Error(), `operation 1, key "k"`)) {
+			t.Errorf("%v: %v", c.statuses, err)
+		}
+	}
+	tx := New(s3.New(s3.Options{Region: "us-east-1"}), "b")
+	tx.Delete(Delete{Key: "k"})
+	if _, err := tx.Commit(t.Context()); err == nil {
+		t.Error("there is no endpoint")
+	}
+}
