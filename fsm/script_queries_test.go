@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -134,7 +135,7 @@ var queries = map[string]func(*script, args) []string{
 	"history": func(s *script, a args) []string {
 		v := s.view()
 		defer v.Close()
-		to, ok, err := v.HistoryFrom()
+		to, ok, err := v.HistoryFrom(s.bucketOrNone(a, cmp.Or(a.named["of"], "-")))
 		if !ok {
 			return found(nil, err)
 		}

@@ -145,15 +145,14 @@ func (t *tx) create(key, value []byte) {
 
 // supersede moves the value that stood before this event to history.
 func (t *tx) supersede(key, old []byte) {
-	if old == nil || !tableOf(key).historical() || !t.keepsHistory() {
+	if old == nil || !tableOf(key).historical() {
 		return
 	}
-	t.create(historyKey(key, t.seq), old)
-	t.create(historyIndexKey(t.seq, key), []byte{})
+	if index := t.historyIndex(key, old); index != nil {
+		t.create(historyKey(key, t.seq), old)
+		t.create(index, []byte{})
+	}
 }
-
-// keepsHistory tells whether superseded rows are kept.
-func (t *tx) keepsHistory() bool { return t.cluster().GetHistoryRetention() > 0 }
 
 // message is any protobuf message with its pointer type.
 type message[T any] interface {

@@ -1015,6 +1015,7 @@ type Statement struct {
 	//	*Statement_BucketVersioningSet
 	//	*Statement_BucketLockSet
 	//	*Statement_BucketQuotaSet
+	//	*Statement_HistoryRetentionSet
 	//	*Statement_ObjectPut
 	//	*Statement_ObjectsDeleted
 	//	*Statement_ObjectAclSet
@@ -1414,6 +1415,15 @@ func (x *Statement) GetBucketQuotaSet() *BucketQuotaSet {
 	return nil
 }
 
+func (x *Statement) GetHistoryRetentionSet() *HistoryRetentionSet {
+	if x != nil {
+		if x, ok := x.Body.(*Statement_HistoryRetentionSet); ok {
+			return x.HistoryRetentionSet
+		}
+	}
+	return nil
+}
+
 func (x *Statement) GetObjectPut() *ObjectPut {
 	if x != nil {
 		if x, ok := x.Body.(*Statement_ObjectPut); ok {
@@ -1720,6 +1730,10 @@ type Statement_BucketQuotaSet struct {
 	BucketQuotaSet *BucketQuotaSet `protobuf:"bytes,54,opt,name=bucket_quota_set,json=bucketQuotaSet,proto3,oneof"`
 }
 
+type Statement_HistoryRetentionSet struct {
+	HistoryRetentionSet *HistoryRetentionSet `protobuf:"bytes,55,opt,name=history_retention_set,json=historyRetentionSet,proto3,oneof"` // level 4
+}
+
 type Statement_ObjectPut struct {
 	ObjectPut *ObjectPut `protobuf:"bytes,64,opt,name=object_put,json=objectPut,proto3,oneof"`
 }
@@ -1861,6 +1875,8 @@ func (*Statement_BucketVersioningSet) isStatement_Body() {}
 func (*Statement_BucketLockSet) isStatement_Body() {}
 
 func (*Statement_BucketQuotaSet) isStatement_Body() {}
+
+func (*Statement_HistoryRetentionSet) isStatement_Body() {}
 
 func (*Statement_ObjectPut) isStatement_Body() {}
 
@@ -4301,6 +4317,8 @@ type HistoryTrimmed struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	To            uint64                 `protobuf:"varint,1,opt,name=to,proto3" json:"to,omitempty"`
 	Rows          uint32                 `protobuf:"varint,2,opt,name=rows,proto3" json:"rows,omitempty"`
+	Bucket        uint64                 `protobuf:"varint,3,opt,name=bucket,proto3" json:"bucket,omitempty"` // level 4: of a bucket with a retention of its own; 0: all others'
+	Early         bool                   `protobuf:"varint,4,opt,name=early,proto3" json:"early,omitempty"`   // level 4: before its retention is over, because disks are filling up
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4347,6 +4365,20 @@ func (x *HistoryTrimmed) GetRows() uint32 {
 		return x.Rows
 	}
 	return 0
+}
+
+func (x *HistoryTrimmed) GetBucket() uint64 {
+	if x != nil {
+		return x.Bucket
+	}
+	return 0
+}
+
+func (x *HistoryTrimmed) GetEarly() bool {
+	if x != nil {
+		return x.Early
+	}
+	return false
 }
 
 // CursorSet remembers how far a consumer has come in the sequence of events.
@@ -6097,6 +6129,76 @@ func (x *BucketQuotaSet) GetQuota() *Quota {
 	return nil
 }
 
+// HistoryRetentionSet says how long what is superseded is kept: in a bucket, or wherever
+// a bucket does not say. Level 4.
+type HistoryRetentionSet struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Bucket        uint64                 `protobuf:"varint,1,opt,name=bucket,proto3" json:"bucket,omitempty"`       // 0: the cluster's
+	Inherit       bool                   `protobuf:"varint,2,opt,name=inherit,proto3" json:"inherit,omitempty"`     // of a bucket: the cluster's again
+	Retention     int64                  `protobuf:"varint,3,opt,name=retention,proto3" json:"retention,omitempty"` // ns; 0: nothing is kept
+	Strict        bool                   `protobuf:"varint,4,opt,name=strict,proto3" json:"strict,omitempty"`       // it is kept so long even where disks fill up
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HistoryRetentionSet) Reset() {
+	*x = HistoryRetentionSet{}
+	mi := &file_wal_event_event_proto_msgTypes[71]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HistoryRetentionSet) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HistoryRetentionSet) ProtoMessage() {}
+
+func (x *HistoryRetentionSet) ProtoReflect() protoreflect.Message {
+	mi := &file_wal_event_event_proto_msgTypes[71]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HistoryRetentionSet.ProtoReflect.Descriptor instead.
+func (*HistoryRetentionSet) Descriptor() ([]byte, []int) {
+	return file_wal_event_event_proto_rawDescGZIP(), []int{71}
+}
+
+func (x *HistoryRetentionSet) GetBucket() uint64 {
+	if x != nil {
+		return x.Bucket
+	}
+	return 0
+}
+
+func (x *HistoryRetentionSet) GetInherit() bool {
+	if x != nil {
+		return x.Inherit
+	}
+	return false
+}
+
+func (x *HistoryRetentionSet) GetRetention() int64 {
+	if x != nil {
+		return x.Retention
+	}
+	return 0
+}
+
+func (x *HistoryRetentionSet) GetStrict() bool {
+	if x != nil {
+		return x.Strict
+	}
+	return false
+}
+
 // CopySource pins the version that a copy reads.
 type CopySource struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -6109,7 +6211,7 @@ type CopySource struct {
 
 func (x *CopySource) Reset() {
 	*x = CopySource{}
-	mi := &file_wal_event_event_proto_msgTypes[71]
+	mi := &file_wal_event_event_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6121,7 +6223,7 @@ func (x *CopySource) String() string {
 func (*CopySource) ProtoMessage() {}
 
 func (x *CopySource) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[71]
+	mi := &file_wal_event_event_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6134,7 +6236,7 @@ func (x *CopySource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CopySource.ProtoReflect.Descriptor instead.
 func (*CopySource) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{71}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *CopySource) GetBucket() uint64 {
@@ -6181,7 +6283,7 @@ type ObjectPut struct {
 
 func (x *ObjectPut) Reset() {
 	*x = ObjectPut{}
-	mi := &file_wal_event_event_proto_msgTypes[72]
+	mi := &file_wal_event_event_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6193,7 +6295,7 @@ func (x *ObjectPut) String() string {
 func (*ObjectPut) ProtoMessage() {}
 
 func (x *ObjectPut) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[72]
+	mi := &file_wal_event_event_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6206,7 +6308,7 @@ func (x *ObjectPut) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectPut.ProtoReflect.Descriptor instead.
 func (*ObjectPut) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{72}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *ObjectPut) GetBucket() uint64 {
@@ -6311,7 +6413,7 @@ type ObjectsDeleted struct {
 
 func (x *ObjectsDeleted) Reset() {
 	*x = ObjectsDeleted{}
-	mi := &file_wal_event_event_proto_msgTypes[73]
+	mi := &file_wal_event_event_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6323,7 +6425,7 @@ func (x *ObjectsDeleted) String() string {
 func (*ObjectsDeleted) ProtoMessage() {}
 
 func (x *ObjectsDeleted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[73]
+	mi := &file_wal_event_event_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6336,7 +6438,7 @@ func (x *ObjectsDeleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectsDeleted.ProtoReflect.Descriptor instead.
 func (*ObjectsDeleted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{73}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *ObjectsDeleted) GetBucket() uint64 {
@@ -6365,7 +6467,7 @@ type DeleteTarget struct {
 
 func (x *DeleteTarget) Reset() {
 	*x = DeleteTarget{}
-	mi := &file_wal_event_event_proto_msgTypes[74]
+	mi := &file_wal_event_event_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6377,7 +6479,7 @@ func (x *DeleteTarget) String() string {
 func (*DeleteTarget) ProtoMessage() {}
 
 func (x *DeleteTarget) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[74]
+	mi := &file_wal_event_event_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6390,7 +6492,7 @@ func (x *DeleteTarget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteTarget.ProtoReflect.Descriptor instead.
 func (*DeleteTarget) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{74}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *DeleteTarget) GetVersion() *Version {
@@ -6432,7 +6534,7 @@ type ObjectACLSet struct {
 
 func (x *ObjectACLSet) Reset() {
 	*x = ObjectACLSet{}
-	mi := &file_wal_event_event_proto_msgTypes[75]
+	mi := &file_wal_event_event_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6444,7 +6546,7 @@ func (x *ObjectACLSet) String() string {
 func (*ObjectACLSet) ProtoMessage() {}
 
 func (x *ObjectACLSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[75]
+	mi := &file_wal_event_event_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6457,7 +6559,7 @@ func (x *ObjectACLSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectACLSet.ProtoReflect.Descriptor instead.
 func (*ObjectACLSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{75}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *ObjectACLSet) GetBucket() uint64 {
@@ -6492,7 +6594,7 @@ type ObjectTagsSet struct {
 
 func (x *ObjectTagsSet) Reset() {
 	*x = ObjectTagsSet{}
-	mi := &file_wal_event_event_proto_msgTypes[76]
+	mi := &file_wal_event_event_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6504,7 +6606,7 @@ func (x *ObjectTagsSet) String() string {
 func (*ObjectTagsSet) ProtoMessage() {}
 
 func (x *ObjectTagsSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[76]
+	mi := &file_wal_event_event_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6517,7 +6619,7 @@ func (x *ObjectTagsSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectTagsSet.ProtoReflect.Descriptor instead.
 func (*ObjectTagsSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{76}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *ObjectTagsSet) GetBucket() uint64 {
@@ -6549,7 +6651,7 @@ type ObjectLockSet struct {
 
 func (x *ObjectLockSet) Reset() {
 	*x = ObjectLockSet{}
-	mi := &file_wal_event_event_proto_msgTypes[77]
+	mi := &file_wal_event_event_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6561,7 +6663,7 @@ func (x *ObjectLockSet) String() string {
 func (*ObjectLockSet) ProtoMessage() {}
 
 func (x *ObjectLockSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[77]
+	mi := &file_wal_event_event_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6574,7 +6676,7 @@ func (x *ObjectLockSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectLockSet.ProtoReflect.Descriptor instead.
 func (*ObjectLockSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{77}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *ObjectLockSet) GetBucket() uint64 {
@@ -6633,7 +6735,7 @@ type ObjectRenamed struct {
 
 func (x *ObjectRenamed) Reset() {
 	*x = ObjectRenamed{}
-	mi := &file_wal_event_event_proto_msgTypes[78]
+	mi := &file_wal_event_event_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6645,7 +6747,7 @@ func (x *ObjectRenamed) String() string {
 func (*ObjectRenamed) ProtoMessage() {}
 
 func (x *ObjectRenamed) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[78]
+	mi := &file_wal_event_event_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6658,7 +6760,7 @@ func (x *ObjectRenamed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectRenamed.ProtoReflect.Descriptor instead.
 func (*ObjectRenamed) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{78}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *ObjectRenamed) GetBucket() uint64 {
@@ -6711,7 +6813,7 @@ type ObjectAppended struct {
 
 func (x *ObjectAppended) Reset() {
 	*x = ObjectAppended{}
-	mi := &file_wal_event_event_proto_msgTypes[79]
+	mi := &file_wal_event_event_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6723,7 +6825,7 @@ func (x *ObjectAppended) String() string {
 func (*ObjectAppended) ProtoMessage() {}
 
 func (x *ObjectAppended) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[79]
+	mi := &file_wal_event_event_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6736,7 +6838,7 @@ func (x *ObjectAppended) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectAppended.ProtoReflect.Descriptor instead.
 func (*ObjectAppended) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{79}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *ObjectAppended) GetBucket() uint64 {
@@ -6838,7 +6940,7 @@ type ObjectsExpired struct {
 
 func (x *ObjectsExpired) Reset() {
 	*x = ObjectsExpired{}
-	mi := &file_wal_event_event_proto_msgTypes[80]
+	mi := &file_wal_event_event_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6850,7 +6952,7 @@ func (x *ObjectsExpired) String() string {
 func (*ObjectsExpired) ProtoMessage() {}
 
 func (x *ObjectsExpired) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[80]
+	mi := &file_wal_event_event_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6863,7 +6965,7 @@ func (x *ObjectsExpired) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectsExpired.ProtoReflect.Descriptor instead.
 func (*ObjectsExpired) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{80}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *ObjectsExpired) GetBucket() uint64 {
@@ -6897,7 +6999,7 @@ type ExpiredTarget struct {
 
 func (x *ExpiredTarget) Reset() {
 	*x = ExpiredTarget{}
-	mi := &file_wal_event_event_proto_msgTypes[81]
+	mi := &file_wal_event_event_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6909,7 +7011,7 @@ func (x *ExpiredTarget) String() string {
 func (*ExpiredTarget) ProtoMessage() {}
 
 func (x *ExpiredTarget) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[81]
+	mi := &file_wal_event_event_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6922,7 +7024,7 @@ func (x *ExpiredTarget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExpiredTarget.ProtoReflect.Descriptor instead.
 func (*ExpiredTarget) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{81}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *ExpiredTarget) GetVersion() *Version {
@@ -6957,7 +7059,7 @@ type UploadCreated struct {
 
 func (x *UploadCreated) Reset() {
 	*x = UploadCreated{}
-	mi := &file_wal_event_event_proto_msgTypes[82]
+	mi := &file_wal_event_event_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6969,7 +7071,7 @@ func (x *UploadCreated) String() string {
 func (*UploadCreated) ProtoMessage() {}
 
 func (x *UploadCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[82]
+	mi := &file_wal_event_event_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6982,7 +7084,7 @@ func (x *UploadCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadCreated.ProtoReflect.Descriptor instead.
 func (*UploadCreated) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{82}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *UploadCreated) GetBucket() uint64 {
@@ -7068,7 +7170,7 @@ type PartPut struct {
 
 func (x *PartPut) Reset() {
 	*x = PartPut{}
-	mi := &file_wal_event_event_proto_msgTypes[83]
+	mi := &file_wal_event_event_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7080,7 +7182,7 @@ func (x *PartPut) String() string {
 func (*PartPut) ProtoMessage() {}
 
 func (x *PartPut) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[83]
+	mi := &file_wal_event_event_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7093,7 +7195,7 @@ func (x *PartPut) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartPut.ProtoReflect.Descriptor instead.
 func (*PartPut) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{83}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *PartPut) GetBucket() uint64 {
@@ -7182,7 +7284,7 @@ type UploadCompleted struct {
 
 func (x *UploadCompleted) Reset() {
 	*x = UploadCompleted{}
-	mi := &file_wal_event_event_proto_msgTypes[84]
+	mi := &file_wal_event_event_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7194,7 +7296,7 @@ func (x *UploadCompleted) String() string {
 func (*UploadCompleted) ProtoMessage() {}
 
 func (x *UploadCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[84]
+	mi := &file_wal_event_event_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7207,7 +7309,7 @@ func (x *UploadCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadCompleted.ProtoReflect.Descriptor instead.
 func (*UploadCompleted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{84}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *UploadCompleted) GetBucket() uint64 {
@@ -7270,7 +7372,7 @@ type CompletedPart struct {
 
 func (x *CompletedPart) Reset() {
 	*x = CompletedPart{}
-	mi := &file_wal_event_event_proto_msgTypes[85]
+	mi := &file_wal_event_event_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7282,7 +7384,7 @@ func (x *CompletedPart) String() string {
 func (*CompletedPart) ProtoMessage() {}
 
 func (x *CompletedPart) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[85]
+	mi := &file_wal_event_event_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7295,7 +7397,7 @@ func (x *CompletedPart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompletedPart.ProtoReflect.Descriptor instead.
 func (*CompletedPart) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{85}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *CompletedPart) GetNumber() uint32 {
@@ -7323,7 +7425,7 @@ type UploadAborted struct {
 
 func (x *UploadAborted) Reset() {
 	*x = UploadAborted{}
-	mi := &file_wal_event_event_proto_msgTypes[86]
+	mi := &file_wal_event_event_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7335,7 +7437,7 @@ func (x *UploadAborted) String() string {
 func (*UploadAborted) ProtoMessage() {}
 
 func (x *UploadAborted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[86]
+	mi := &file_wal_event_event_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7348,7 +7450,7 @@ func (x *UploadAborted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadAborted.ProtoReflect.Descriptor instead.
 func (*UploadAborted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{86}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *UploadAborted) GetBucket() uint64 {
@@ -7377,7 +7479,7 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\x04salt\x18\x01 \x01(\fR\x04salt\x12+\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x17.ironman.event.ItemKindR\x04kind\x12\x18\n" +
 	"\aordinal\x18\x03 \x01(\rR\aordinal\x12\x14\n" +
-	"\x05value\x18\x04 \x01(\fR\x05value\"\xc7\x1f\n" +
+	"\x05value\x18\x04 \x01(\fR\x05value\"\xa1 \n" +
 	"\tStatement\x12-\n" +
 	"\x06header\x18\x01 \x01(\v2\x15.ironman.event.HeaderR\x06header\x12T\n" +
 	"\x13cluster_initialized\x18\x10 \x01(\v2!.ironman.event.ClusterInitializedH\x00R\x12clusterInitialized\x12?\n" +
@@ -7419,7 +7521,8 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\x13bucket_document_set\x183 \x01(\v2 .ironman.event.BucketDocumentSetH\x00R\x11bucketDocumentSet\x12X\n" +
 	"\x15bucket_versioning_set\x184 \x01(\v2\".ironman.event.BucketVersioningSetH\x00R\x13bucketVersioningSet\x12F\n" +
 	"\x0fbucket_lock_set\x185 \x01(\v2\x1c.ironman.event.BucketLockSetH\x00R\rbucketLockSet\x12I\n" +
-	"\x10bucket_quota_set\x186 \x01(\v2\x1d.ironman.event.BucketQuotaSetH\x00R\x0ebucketQuotaSet\x129\n" +
+	"\x10bucket_quota_set\x186 \x01(\v2\x1d.ironman.event.BucketQuotaSetH\x00R\x0ebucketQuotaSet\x12X\n" +
+	"\x15history_retention_set\x187 \x01(\v2\".ironman.event.HistoryRetentionSetH\x00R\x13historyRetentionSet\x129\n" +
 	"\n" +
 	"object_put\x18@ \x01(\v2\x18.ironman.event.ObjectPutH\x00R\tobjectPut\x12H\n" +
 	"\x0fobjects_deleted\x18A \x01(\v2\x1d.ironman.event.ObjectsDeletedH\x00R\x0eobjectsDeleted\x12C\n" +
@@ -7632,10 +7735,12 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\x05shard\x18\x04 \x01(\v2\x14.ironman.event.ShardR\x05shard\"P\n" +
 	"\rPacksReleased\x12\x12\n" +
 	"\x04disk\x18\x01 \x01(\rR\x04disk\x12+\n" +
-	"\x05packs\x18\x02 \x03(\v2\x15.ironman.event.PackIDR\x05packs\"4\n" +
+	"\x05packs\x18\x02 \x03(\v2\x15.ironman.event.PackIDR\x05packs\"b\n" +
 	"\x0eHistoryTrimmed\x12\x0e\n" +
 	"\x02to\x18\x01 \x01(\x04R\x02to\x12\x12\n" +
-	"\x04rows\x18\x02 \x01(\rR\x04rows\"v\n" +
+	"\x04rows\x18\x02 \x01(\rR\x04rows\x12\x16\n" +
+	"\x06bucket\x18\x03 \x01(\x04R\x06bucket\x12\x14\n" +
+	"\x05early\x18\x04 \x01(\bR\x05early\"v\n" +
 	"\tCursorSet\x12-\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x19.ironman.event.CursorKindR\x04kind\x12\x16\n" +
 	"\x06bucket\x18\x02 \x01(\x04R\x06bucket\x12\x12\n" +
@@ -7748,7 +7853,12 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\x05years\x18\x04 \x01(\rR\x05years\"T\n" +
 	"\x0eBucketQuotaSet\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\x12*\n" +
-	"\x05quota\x18\x02 \x01(\v2\x14.ironman.event.QuotaR\x05quota\"y\n" +
+	"\x05quota\x18\x02 \x01(\v2\x14.ironman.event.QuotaR\x05quota\"}\n" +
+	"\x13HistoryRetentionSet\x12\x16\n" +
+	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\x12\x18\n" +
+	"\ainherit\x18\x02 \x01(\bR\ainherit\x12\x1c\n" +
+	"\tretention\x18\x03 \x01(\x03R\tretention\x12\x16\n" +
+	"\x06strict\x18\x04 \x01(\bR\x06strict\"y\n" +
 	"\n" +
 	"CopySource\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\x120\n" +
@@ -7992,7 +8102,7 @@ func file_wal_event_event_proto_rawDescGZIP() []byte {
 }
 
 var file_wal_event_event_proto_enumTypes = make([]protoimpl.EnumInfo, 13)
-var file_wal_event_event_proto_msgTypes = make([]protoimpl.MessageInfo, 87)
+var file_wal_event_event_proto_msgTypes = make([]protoimpl.MessageInfo, 88)
 var file_wal_event_event_proto_goTypes = []any{
 	(ItemKind)(0),                // 0: ironman.event.ItemKind
 	(ReasonKind)(0),              // 1: ironman.event.ReasonKind
@@ -8078,22 +8188,23 @@ var file_wal_event_event_proto_goTypes = []any{
 	(*BucketVersioningSet)(nil),  // 81: ironman.event.BucketVersioningSet
 	(*BucketLockSet)(nil),        // 82: ironman.event.BucketLockSet
 	(*BucketQuotaSet)(nil),       // 83: ironman.event.BucketQuotaSet
-	(*CopySource)(nil),           // 84: ironman.event.CopySource
-	(*ObjectPut)(nil),            // 85: ironman.event.ObjectPut
-	(*ObjectsDeleted)(nil),       // 86: ironman.event.ObjectsDeleted
-	(*DeleteTarget)(nil),         // 87: ironman.event.DeleteTarget
-	(*ObjectACLSet)(nil),         // 88: ironman.event.ObjectACLSet
-	(*ObjectTagsSet)(nil),        // 89: ironman.event.ObjectTagsSet
-	(*ObjectLockSet)(nil),        // 90: ironman.event.ObjectLockSet
-	(*ObjectRenamed)(nil),        // 91: ironman.event.ObjectRenamed
-	(*ObjectAppended)(nil),       // 92: ironman.event.ObjectAppended
-	(*ObjectsExpired)(nil),       // 93: ironman.event.ObjectsExpired
-	(*ExpiredTarget)(nil),        // 94: ironman.event.ExpiredTarget
-	(*UploadCreated)(nil),        // 95: ironman.event.UploadCreated
-	(*PartPut)(nil),              // 96: ironman.event.PartPut
-	(*UploadCompleted)(nil),      // 97: ironman.event.UploadCompleted
-	(*CompletedPart)(nil),        // 98: ironman.event.CompletedPart
-	(*UploadAborted)(nil),        // 99: ironman.event.UploadAborted
+	(*HistoryRetentionSet)(nil),  // 84: ironman.event.HistoryRetentionSet
+	(*CopySource)(nil),           // 85: ironman.event.CopySource
+	(*ObjectPut)(nil),            // 86: ironman.event.ObjectPut
+	(*ObjectsDeleted)(nil),       // 87: ironman.event.ObjectsDeleted
+	(*DeleteTarget)(nil),         // 88: ironman.event.DeleteTarget
+	(*ObjectACLSet)(nil),         // 89: ironman.event.ObjectACLSet
+	(*ObjectTagsSet)(nil),        // 90: ironman.event.ObjectTagsSet
+	(*ObjectLockSet)(nil),        // 91: ironman.event.ObjectLockSet
+	(*ObjectRenamed)(nil),        // 92: ironman.event.ObjectRenamed
+	(*ObjectAppended)(nil),       // 93: ironman.event.ObjectAppended
+	(*ObjectsExpired)(nil),       // 94: ironman.event.ObjectsExpired
+	(*ExpiredTarget)(nil),        // 95: ironman.event.ExpiredTarget
+	(*UploadCreated)(nil),        // 96: ironman.event.UploadCreated
+	(*PartPut)(nil),              // 97: ironman.event.PartPut
+	(*UploadCompleted)(nil),      // 98: ironman.event.UploadCompleted
+	(*CompletedPart)(nil),        // 99: ironman.event.CompletedPart
+	(*UploadAborted)(nil),        // 100: ironman.event.UploadAborted
 }
 var file_wal_event_event_proto_depIdxs = []int32{
 	0,   // 0: ironman.event.Item.kind:type_name -> ironman.event.ItemKind
@@ -8135,112 +8246,113 @@ var file_wal_event_event_proto_depIdxs = []int32{
 	81,  // 36: ironman.event.Statement.bucket_versioning_set:type_name -> ironman.event.BucketVersioningSet
 	82,  // 37: ironman.event.Statement.bucket_lock_set:type_name -> ironman.event.BucketLockSet
 	83,  // 38: ironman.event.Statement.bucket_quota_set:type_name -> ironman.event.BucketQuotaSet
-	85,  // 39: ironman.event.Statement.object_put:type_name -> ironman.event.ObjectPut
-	86,  // 40: ironman.event.Statement.objects_deleted:type_name -> ironman.event.ObjectsDeleted
-	88,  // 41: ironman.event.Statement.object_acl_set:type_name -> ironman.event.ObjectACLSet
-	89,  // 42: ironman.event.Statement.object_tags_set:type_name -> ironman.event.ObjectTagsSet
-	90,  // 43: ironman.event.Statement.object_lock_set:type_name -> ironman.event.ObjectLockSet
-	91,  // 44: ironman.event.Statement.object_renamed:type_name -> ironman.event.ObjectRenamed
-	92,  // 45: ironman.event.Statement.object_appended:type_name -> ironman.event.ObjectAppended
-	93,  // 46: ironman.event.Statement.objects_expired:type_name -> ironman.event.ObjectsExpired
-	95,  // 47: ironman.event.Statement.upload_created:type_name -> ironman.event.UploadCreated
-	96,  // 48: ironman.event.Statement.part_put:type_name -> ironman.event.PartPut
-	97,  // 49: ironman.event.Statement.upload_completed:type_name -> ironman.event.UploadCompleted
-	99,  // 50: ironman.event.Statement.upload_aborted:type_name -> ironman.event.UploadAborted
-	72,  // 51: ironman.event.Statement.account_changed:type_name -> ironman.event.AccountChanged
-	73,  // 52: ironman.event.Statement.account_deleted:type_name -> ironman.event.AccountDeleted
-	74,  // 53: ironman.event.Statement.access_key_sealed:type_name -> ironman.event.AccessKeySealed
-	76,  // 54: ironman.event.Statement.account_quota_set:type_name -> ironman.event.AccountQuotaSet
-	69,  // 55: ironman.event.Statement.policy_tags_set:type_name -> ironman.event.PolicyTagsSet
-	17,  // 56: ironman.event.Header.reason:type_name -> ironman.event.Reason
-	1,   // 57: ironman.event.Reason.kind:type_name -> ironman.event.ReasonKind
-	2,   // 58: ironman.event.Outcome.refusal:type_name -> ironman.event.Refusal
-	22,  // 59: ironman.event.Outcome.version:type_name -> ironman.event.Version
-	20,  // 60: ironman.event.Outcome.subs:type_name -> ironman.event.SubOutcome
-	2,   // 61: ironman.event.SubOutcome.refusal:type_name -> ironman.event.Refusal
-	22,  // 62: ironman.event.SubOutcome.version:type_name -> ironman.event.Version
-	2,   // 63: ironman.event.Envelope.refusal:type_name -> ironman.event.Refusal
-	23,  // 64: ironman.event.Blob.id:type_name -> ironman.event.BlobID
-	25,  // 65: ironman.event.Blob.shards:type_name -> ironman.event.Shard
-	26,  // 66: ironman.event.Shard.pack:type_name -> ironman.event.PackID
-	23,  // 67: ironman.event.Segment.blob:type_name -> ironman.event.BlobID
-	3,   // 68: ironman.event.Checksum.algorithm:type_name -> ironman.event.ChecksumAlgorithm
-	29,  // 69: ironman.event.Headers.user:type_name -> ironman.event.UserHeader
-	31,  // 70: ironman.event.Tags.tags:type_name -> ironman.event.Tag
-	5,   // 71: ironman.event.Grant.group:type_name -> ironman.event.Group
-	4,   // 72: ironman.event.Grant.permission:type_name -> ironman.event.Permission
-	33,  // 73: ironman.event.ACL.grants:type_name -> ironman.event.Grant
-	6,   // 74: ironman.event.Encryption.kind:type_name -> ironman.event.EncryptionKind
-	37,  // 75: ironman.event.Encryption.keys:type_name -> ironman.event.WrappedKey
-	23,  // 76: ironman.event.WrappedKey.blob:type_name -> ironman.event.BlobID
-	7,   // 77: ironman.event.Lock.mode:type_name -> ironman.event.RetentionMode
-	23,  // 78: ironman.event.BlobsAbandoned.blobs:type_name -> ironman.event.BlobID
-	23,  // 79: ironman.event.BlobsReleased.blobs:type_name -> ironman.event.BlobID
-	48,  // 80: ironman.event.BlobsReleased.assemblies:type_name -> ironman.event.AssemblyRelease
-	22,  // 81: ironman.event.AssemblyRelease.assembly:type_name -> ironman.event.Version
-	50,  // 82: ironman.event.ShardsPlaced.placements:type_name -> ironman.event.Placement
-	23,  // 83: ironman.event.Placement.blob:type_name -> ironman.event.BlobID
-	25,  // 84: ironman.event.Placement.shard:type_name -> ironman.event.Shard
-	26,  // 85: ironman.event.PacksReleased.packs:type_name -> ironman.event.PackID
-	8,   // 86: ironman.event.CursorSet.kind:type_name -> ironman.event.CursorKind
-	8,   // 87: ironman.event.CursorDeleted.kind:type_name -> ironman.event.CursorKind
-	9,   // 88: ironman.event.PrincipalCreated.kind:type_name -> ironman.event.PrincipalKind
-	75,  // 89: ironman.event.AccountQuotaSet.quota:type_name -> ironman.event.Quota
-	34,  // 90: ironman.event.BucketCreated.acl:type_name -> ironman.event.ACL
-	34,  // 91: ironman.event.BucketACLSet.acl:type_name -> ironman.event.ACL
-	10,  // 92: ironman.event.BucketDocumentSet.kind:type_name -> ironman.event.DocumentKind
-	11,  // 93: ironman.event.BucketVersioningSet.state:type_name -> ironman.event.VersioningState
-	7,   // 94: ironman.event.BucketLockSet.mode:type_name -> ironman.event.RetentionMode
-	75,  // 95: ironman.event.BucketQuotaSet.quota:type_name -> ironman.event.Quota
-	22,  // 96: ironman.event.CopySource.version:type_name -> ironman.event.Version
-	24,  // 97: ironman.event.ObjectPut.blobs:type_name -> ironman.event.Blob
-	27,  // 98: ironman.event.ObjectPut.segments:type_name -> ironman.event.Segment
-	84,  // 99: ironman.event.ObjectPut.source:type_name -> ironman.event.CopySource
-	28,  // 100: ironman.event.ObjectPut.checksum:type_name -> ironman.event.Checksum
-	34,  // 101: ironman.event.ObjectPut.acl:type_name -> ironman.event.ACL
-	35,  // 102: ironman.event.ObjectPut.condition:type_name -> ironman.event.Condition
-	36,  // 103: ironman.event.ObjectPut.encryption:type_name -> ironman.event.Encryption
-	38,  // 104: ironman.event.ObjectPut.lock:type_name -> ironman.event.Lock
-	87,  // 105: ironman.event.ObjectsDeleted.targets:type_name -> ironman.event.DeleteTarget
-	22,  // 106: ironman.event.DeleteTarget.version:type_name -> ironman.event.Version
-	35,  // 107: ironman.event.DeleteTarget.condition:type_name -> ironman.event.Condition
-	22,  // 108: ironman.event.ObjectACLSet.version:type_name -> ironman.event.Version
-	34,  // 109: ironman.event.ObjectACLSet.acl:type_name -> ironman.event.ACL
-	22,  // 110: ironman.event.ObjectTagsSet.version:type_name -> ironman.event.Version
-	22,  // 111: ironman.event.ObjectLockSet.version:type_name -> ironman.event.Version
-	38,  // 112: ironman.event.ObjectLockSet.lock:type_name -> ironman.event.Lock
-	22,  // 113: ironman.event.ObjectRenamed.version:type_name -> ironman.event.Version
-	35,  // 114: ironman.event.ObjectRenamed.source_condition:type_name -> ironman.event.Condition
-	35,  // 115: ironman.event.ObjectRenamed.condition:type_name -> ironman.event.Condition
-	22,  // 116: ironman.event.ObjectAppended.version:type_name -> ironman.event.Version
-	24,  // 117: ironman.event.ObjectAppended.blobs:type_name -> ironman.event.Blob
-	28,  // 118: ironman.event.ObjectAppended.checksum:type_name -> ironman.event.Checksum
-	34,  // 119: ironman.event.ObjectAppended.acl:type_name -> ironman.event.ACL
-	35,  // 120: ironman.event.ObjectAppended.condition:type_name -> ironman.event.Condition
-	36,  // 121: ironman.event.ObjectAppended.encryption:type_name -> ironman.event.Encryption
-	94,  // 122: ironman.event.ObjectsExpired.targets:type_name -> ironman.event.ExpiredTarget
-	22,  // 123: ironman.event.ExpiredTarget.version:type_name -> ironman.event.Version
-	12,  // 124: ironman.event.ExpiredTarget.kind:type_name -> ironman.event.ExpiredKind
-	34,  // 125: ironman.event.UploadCreated.acl:type_name -> ironman.event.ACL
-	3,   // 126: ironman.event.UploadCreated.checksum_algorithm:type_name -> ironman.event.ChecksumAlgorithm
-	36,  // 127: ironman.event.UploadCreated.encryption:type_name -> ironman.event.Encryption
-	38,  // 128: ironman.event.UploadCreated.lock:type_name -> ironman.event.Lock
-	22,  // 129: ironman.event.PartPut.upload:type_name -> ironman.event.Version
-	24,  // 130: ironman.event.PartPut.blobs:type_name -> ironman.event.Blob
-	84,  // 131: ironman.event.PartPut.source:type_name -> ironman.event.CopySource
-	27,  // 132: ironman.event.PartPut.segments:type_name -> ironman.event.Segment
-	28,  // 133: ironman.event.PartPut.checksum:type_name -> ironman.event.Checksum
-	36,  // 134: ironman.event.PartPut.encryption:type_name -> ironman.event.Encryption
-	22,  // 135: ironman.event.UploadCompleted.upload:type_name -> ironman.event.Version
-	98,  // 136: ironman.event.UploadCompleted.parts:type_name -> ironman.event.CompletedPart
-	28,  // 137: ironman.event.UploadCompleted.checksum:type_name -> ironman.event.Checksum
-	35,  // 138: ironman.event.UploadCompleted.condition:type_name -> ironman.event.Condition
-	22,  // 139: ironman.event.UploadAborted.upload:type_name -> ironman.event.Version
-	140, // [140:140] is the sub-list for method output_type
-	140, // [140:140] is the sub-list for method input_type
-	140, // [140:140] is the sub-list for extension type_name
-	140, // [140:140] is the sub-list for extension extendee
-	0,   // [0:140] is the sub-list for field type_name
+	84,  // 39: ironman.event.Statement.history_retention_set:type_name -> ironman.event.HistoryRetentionSet
+	86,  // 40: ironman.event.Statement.object_put:type_name -> ironman.event.ObjectPut
+	87,  // 41: ironman.event.Statement.objects_deleted:type_name -> ironman.event.ObjectsDeleted
+	89,  // 42: ironman.event.Statement.object_acl_set:type_name -> ironman.event.ObjectACLSet
+	90,  // 43: ironman.event.Statement.object_tags_set:type_name -> ironman.event.ObjectTagsSet
+	91,  // 44: ironman.event.Statement.object_lock_set:type_name -> ironman.event.ObjectLockSet
+	92,  // 45: ironman.event.Statement.object_renamed:type_name -> ironman.event.ObjectRenamed
+	93,  // 46: ironman.event.Statement.object_appended:type_name -> ironman.event.ObjectAppended
+	94,  // 47: ironman.event.Statement.objects_expired:type_name -> ironman.event.ObjectsExpired
+	96,  // 48: ironman.event.Statement.upload_created:type_name -> ironman.event.UploadCreated
+	97,  // 49: ironman.event.Statement.part_put:type_name -> ironman.event.PartPut
+	98,  // 50: ironman.event.Statement.upload_completed:type_name -> ironman.event.UploadCompleted
+	100, // 51: ironman.event.Statement.upload_aborted:type_name -> ironman.event.UploadAborted
+	72,  // 52: ironman.event.Statement.account_changed:type_name -> ironman.event.AccountChanged
+	73,  // 53: ironman.event.Statement.account_deleted:type_name -> ironman.event.AccountDeleted
+	74,  // 54: ironman.event.Statement.access_key_sealed:type_name -> ironman.event.AccessKeySealed
+	76,  // 55: ironman.event.Statement.account_quota_set:type_name -> ironman.event.AccountQuotaSet
+	69,  // 56: ironman.event.Statement.policy_tags_set:type_name -> ironman.event.PolicyTagsSet
+	17,  // 57: ironman.event.Header.reason:type_name -> ironman.event.Reason
+	1,   // 58: ironman.event.Reason.kind:type_name -> ironman.event.ReasonKind
+	2,   // 59: ironman.event.Outcome.refusal:type_name -> ironman.event.Refusal
+	22,  // 60: ironman.event.Outcome.version:type_name -> ironman.event.Version
+	20,  // 61: ironman.event.Outcome.subs:type_name -> ironman.event.SubOutcome
+	2,   // 62: ironman.event.SubOutcome.refusal:type_name -> ironman.event.Refusal
+	22,  // 63: ironman.event.SubOutcome.version:type_name -> ironman.event.Version
+	2,   // 64: ironman.event.Envelope.refusal:type_name -> ironman.event.Refusal
+	23,  // 65: ironman.event.Blob.id:type_name -> ironman.event.BlobID
+	25,  // 66: ironman.event.Blob.shards:type_name -> ironman.event.Shard
+	26,  // 67: ironman.event.Shard.pack:type_name -> ironman.event.PackID
+	23,  // 68: ironman.event.Segment.blob:type_name -> ironman.event.BlobID
+	3,   // 69: ironman.event.Checksum.algorithm:type_name -> ironman.event.ChecksumAlgorithm
+	29,  // 70: ironman.event.Headers.user:type_name -> ironman.event.UserHeader
+	31,  // 71: ironman.event.Tags.tags:type_name -> ironman.event.Tag
+	5,   // 72: ironman.event.Grant.group:type_name -> ironman.event.Group
+	4,   // 73: ironman.event.Grant.permission:type_name -> ironman.event.Permission
+	33,  // 74: ironman.event.ACL.grants:type_name -> ironman.event.Grant
+	6,   // 75: ironman.event.Encryption.kind:type_name -> ironman.event.EncryptionKind
+	37,  // 76: ironman.event.Encryption.keys:type_name -> ironman.event.WrappedKey
+	23,  // 77: ironman.event.WrappedKey.blob:type_name -> ironman.event.BlobID
+	7,   // 78: ironman.event.Lock.mode:type_name -> ironman.event.RetentionMode
+	23,  // 79: ironman.event.BlobsAbandoned.blobs:type_name -> ironman.event.BlobID
+	23,  // 80: ironman.event.BlobsReleased.blobs:type_name -> ironman.event.BlobID
+	48,  // 81: ironman.event.BlobsReleased.assemblies:type_name -> ironman.event.AssemblyRelease
+	22,  // 82: ironman.event.AssemblyRelease.assembly:type_name -> ironman.event.Version
+	50,  // 83: ironman.event.ShardsPlaced.placements:type_name -> ironman.event.Placement
+	23,  // 84: ironman.event.Placement.blob:type_name -> ironman.event.BlobID
+	25,  // 85: ironman.event.Placement.shard:type_name -> ironman.event.Shard
+	26,  // 86: ironman.event.PacksReleased.packs:type_name -> ironman.event.PackID
+	8,   // 87: ironman.event.CursorSet.kind:type_name -> ironman.event.CursorKind
+	8,   // 88: ironman.event.CursorDeleted.kind:type_name -> ironman.event.CursorKind
+	9,   // 89: ironman.event.PrincipalCreated.kind:type_name -> ironman.event.PrincipalKind
+	75,  // 90: ironman.event.AccountQuotaSet.quota:type_name -> ironman.event.Quota
+	34,  // 91: ironman.event.BucketCreated.acl:type_name -> ironman.event.ACL
+	34,  // 92: ironman.event.BucketACLSet.acl:type_name -> ironman.event.ACL
+	10,  // 93: ironman.event.BucketDocumentSet.kind:type_name -> ironman.event.DocumentKind
+	11,  // 94: ironman.event.BucketVersioningSet.state:type_name -> ironman.event.VersioningState
+	7,   // 95: ironman.event.BucketLockSet.mode:type_name -> ironman.event.RetentionMode
+	75,  // 96: ironman.event.BucketQuotaSet.quota:type_name -> ironman.event.Quota
+	22,  // 97: ironman.event.CopySource.version:type_name -> ironman.event.Version
+	24,  // 98: ironman.event.ObjectPut.blobs:type_name -> ironman.event.Blob
+	27,  // 99: ironman.event.ObjectPut.segments:type_name -> ironman.event.Segment
+	85,  // 100: ironman.event.ObjectPut.source:type_name -> ironman.event.CopySource
+	28,  // 101: ironman.event.ObjectPut.checksum:type_name -> ironman.event.Checksum
+	34,  // 102: ironman.event.ObjectPut.acl:type_name -> ironman.event.ACL
+	35,  // 103: ironman.event.ObjectPut.condition:type_name -> ironman.event.Condition
+	36,  // 104: ironman.event.ObjectPut.encryption:type_name -> ironman.event.Encryption
+	38,  // 105: ironman.event.ObjectPut.lock:type_name -> ironman.event.Lock
+	88,  // 106: ironman.event.ObjectsDeleted.targets:type_name -> ironman.event.DeleteTarget
+	22,  // 107: ironman.event.DeleteTarget.version:type_name -> ironman.event.Version
+	35,  // 108: ironman.event.DeleteTarget.condition:type_name -> ironman.event.Condition
+	22,  // 109: ironman.event.ObjectACLSet.version:type_name -> ironman.event.Version
+	34,  // 110: ironman.event.ObjectACLSet.acl:type_name -> ironman.event.ACL
+	22,  // 111: ironman.event.ObjectTagsSet.version:type_name -> ironman.event.Version
+	22,  // 112: ironman.event.ObjectLockSet.version:type_name -> ironman.event.Version
+	38,  // 113: ironman.event.ObjectLockSet.lock:type_name -> ironman.event.Lock
+	22,  // 114: ironman.event.ObjectRenamed.version:type_name -> ironman.event.Version
+	35,  // 115: ironman.event.ObjectRenamed.source_condition:type_name -> ironman.event.Condition
+	35,  // 116: ironman.event.ObjectRenamed.condition:type_name -> ironman.event.Condition
+	22,  // 117: ironman.event.ObjectAppended.version:type_name -> ironman.event.Version
+	24,  // 118: ironman.event.ObjectAppended.blobs:type_name -> ironman.event.Blob
+	28,  // 119: ironman.event.ObjectAppended.checksum:type_name -> ironman.event.Checksum
+	34,  // 120: ironman.event.ObjectAppended.acl:type_name -> ironman.event.ACL
+	35,  // 121: ironman.event.ObjectAppended.condition:type_name -> ironman.event.Condition
+	36,  // 122: ironman.event.ObjectAppended.encryption:type_name -> ironman.event.Encryption
+	95,  // 123: ironman.event.ObjectsExpired.targets:type_name -> ironman.event.ExpiredTarget
+	22,  // 124: ironman.event.ExpiredTarget.version:type_name -> ironman.event.Version
+	12,  // 125: ironman.event.ExpiredTarget.kind:type_name -> ironman.event.ExpiredKind
+	34,  // 126: ironman.event.UploadCreated.acl:type_name -> ironman.event.ACL
+	3,   // 127: ironman.event.UploadCreated.checksum_algorithm:type_name -> ironman.event.ChecksumAlgorithm
+	36,  // 128: ironman.event.UploadCreated.encryption:type_name -> ironman.event.Encryption
+	38,  // 129: ironman.event.UploadCreated.lock:type_name -> ironman.event.Lock
+	22,  // 130: ironman.event.PartPut.upload:type_name -> ironman.event.Version
+	24,  // 131: ironman.event.PartPut.blobs:type_name -> ironman.event.Blob
+	85,  // 132: ironman.event.PartPut.source:type_name -> ironman.event.CopySource
+	27,  // 133: ironman.event.PartPut.segments:type_name -> ironman.event.Segment
+	28,  // 134: ironman.event.PartPut.checksum:type_name -> ironman.event.Checksum
+	36,  // 135: ironman.event.PartPut.encryption:type_name -> ironman.event.Encryption
+	22,  // 136: ironman.event.UploadCompleted.upload:type_name -> ironman.event.Version
+	99,  // 137: ironman.event.UploadCompleted.parts:type_name -> ironman.event.CompletedPart
+	28,  // 138: ironman.event.UploadCompleted.checksum:type_name -> ironman.event.Checksum
+	35,  // 139: ironman.event.UploadCompleted.condition:type_name -> ironman.event.Condition
+	22,  // 140: ironman.event.UploadAborted.upload:type_name -> ironman.event.Version
+	141, // [141:141] is the sub-list for method output_type
+	141, // [141:141] is the sub-list for method input_type
+	141, // [141:141] is the sub-list for extension type_name
+	141, // [141:141] is the sub-list for extension extendee
+	0,   // [0:141] is the sub-list for field type_name
 }
 
 func init() { file_wal_event_event_proto_init() }
@@ -8286,6 +8398,7 @@ func file_wal_event_event_proto_init() {
 		(*Statement_BucketVersioningSet)(nil),
 		(*Statement_BucketLockSet)(nil),
 		(*Statement_BucketQuotaSet)(nil),
+		(*Statement_HistoryRetentionSet)(nil),
 		(*Statement_ObjectPut)(nil),
 		(*Statement_ObjectsDeleted)(nil),
 		(*Statement_ObjectAclSet)(nil),
@@ -8311,7 +8424,7 @@ func file_wal_event_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wal_event_event_proto_rawDesc), len(file_wal_event_event_proto_rawDesc)),
 			NumEnums:      13,
-			NumMessages:   87,
+			NumMessages:   88,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
