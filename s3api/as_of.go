@@ -1,6 +1,7 @@
 package s3api
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -152,11 +153,16 @@ func (r *Request) openPast() error {
 		// Who has signed a URL for others has given them what it names, and not the past.
 		return s3err.Newf("AccessDenied", "There were headers present in the request which were not signed").With("HeadersNotSigned", asOfName)
 	}
-	next, err := at.next(r.view, r.server.Now())
+	// The bucket of then is the one that has the name now, and kept by its retention.
+	b, err := r.view.BucketByName(r.Bucket)
 	if err != nil {
 		return err
 	}
-	v, err := r.view.At(next)
+	next, err := at.next(r.view, b.GetBucket(), r.server.Now())
+	if err != nil {
+		return err
+	}
+	v, err := r.view.AtIn(b.GetBucket(), next)
 	if err != nil {
 		return err
 	}
@@ -164,8 +170,24 @@ func (r *Request) openPast() error {
 	return nil
 }
 
+// tooOld says that a moment is not kept any more. How long a bucket keeps its past is
+// a matter of those who may read it.
+type tooOld struct{ error }
+
+func (e tooOld) Unwrap() error { return e.error }
+
+// admitLate decides on a request that is refused anyway, because of late.
+func (s *Server) admitLate(r *Request, late error) error {
+	err := s.admit(r)
+	var old tooOld
+	if err == nil || errors.As(late, &old) && (s3err.Is(err, "NoSuchKey") || s3err.Is(err, "NoSuchVersion")) {
+		return late // what is missing now may have been there
+	}
+	return err
+}
+
 // next is the sequence below which events count.
-func (m *moment) next(v *fsm.View, now time.Time) (uint64, error) {
+func (m *moment) next(v *fsm.View, bucket uint64, now time.Time) (uint64, error) {
 	next := m.seq + 1
 	switch a := v.Applied(); {
 	case !m.timed && m.seq >= a.Next:
@@ -178,7 +200,7 @@ func (m *moment) next(v *fsm.View, now time.Time) (uint64, error) {
 			return 0, err
 		}
 	}
-	oldest, err := v.Oldest()
+	oldest, err := v.OldestOf(bucket)
 	if err != nil {
 		return 0, err
 	}
@@ -190,8 +212,8 @@ func (m *moment) next(v *fsm.View, now time.Time) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return 0, m.refuse("The state at that moment is not kept any more. The oldest that can be read is that of sequence %d, at %s.",
-		oldest-1, time.Unix(second, 0).UTC().Format(time.RFC3339))
+	return 0, tooOld{m.refuse("The state at that moment is not kept any more. The oldest that can be read is that of sequence %d, at %s.",
+		oldest-1, time.Unix(second, 0).UTC().Format(time.RFC3339))}
 }
 
 // findBucket finds what the request's bucket was.
