@@ -86,6 +86,7 @@ func (m *Machine) commit(t *tx, meta *Meta) {
 	}
 	m.mu.Lock()
 	m.meta = meta
+	m.rows.add(t.history)
 	close(m.changed)
 	m.changed = make(chan struct{})
 	m.mu.Unlock()

@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"sync"
 	"testing"
 
 	"ironman/wal/event"
@@ -58,6 +59,7 @@ func TestRetentionViews(t *testing.T) {
 			if d := diffRows(scanned(t, w.m), w.g.m.rows()); d != "" {
 				t.Fatalf("seed %d, step %d, rows differ:\n%s", seed, step, d)
 			}
+			checkHistoryRows(t, w.m, step == 99)
 			for range 4 {
 				next := uint64(w.g.choose(int(w.g.m.seq) + 1))
 				w.comparePasts(w.at(next), next)
@@ -82,4 +84,111 @@ func count(seen map[string]int, what string, is bool) {
 	if is {
 		seen[what]++
 	}
+}
+
+// checkHistoryRows compares the counters with the rows.
+func checkHistoryRows(t *testing.T, m *Machine, count bool) {
+	t.Helper()
+	if count {
+		if err := m.CountHistory(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, all := make(map[uint64]int64), int64(0)
+	for k := range allRows(t, m) {
+		switch tableOf([]byte(k)) {
+		case tableHistoryIndex:
+			want[0]++
+		case tableBucketIndex:
+			want[bucketIn([]byte(k))]++
+		case tableHistory:
+			all++
+		}
+	}
+	got, known := m.AllHistoryRows()
+	if !known {
+		return
+	}
+	for bucket := range uint64(400) {
+		if n, _ := m.HistoryRows(bucket); n != want[bucket] {
+			t.Fatalf("%d rows of %d are counted as %d", want[bucket], bucket, n)
+		}
+	}
+	if got != all {
+		t.Fatalf("%d rows are counted as %d", all, got)
+	}
+}
+
+// TestHistoryRows counts beside Apply, in a state that was opened again.
+func TestHistoryRows(t *testing.T) {
+	r := newRig(t, Options{})
+	defer r.close()
+	bucket := r.genesis(3600e9)
+	for i := range 200 {
+		r.accept(r.put(bucket, "k", uint64(i+1)))
+	}
+	if _, known := r.HistoryRows(0); known {
+		t.Error("nobody has counted yet")
+	}
+	var counting sync.WaitGroup
+	counting.Go(func() {
+		if err := r.CountHistory(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+	for i := range 200 {
+		r.accept(r.put(bucket, "k", uint64(i+1)))
+	}
+	counting.Wait()
+	checkHistoryRows(t, r.Machine, false)
+	if n, known := r.HistoryRows(0); n != 399 || !known {
+		t.Errorf("%d rows, %v", n, known)
+	}
+}
+
+// TestRetentionBounded: no event goes through more rows than it is told, however many the
+// bucket and others have, and what is a bucket's own is found without wading.
+func TestRetentionBounded(t *testing.T) {
+	r := newRig(t, Options{})
+	defer r.close()
+	r.level = event.FeatureLevel
+	bucket := r.genesis(3600e9)
+	for range 1000 {
+		r.accept(r.put(bucket, "k", 1))
+	}
+	set := func(b *event.HistoryRetentionSet) {
+		t.Helper()
+		r.accept(event.NewDraft(r.header(), &event.Statement_HistoryRetentionSet{HistoryRetentionSet: b}))
+	}
+	trim := func(b *event.HistoryTrimmed) uint64 {
+		t.Helper()
+		return r.accept(event.NewDraft(r.header(), &event.Statement_HistoryTrimmed{HistoryTrimmed: b})).Allocated
+	}
+	set(&event.HistoryRetentionSet{Bucket: bucket, Retention: 0})
+	steps := 0
+	for trim(&event.HistoryTrimmed{Bucket: bucket, Rows: 100}) == 100 {
+		steps++
+	}
+	if steps != 9 && steps != 10 {
+		t.Errorf("999 rows went in %d steps of 100", steps)
+	}
+	if n := len(scannedTable(t, r.Machine, tableHistory)); n != 0 {
+		t.Errorf("%d rows are left", n)
+	}
+	// Nothing is written for what is not kept.
+	for range 10 {
+		r.accept(r.put(bucket, "k", 1))
+	}
+	if n := len(scannedTable(t, r.Machine, tableHistory)) + len(scannedTable(t, r.Machine, tableBucketIndex)); n != 0 {
+		t.Errorf("%d rows of history where none is kept", n)
+	}
+}
+
+func scannedTable(t *testing.T, m *Machine, tb table) (keys []string) {
+	for k := range allRows(t, m) {
+		if tableOf([]byte(k)) == tb {
+			keys = append(keys, k)
+		}
+	}
+	return keys
 }

@@ -25,6 +25,7 @@ type tx struct {
 	agreed *Cluster       // the cluster's row, once it was read; nil when it was written
 	// What the event did in the table of versions, by the beginning of a key's rows.
 	versions map[string]*versionWrites
+	history  map[uint64]int64 // what the batch's events did to the number of history rows
 }
 
 // row is one row that the event has touched. A message that was read or written
@@ -51,7 +52,7 @@ func (r *row) bytes(seq uint64) []byte {
 func (m *Machine) begin() *tx {
 	return &tx{
 		m: m, batch: m.db.NewIndexedBatch(), digest: m.digest, index: make(map[string]int),
-		fresh: make(map[string][]byte), below: &reader{db: m.db, tables: make(map[table]*tableReader)},
+		fresh: make(map[string][]byte), history: make(map[uint64]int64), below: &reader{db: m.db, tables: make(map[table]*tableReader)},
 	}
 }
 
@@ -196,9 +197,11 @@ func (t *tx) commit() {
 		}
 		if r.old != nil {
 			t.digest.sub(t.m.rowHash(r.key, r.old))
+			t.noteHistory(r.key, -1)
 		}
 		if value != nil {
 			t.digest.add(t.m.rowHash(r.key, value))
+			t.noteHistory(r.key, 1)
 		}
 		if tableOf(r.key).hot() {
 			t.warm(r.key, value, r.message)
