@@ -1,7 +1,9 @@
 package fsm
 
 import (
+	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 )
 
@@ -120,4 +122,22 @@ func (v *View) pastName(key, now []byte) ([]byte, error) {
 		err = v.kept(key)
 	}
 	return b, err
+}
+
+// LastName is the name of a bucket, or that which it had until it was deleted; "" if history
+// does not keep it any more.
+func (v *View) LastName(bucket uint64) (name string, deleted bool, err error) {
+	b, err := v.Bucket(bucket)
+	if b != nil || err != nil {
+		return b.GetName(), false, err
+	}
+	row := key(tableBucket, bucket)
+	it, err := v.iterate(historyPrefix(row))
+	if err != nil {
+		return "", true, err
+	}
+	if it.Last() {
+		b, _, err = decodeRow[Bucket](row, bytes.Clone(it.Value()))
+	}
+	return b.GetName(), true, errors.Join(err, it.Error(), it.Close())
 }

@@ -24,6 +24,9 @@ func TestTooEarly(t *testing.T) {
 		{2, &event.Statement{Body: &event.Statement_BucketDocumentSet{BucketDocumentSet: &event.BucketDocumentSet{}}}, false},
 		{3, &event.Statement{Body: &event.Statement_PolicyTagsSet{PolicyTagsSet: &event.PolicyTagsSet{}}}, true},
 		{4, &event.Statement{Body: &event.Statement_PolicyTagsSet{PolicyTagsSet: &event.PolicyTagsSet{}}}, false},
+		{3, &event.Statement{Body: &event.Statement_HistoryRetentionSet{HistoryRetentionSet: &event.HistoryRetentionSet{}}}, true},
+		{1, &event.Statement{Body: &event.Statement_HistoryTrimmed{HistoryTrimmed: &event.HistoryTrimmed{}}}, false},
+		{3, &event.Statement{Body: &event.Statement_HistoryTrimmed{HistoryTrimmed: &event.HistoryTrimmed{Early: true}}}, true},
 	} {
 		c.body.Header = &event.Header{FeatureLevel: c.level}
 		o := tooEarly(c.body)
