@@ -3,7 +3,6 @@ package fsm
 import (
 	"context"
 	"encoding/binary"
-	"maps"
 )
 
 // historyRows counts the rows of history by the index that lists them: a bucket's, or (0)
@@ -78,7 +77,10 @@ func (m *Machine) viewAndChanges(ctx context.Context) (*View, map[uint64]int64, 
 		}
 		m.mu.Lock()
 		same := m.meta.AppliedIndex == v.applied.Index
-		since := maps.Clone(m.rows.since)
+		since := make(map[uint64]int64)
+		for bucket, n := range m.rows.since {
+			since[bucket] = n
+		}
 		m.mu.Unlock()
 		if same {
 			return v, since, nil
