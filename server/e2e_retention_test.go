@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
@@ -110,6 +111,22 @@ func (r *retained) live() uint64 {
 	return sum / r.each
 }
 
+// recorded tells whether there is an event of a kind that says something.
+func (r *retained) recorded(kind, says string) bool {
+	r.Helper()
+	var s server.Status
+	if err := json.Unmarshal(r.p.adminGet(r, "/-/status"), &s); err != nil {
+		r.Fatal(err)
+	}
+	for seq := range s.Events {
+		text := strings.ReplaceAll(string(r.p.adminGet(r, fmt.Sprint("/-/events/", seq))), " ", "")
+		if strings.Contains(text, `"kind":"`+kind+`"`) && strings.Contains(text, says) {
+			return true
+		}
+	}
+	return false
+}
+
 // TestRetentions: a bucket that keeps nothing, one that keeps an hour and the cluster's two
 // seconds, each to the second; changed at runtime; a bucket that is deleted.
 func TestRetentions(t *testing.T) {
@@ -199,6 +216,23 @@ func TestRetentions(t *testing.T) {
 	r.pass(time.Minute)
 	if l := r.list(); len(l.Buckets) != 0 || *l.Cluster.Rows != 0 || r.live() != 0 {
 		t.Errorf("%+v, %d bodies", l, r.live())
+	}
+
+	if !r.recorded("history_retention_set", `"bucket":"hour"`) {
+		t.Error("no event tells of the bucket's retention")
+	}
+	for _, path := range []string{"/-/history", "/-/history/set?retention=1h"} {
+		method := "GET"
+		if strings.Contains(path, "set") {
+			method = "POST"
+		}
+		q, err := http.NewRequestWithContext(t.Context(), method, r.p.admin+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a, err := r.c.send(q); err != nil || a.status != 401 {
+			t.Errorf("%s, asked by nobody: %v, %v", path, a, err)
+		}
 	}
 
 	// The cluster's.
@@ -299,12 +333,8 @@ func TestRetentionEarly(t *testing.T) {
 	if m := string(r.p.adminGet(t, "/-/metrics")); !strings.Contains(m, "\nironman_history_early_rows_total 2\n") || !strings.Contains(m, "\nironman_history_rows 3\n") {
 		t.Errorf("%s", grepLines(m, "ironman_history"))
 	}
-	// A strict bucket's is not to be had early, whoever asks.
-	var page server.Retentions
-	for _, b := range []string{"", "?above=0"} {
-		if a := r.ask("GET", "/-/history"+b); a.status != 200 || json.Unmarshal(a.body, &page) != nil || len(page.Buckets) != 2 {
-			t.Error(a)
-		}
+	if !r.recorded("history_trimmed", `"early":true`) {
+		t.Error("no event says that history went early")
 	}
 	full.free.Store(800 << 20)
 	for deadline := time.Now().Add(20 * time.Second); !strings.Contains(said.String(), "there is more free space") && time.Now().Before(deadline); {
@@ -383,4 +413,48 @@ func TestLedgerStatus(t *testing.T) {
 	p.close(t)
 	p, status = open()
 	check()
+}
+
+// TestRetentionFreesPacks: when a bucket's own retention is over, and not before, the files
+// that hold what it kept go.
+func TestRetentionFreesPacks(t *testing.T) {
+	t.Parallel()
+	clock := &testClock{}
+	p := openInProcess(t, vfs.NewMem(), "/packs", func(o *server.Options) {
+		o.Now, o.HistoryRetention, o.ReleaseGrace = clock.now, 0, 0
+	})
+	r := &retained{quotas: quotas{t, p}}
+	c := p.client()
+	c.must(t, 200, "PUT", "/kept", nil)
+	r.set("kept", "10m", false)
+	c.must(t, 200, "PUT", "/kept/k", content(1, 8<<20))
+	c.must(t, 204, "DELETE", "/kept/k", nil)
+	before, _, err := p.node.PacksForTest(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pass, _ := p.node.PackPassesForTest(1, time.Second)
+	turn := func(d time.Duration) (files int) {
+		t.Helper()
+		clock.advance(d)
+		for range 3 {
+			p.node.CollectForTest(t.Context())
+			if err := pass(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			clock.advance(time.Nanosecond)
+		}
+		files, _, err := p.node.PacksForTest(1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return files
+	}
+	if files := turn(9 * time.Minute); files != before {
+		t.Errorf("%d packs of %d while history is kept", files, before)
+	}
+	turn(2 * time.Minute) // it is over: nothing names the pack
+	if files := turn(16 * time.Minute); files != before-1 {
+		t.Errorf("%d packs of %d are left", files, before)
+	}
 }
