@@ -14,6 +14,21 @@ func (v *View) AtIn(bucket, next uint64) (*View, error) {
 	return v.at(next, oldest, err)
 }
 
+// AtName finds the bucket that had a name at a moment, maybe one that is gone now, and is
+// AtIn for that. Without such a bucket (nil) nothing is opened; where that cannot be told
+// any more it is ErrTrimmed.
+func (v *View) AtName(name string, next uint64) (*View, *Bucket, error) {
+	past, err := v.at(next, 0, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	b, err := past.BucketByName(name)
+	if err != nil || b == nil {
+		return nil, nil, err
+	}
+	return past, b, nil
+}
+
 func (v *View) at(next, oldest uint64, err error) (*View, error) {
 	if err == nil && (next > v.applied.Next || next < oldest) {
 		err = trimmed(next)

@@ -277,6 +277,18 @@ func (w *world) comparePasts(m *model, next uint64) {
 				}
 			}
 			w.compareBucket(then, m, id)
+			for _, name := range []string{"one", "two", "three"} {
+				want := m.names[name].row.GetBucket()
+				past, b, err := v.AtName(name, next)
+				kept := want == 0 && next >= now.oldestShared() || want != 0 && next >= now.oldestIn(want)
+				if want != 0 && !kept || err != nil { // where nothing tells, it is refused
+					if kept || !errors.Is(err, ErrTrimmed) {
+						w.t.Fatalf("at %d bucket %q is %v, %v", next, name, b, err)
+					}
+				} else if b.GetBucket() != want || (past == nil) != (want == 0) {
+					w.t.Fatalf("at %d bucket %q is %v, want %d", next, name, b, want)
+				}
+			}
 		} else if w.g.odds(4) {
 			if v, err := w.m.ViewAt(next); err == nil {
 				if _, err := v.ListObjects(ListQuery{Bucket: id, Max: 1}); !errors.Is(err, ErrTrimmed) {
