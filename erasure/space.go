@@ -81,6 +81,7 @@ type Space struct {
 
 	low     atomic.Bool   // below the reserve
 	free    atomic.Uint64 // bytes, as last measured
+	total   atomic.Uint64 // bytes of the file system, then
 	known   atomic.Bool   // free was measured
 	written atomic.Uint64 // bytes since then
 	step    atomic.Uint64 // so many of them ask for another measurement
@@ -112,6 +113,7 @@ func (s *Space) measure() (supported bool) {
 	}
 	reserve := s.reserve.of(u.TotalBytes)
 	s.free.Store(u.AvailBytes)
+	s.total.Store(u.TotalBytes)
 	s.known.Store(true)
 	s.written.Store(0)
 	s.step.Store(max(reserve/8, 1<<20))
@@ -132,6 +134,17 @@ func (s *Space) Low() bool { return s.low.Load() && !sabotage.On(sabotage.X45) }
 
 // Free is the number of free bytes when they were last measured; false: not known.
 func (s *Space) Free() (uint64, bool) { return s.free.Load(), s.known.Load() }
+
+// Short tells whether less is free than a mark above the reserve, at which room is to be
+// made early; the mark 0 is twice the reserve. It is false where nothing is known.
+func (s *Space) Short(mark Reserve) bool {
+	free, known := s.Free()
+	total := s.total.Load()
+	if mark == 0 {
+		return known && free/2 < s.reserve.of(total)
+	}
+	return known && free < mark.of(total)
+}
 
 // Watch measures every SpaceEvery until stop is closed.
 func (s *Space) Watch(stop <-chan struct{}) {

@@ -45,6 +45,28 @@ func TestReserve(t *testing.T) {
 	}
 }
 
+// TestShort: room is to be made early below a mark, by default twice the reserve.
+func TestShort(t *testing.T) {
+	for _, c := range []struct {
+		reserve, mark Reserve
+		free          uint64 // MiB, of 1000
+		want          bool
+	}{
+		{100 << 20, 0, 199, true}, {100 << 20, 0, 200, false}, {100 << 20, 0, 50, true}, {NoReserve, 0, 0, false},
+		{0, 0, 99, true}, {0, 0, 100, false}, // twice a twentieth
+		{100 << 20, 500 << 20, 499, true}, {100 << 20, 500 << 20, 500, false}, {100 << 20, NoReserve, 0, false}, {NoReserve, 500 << 20, 499, true},
+	} {
+		m := vfs.NewMem()
+		leave(m, c.free)
+		if got := NewSpace(m, "", c.reserve, slog.New(slog.DiscardHandler)).Short(c.mark); got != c.want {
+			t.Errorf("%+v: %v", c, got)
+		}
+	}
+	if NewSpace(vfs.NewMem(), "", 100, slog.New(slog.DiscardHandler)).Short(500) {
+		t.Error("short of what nobody knows")
+	}
+}
+
 // spaciousRig is a store in virtual time of which each disk is a file system of its
 // own, with a reserve of a tenth.
 func spaciousRig(t *testing.T, disks int) (*rig, []*vfs.MemFS, *bytes.Buffer) {

@@ -286,6 +286,11 @@ func (s *Store) Disks() []DiskState {
 	return out
 }
 
+// Short tells whether a disk of this node that takes writes is short of space (Space.Short).
+func (s *Store) Short(mark Reserve) bool {
+	return slices.ContainsFunc(s.order, func(d *localDisk) bool { return d.failed() == nil && d.space.Short(mark) })
+}
+
 // local returns a disk of this node.
 func (s *Store) local(disk uint32) (*localDisk, error) {
 	if d := s.disks[disk]; d != nil {

@@ -86,6 +86,7 @@ func (m *Machine) commit(t *tx, meta *Meta) {
 	}
 	m.mu.Lock()
 	m.meta = meta
+	m.rows.add(t.history)
 	close(m.changed)
 	m.changed = make(chan struct{})
 	m.mu.Unlock()
@@ -246,6 +247,8 @@ func (t *tx) executeS3(p *event.Parsed) *event.Outcome {
 		return t.bucketLockSet(b.BucketLockSet)
 	case *event.Statement_BucketQuotaSet:
 		return t.bucketQuotaSet(b.BucketQuotaSet)
+	case *event.Statement_HistoryRetentionSet:
+		return t.historyRetentionSet(b.HistoryRetentionSet)
 	case *event.Statement_AccountQuotaSet:
 		return t.accountQuotaSet(b.AccountQuotaSet)
 	case *event.Statement_CursorSet:

@@ -95,6 +95,7 @@ func (t *tx) bucketDeleted(b *event.BucketDeleted) *event.Outcome {
 	t.delete(key(tableUsage, b.Bucket))
 	t.deleteAll(key(tableDocument, b.Bucket))
 	t.deleteAll(key(tableCursor, b.Bucket))
+	t.retainDeleted(b.Bucket)
 	return accept()
 }
 

@@ -31,6 +31,9 @@ func (v *View) walk(prefix []byte) (cursor, error) {
 	if v.next == present {
 		return now, nil
 	}
+	if err := v.kept(prefix); err != nil {
+		return nil, errors.Join(err, now.close())
+	}
 	history, err := v.iterate(historyPrefix(prefix))
 	if err != nil {
 		return nil, errors.Join(err, now.close())

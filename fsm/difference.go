@@ -40,7 +40,7 @@ type Differences struct {
 // Differences compares the current objects of a bucket with what a bucket's were. Its
 // cost grows with the keys that it looks at: those that are there, and those that were.
 func (v *View) Differences(q DifferenceQuery) (d *Differences, err error) {
-	past, err := v.At(q.To)
+	past, err := v.AtIn(q.Source, q.To)
 	if err != nil {
 		return nil, err
 	}

@@ -101,6 +101,8 @@ func (g *generator) draft() *event.Draft {
 			break
 		}
 		g.transact(d)
+	case 52, 53, 54:
+		g.retention(d)
 	}
 	// Mostly in the vocabulary that its kind needs.
 	if need := d.Statement.Level(); need > d.Statement.Header.FeatureLevel && !g.odds(20) {

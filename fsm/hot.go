@@ -30,7 +30,7 @@ type hotRows struct {
 // hot tells whether the rows of a table are kept in memory.
 func (t table) hot() bool {
 	switch t {
-	case tableCluster, tableNode, tableDisk, tableIncarnation, tablePack, tableBucket, tableUsage, tableHoldings:
+	case tableCluster, tableNode, tableDisk, tableIncarnation, tablePack, tableBucket, tableUsage, tableHoldings, tableRetention:
 		return true
 	}
 	return false

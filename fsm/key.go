@@ -42,6 +42,7 @@ import (
 //	usage         33 bucket:8
 //	holdings      34 canonical id                 of an account with a quota
 //	cursor        35 bucket:8 kind:4 name
+//	retention     36 bucket:8                     of a bucket that has, or had, its own; it may be gone
 //	object        40 bucket:8 key                 current objects that are not markers
 //	version       41 bucket:8 key... ^seq:8 ^ordinal:4   every other version and marker
 //	null          42 bucket:8 key                 -> the null version, where it is one of those
@@ -49,6 +50,7 @@ import (
 //	part          51 seq:8 ordinal:4 number:4
 //	history       60 (table key...)... to:8
 //	history index 61 to:8 table key
+//	bucket index  62 bucket:8 to:8 table key      of a bucket with a retention of its own
 //	request       70 seq:8                        the deduplication window
 //	time          71 second:8                     -> first sequence of that second
 //	leaf          80 seq:8                        local: leaves not yet in the ledger
@@ -87,6 +89,7 @@ const (
 	tableUsage        table = 0x33
 	tableHoldings     table = 0x34
 	tableCursor       table = 0x35
+	tableRetention    table = 0x36
 	tableObject       table = 0x40
 	tableVersion      table = 0x41
 	tableNull         table = 0x42
@@ -94,6 +97,7 @@ const (
 	tablePart         table = 0x51
 	tableHistory      table = 0x60
 	tableHistoryIndex table = 0x61
+	tableBucketIndex  table = 0x62
 	tableRequest      table = 0x70
 	tableTime         table = 0x71
 	tableLeaf         table = 0x80
@@ -201,6 +205,10 @@ func historyKey(row []byte, to uint64) []byte {
 
 func historyIndexKey(to uint64, row []byte) []byte {
 	return append(key(tableHistoryIndex, to), row...)
+}
+
+func bucketIndexKey(bucket, to uint64, row []byte) []byte {
+	return append(key(tableBucketIndex, bucket, to), row...)
 }
 
 // The queue of releases names either a blob or an assembly.

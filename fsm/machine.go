@@ -68,6 +68,7 @@ type Machine struct {
 
 	mu      sync.Mutex
 	meta    *Meta         // of the last batch committed
+	rows    historyRows   // as of meta
 	changed chan struct{} // closed and replaced whenever meta is
 }
 
@@ -89,6 +90,7 @@ func Open(o Options) (*Machine, error) {
 		return nil, errors.New("fsm: Options.Fatal is not set")
 	}
 	m := &Machine{opts: o, window: newWindow(o.Window), changed: make(chan struct{}), hot: hotRows{rows: make(map[string]*hotRow)}}
+	m.rows.since = make(map[uint64]int64)
 	db, err := pebble.Open(o.Dir, m.pebbleOptions())
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("fsm: open %s: %w", o.Dir, err), m.health.Close())

@@ -239,7 +239,7 @@ func TestReadApplied(t *testing.T) {
 // floats, and iteration over maps, whose order is another each time.
 func TestPure(t *testing.T) {
 	// Walks over maps whose order reaches nothing.
-	harmless := map[string]bool{"reader.go": true}
+	harmless := map[string]bool{"reader.go": true, "history_rows.go": true}
 	files, err := os.ReadDir(".")
 	if err != nil {
 		t.Fatal(err)

@@ -2,11 +2,8 @@ package fsm
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/hex"
 	"maps"
-	"slices"
-	"strings"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/proto"
@@ -55,6 +52,8 @@ func (m *model) dispatch(p *event.Parsed) *event.Outcome {
 		return m.releasePacks(b.PacksReleased)
 	case *event.Statement_HistoryTrimmed:
 		return m.trim(b.HistoryTrimmed)
+	case *event.Statement_HistoryRetentionSet:
+		return m.retain(b.HistoryRetentionSet)
 	case *event.Statement_AccountCreated, *event.Statement_UserCreated, *event.Statement_AccessKeyCreated,
 		*event.Statement_AccessKeyStatusSet, *event.Statement_AccessKeyDeleted:
 		return m.identity(p)
@@ -345,21 +344,6 @@ func (m *model) releasePacks(b *event.PacksReleased) *event.Outcome {
 		o.Subs = append(o.Subs, &event.SubOutcome{Refusal: r})
 	}
 	return o
-}
-
-func (m *model) trim(b *event.HistoryTrimmed) *event.Outcome {
-	if b.To > m.seq || b.Rows == 0 {
-		return refuse(invalid)
-	}
-	slices.SortFunc(m.history, func(x, y past) int { return cmp.Or(cmp.Compare(x.to, y.to), strings.Compare(x.key, y.key)) })
-	n := 0
-	for n < len(m.history) && n < int(b.Rows) && m.history[n].to < b.To {
-		n++
-	}
-	m.history = m.history[n:]
-	m.cluster = proto.Clone(m.cluster).(*Cluster)
-	m.cluster.HistoryTrimmed = max(m.cluster.HistoryTrimmed, b.To)
-	return &event.Outcome{Allocated: uint64(n)}
 }
 
 func text(s string) bool { return utf8.ValidString(s) && len(s) <= 1024 }

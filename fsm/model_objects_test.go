@@ -63,6 +63,11 @@ func (m *model) deleteBucket(id uint64) *event.Outcome {
 			delete(m.documents, at)
 		}
 	}
+	if r := m.retentions[id]; r.owned() && r.History == 0 {
+		r = proto.Clone(r).(*Retention)
+		r.Trimmed = m.seq + 1
+		m.retentions[id] = r
+	}
 	return nil
 }
 

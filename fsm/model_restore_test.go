@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -21,21 +22,22 @@ func (m *model) restore(p *event.Parsed, b *event.ObjectsRestored) *event.Outcom
 	if b.To == 0 || b.To > b.Seen || b.Seen > m.seq {
 		return refuse(invalid)
 	}
-	if m.cluster.HistoryRetention == 0 || b.To < m.cluster.HistoryTrimmed {
+	if b.To < m.oldestIn(b.Source) || b.Seen < m.oldestIn(b.Bucket) {
 		return refuse(event.Refusal_REFUSAL_NOT_KEPT)
 	}
-	before := m.clone()
+	before, did := m.clone(), make(map[objectPlace]bool)
 	out := &event.Outcome{}
 	for i, name := range keys {
 		if name == "" || len(name) > 1024 {
 			return refuse(invalid)
 		}
 		at := objectPlace{b.Bucket, name}
-		if m.touched(at) >= b.Seen {
-			out.Subs = append(out.Subs, &event.SubOutcome{Refusal: conflict})
-			continue
+		sub := &event.SubOutcome{Refusal: conflict}
+		if m.touched(at) < b.Seen && !did[at] {
+			sub = m.restoreOne(at, i, before.objectBefore(objectPlace{b.Source, name}, b.To))
+			did[at] = sub.Restored != 0
 		}
-		out.Subs = append(out.Subs, m.restoreOne(at, i, before.objectBefore(objectPlace{b.Source, name}, b.To)))
+		out.Subs = append(out.Subs, sub)
 	}
 	return out
 }
@@ -103,7 +105,7 @@ func (m *model) objectBefore(at objectPlace, next uint64) *Object {
 // compareDifferences walks what differs from some moments, in pages of some size.
 func (w *world) compareDifferences(v *View) {
 	c := w.g.m.cluster
-	if c.GetHistoryRetention() == 0 || len(w.g.m.buckets) == 0 {
+	if len(w.g.m.buckets) == 0 {
 		return
 	}
 	for range 4 {
@@ -114,6 +116,14 @@ func (w *world) compareDifferences(v *View) {
 		}
 		if _, ok := w.g.m.buckets[q.Bucket]; !ok {
 			continue
+		}
+		if oldest := w.g.m.oldestIn(q.Source); to < oldest {
+			if _, err := v.Differences(q); !errors.Is(err, ErrTrimmed) {
+				w.t.Fatalf("%+v, kept from %d: %v", q, oldest, err)
+			}
+			if q.To = oldest; w.g.odds(2) {
+				continue
+			}
 		}
 		var got []Difference
 		looked := 0

@@ -115,7 +115,14 @@ func (m *model) objectRows(put func([]byte, uint64, proto.Message), raw func([]b
 	}
 	for _, h := range m.history {
 		put(historyKey([]byte(h.key), h.to), h.from, h.row)
-		raw(historyIndexKey(h.to, []byte(h.key)), nil)
+		if h.apart {
+			raw(bucketIndexKey(h.bucket, h.to, []byte(h.key)), nil)
+		} else {
+			raw(historyIndexKey(h.to, []byte(h.key)), nil)
+		}
+	}
+	for bucket, r := range m.retentions {
+		put(key(tableRetention, bucket), 0, r)
 	}
 }
 
@@ -138,7 +145,7 @@ func scanned(t rapid.TB, m *Machine) map[string]string {
 		case tb.local() || tb == tableUsage:
 		case tb.historical():
 			out[k] = fmt.Sprintf("%d %x", binary.BigEndian.Uint64([]byte(v)), v[8:])
-		case tb == tableAbandoned || tb == tableRelease || tb == tableAccountID || tb == tableEmail || tb == tableHistoryIndex || tb == tableTime,
+		case tb == tableAbandoned || tb == tableRelease || tb == tableAccountID || tb == tableEmail || tb == tableHistoryIndex || tb == tableBucketIndex || tb == tableTime,
 			tb == tableName || tb == tableMember || tb == tablePolicyName || tb == tableAttachment || tb == tableKeyOf:
 			out[k] = fmt.Sprintf("%x", v)
 		default:
@@ -189,7 +196,7 @@ func describe(k string, rows map[string]string) string {
 	}
 	messages := map[table]proto.Message{
 		tableCluster: &Cluster{}, tableNode: &Node{}, tablePack: &Pack{}, tableBlob: &BlobRow{}, tableAssembly: &Assembly{}, tableHolders: &Holders{},
-		tableBucket: &Bucket{}, tableObject: &Object{}, tableVersion: &Object{}, tableNull: &event.Version{}, tableHoldings: &Holdings{}, tableCursor: &Cursor{}, tableUpload: &Upload{}, tablePart: &Part{}, tableRequest: &Request{},
+		tableBucket: &Bucket{}, tableObject: &Object{}, tableVersion: &Object{}, tableNull: &event.Version{}, tableHoldings: &Holdings{}, tableRetention: &Retention{}, tableCursor: &Cursor{}, tableUpload: &Upload{}, tablePart: &Part{}, tableRequest: &Request{},
 	}
 	m := messages[tableOf([]byte(k))]
 	from, text, _ := strings.Cut(v, " ")

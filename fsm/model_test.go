@@ -41,6 +41,7 @@ type model struct {
 	uploads      map[uploadPlace]*Upload
 	parts        map[partPlace]*Part
 	vault        modelVault
+	retentions   map[uint64]*Retention
 	history      []past
 	requests     []modelRequest // by sequence
 	seconds      map[int64]uint64
@@ -103,6 +104,8 @@ type (
 		key      string
 		from, to uint64
 		row      proto.Message
+		bucket   uint64
+		apart    bool // it is in the index of its bucket
 	}
 	modelRequest struct {
 		id, cancelled string
@@ -119,7 +122,7 @@ func newModel(window uint64) *model {
 		documents: map[documentPlace]dated[*Document]{}, objects: map[objectPlace]dated[*Object]{},
 		uploads: map[uploadPlace]*Upload{}, parts: map[partPlace]*Part{}, seconds: map[int64]uint64{}, vault: newModelVault(),
 		versions: map[versionPlace]dated[*Object]{}, nulls: map[objectPlace]dated[*event.Version]{},
-		cursors: map[cursorPlace]*Cursor{}, quotas: map[string]*event.Quota{},
+		cursors: map[cursorPlace]*Cursor{}, quotas: map[string]*event.Quota{}, retentions: map[uint64]*Retention{},
 	}
 }
 
@@ -131,7 +134,7 @@ func (m *model) clone() *model {
 	c.names, c.buckets, c.documents = maps.Clone(m.names), maps.Clone(m.buckets), maps.Clone(m.documents)
 	c.objects, c.uploads, c.parts = maps.Clone(m.objects), maps.Clone(m.uploads), maps.Clone(m.parts)
 	c.versions, c.nulls, c.cursors, c.quotas = maps.Clone(m.versions), maps.Clone(m.nulls), maps.Clone(m.cursors), maps.Clone(m.quotas)
-	c.vault = m.vault.clone()
+	c.vault, c.retentions = m.vault.clone(), maps.Clone(m.retentions)
 	c.history, c.seconds = slices.Clone(m.history), maps.Clone(m.seconds)
 	return &c
 }
@@ -254,13 +257,6 @@ func (m *model) due(before, after uint64, due int64) int64 {
 		return m.now + m.cluster.ReleaseGrace
 	}
 	return due
-}
-
-// archive moves a row of a historical table to history.
-func (m *model) archive(key []byte, from uint64, row proto.Message) {
-	if m.cluster.HistoryRetention > 0 && from != m.seq {
-		m.history = append(m.history, past{string(key), from, m.seq, row})
-	}
 }
 
 func (m *model) usage(bucket uint64) *Usage {

@@ -214,7 +214,7 @@ func (t *tx) putRow(bucket uint64, k []byte, old *Object, from uint64, o *Object
 	if o != nil && !t.ref(o.body()) {
 		t.m.fatal(errReferences) // checked before: the body was read in this event
 	}
-	if old != nil && (from == t.seq || !t.keepsHistory()) {
+	if old != nil && (from == t.seq || !t.keepsHistory(bucket)) {
 		t.unref(old.body())
 	}
 	if tableOf(k) == tableVersion {

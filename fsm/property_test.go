@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -95,8 +96,8 @@ func TestModel(t *testing.T) {
 // TestModelLong is TestModel with longer histories than rapid would shrink. It
 // counts what became of the events, so that it cannot pass by refusing them all.
 func TestModelLong(t *testing.T) {
-	seeds := sample(45, 2)
-	outcomes, duplicates := make(map[string]int), 0
+	seeds := sample(50, 2)
+	outcomes, duplicates, trimmed := make(map[string]int), 0, 0
 	for seed := range uint64(seeds) {
 		w := newWorld(t, seeded(seed), 200, int64(seed%3)*3600e9)
 		w.grow(1000)
@@ -108,6 +109,9 @@ func TestModelLong(t *testing.T) {
 				duplicates++
 			} else if p != nil {
 				outcomes[event.KindName(p.Statement.Kind())+" "+r.Outcome.Refusal.String()]++
+				if b := p.Statement.GetHistoryTrimmed(); b.GetBucket() != 0 && r.Outcome.Allocated > 0 {
+					trimmed++
+				}
 			}
 			for _, s := range r.Outcome.Subs {
 				outcomes["sub "+s.Refusal.String()]++
@@ -117,6 +121,9 @@ func TestModelLong(t *testing.T) {
 	}
 	if !testing.Short() {
 		vacuous(t, outcomes, duplicates)
+		if trimmed < 20 {
+			t.Errorf("history of a bucket of its own was trimmed only %d times", trimmed)
+		}
 	}
 }
 
@@ -205,33 +212,104 @@ func (w *world) at(next uint64) *model {
 
 // compareView compares what a view shows with the model of its moment.
 func (w *world) compareView(next uint64) {
-	c := w.g.m.cluster
-	v, err := w.m.ViewAt(min(next, w.g.m.seq))
+	now := w.g.m
+	v, err := w.m.ViewAt(min(next, now.seq))
 	if next == present {
 		v, err = w.m.View()
 	}
-	kept := next >= w.g.m.seq || c.GetHistoryRetention() > 0 && next >= c.GetHistoryTrimmed()
-	if (err == nil) != kept {
-		w.t.Fatalf("view at %d of %d, trimmed below %d: %v", next, w.g.m.seq, c.GetHistoryTrimmed(), err)
+	if kept := next >= now.oldestShared(); (err == nil) != kept {
+		w.t.Fatalf("view at %d of %d, trimmed below %d: %v", next, now.seq, now.oldestShared(), err)
 	}
+	m := w.at(next)
+	w.comparePasts(m, min(next, now.seq))
 	if err != nil {
 		return
 	}
 	defer v.Close()
-	m := w.at(next)
 	for _, name := range []string{"one", "two", "three"} {
+		id := m.names[name].row.GetBucket()
 		b, err := v.BucketByName(name)
-		if err != nil || !proto.Equal(b, m.buckets[m.names[name].row.GetBucket()].row) {
+		if id != 0 && next < now.oldestIn(id) {
+			if !errors.Is(err, ErrTrimmed) {
+				w.t.Fatalf("at %d bucket %s, kept from %d: %v, %v", next, name, now.oldestIn(id), b, err)
+			}
+			continue
+		}
+		if err != nil || !proto.Equal(b, m.buckets[id].row) {
 			w.t.Fatalf("at %d bucket %s is %v, %v", next, name, b, err)
 		}
 	}
 	for id := range m.buckets {
-		w.compareBucket(v, m, id)
+		if next >= now.oldestIn(id) {
+			w.compareBucket(v, m, id)
+		}
 	}
 	w.compareBuckets(v, m)
 	if next == present {
 		w.compareDifferences(v)
 		w.compareCursors(v)
+	}
+}
+
+// comparePasts compares what is seen of each bucket there ever was, by its own retention.
+func (w *world) comparePasts(m *model, next uint64) {
+	ids := make(map[uint64]bool)
+	for _, past := range w.past {
+		for id := range past.buckets {
+			ids[id] = true
+		}
+	}
+	now := w.g.m
+	for _, id := range slices.Sorted(maps.Keys(ids)) {
+		v, err := w.m.View()
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		oldest, err := v.OldestOf(id)
+		if err != nil || oldest != now.oldestIn(id) {
+			w.t.Fatalf("the oldest of %d is %d, %v, want %d", id, oldest, err, now.oldestIn(id))
+		}
+		then, err := v.AtIn(id, next)
+		if (err == nil) != (next >= oldest) {
+			w.t.Fatalf("bucket %d at %d of %d, kept from %d: %v", id, next, now.seq, oldest, err)
+		}
+		if err == nil {
+			b, err := then.Bucket(id)
+			if err != nil || !proto.Equal(b, m.buckets[id].row) {
+				w.t.Fatalf("at %d bucket %d is %v, %v, want %v", next, id, b, err, m.buckets[id].row)
+			}
+			if n := m.buckets[id].row.GetName(); n != "" {
+				if b, err := then.BucketByName(n); err != nil || b.GetBucket() != id {
+					w.t.Fatalf("at %d bucket %q is %v, %v, want %d", next, n, b, err, id)
+				}
+			}
+			w.compareBucket(then, m, id)
+			for _, name := range []string{"one", "two", "three"} {
+				want := m.names[name].row.GetBucket()
+				past, b, err := v.AtName(name, next)
+				kept := want == 0 && next >= now.oldestShared() || want != 0 && next >= now.oldestIn(want)
+				if want != 0 && !kept || err != nil { // where nothing tells, it is refused
+					if kept || !errors.Is(err, ErrTrimmed) {
+						w.t.Fatalf("at %d bucket %q is %v, %v", next, name, b, err)
+					}
+				} else if b.GetBucket() != want || (past == nil) != (want == 0) {
+					w.t.Fatalf("at %d bucket %q is %v, want %d", next, name, b, want)
+				}
+			}
+		} else if w.g.odds(4) {
+			if v, err := w.m.ViewAt(next); err == nil {
+				if _, err := v.ListObjects(ListQuery{Bucket: id, Max: 1}); !errors.Is(err, ErrTrimmed) {
+					w.t.Fatalf("a list of %d at %d: %v", id, next, err)
+				}
+				if _, err := v.Object(id, w.g.key()); !errors.Is(err, ErrTrimmed) {
+					w.t.Fatalf("an object of %d at %d: %v", id, next, err)
+				}
+				v.Close()
+			}
+		}
+		if err := v.Close(); err != nil {
+			w.t.Fatal(err)
+		}
 	}
 }
 

@@ -132,12 +132,3 @@ func (v *View) SecondOf(seq uint64) (int64, error) {
 	})
 	return int64(second), failed
 }
-
-// HistoryFrom returns the sequence that ended the oldest history row, if there is one.
-func (v *View) HistoryFrom() (to uint64, ok bool, err error) {
-	err = v.scan(key(tableHistoryIndex), after(key(tableHistoryIndex)), func(k, _ []byte) (bool, error) {
-		to, ok = binary.BigEndian.Uint64(k[1:]), true
-		return false, nil
-	})
-	return to, ok, err
-}

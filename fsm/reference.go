@@ -11,6 +11,9 @@ import (
 // errReferences means that the rows contradict themselves: the node stops.
 var errReferences = errors.New("the rows of bodies contradict each other")
 
+// errHistory means that a row of history has no key that one could have.
+var errHistory = errors.New("a row of history has a key that is none")
+
 // ref adds a reference to a body. It is false if the body is not there.
 func (t *tx) ref(b body) bool {
 	switch {

@@ -28,7 +28,8 @@ func (t *tx) objectsRestored(p *event.Parsed, b *event.ObjectsRestored) *event.O
 	if !ok || b.Keys > MaxRestored || b.To == 0 || b.To > b.Seen || b.Seen > t.seq {
 		return refuse(event.Refusal_REFUSAL_INVALID)
 	}
-	if !t.keepsHistory() || b.To < t.cluster().GetHistoryTrimmed() {
+	// What the bucket itself does not keep cannot tell when a key was last changed.
+	if b.To < t.oldestOf(b.Source) || b.Seen < t.oldestOf(b.Bucket) {
 		return refuse(event.Refusal_REFUSAL_NOT_KEPT)
 	}
 	o := accept()

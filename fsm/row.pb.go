@@ -123,6 +123,7 @@ type Cluster struct {
 	ReleaseGrace       int64                  `protobuf:"varint,8,opt,name=release_grace,json=releaseGrace,proto3" json:"release_grace,omitempty"`             // ns
 	Disks              uint32                 `protobuf:"varint,9,opt,name=disks,proto3" json:"disks,omitempty"`                                               // numbers given so far
 	HistoryTrimmed     uint64                 `protobuf:"varint,10,opt,name=history_trimmed,json=historyTrimmed,proto3" json:"history_trimmed,omitempty"`      // history is whole for views at or above this seq
+	HistoryStrict      bool                   `protobuf:"varint,11,opt,name=history_strict,json=historyStrict,proto3" json:"history_strict,omitempty"`         // it is not trimmed before its time
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -225,6 +226,13 @@ func (x *Cluster) GetHistoryTrimmed() uint64 {
 		return x.HistoryTrimmed
 	}
 	return 0
+}
+
+func (x *Cluster) GetHistoryStrict() bool {
+	if x != nil {
+		return x.HistoryStrict
+	}
+	return false
 }
 
 type Node struct {
@@ -1535,6 +1543,95 @@ func (x *Bucket) GetDocuments() uint64 {
 	return 0
 }
 
+// Retention is how long the history of a bucket is kept, where it is not the cluster's.
+// It outlives its bucket and its end for as long as the cluster's row alone would say
+// that history is whole which is not.
+type Retention struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Inherits bool                   `protobuf:"varint,1,opt,name=inherits,proto3" json:"inherits,omitempty"` // the cluster's retention counts again
+	History  int64                  `protobuf:"varint,2,opt,name=history,proto3" json:"history,omitempty"`   // ns
+	Strict   bool                   `protobuf:"varint,3,opt,name=strict,proto3" json:"strict,omitempty"`     // it is not trimmed before its time
+	Trimmed  uint64                 `protobuf:"varint,4,opt,name=trimmed,proto3" json:"trimmed,omitempty"`   // history is whole for views at or above this seq
+	// What was superseded before is still in the cluster's index, and is on its way into
+	// the bucket's.
+	Gathering     bool   `protobuf:"varint,5,opt,name=gathering,proto3" json:"gathering,omitempty"`
+	Gathered      []byte `protobuf:"bytes,6,opt,name=gathered,proto3" json:"gathered,omitempty"` // the history row that was looked at last
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Retention) Reset() {
+	*x = Retention{}
+	mi := &file_fsm_row_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Retention) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Retention) ProtoMessage() {}
+
+func (x *Retention) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_row_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Retention.ProtoReflect.Descriptor instead.
+func (*Retention) Descriptor() ([]byte, []int) {
+	return file_fsm_row_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *Retention) GetInherits() bool {
+	if x != nil {
+		return x.Inherits
+	}
+	return false
+}
+
+func (x *Retention) GetHistory() int64 {
+	if x != nil {
+		return x.History
+	}
+	return 0
+}
+
+func (x *Retention) GetStrict() bool {
+	if x != nil {
+		return x.Strict
+	}
+	return false
+}
+
+func (x *Retention) GetTrimmed() uint64 {
+	if x != nil {
+		return x.Trimmed
+	}
+	return 0
+}
+
+func (x *Retention) GetGathering() bool {
+	if x != nil {
+		return x.Gathering
+	}
+	return false
+}
+
+func (x *Retention) GetGathered() []byte {
+	if x != nil {
+		return x.Gathered
+	}
+	return nil
+}
+
 // Document is the text of a bucket document.
 type Document struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1547,7 +1644,7 @@ type Document struct {
 
 func (x *Document) Reset() {
 	*x = Document{}
-	mi := &file_fsm_row_proto_msgTypes[18]
+	mi := &file_fsm_row_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1559,7 +1656,7 @@ func (x *Document) String() string {
 func (*Document) ProtoMessage() {}
 
 func (x *Document) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[18]
+	mi := &file_fsm_row_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1572,7 +1669,7 @@ func (x *Document) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Document.ProtoReflect.Descriptor instead.
 func (*Document) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{18}
+	return file_fsm_row_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Document) GetText() []byte {
@@ -1611,7 +1708,7 @@ type Usage struct {
 
 func (x *Usage) Reset() {
 	*x = Usage{}
-	mi := &file_fsm_row_proto_msgTypes[19]
+	mi := &file_fsm_row_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1623,7 +1720,7 @@ func (x *Usage) String() string {
 func (*Usage) ProtoMessage() {}
 
 func (x *Usage) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[19]
+	mi := &file_fsm_row_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1636,7 +1733,7 @@ func (x *Usage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Usage.ProtoReflect.Descriptor instead.
 func (*Usage) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{19}
+	return file_fsm_row_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Usage) GetObjects() uint64 {
@@ -1694,7 +1791,7 @@ type Holdings struct {
 
 func (x *Holdings) Reset() {
 	*x = Holdings{}
-	mi := &file_fsm_row_proto_msgTypes[20]
+	mi := &file_fsm_row_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1706,7 +1803,7 @@ func (x *Holdings) String() string {
 func (*Holdings) ProtoMessage() {}
 
 func (x *Holdings) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[20]
+	mi := &file_fsm_row_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1719,7 +1816,7 @@ func (x *Holdings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Holdings.ProtoReflect.Descriptor instead.
 func (*Holdings) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{20}
+	return file_fsm_row_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Holdings) GetQuota() *event.Quota {
@@ -1754,7 +1851,7 @@ type Cursor struct {
 
 func (x *Cursor) Reset() {
 	*x = Cursor{}
-	mi := &file_fsm_row_proto_msgTypes[21]
+	mi := &file_fsm_row_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1766,7 +1863,7 @@ func (x *Cursor) String() string {
 func (*Cursor) ProtoMessage() {}
 
 func (x *Cursor) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[21]
+	mi := &file_fsm_row_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1779,7 +1876,7 @@ func (x *Cursor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cursor.ProtoReflect.Descriptor instead.
 func (*Cursor) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{21}
+	return file_fsm_row_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Cursor) GetNext() uint64 {
@@ -1829,7 +1926,7 @@ type Object struct {
 
 func (x *Object) Reset() {
 	*x = Object{}
-	mi := &file_fsm_row_proto_msgTypes[22]
+	mi := &file_fsm_row_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1841,7 +1938,7 @@ func (x *Object) String() string {
 func (*Object) ProtoMessage() {}
 
 func (x *Object) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[22]
+	mi := &file_fsm_row_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1854,7 +1951,7 @@ func (x *Object) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Object.ProtoReflect.Descriptor instead.
 func (*Object) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{22}
+	return file_fsm_row_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Object) GetVersion() *event.Version {
@@ -2006,7 +2103,7 @@ type Upload struct {
 
 func (x *Upload) Reset() {
 	*x = Upload{}
-	mi := &file_fsm_row_proto_msgTypes[23]
+	mi := &file_fsm_row_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2018,7 +2115,7 @@ func (x *Upload) String() string {
 func (*Upload) ProtoMessage() {}
 
 func (x *Upload) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[23]
+	mi := &file_fsm_row_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2031,7 +2128,7 @@ func (x *Upload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Upload.ProtoReflect.Descriptor instead.
 func (*Upload) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{23}
+	return file_fsm_row_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Upload) GetUpload() *event.Version {
@@ -2141,7 +2238,7 @@ type Part struct {
 
 func (x *Part) Reset() {
 	*x = Part{}
-	mi := &file_fsm_row_proto_msgTypes[24]
+	mi := &file_fsm_row_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2153,7 +2250,7 @@ func (x *Part) String() string {
 func (*Part) ProtoMessage() {}
 
 func (x *Part) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[24]
+	mi := &file_fsm_row_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2166,7 +2263,7 @@ func (x *Part) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Part.ProtoReflect.Descriptor instead.
 func (*Part) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{24}
+	return file_fsm_row_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Part) GetNumber() uint32 {
@@ -2237,7 +2334,7 @@ type Request struct {
 
 func (x *Request) Reset() {
 	*x = Request{}
-	mi := &file_fsm_row_proto_msgTypes[25]
+	mi := &file_fsm_row_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2249,7 +2346,7 @@ func (x *Request) String() string {
 func (*Request) ProtoMessage() {}
 
 func (x *Request) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[25]
+	mi := &file_fsm_row_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2262,7 +2359,7 @@ func (x *Request) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Request.ProtoReflect.Descriptor instead.
 func (*Request) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{25}
+	return file_fsm_row_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Request) GetRequestId() []byte {
@@ -2297,7 +2394,7 @@ const file_fsm_row_proto_rawDesc = "" +
 	"\bnext_seq\x18\x03 \x01(\x04R\anextSeq\x12\x12\n" +
 	"\x04time\x18\x04 \x01(\x03R\x04time\x12\x16\n" +
 	"\x06digest\x18\x05 \x01(\fR\x06digest\x12\x1a\n" +
-	"\bfrontier\x18\x06 \x01(\fR\bfrontier\"\xeb\x02\n" +
+	"\bfrontier\x18\x06 \x01(\fR\bfrontier\"\x92\x03\n" +
 	"\aCluster\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\fR\tclusterId\x12\x16\n" +
@@ -2311,7 +2408,8 @@ const file_fsm_row_proto_rawDesc = "" +
 	"\rrelease_grace\x18\b \x01(\x03R\freleaseGrace\x12\x14\n" +
 	"\x05disks\x18\t \x01(\rR\x05disks\x12'\n" +
 	"\x0fhistory_trimmed\x18\n" +
-	" \x01(\x04R\x0ehistoryTrimmed\"\xeb\x01\n" +
+	" \x01(\x04R\x0ehistoryTrimmed\x12%\n" +
+	"\x0ehistory_strict\x18\v \x01(\bR\rhistoryStrict\"\xeb\x01\n" +
 	"\x04Node\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\rR\x04node\x12\x1d\n" +
 	"\n" +
@@ -2429,7 +2527,14 @@ const file_fsm_row_proto_rawDesc = "" +
 	" \x01(\rR\vdefaultDays\x12#\n" +
 	"\rdefault_years\x18\v \x01(\rR\fdefaultYears\x12*\n" +
 	"\x05quota\x18\f \x01(\v2\x14.ironman.event.QuotaR\x05quota\x12\x1c\n" +
-	"\tdocuments\x18\x0f \x01(\x04R\tdocuments\"P\n" +
+	"\tdocuments\x18\x0f \x01(\x04R\tdocuments\"\xad\x01\n" +
+	"\tRetention\x12\x1a\n" +
+	"\binherits\x18\x01 \x01(\bR\binherits\x12\x18\n" +
+	"\ahistory\x18\x02 \x01(\x03R\ahistory\x12\x16\n" +
+	"\x06strict\x18\x03 \x01(\bR\x06strict\x12\x18\n" +
+	"\atrimmed\x18\x04 \x01(\x04R\atrimmed\x12\x1c\n" +
+	"\tgathering\x18\x05 \x01(\bR\tgathering\x12\x1a\n" +
+	"\bgathered\x18\x06 \x01(\fR\bgathered\"P\n" +
 	"\bDocument\x12\x12\n" +
 	"\x04text\x18\x01 \x01(\fR\x04text\x12\x12\n" +
 	"\x04time\x18\x02 \x01(\x03R\x04time\x12\x1c\n" +
@@ -2519,7 +2624,7 @@ func file_fsm_row_proto_rawDescGZIP() []byte {
 	return file_fsm_row_proto_rawDescData
 }
 
-var file_fsm_row_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_fsm_row_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_fsm_row_proto_goTypes = []any{
 	(*Meta)(nil),                 // 0: ironman.fsm.Meta
 	(*Cluster)(nil),              // 1: ironman.fsm.Cluster
@@ -2539,65 +2644,66 @@ var file_fsm_row_proto_goTypes = []any{
 	(*AccessKey)(nil),            // 15: ironman.fsm.AccessKey
 	(*BucketName)(nil),           // 16: ironman.fsm.BucketName
 	(*Bucket)(nil),               // 17: ironman.fsm.Bucket
-	(*Document)(nil),             // 18: ironman.fsm.Document
-	(*Usage)(nil),                // 19: ironman.fsm.Usage
-	(*Holdings)(nil),             // 20: ironman.fsm.Holdings
-	(*Cursor)(nil),               // 21: ironman.fsm.Cursor
-	(*Object)(nil),               // 22: ironman.fsm.Object
-	(*Upload)(nil),               // 23: ironman.fsm.Upload
-	(*Part)(nil),                 // 24: ironman.fsm.Part
-	(*Request)(nil),              // 25: ironman.fsm.Request
-	(*event.Blob)(nil),           // 26: ironman.event.Blob
-	(*event.Segment)(nil),        // 27: ironman.event.Segment
-	(*event.WrappedKey)(nil),     // 28: ironman.event.WrappedKey
-	(*event.Checksum)(nil),       // 29: ironman.event.Checksum
-	(event.PrincipalKind)(0),     // 30: ironman.event.PrincipalKind
-	(*event.Tags)(nil),           // 31: ironman.event.Tags
-	(*event.ACL)(nil),            // 32: ironman.event.ACL
-	(event.VersioningState)(0),   // 33: ironman.event.VersioningState
-	(event.RetentionMode)(0),     // 34: ironman.event.RetentionMode
-	(*event.Quota)(nil),          // 35: ironman.event.Quota
-	(*event.Version)(nil),        // 36: ironman.event.Version
-	(*event.Encryption)(nil),     // 37: ironman.event.Encryption
-	(*event.Lock)(nil),           // 38: ironman.event.Lock
-	(*event.Headers)(nil),        // 39: ironman.event.Headers
-	(*event.BlobID)(nil),         // 40: ironman.event.BlobID
-	(event.ChecksumAlgorithm)(0), // 41: ironman.event.ChecksumAlgorithm
+	(*Retention)(nil),            // 18: ironman.fsm.Retention
+	(*Document)(nil),             // 19: ironman.fsm.Document
+	(*Usage)(nil),                // 20: ironman.fsm.Usage
+	(*Holdings)(nil),             // 21: ironman.fsm.Holdings
+	(*Cursor)(nil),               // 22: ironman.fsm.Cursor
+	(*Object)(nil),               // 23: ironman.fsm.Object
+	(*Upload)(nil),               // 24: ironman.fsm.Upload
+	(*Part)(nil),                 // 25: ironman.fsm.Part
+	(*Request)(nil),              // 26: ironman.fsm.Request
+	(*event.Blob)(nil),           // 27: ironman.event.Blob
+	(*event.Segment)(nil),        // 28: ironman.event.Segment
+	(*event.WrappedKey)(nil),     // 29: ironman.event.WrappedKey
+	(*event.Checksum)(nil),       // 30: ironman.event.Checksum
+	(event.PrincipalKind)(0),     // 31: ironman.event.PrincipalKind
+	(*event.Tags)(nil),           // 32: ironman.event.Tags
+	(*event.ACL)(nil),            // 33: ironman.event.ACL
+	(event.VersioningState)(0),   // 34: ironman.event.VersioningState
+	(event.RetentionMode)(0),     // 35: ironman.event.RetentionMode
+	(*event.Quota)(nil),          // 36: ironman.event.Quota
+	(*event.Version)(nil),        // 37: ironman.event.Version
+	(*event.Encryption)(nil),     // 38: ironman.event.Encryption
+	(*event.Lock)(nil),           // 39: ironman.event.Lock
+	(*event.Headers)(nil),        // 40: ironman.event.Headers
+	(*event.BlobID)(nil),         // 41: ironman.event.BlobID
+	(event.ChecksumAlgorithm)(0), // 42: ironman.event.ChecksumAlgorithm
 }
 var file_fsm_row_proto_depIdxs = []int32{
-	26, // 0: ironman.fsm.BlobRow.blob:type_name -> ironman.event.Blob
-	27, // 1: ironman.fsm.Assembly.segments:type_name -> ironman.event.Segment
+	27, // 0: ironman.fsm.BlobRow.blob:type_name -> ironman.event.Blob
+	28, // 1: ironman.fsm.Assembly.segments:type_name -> ironman.event.Segment
 	9,  // 2: ironman.fsm.Assembly.parts:type_name -> ironman.fsm.PartInfo
-	28, // 3: ironman.fsm.Assembly.keys:type_name -> ironman.event.WrappedKey
-	29, // 4: ironman.fsm.PartInfo.checksum:type_name -> ironman.event.Checksum
-	30, // 5: ironman.fsm.Principal.kind:type_name -> ironman.event.PrincipalKind
-	31, // 6: ironman.fsm.Principal.tags:type_name -> ironman.event.Tags
-	31, // 7: ironman.fsm.Policy.tags:type_name -> ironman.event.Tags
-	32, // 8: ironman.fsm.Bucket.acl:type_name -> ironman.event.ACL
-	33, // 9: ironman.fsm.Bucket.versioning:type_name -> ironman.event.VersioningState
-	34, // 10: ironman.fsm.Bucket.default_mode:type_name -> ironman.event.RetentionMode
-	35, // 11: ironman.fsm.Bucket.quota:type_name -> ironman.event.Quota
-	35, // 12: ironman.fsm.Holdings.quota:type_name -> ironman.event.Quota
-	36, // 13: ironman.fsm.Object.version:type_name -> ironman.event.Version
-	32, // 14: ironman.fsm.Object.acl:type_name -> ironman.event.ACL
-	29, // 15: ironman.fsm.Object.checksum:type_name -> ironman.event.Checksum
-	37, // 16: ironman.fsm.Object.encryption:type_name -> ironman.event.Encryption
-	38, // 17: ironman.fsm.Object.lock:type_name -> ironman.event.Lock
-	39, // 18: ironman.fsm.Object.headers:type_name -> ironman.event.Headers
-	31, // 19: ironman.fsm.Object.tags:type_name -> ironman.event.Tags
-	40, // 20: ironman.fsm.Object.blob:type_name -> ironman.event.BlobID
-	36, // 21: ironman.fsm.Object.assembly:type_name -> ironman.event.Version
-	36, // 22: ironman.fsm.Object.upload:type_name -> ironman.event.Version
-	36, // 23: ironman.fsm.Upload.upload:type_name -> ironman.event.Version
-	32, // 24: ironman.fsm.Upload.acl:type_name -> ironman.event.ACL
-	41, // 25: ironman.fsm.Upload.checksum_algorithm:type_name -> ironman.event.ChecksumAlgorithm
-	37, // 26: ironman.fsm.Upload.encryption:type_name -> ironman.event.Encryption
-	38, // 27: ironman.fsm.Upload.lock:type_name -> ironman.event.Lock
-	39, // 28: ironman.fsm.Upload.headers:type_name -> ironman.event.Headers
-	31, // 29: ironman.fsm.Upload.tags:type_name -> ironman.event.Tags
-	29, // 30: ironman.fsm.Part.checksum:type_name -> ironman.event.Checksum
-	37, // 31: ironman.fsm.Part.encryption:type_name -> ironman.event.Encryption
-	27, // 32: ironman.fsm.Part.segments:type_name -> ironman.event.Segment
+	29, // 3: ironman.fsm.Assembly.keys:type_name -> ironman.event.WrappedKey
+	30, // 4: ironman.fsm.PartInfo.checksum:type_name -> ironman.event.Checksum
+	31, // 5: ironman.fsm.Principal.kind:type_name -> ironman.event.PrincipalKind
+	32, // 6: ironman.fsm.Principal.tags:type_name -> ironman.event.Tags
+	32, // 7: ironman.fsm.Policy.tags:type_name -> ironman.event.Tags
+	33, // 8: ironman.fsm.Bucket.acl:type_name -> ironman.event.ACL
+	34, // 9: ironman.fsm.Bucket.versioning:type_name -> ironman.event.VersioningState
+	35, // 10: ironman.fsm.Bucket.default_mode:type_name -> ironman.event.RetentionMode
+	36, // 11: ironman.fsm.Bucket.quota:type_name -> ironman.event.Quota
+	36, // 12: ironman.fsm.Holdings.quota:type_name -> ironman.event.Quota
+	37, // 13: ironman.fsm.Object.version:type_name -> ironman.event.Version
+	33, // 14: ironman.fsm.Object.acl:type_name -> ironman.event.ACL
+	30, // 15: ironman.fsm.Object.checksum:type_name -> ironman.event.Checksum
+	38, // 16: ironman.fsm.Object.encryption:type_name -> ironman.event.Encryption
+	39, // 17: ironman.fsm.Object.lock:type_name -> ironman.event.Lock
+	40, // 18: ironman.fsm.Object.headers:type_name -> ironman.event.Headers
+	32, // 19: ironman.fsm.Object.tags:type_name -> ironman.event.Tags
+	41, // 20: ironman.fsm.Object.blob:type_name -> ironman.event.BlobID
+	37, // 21: ironman.fsm.Object.assembly:type_name -> ironman.event.Version
+	37, // 22: ironman.fsm.Object.upload:type_name -> ironman.event.Version
+	37, // 23: ironman.fsm.Upload.upload:type_name -> ironman.event.Version
+	33, // 24: ironman.fsm.Upload.acl:type_name -> ironman.event.ACL
+	42, // 25: ironman.fsm.Upload.checksum_algorithm:type_name -> ironman.event.ChecksumAlgorithm
+	38, // 26: ironman.fsm.Upload.encryption:type_name -> ironman.event.Encryption
+	39, // 27: ironman.fsm.Upload.lock:type_name -> ironman.event.Lock
+	40, // 28: ironman.fsm.Upload.headers:type_name -> ironman.event.Headers
+	32, // 29: ironman.fsm.Upload.tags:type_name -> ironman.event.Tags
+	30, // 30: ironman.fsm.Part.checksum:type_name -> ironman.event.Checksum
+	38, // 31: ironman.fsm.Part.encryption:type_name -> ironman.event.Encryption
+	28, // 32: ironman.fsm.Part.segments:type_name -> ironman.event.Segment
 	33, // [33:33] is the sub-list for method output_type
 	33, // [33:33] is the sub-list for method input_type
 	33, // [33:33] is the sub-list for extension type_name
@@ -2616,7 +2722,7 @@ func file_fsm_row_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fsm_row_proto_rawDesc), len(file_fsm_row_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   26,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

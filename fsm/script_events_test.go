@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"cmp"
 	"strings"
 
 	"ironman/wal/event"
@@ -48,7 +49,15 @@ var events = map[string]func(*script, args, *event.Header) *event.Draft{
 	"place":         placeCommand,
 	"release-packs": releasePacksCommand,
 	"trim": func(s *script, a args, h *event.Header) *event.Draft {
-		return event.NewDraft(h, &event.Statement_HistoryTrimmed{HistoryTrimmed: &event.HistoryTrimmed{To: a.number("to"), Rows: uint32(a.number("rows"))}})
+		return event.NewDraft(h, &event.Statement_HistoryTrimmed{HistoryTrimmed: &event.HistoryTrimmed{
+			To: a.number("to"), Rows: uint32(a.number("rows")), Bucket: s.bucketOrNone(a, cmp.Or(a.named["of"], "-")), Early: a.has("early"),
+		}})
+	},
+	// retain b history=1h strict: of a bucket, or (-) of the cluster; without history= the cluster's counts again
+	"retain": func(s *script, a args, h *event.Header) *event.Draft {
+		return event.NewDraft(h, &event.Statement_HistoryRetentionSet{HistoryRetentionSet: &event.HistoryRetentionSet{
+			Bucket: s.bucketOrNone(a, a.first()), Inherit: a.named["history"] == "", Retention: a.duration("history"), Strict: a.has("strict"),
+		}})
 	},
 
 	"account": func(s *script, a args, h *event.Header) *event.Draft {

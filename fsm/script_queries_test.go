@@ -1,9 +1,11 @@
 package fsm
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"ironman/wal/event"
 )
@@ -134,11 +136,24 @@ var queries = map[string]func(*script, args) []string{
 	"history": func(s *script, a args) []string {
 		v := s.view()
 		defer v.Close()
-		to, ok, err := v.HistoryFrom()
+		to, ok, err := v.HistoryFrom(s.bucketOrNone(a, cmp.Or(a.named["of"], "-")))
 		if !ok {
 			return found(nil, err)
 		}
 		return found([]string{fmt.Sprintf("  from %d", to)}, err)
+	},
+	// retention b, or - for the cluster
+	"retention": func(s *script, a args) []string {
+		v := s.view()
+		defer v.Close()
+		bucket := s.bucketOrNone(a, a.first())
+		oldest, err := v.OldestOf(bucket)
+		r, err2 := v.Retention(bucket)
+		if r == nil {
+			return found([]string{fmt.Sprintf("  the cluster's, from %d", oldest)}, errors.Join(err, err2))
+		}
+		return found([]string{fmt.Sprintf("  inherits=%v history=%v strict=%v trimmed=%d gathering=%v, from %d",
+			r.Inherits, time.Duration(r.History), r.Strict, r.Trimmed, r.Gathering, oldest)}, errors.Join(err, err2))
 	},
 	// seq-at 60: the first event a minute or more after genesis.
 	"seq-at": func(s *script, a args) []string {
@@ -165,14 +180,29 @@ func (s *script) moment(a args) (*View, []string) {
 	if a.named["at"] == "" {
 		return s.view(), nil
 	}
-	v, err := s.ViewAt(a.number("at"))
-	if errors.Is(err, ErrTrimmed) {
-		return nil, []string{"  not kept"}
+	v, bucket := s.view(), uint64(0)
+	if len(a.words) > 0 {
+		bucket, _ = s.place(a, a.first())
 	}
-	if err != nil {
+	past, err := v.AtIn(bucket, a.number("at"))
+	if err == nil {
+		return past, nil
+	}
+	if !errors.Is(err, ErrTrimmed) {
 		s.t.Fatal(err)
 	}
-	return v, nil
+	if err := v.Close(); err != nil {
+		s.t.Fatal(err)
+	}
+	return nil, []string{"  not kept"}
+}
+
+// named is a bucket by its name, or (#7) by its number.
+func (s *script) named(v *View, a args, text string) (*Bucket, error) {
+	if id, ok := strings.CutPrefix(text, "#"); ok {
+		return v.Bucket(a.parse(id))
+	}
+	return v.BucketByName(text)
 }
 
 // list b prefix=p delimiter=d after=k max=n at=seq
@@ -182,7 +212,7 @@ func listQuery(s *script, a args) []string {
 		return failed
 	}
 	defer v.Close()
-	b, err := v.BucketByName(a.first())
+	b, err := s.named(v, a, a.first())
 	if err != nil || b == nil {
 		return found([]string{"  no such bucket"}, err)
 	}
@@ -242,7 +272,7 @@ func showQuery(s *script, a args) []string {
 	}
 	defer v.Close()
 	bucket, k, isObject := strings.Cut(a.first(), "/")
-	b, err := v.BucketByName(bucket)
+	b, err := s.named(v, a, bucket)
 	if err != nil || b == nil {
 		return found([]string{"  no such bucket"}, err)
 	}

@@ -284,6 +284,9 @@ func (a args) version(text string) *event.Version {
 // place reads "bucket/key" as of now.
 func (s *script) place(a args, text string) (uint64, string) {
 	bucket, key, _ := strings.Cut(text, "/")
+	if id, ok := strings.CutPrefix(bucket, "#"); ok { // one that may be gone
+		return a.parse(id), key
+	}
 	v := s.view()
 	defer v.Close()
 	b, err := v.BucketByName(bucket)

@@ -216,7 +216,7 @@ func versionsQuery(s *script, a args) []string {
 		return failed
 	}
 	defer v.Close()
-	b, err := v.BucketByName(a.first())
+	b, err := s.named(v, a, a.first())
 	if err != nil || b == nil {
 		return found([]string{"  no such bucket"}, err)
 	}

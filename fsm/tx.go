@@ -25,6 +25,7 @@ type tx struct {
 	agreed *Cluster       // the cluster's row, once it was read; nil when it was written
 	// What the event did in the table of versions, by the beginning of a key's rows.
 	versions map[string]*versionWrites
+	history  map[uint64]int64 // what the batch's events did to the number of history rows
 }
 
 // row is one row that the event has touched. A message that was read or written
@@ -51,7 +52,7 @@ func (r *row) bytes(seq uint64) []byte {
 func (m *Machine) begin() *tx {
 	return &tx{
 		m: m, batch: m.db.NewIndexedBatch(), digest: m.digest, index: make(map[string]int),
-		fresh: make(map[string][]byte), below: &reader{db: m.db, tables: make(map[table]*tableReader)},
+		fresh: make(map[string][]byte), history: make(map[uint64]int64), below: &reader{db: m.db, tables: make(map[table]*tableReader)},
 	}
 }
 
@@ -145,15 +146,14 @@ func (t *tx) create(key, value []byte) {
 
 // supersede moves the value that stood before this event to history.
 func (t *tx) supersede(key, old []byte) {
-	if old == nil || !tableOf(key).historical() || !t.keepsHistory() {
+	if old == nil || !tableOf(key).historical() {
 		return
 	}
-	t.create(historyKey(key, t.seq), old)
-	t.create(historyIndexKey(t.seq, key), []byte{})
+	if index := t.historyIndex(key, old); index != nil {
+		t.create(historyKey(key, t.seq), old)
+		t.create(index, []byte{})
+	}
 }
-
-// keepsHistory tells whether superseded rows are kept.
-func (t *tx) keepsHistory() bool { return t.cluster().GetHistoryRetention() > 0 }
 
 // message is any protobuf message with its pointer type.
 type message[T any] interface {
@@ -197,9 +197,11 @@ func (t *tx) commit() {
 		}
 		if r.old != nil {
 			t.digest.sub(t.m.rowHash(r.key, r.old))
+			t.noteHistory(r.key, -1)
 		}
 		if value != nil {
 			t.digest.add(t.m.rowHash(r.key, value))
+			t.noteHistory(r.key, 1)
 		}
 		if tableOf(r.key).hot() {
 			t.warm(r.key, value, r.message)

@@ -22,6 +22,7 @@ type View struct {
 	next    uint64 // events below it are seen; present: all
 	applied Applied
 	steps   int
+	whole   uint64 // of a view of the past: a bucket whose history was found whole; 0: none yet
 }
 
 // present is the next of a view that looks at no earlier moment.
@@ -56,26 +57,11 @@ func (m *Machine) ViewAt(next uint64) (*View, error) {
 }
 
 // At is ViewAt in the snapshot that v looks at, so that the two differ in their moment
-// alone. One of them is closed, and then neither is used any more.
+// alone. One of them is closed, and then neither is used any more. Of buckets whose own
+// retention is shorter, reading fails with ErrTrimmed where they are not kept.
 func (v *View) At(next uint64) (*View, error) {
 	oldest, err := v.Oldest()
-	if err == nil && (next > v.applied.Next || next < oldest) {
-		err = fmt.Errorf("fsm: sequence %d: %w", next, ErrTrimmed)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return &View{snap: v.snap, next: next, applied: v.applied}, nil
-}
-
-// Oldest returns the smallest next of a view of the past; that of the present where no
-// history is kept.
-func (v *View) Oldest() (uint64, error) {
-	c, err := v.Cluster()
-	if err == nil && c.GetHistoryRetention() == 0 {
-		return v.applied.Next, nil
-	}
-	return c.GetHistoryTrimmed(), err
+	return v.at(next, oldest, err)
 }
 
 // Close releases the view.
@@ -104,6 +90,12 @@ func (v *View) raw(key []byte) ([]byte, error) {
 	}
 	if v.next == present || !tableOf(key).historical() {
 		return b, nil
+	}
+	if tableOf(key) == tableBucketName {
+		return v.pastName(key, b)
+	}
+	if err := v.kept(key); err != nil {
+		return nil, err
 	}
 	if seen(b, v.next) {
 		return b, nil

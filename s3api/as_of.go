@@ -1,6 +1,7 @@
 package s3api
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -83,14 +84,14 @@ func headerMoment(values []string) (*moment, error) {
 }
 
 // BehindMoment gives the sequence below which events count at a moment: that of the last
-// event that does, or a time in whole seconds by RFC 3339. What is wrong with the moment,
-// or that it is not kept, is told of the argument that named it.
+// event that does, or a time in whole seconds by RFC 3339. What is wrong with the moment is
+// told of the argument that named it; whether it is kept is another question.
 func BehindMoment(argument, text string, v *fsm.View, now time.Time) (uint64, error) {
 	at, err := parseMoment(argument, text)
 	if err != nil {
 		return 0, err
 	}
-	return at.next(v, now)
+	return at.behind(v, now)
 }
 
 // parseMoment reads a sequence or a time.
@@ -173,11 +174,16 @@ func (r *Request) openPast() error {
 		// Who has signed a URL for others has given them what it names, and not the past.
 		return s3err.Newf("AccessDenied", "There were headers present in the request which were not signed").With("HeadersNotSigned", asOfName)
 	}
-	next, err := at.next(r.view, r.server.Now())
+	// The bucket of then is the one that has the name now, and kept by its retention.
+	b, err := r.view.BucketByName(r.Bucket)
 	if err != nil {
 		return err
 	}
-	v, err := r.view.At(next)
+	next, err := at.next(r.view, b.GetBucket(), r.server.Now())
+	if err != nil {
+		return err
+	}
+	v, err := r.view.AtIn(b.GetBucket(), next)
 	if err != nil {
 		return err
 	}
@@ -185,8 +191,46 @@ func (r *Request) openPast() error {
 	return nil
 }
 
+// tooOld says that a moment is not kept any more. How long a bucket keeps its past is
+// a matter of those who may read it.
+type tooOld struct{ error }
+
+func (e tooOld) Unwrap() error { return e.error }
+
+// admitLate decides on a request that is refused anyway, because of late.
+func (s *Server) admitLate(r *Request, late error) error {
+	err := s.admit(r)
+	var old tooOld
+	if err == nil || errors.As(late, &old) && (s3err.Is(err, "NoSuchKey") || s3err.Is(err, "NoSuchVersion")) {
+		return late // what is missing now may have been there
+	}
+	return err
+}
+
 // next is the sequence below which events count.
-func (m *moment) next(v *fsm.View, now time.Time) (uint64, error) {
+func (m *moment) next(v *fsm.View, bucket uint64, now time.Time) (uint64, error) {
+	next, err := m.behind(v, now)
+	if err != nil {
+		return 0, err
+	}
+	oldest, err := v.OldestOf(bucket)
+	if err != nil {
+		return 0, err
+	}
+	oldest = max(oldest, 1) // behind the first event
+	if next >= oldest {
+		return next, nil
+	}
+	second, err := v.SecondOf(oldest - 1)
+	if err != nil {
+		return 0, err
+	}
+	return 0, tooOld{m.refuse("The state at that moment is not kept any more. The oldest that can be read is that of sequence %d, at %s.",
+		oldest-1, time.Unix(second, 0).UTC().Format(time.RFC3339))}
+}
+
+// behind is next, whether or not that is kept.
+func (m *moment) behind(v *fsm.View, now time.Time) (uint64, error) {
 	next := m.seq + 1
 	switch a := v.Applied(); {
 	case !m.timed && m.seq >= a.Next:
@@ -199,20 +243,7 @@ func (m *moment) next(v *fsm.View, now time.Time) (uint64, error) {
 			return 0, err
 		}
 	}
-	oldest, err := v.Oldest()
-	if err != nil {
-		return 0, err
-	}
-	oldest = max(oldest, 1) // behind the first event
-	if next >= oldest {
-		return next, nil
-	}
-	second, err := v.SecondOf(oldest - 1)
-	if err != nil {
-		return 0, err
-	}
-	return 0, m.refuse("The state at that moment is not kept any more. The oldest that can be read is that of sequence %d, at %s.",
-		oldest-1, time.Unix(second, 0).UTC().Format(time.RFC3339))
+	return next, nil
 }
 
 // findBucket finds what the request's bucket was.

@@ -2,6 +2,7 @@ package s3api
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"strings"
 
@@ -68,16 +69,17 @@ func (s *Server) admitAtLeast(r *Request) error {
 	if late == nil {
 		late = r.openPast()
 	}
-	if late != nil && !r.principal.Anonymous() {
+	var old tooOld
+	if late != nil && !r.principal.Anonymous() && !errors.As(late, &old) {
 		return late
 	}
-	if r.past != nil {
+	switch {
+	case r.past != nil:
 		return s.admitPast(r)
+	case late != nil:
+		return s.admitLate(r, late)
 	}
-	if err := s.admit(r); err != nil {
-		return err
-	}
-	return late
+	return s.admit(r)
 }
 
 // atLeast refuses a request that asks for an event which its view does not show.

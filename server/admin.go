@@ -41,6 +41,8 @@ func (n *Node) adminHandler() http.Handler {
 	for _, method := range [...]string{"GET", "POST"} {
 		mux.Handle(method+" /-/restore/objects", n.rootOnly(http.HandlerFunc(n.serveRestoreObjects)))
 	}
+	mux.Handle("GET /-/history", n.rootOnly(http.HandlerFunc(n.history)))
+	mux.Handle("POST /-/history/set", n.rootOnly(http.HandlerFunc(n.setHistory)))
 	mux.Handle("GET /-/feed", n.rootOnly(http.HandlerFunc(n.serveChanges)))
 	mux.Handle("GET /-/feed/cursors", n.rootOnly(http.HandlerFunc(n.cursor)))
 	for _, method := range [...]string{"GET", "PUT", "DELETE"} {
@@ -119,6 +121,7 @@ type Status struct {
 	Archived     uint64       `json:"archived"`    // events in the ledger's files
 	Leader       string       `json:"leader"`      // of the Raft group, as this node knows; empty: none
 	Disks        []DiskStatus `json:"disks"`
+	Ledger       LedgerStatus `json:"ledger"`
 }
 
 // DiskStatus is what a node says of one of its disks.

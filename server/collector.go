@@ -42,7 +42,7 @@ func (n *Node) collectShared(ctx context.Context) {
 	if err := n.releaseBodies(ctx); err != nil {
 		n.opts.Logger.Warn("collector: releasing bodies", "err", err)
 	}
-	if err := n.trimHistory(ctx); err != nil {
+	if err := n.trims.pass(ctx); err != nil {
 		n.opts.Logger.Warn("collector: trimming history", "err", err)
 	}
 	if err := n.raiseLevel(ctx); err != nil {
@@ -115,35 +115,4 @@ func anyDone(subs []*event.SubOutcome) bool {
 		}
 	}
 	return false
-}
-
-// trimHistory drops history older than the retention, in bounded steps.
-func (n *Node) trimHistory(ctx context.Context) error {
-	for ctx.Err() == nil {
-		v, err := n.machine.View()
-		if err != nil {
-			return err
-		}
-		c, err := v.Cluster()
-		if err == nil && c.HistoryRetention == 0 {
-			return v.Close()
-		}
-		var to, oldest uint64
-		var any bool
-		if err == nil {
-			oldest, any, err = v.HistoryFrom()
-		}
-		if err == nil {
-			to, err = v.SeqAt(n.opts.Now().Add(-time.Duration(c.HistoryRetention)).Unix())
-		}
-		v.Close()
-		if err != nil || !any || oldest >= to {
-			return err
-		}
-		a, err := n.proposeSystem(ctx, event.NewDraft(nil, &event.Statement_HistoryTrimmed{HistoryTrimmed: &event.HistoryTrimmed{To: to, Rows: collectBatch}}))
-		if err != nil || a.Outcome.Allocated == 0 {
-			return err
-		}
-	}
-	return nil
 }

@@ -110,6 +110,7 @@ func (n *Node) Status() (*Status, error) {
 		StateDigest: hex.EncodeToString(a.Digest.Bytes()), LedgerRoot: hex.EncodeToString(root[:]), Archived: n.log.Archived(),
 	}
 	s.Leader, _ = n.log.Leader()
+	s.Ledger = n.ledgerStatus()
 	for _, d := range n.blobs.Disks() {
 		disk := DiskStatus{Number: d.Identity.Number, Slot: d.Identity.Slot, Free: d.Free, Low: d.Low}
 		if d.Failure != nil {

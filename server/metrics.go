@@ -23,6 +23,7 @@ type metrics struct {
 	notices  *prometheus.CounterVec
 	refused  *prometheus.CounterVec
 	lines    *prometheus.CounterVec
+	early    prometheus.Counter
 }
 
 func newMetrics(n *Node) *metrics {
@@ -48,28 +49,54 @@ func newMetrics(n *Node) *metrics {
 			Name: "ironman_s3_errors_total", Help: "Errors answered by S3, IAM and STS, by their code: QuotaExceeded is a quota that is used up.",
 		}, []string{"code"}),
 	}
+	m.early = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "ironman_history_early_rows_total", Help: "Rows of history that went before their retention was over, on this node's proposal, because there was little free space.",
+	})
 	m.lines = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "ironman_access_log_lines_total", Help: "Lines of buckets' access logs: delivered, and dropped because there was no room for them (full), because the target is gone or does not take them (refused), or because the node stopped first (stopped).",
 	}, []string{"result"})
 	for _, result := range [...]string{linesDelivered, linesFull, linesRefused, linesStopped} {
 		m.lines.WithLabelValues(result)
 	}
-	m.registry.MustRegister(m.requests, m.seconds, m.received, m.sent, m.damage, m.expired, m.notices, m.refused, m.lines)
+	m.registry.MustRegister(m.requests, m.seconds, m.received, m.sent, m.damage, m.expired, m.notices, m.refused, m.lines, m.early)
 	gauge := func(name, help string, f func() float64) {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f))
 	}
 	gauge("ironman_events_applied", "Events applied: the sequence of the next one.", func() float64 { return float64(n.machine.Applied().Next) })
 	gauge("ironman_ledger_events", "Events in the ledger's files.", func() float64 { return float64(n.log.Archived()) })
+	for _, part := range ledgerParts {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "ironman_ledger_bytes", Help: "Bytes of the ledger's files, which are kept for ever, by what they hold; NaN until they are counted.",
+			ConstLabels: prometheus.Labels{"of": part.name},
+		}, func() float64 {
+			if sizes, known := n.log.LedgerSizes(); known {
+				return float64(part.of(sizes))
+			}
+			return math.NaN()
+		}))
+	}
 	gauge("ironman_ledger_missing_events", "Events that this node is fetching from other nodes' ledgers.", func() float64 {
 		from, to := n.log.Backfilling()
 		return float64(to - from)
 	})
 	gauge("ironman_log_live_bytes", "Bytes of log files that Raft still needs.", func() float64 { live, _ := n.log.Bytes(); return float64(live) })
-	gauge("ironman_log_retained_bytes", "Bytes of all log files.", func() float64 { _, all := n.log.Bytes(); return float64(all) })
+	gauge("ironman_log_retained_bytes", "Bytes of log files that Raft does not need any more: they go once their events are in the ledger.", func() float64 { _, all := n.log.Bytes(); return float64(all) })
+	gauge("ironman_history_rows", "Rows of history: what was superseded and is kept; NaN until they are counted.", func() float64 {
+		if rows, known := n.machine.AllHistoryRows(); known {
+			return float64(rows)
+		}
+		return math.NaN()
+	})
+	gauge("ironman_history_oldest_seconds", "Age of the oldest moment that can be read, where a bucket has no retention of its own.", n.historyAge)
 	counter := func(name, help string, f func() uint64) {
 		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, func() float64 { return float64(f()) }))
 	}
 	counter("ironman_fsyncs_total", "Syncs of files and directories, of log, state, ledger and disks.", n.syncs.Load)
+	counter("ironman_ledger_erased_items_total", "Payload items erased from the ledger's files on this node.", func() uint64 {
+		sizes, _ := n.log.LedgerSizes()
+		return uint64(sizes.Erased)
+	})
+	gauge("ironman_log_truncated_index", "Index up to which Raft's log is gone.", func() float64 { return float64(n.log.Truncated()) })
 	counter("ironman_log_damaged_total", "Entries of the log that were found damaged, at each look.", func() uint64 { found, _ := n.log.Damaged(); return found })
 	counter("ironman_log_mended_total", "Damaged entries of the log that were written again.", func() uint64 { _, mended := n.log.Damaged(); return mended })
 	gauge("ironman_write_buffer_bytes", "Bytes of buffers that requests hold that write objects.", func() float64 { writing, _ := n.Buffered(); return float64(writing) })

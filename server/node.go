@@ -44,6 +44,7 @@ type Node struct {
 	access   *accessLogs
 	changes  *changes       // nil: not yet
 	space    *erasure.Space // of the file system of Options.Dir: log, state, ledger
+	trims    *trims         // owned by the collector
 
 	// Other nodes ask while this one starts: logOpen says that the log can answer,
 	// serving that the disks can, too.
@@ -117,9 +118,11 @@ func (n *Node) open(ctx, run context.Context) error {
 	}
 	n.s3 = n.newS3()
 	n.changes = newChanges(n)
+	n.trims = newTrims(n)
 	n.serving.Store(true)
 	n.done.Go(func() { n.space.Watch(run.Done()) })
 	n.done.Go(func() { n.collect(run) })
+	n.done.Go(func() { n.countHistory(run) })
 	n.done.Go(func() { newExpirer(n).run(run) })
 	n.done.Go(func() { n.access.run(run) })
 	if len(n.opts.Webhooks) > 0 {

@@ -52,8 +52,15 @@ type Options struct {
 	Keys []KeySpec
 
 	// HistoryRetention is how long superseded objects are kept, ReleaseGrace how
-	// long bytes without references are; both fixed at first start.
+	// long bytes without references are; both are those of the first start, and the
+	// first can be changed later (SetRetention).
 	HistoryRetention, ReleaseGrace time.Duration
+
+	// HistoryMark is how much is to be free on the file systems of Dir and of each disk:
+	// where a leader has less, the oldest history goes early, but for that of strict
+	// buckets and what is younger than HistoryFloor. 0: twice the reserve, and an hour.
+	HistoryMark  erasure.Reserve
+	HistoryFloor time.Duration
 
 	// PackGrace is how long a sealed pack must have been seen without live shards before
 	// its release is proposed: it may hold shards whose event is still on its way. 0: 15
@@ -118,6 +125,7 @@ type Options struct {
 const (
 	DefaultRegion           = "us-east-1"
 	DefaultHistoryRetention = 24 * time.Hour
+	DefaultHistoryFloor     = time.Hour
 	DefaultReleaseGrace     = 15 * time.Minute
 	DefaultPackGrace        = 15 * time.Minute
 )
@@ -138,6 +146,9 @@ func (o *Options) complete() error {
 	}
 	if o.PackGrace <= 0 {
 		o.PackGrace = DefaultPackGrace
+	}
+	if o.HistoryFloor <= 0 {
+		o.HistoryFloor = DefaultHistoryFloor
 	}
 	if o.LifecycleDay <= 0 {
 		o.LifecycleDay = DefaultLifecycleDay

@@ -114,14 +114,17 @@ func (n *Node) planRestore(v *fsm.View, name, moment string) (*RestorePlan, erro
 
 // restoringIn finds a bucket as it is and as it was.
 func restoringIn(v *fsm.View, name string, to uint64) (*restoring, error) {
-	past, err := pastOf(v, to)
+	past, then, err := v.AtName(name, to)
+	if err == nil && then != nil {
+		past, err = v.AtIn(then.Bucket, to)
+	}
+	if errors.Is(err, fsm.ErrTrimmed) {
+		err = fmt.Errorf("%w: the state at that moment is not kept, or not any more: %w", errBadAsk, err)
+	}
 	if err != nil {
 		return nil, err
 	}
-	x := &restoring{past: past}
-	if x.then, err = past.BucketByName(name); err != nil {
-		return nil, err
-	}
+	x := &restoring{past: past, then: then}
 	if x.now, err = v.BucketByName(name); err != nil {
 		return nil, err
 	}
@@ -138,15 +141,6 @@ func restoringIn(v *fsm.View, name string, to uint64) (*restoring, error) {
 		return x, err
 	}
 	return x, nil
-}
-
-// pastOf is the state before a sequence.
-func pastOf(v *fsm.View, to uint64) (*fsm.View, error) {
-	past, err := v.At(to)
-	if errors.Is(err, fsm.ErrTrimmed) {
-		err = fmt.Errorf("%w: the state at that moment is not kept, or not any more: %w", errBadAsk, err)
-	}
-	return past, err
 }
 
 // setting is one setting of a bucket that differs from what it was.

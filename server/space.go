@@ -28,7 +28,7 @@ func grows(s *event.Statement) bool {
 		return slices.ContainsFunc(b.TransactionCommitted.Operations, func(op *event.TransactionOperation) bool { return op.Deleted == nil })
 	case *event.Statement_ObjectsDeleted, *event.Statement_UploadAborted, *event.Statement_BucketDeleted,
 		*event.Statement_AccessKeyDeleted, *event.Statement_AccessKeyStatusSet, *event.Statement_PrincipalDeleted,
-		*event.Statement_PolicyDeleted, *event.Statement_PolicyVersionDeleted:
+		*event.Statement_PolicyDeleted, *event.Statement_PolicyVersionDeleted, *event.Statement_HistoryRetentionSet:
 		return false
 	}
 	return true

@@ -309,8 +309,25 @@ func (n *Node) OpenLedger(origin string, signer note.Signer, keys note.Verifiers
 	archiver := n.newArchiver(a)
 	n.archiver.Store(archiver)
 	n.done.Go(func() { n.archiveLeaves(n.live, archiver) })
+	n.done.Go(func() {
+		if err := a.CountSizes(n.live); err != nil && n.live.Err() == nil {
+			n.opts.Log.Warn("ledger: its size cannot be told", "err", err)
+		}
+	})
 	return nil
 }
+
+// LedgerSizes tells what the ledger's files hold; false: not known yet.
+func (n *Node) LedgerSizes() (ledger.Sizes, bool) {
+	if a := n.archiver.Load(); a != nil {
+		return a.archive.Sizes()
+	}
+	return ledger.Sizes{}, false
+}
+
+// Truncated is the index up to which Raft's log is gone, but for what the ledger does not
+// have yet: those files stay.
+func (n *Node) Truncated() uint64 { return n.log.Floor() }
 
 func (n *Node) closeStores() error {
 	var errs []error

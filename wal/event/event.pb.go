@@ -1071,6 +1071,7 @@ type Statement struct {
 	//	*Statement_BucketVersioningSet
 	//	*Statement_BucketLockSet
 	//	*Statement_BucketQuotaSet
+	//	*Statement_HistoryRetentionSet
 	//	*Statement_ObjectPut
 	//	*Statement_ObjectsDeleted
 	//	*Statement_ObjectAclSet
@@ -1472,6 +1473,15 @@ func (x *Statement) GetBucketQuotaSet() *BucketQuotaSet {
 	return nil
 }
 
+func (x *Statement) GetHistoryRetentionSet() *HistoryRetentionSet {
+	if x != nil {
+		if x, ok := x.Body.(*Statement_HistoryRetentionSet); ok {
+			return x.HistoryRetentionSet
+		}
+	}
+	return nil
+}
+
 func (x *Statement) GetObjectPut() *ObjectPut {
 	if x != nil {
 		if x, ok := x.Body.(*Statement_ObjectPut); ok {
@@ -1796,6 +1806,10 @@ type Statement_BucketQuotaSet struct {
 	BucketQuotaSet *BucketQuotaSet `protobuf:"bytes,54,opt,name=bucket_quota_set,json=bucketQuotaSet,proto3,oneof"`
 }
 
+type Statement_HistoryRetentionSet struct {
+	HistoryRetentionSet *HistoryRetentionSet `protobuf:"bytes,55,opt,name=history_retention_set,json=historyRetentionSet,proto3,oneof"` // level 4
+}
+
 type Statement_ObjectPut struct {
 	ObjectPut *ObjectPut `protobuf:"bytes,64,opt,name=object_put,json=objectPut,proto3,oneof"`
 }
@@ -1945,6 +1959,8 @@ func (*Statement_BucketVersioningSet) isStatement_Body() {}
 func (*Statement_BucketLockSet) isStatement_Body() {}
 
 func (*Statement_BucketQuotaSet) isStatement_Body() {}
+
+func (*Statement_HistoryRetentionSet) isStatement_Body() {}
 
 func (*Statement_ObjectPut) isStatement_Body() {}
 
@@ -4414,6 +4430,8 @@ type HistoryTrimmed struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	To            uint64                 `protobuf:"varint,1,opt,name=to,proto3" json:"to,omitempty"`
 	Rows          uint32                 `protobuf:"varint,2,opt,name=rows,proto3" json:"rows,omitempty"`
+	Bucket        uint64                 `protobuf:"varint,3,opt,name=bucket,proto3" json:"bucket,omitempty"` // level 4: of a bucket with a retention of its own; 0: all others'
+	Early         bool                   `protobuf:"varint,4,opt,name=early,proto3" json:"early,omitempty"`   // level 4: before its retention is over, because disks are filling up
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4460,6 +4478,20 @@ func (x *HistoryTrimmed) GetRows() uint32 {
 		return x.Rows
 	}
 	return 0
+}
+
+func (x *HistoryTrimmed) GetBucket() uint64 {
+	if x != nil {
+		return x.Bucket
+	}
+	return 0
+}
+
+func (x *HistoryTrimmed) GetEarly() bool {
+	if x != nil {
+		return x.Early
+	}
+	return false
 }
 
 // CursorSet remembers how far a consumer has come in the sequence of events.
@@ -6210,6 +6242,76 @@ func (x *BucketQuotaSet) GetQuota() *Quota {
 	return nil
 }
 
+// HistoryRetentionSet says how long what is superseded is kept: in a bucket, or wherever
+// a bucket does not say. Level 4.
+type HistoryRetentionSet struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Bucket        uint64                 `protobuf:"varint,1,opt,name=bucket,proto3" json:"bucket,omitempty"`       // 0: the cluster's
+	Inherit       bool                   `protobuf:"varint,2,opt,name=inherit,proto3" json:"inherit,omitempty"`     // of a bucket: the cluster's again
+	Retention     int64                  `protobuf:"varint,3,opt,name=retention,proto3" json:"retention,omitempty"` // ns; 0: nothing is kept
+	Strict        bool                   `protobuf:"varint,4,opt,name=strict,proto3" json:"strict,omitempty"`       // it is kept so long even where disks fill up
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HistoryRetentionSet) Reset() {
+	*x = HistoryRetentionSet{}
+	mi := &file_wal_event_event_proto_msgTypes[71]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HistoryRetentionSet) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HistoryRetentionSet) ProtoMessage() {}
+
+func (x *HistoryRetentionSet) ProtoReflect() protoreflect.Message {
+	mi := &file_wal_event_event_proto_msgTypes[71]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HistoryRetentionSet.ProtoReflect.Descriptor instead.
+func (*HistoryRetentionSet) Descriptor() ([]byte, []int) {
+	return file_wal_event_event_proto_rawDescGZIP(), []int{71}
+}
+
+func (x *HistoryRetentionSet) GetBucket() uint64 {
+	if x != nil {
+		return x.Bucket
+	}
+	return 0
+}
+
+func (x *HistoryRetentionSet) GetInherit() bool {
+	if x != nil {
+		return x.Inherit
+	}
+	return false
+}
+
+func (x *HistoryRetentionSet) GetRetention() int64 {
+	if x != nil {
+		return x.Retention
+	}
+	return 0
+}
+
+func (x *HistoryRetentionSet) GetStrict() bool {
+	if x != nil {
+		return x.Strict
+	}
+	return false
+}
+
 // CopySource pins the version that a copy reads.
 type CopySource struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -6222,7 +6324,7 @@ type CopySource struct {
 
 func (x *CopySource) Reset() {
 	*x = CopySource{}
-	mi := &file_wal_event_event_proto_msgTypes[71]
+	mi := &file_wal_event_event_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6234,7 +6336,7 @@ func (x *CopySource) String() string {
 func (*CopySource) ProtoMessage() {}
 
 func (x *CopySource) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[71]
+	mi := &file_wal_event_event_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6247,7 +6349,7 @@ func (x *CopySource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CopySource.ProtoReflect.Descriptor instead.
 func (*CopySource) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{71}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *CopySource) GetBucket() uint64 {
@@ -6294,7 +6396,7 @@ type ObjectPut struct {
 
 func (x *ObjectPut) Reset() {
 	*x = ObjectPut{}
-	mi := &file_wal_event_event_proto_msgTypes[72]
+	mi := &file_wal_event_event_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6306,7 +6408,7 @@ func (x *ObjectPut) String() string {
 func (*ObjectPut) ProtoMessage() {}
 
 func (x *ObjectPut) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[72]
+	mi := &file_wal_event_event_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6319,7 +6421,7 @@ func (x *ObjectPut) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectPut.ProtoReflect.Descriptor instead.
 func (*ObjectPut) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{72}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *ObjectPut) GetBucket() uint64 {
@@ -6424,7 +6526,7 @@ type ObjectsDeleted struct {
 
 func (x *ObjectsDeleted) Reset() {
 	*x = ObjectsDeleted{}
-	mi := &file_wal_event_event_proto_msgTypes[73]
+	mi := &file_wal_event_event_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6436,7 +6538,7 @@ func (x *ObjectsDeleted) String() string {
 func (*ObjectsDeleted) ProtoMessage() {}
 
 func (x *ObjectsDeleted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[73]
+	mi := &file_wal_event_event_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6449,7 +6551,7 @@ func (x *ObjectsDeleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectsDeleted.ProtoReflect.Descriptor instead.
 func (*ObjectsDeleted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{73}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *ObjectsDeleted) GetBucket() uint64 {
@@ -6478,7 +6580,7 @@ type DeleteTarget struct {
 
 func (x *DeleteTarget) Reset() {
 	*x = DeleteTarget{}
-	mi := &file_wal_event_event_proto_msgTypes[74]
+	mi := &file_wal_event_event_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6490,7 +6592,7 @@ func (x *DeleteTarget) String() string {
 func (*DeleteTarget) ProtoMessage() {}
 
 func (x *DeleteTarget) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[74]
+	mi := &file_wal_event_event_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6503,7 +6605,7 @@ func (x *DeleteTarget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteTarget.ProtoReflect.Descriptor instead.
 func (*DeleteTarget) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{74}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *DeleteTarget) GetVersion() *Version {
@@ -6556,7 +6658,7 @@ type ObjectsRestored struct {
 
 func (x *ObjectsRestored) Reset() {
 	*x = ObjectsRestored{}
-	mi := &file_wal_event_event_proto_msgTypes[75]
+	mi := &file_wal_event_event_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6568,7 +6670,7 @@ func (x *ObjectsRestored) String() string {
 func (*ObjectsRestored) ProtoMessage() {}
 
 func (x *ObjectsRestored) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[75]
+	mi := &file_wal_event_event_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6581,7 +6683,7 @@ func (x *ObjectsRestored) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectsRestored.ProtoReflect.Descriptor instead.
 func (*ObjectsRestored) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{75}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *ObjectsRestored) GetBucket() uint64 {
@@ -6630,7 +6732,7 @@ type ObjectACLSet struct {
 
 func (x *ObjectACLSet) Reset() {
 	*x = ObjectACLSet{}
-	mi := &file_wal_event_event_proto_msgTypes[76]
+	mi := &file_wal_event_event_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6642,7 +6744,7 @@ func (x *ObjectACLSet) String() string {
 func (*ObjectACLSet) ProtoMessage() {}
 
 func (x *ObjectACLSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[76]
+	mi := &file_wal_event_event_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6655,7 +6757,7 @@ func (x *ObjectACLSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectACLSet.ProtoReflect.Descriptor instead.
 func (*ObjectACLSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{76}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *ObjectACLSet) GetBucket() uint64 {
@@ -6690,7 +6792,7 @@ type ObjectTagsSet struct {
 
 func (x *ObjectTagsSet) Reset() {
 	*x = ObjectTagsSet{}
-	mi := &file_wal_event_event_proto_msgTypes[77]
+	mi := &file_wal_event_event_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6702,7 +6804,7 @@ func (x *ObjectTagsSet) String() string {
 func (*ObjectTagsSet) ProtoMessage() {}
 
 func (x *ObjectTagsSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[77]
+	mi := &file_wal_event_event_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6715,7 +6817,7 @@ func (x *ObjectTagsSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectTagsSet.ProtoReflect.Descriptor instead.
 func (*ObjectTagsSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{77}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *ObjectTagsSet) GetBucket() uint64 {
@@ -6747,7 +6849,7 @@ type ObjectLockSet struct {
 
 func (x *ObjectLockSet) Reset() {
 	*x = ObjectLockSet{}
-	mi := &file_wal_event_event_proto_msgTypes[78]
+	mi := &file_wal_event_event_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6759,7 +6861,7 @@ func (x *ObjectLockSet) String() string {
 func (*ObjectLockSet) ProtoMessage() {}
 
 func (x *ObjectLockSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[78]
+	mi := &file_wal_event_event_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6772,7 +6874,7 @@ func (x *ObjectLockSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectLockSet.ProtoReflect.Descriptor instead.
 func (*ObjectLockSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{78}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *ObjectLockSet) GetBucket() uint64 {
@@ -6831,7 +6933,7 @@ type ObjectRenamed struct {
 
 func (x *ObjectRenamed) Reset() {
 	*x = ObjectRenamed{}
-	mi := &file_wal_event_event_proto_msgTypes[79]
+	mi := &file_wal_event_event_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6843,7 +6945,7 @@ func (x *ObjectRenamed) String() string {
 func (*ObjectRenamed) ProtoMessage() {}
 
 func (x *ObjectRenamed) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[79]
+	mi := &file_wal_event_event_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6856,7 +6958,7 @@ func (x *ObjectRenamed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectRenamed.ProtoReflect.Descriptor instead.
 func (*ObjectRenamed) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{79}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *ObjectRenamed) GetBucket() uint64 {
@@ -6909,7 +7011,7 @@ type ObjectAppended struct {
 
 func (x *ObjectAppended) Reset() {
 	*x = ObjectAppended{}
-	mi := &file_wal_event_event_proto_msgTypes[80]
+	mi := &file_wal_event_event_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6921,7 +7023,7 @@ func (x *ObjectAppended) String() string {
 func (*ObjectAppended) ProtoMessage() {}
 
 func (x *ObjectAppended) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[80]
+	mi := &file_wal_event_event_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6934,7 +7036,7 @@ func (x *ObjectAppended) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectAppended.ProtoReflect.Descriptor instead.
 func (*ObjectAppended) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{80}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *ObjectAppended) GetBucket() uint64 {
@@ -7036,7 +7138,7 @@ type ObjectsExpired struct {
 
 func (x *ObjectsExpired) Reset() {
 	*x = ObjectsExpired{}
-	mi := &file_wal_event_event_proto_msgTypes[81]
+	mi := &file_wal_event_event_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7048,7 +7150,7 @@ func (x *ObjectsExpired) String() string {
 func (*ObjectsExpired) ProtoMessage() {}
 
 func (x *ObjectsExpired) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[81]
+	mi := &file_wal_event_event_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7061,7 +7163,7 @@ func (x *ObjectsExpired) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectsExpired.ProtoReflect.Descriptor instead.
 func (*ObjectsExpired) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{81}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *ObjectsExpired) GetBucket() uint64 {
@@ -7095,7 +7197,7 @@ type ExpiredTarget struct {
 
 func (x *ExpiredTarget) Reset() {
 	*x = ExpiredTarget{}
-	mi := &file_wal_event_event_proto_msgTypes[82]
+	mi := &file_wal_event_event_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7107,7 +7209,7 @@ func (x *ExpiredTarget) String() string {
 func (*ExpiredTarget) ProtoMessage() {}
 
 func (x *ExpiredTarget) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[82]
+	mi := &file_wal_event_event_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7120,7 +7222,7 @@ func (x *ExpiredTarget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExpiredTarget.ProtoReflect.Descriptor instead.
 func (*ExpiredTarget) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{82}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *ExpiredTarget) GetVersion() *Version {
@@ -7154,7 +7256,7 @@ type TransactionCommitted struct {
 
 func (x *TransactionCommitted) Reset() {
 	*x = TransactionCommitted{}
-	mi := &file_wal_event_event_proto_msgTypes[83]
+	mi := &file_wal_event_event_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7166,7 +7268,7 @@ func (x *TransactionCommitted) String() string {
 func (*TransactionCommitted) ProtoMessage() {}
 
 func (x *TransactionCommitted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[83]
+	mi := &file_wal_event_event_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7179,7 +7281,7 @@ func (x *TransactionCommitted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransactionCommitted.ProtoReflect.Descriptor instead.
 func (*TransactionCommitted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{83}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *TransactionCommitted) GetBucket() uint64 {
@@ -7216,7 +7318,7 @@ type TransactionOperation struct {
 
 func (x *TransactionOperation) Reset() {
 	*x = TransactionOperation{}
-	mi := &file_wal_event_event_proto_msgTypes[84]
+	mi := &file_wal_event_event_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7228,7 +7330,7 @@ func (x *TransactionOperation) String() string {
 func (*TransactionOperation) ProtoMessage() {}
 
 func (x *TransactionOperation) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[84]
+	mi := &file_wal_event_event_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7241,7 +7343,7 @@ func (x *TransactionOperation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransactionOperation.ProtoReflect.Descriptor instead.
 func (*TransactionOperation) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{84}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *TransactionOperation) GetCompleted() *UploadCompleted {
@@ -7290,7 +7392,7 @@ type UploadCreated struct {
 
 func (x *UploadCreated) Reset() {
 	*x = UploadCreated{}
-	mi := &file_wal_event_event_proto_msgTypes[85]
+	mi := &file_wal_event_event_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7302,7 +7404,7 @@ func (x *UploadCreated) String() string {
 func (*UploadCreated) ProtoMessage() {}
 
 func (x *UploadCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[85]
+	mi := &file_wal_event_event_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7315,7 +7417,7 @@ func (x *UploadCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadCreated.ProtoReflect.Descriptor instead.
 func (*UploadCreated) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{85}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *UploadCreated) GetBucket() uint64 {
@@ -7401,7 +7503,7 @@ type PartPut struct {
 
 func (x *PartPut) Reset() {
 	*x = PartPut{}
-	mi := &file_wal_event_event_proto_msgTypes[86]
+	mi := &file_wal_event_event_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7413,7 +7515,7 @@ func (x *PartPut) String() string {
 func (*PartPut) ProtoMessage() {}
 
 func (x *PartPut) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[86]
+	mi := &file_wal_event_event_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7426,7 +7528,7 @@ func (x *PartPut) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartPut.ProtoReflect.Descriptor instead.
 func (*PartPut) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{86}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *PartPut) GetBucket() uint64 {
@@ -7515,7 +7617,7 @@ type UploadCompleted struct {
 
 func (x *UploadCompleted) Reset() {
 	*x = UploadCompleted{}
-	mi := &file_wal_event_event_proto_msgTypes[87]
+	mi := &file_wal_event_event_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7527,7 +7629,7 @@ func (x *UploadCompleted) String() string {
 func (*UploadCompleted) ProtoMessage() {}
 
 func (x *UploadCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[87]
+	mi := &file_wal_event_event_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7540,7 +7642,7 @@ func (x *UploadCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadCompleted.ProtoReflect.Descriptor instead.
 func (*UploadCompleted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{87}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *UploadCompleted) GetBucket() uint64 {
@@ -7603,7 +7705,7 @@ type CompletedPart struct {
 
 func (x *CompletedPart) Reset() {
 	*x = CompletedPart{}
-	mi := &file_wal_event_event_proto_msgTypes[88]
+	mi := &file_wal_event_event_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7615,7 +7717,7 @@ func (x *CompletedPart) String() string {
 func (*CompletedPart) ProtoMessage() {}
 
 func (x *CompletedPart) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[88]
+	mi := &file_wal_event_event_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7628,7 +7730,7 @@ func (x *CompletedPart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompletedPart.ProtoReflect.Descriptor instead.
 func (*CompletedPart) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{88}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *CompletedPart) GetNumber() uint32 {
@@ -7656,7 +7758,7 @@ type UploadAborted struct {
 
 func (x *UploadAborted) Reset() {
 	*x = UploadAborted{}
-	mi := &file_wal_event_event_proto_msgTypes[89]
+	mi := &file_wal_event_event_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7668,7 +7770,7 @@ func (x *UploadAborted) String() string {
 func (*UploadAborted) ProtoMessage() {}
 
 func (x *UploadAborted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[89]
+	mi := &file_wal_event_event_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7681,7 +7783,7 @@ func (x *UploadAborted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadAborted.ProtoReflect.Descriptor instead.
 func (*UploadAborted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{89}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *UploadAborted) GetBucket() uint64 {
@@ -7710,7 +7812,7 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\x04salt\x18\x01 \x01(\fR\x04salt\x12+\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x17.ironman.event.ItemKindR\x04kind\x12\x18\n" +
 	"\aordinal\x18\x03 \x01(\rR\aordinal\x12\x14\n" +
-	"\x05value\x18\x04 \x01(\fR\x05value\"\xf0 \n" +
+	"\x05value\x18\x04 \x01(\fR\x05value\"\xca!\n" +
 	"\tStatement\x12-\n" +
 	"\x06header\x18\x01 \x01(\v2\x15.ironman.event.HeaderR\x06header\x12T\n" +
 	"\x13cluster_initialized\x18\x10 \x01(\v2!.ironman.event.ClusterInitializedH\x00R\x12clusterInitialized\x12?\n" +
@@ -7752,7 +7854,8 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\x13bucket_document_set\x183 \x01(\v2 .ironman.event.BucketDocumentSetH\x00R\x11bucketDocumentSet\x12X\n" +
 	"\x15bucket_versioning_set\x184 \x01(\v2\".ironman.event.BucketVersioningSetH\x00R\x13bucketVersioningSet\x12F\n" +
 	"\x0fbucket_lock_set\x185 \x01(\v2\x1c.ironman.event.BucketLockSetH\x00R\rbucketLockSet\x12I\n" +
-	"\x10bucket_quota_set\x186 \x01(\v2\x1d.ironman.event.BucketQuotaSetH\x00R\x0ebucketQuotaSet\x129\n" +
+	"\x10bucket_quota_set\x186 \x01(\v2\x1d.ironman.event.BucketQuotaSetH\x00R\x0ebucketQuotaSet\x12X\n" +
+	"\x15history_retention_set\x187 \x01(\v2\".ironman.event.HistoryRetentionSetH\x00R\x13historyRetentionSet\x129\n" +
 	"\n" +
 	"object_put\x18@ \x01(\v2\x18.ironman.event.ObjectPutH\x00R\tobjectPut\x12H\n" +
 	"\x0fobjects_deleted\x18A \x01(\v2\x1d.ironman.event.ObjectsDeletedH\x00R\x0eobjectsDeleted\x12C\n" +
@@ -7970,10 +8073,12 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\x05shard\x18\x04 \x01(\v2\x14.ironman.event.ShardR\x05shard\"P\n" +
 	"\rPacksReleased\x12\x12\n" +
 	"\x04disk\x18\x01 \x01(\rR\x04disk\x12+\n" +
-	"\x05packs\x18\x02 \x03(\v2\x15.ironman.event.PackIDR\x05packs\"4\n" +
+	"\x05packs\x18\x02 \x03(\v2\x15.ironman.event.PackIDR\x05packs\"b\n" +
 	"\x0eHistoryTrimmed\x12\x0e\n" +
 	"\x02to\x18\x01 \x01(\x04R\x02to\x12\x12\n" +
-	"\x04rows\x18\x02 \x01(\rR\x04rows\"v\n" +
+	"\x04rows\x18\x02 \x01(\rR\x04rows\x12\x16\n" +
+	"\x06bucket\x18\x03 \x01(\x04R\x06bucket\x12\x14\n" +
+	"\x05early\x18\x04 \x01(\bR\x05early\"v\n" +
 	"\tCursorSet\x12-\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x19.ironman.event.CursorKindR\x04kind\x12\x16\n" +
 	"\x06bucket\x18\x02 \x01(\x04R\x06bucket\x12\x12\n" +
@@ -8086,7 +8191,12 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\x05years\x18\x04 \x01(\rR\x05years\"T\n" +
 	"\x0eBucketQuotaSet\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\x12*\n" +
-	"\x05quota\x18\x02 \x01(\v2\x14.ironman.event.QuotaR\x05quota\"y\n" +
+	"\x05quota\x18\x02 \x01(\v2\x14.ironman.event.QuotaR\x05quota\"}\n" +
+	"\x13HistoryRetentionSet\x12\x16\n" +
+	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\x12\x18\n" +
+	"\ainherit\x18\x02 \x01(\bR\ainherit\x12\x1c\n" +
+	"\tretention\x18\x03 \x01(\x03R\tretention\x12\x16\n" +
+	"\x06strict\x18\x04 \x01(\bR\x06strict\"y\n" +
 	"\n" +
 	"CopySource\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\x120\n" +
@@ -8353,7 +8463,7 @@ func file_wal_event_event_proto_rawDescGZIP() []byte {
 }
 
 var file_wal_event_event_proto_enumTypes = make([]protoimpl.EnumInfo, 14)
-var file_wal_event_event_proto_msgTypes = make([]protoimpl.MessageInfo, 90)
+var file_wal_event_event_proto_msgTypes = make([]protoimpl.MessageInfo, 91)
 var file_wal_event_event_proto_goTypes = []any{
 	(ItemKind)(0),                // 0: ironman.event.ItemKind
 	(ReasonKind)(0),              // 1: ironman.event.ReasonKind
@@ -8440,25 +8550,26 @@ var file_wal_event_event_proto_goTypes = []any{
 	(*BucketVersioningSet)(nil),  // 82: ironman.event.BucketVersioningSet
 	(*BucketLockSet)(nil),        // 83: ironman.event.BucketLockSet
 	(*BucketQuotaSet)(nil),       // 84: ironman.event.BucketQuotaSet
-	(*CopySource)(nil),           // 85: ironman.event.CopySource
-	(*ObjectPut)(nil),            // 86: ironman.event.ObjectPut
-	(*ObjectsDeleted)(nil),       // 87: ironman.event.ObjectsDeleted
-	(*DeleteTarget)(nil),         // 88: ironman.event.DeleteTarget
-	(*ObjectsRestored)(nil),      // 89: ironman.event.ObjectsRestored
-	(*ObjectACLSet)(nil),         // 90: ironman.event.ObjectACLSet
-	(*ObjectTagsSet)(nil),        // 91: ironman.event.ObjectTagsSet
-	(*ObjectLockSet)(nil),        // 92: ironman.event.ObjectLockSet
-	(*ObjectRenamed)(nil),        // 93: ironman.event.ObjectRenamed
-	(*ObjectAppended)(nil),       // 94: ironman.event.ObjectAppended
-	(*ObjectsExpired)(nil),       // 95: ironman.event.ObjectsExpired
-	(*ExpiredTarget)(nil),        // 96: ironman.event.ExpiredTarget
-	(*TransactionCommitted)(nil), // 97: ironman.event.TransactionCommitted
-	(*TransactionOperation)(nil), // 98: ironman.event.TransactionOperation
-	(*UploadCreated)(nil),        // 99: ironman.event.UploadCreated
-	(*PartPut)(nil),              // 100: ironman.event.PartPut
-	(*UploadCompleted)(nil),      // 101: ironman.event.UploadCompleted
-	(*CompletedPart)(nil),        // 102: ironman.event.CompletedPart
-	(*UploadAborted)(nil),        // 103: ironman.event.UploadAborted
+	(*HistoryRetentionSet)(nil),  // 85: ironman.event.HistoryRetentionSet
+	(*CopySource)(nil),           // 86: ironman.event.CopySource
+	(*ObjectPut)(nil),            // 87: ironman.event.ObjectPut
+	(*ObjectsDeleted)(nil),       // 88: ironman.event.ObjectsDeleted
+	(*DeleteTarget)(nil),         // 89: ironman.event.DeleteTarget
+	(*ObjectsRestored)(nil),      // 90: ironman.event.ObjectsRestored
+	(*ObjectACLSet)(nil),         // 91: ironman.event.ObjectACLSet
+	(*ObjectTagsSet)(nil),        // 92: ironman.event.ObjectTagsSet
+	(*ObjectLockSet)(nil),        // 93: ironman.event.ObjectLockSet
+	(*ObjectRenamed)(nil),        // 94: ironman.event.ObjectRenamed
+	(*ObjectAppended)(nil),       // 95: ironman.event.ObjectAppended
+	(*ObjectsExpired)(nil),       // 96: ironman.event.ObjectsExpired
+	(*ExpiredTarget)(nil),        // 97: ironman.event.ExpiredTarget
+	(*TransactionCommitted)(nil), // 98: ironman.event.TransactionCommitted
+	(*TransactionOperation)(nil), // 99: ironman.event.TransactionOperation
+	(*UploadCreated)(nil),        // 100: ironman.event.UploadCreated
+	(*PartPut)(nil),              // 101: ironman.event.PartPut
+	(*UploadCompleted)(nil),      // 102: ironman.event.UploadCompleted
+	(*CompletedPart)(nil),        // 103: ironman.event.CompletedPart
+	(*UploadAborted)(nil),        // 104: ironman.event.UploadAborted
 }
 var file_wal_event_event_proto_depIdxs = []int32{
 	0,   // 0: ironman.event.Item.kind:type_name -> ironman.event.ItemKind
@@ -8500,120 +8611,121 @@ var file_wal_event_event_proto_depIdxs = []int32{
 	82,  // 36: ironman.event.Statement.bucket_versioning_set:type_name -> ironman.event.BucketVersioningSet
 	83,  // 37: ironman.event.Statement.bucket_lock_set:type_name -> ironman.event.BucketLockSet
 	84,  // 38: ironman.event.Statement.bucket_quota_set:type_name -> ironman.event.BucketQuotaSet
-	86,  // 39: ironman.event.Statement.object_put:type_name -> ironman.event.ObjectPut
-	87,  // 40: ironman.event.Statement.objects_deleted:type_name -> ironman.event.ObjectsDeleted
-	90,  // 41: ironman.event.Statement.object_acl_set:type_name -> ironman.event.ObjectACLSet
-	91,  // 42: ironman.event.Statement.object_tags_set:type_name -> ironman.event.ObjectTagsSet
-	92,  // 43: ironman.event.Statement.object_lock_set:type_name -> ironman.event.ObjectLockSet
-	93,  // 44: ironman.event.Statement.object_renamed:type_name -> ironman.event.ObjectRenamed
-	94,  // 45: ironman.event.Statement.object_appended:type_name -> ironman.event.ObjectAppended
-	95,  // 46: ironman.event.Statement.objects_expired:type_name -> ironman.event.ObjectsExpired
-	89,  // 47: ironman.event.Statement.objects_restored:type_name -> ironman.event.ObjectsRestored
-	97,  // 48: ironman.event.Statement.transaction_committed:type_name -> ironman.event.TransactionCommitted
-	99,  // 49: ironman.event.Statement.upload_created:type_name -> ironman.event.UploadCreated
-	100, // 50: ironman.event.Statement.part_put:type_name -> ironman.event.PartPut
-	101, // 51: ironman.event.Statement.upload_completed:type_name -> ironman.event.UploadCompleted
-	103, // 52: ironman.event.Statement.upload_aborted:type_name -> ironman.event.UploadAborted
-	73,  // 53: ironman.event.Statement.account_changed:type_name -> ironman.event.AccountChanged
-	74,  // 54: ironman.event.Statement.account_deleted:type_name -> ironman.event.AccountDeleted
-	75,  // 55: ironman.event.Statement.access_key_sealed:type_name -> ironman.event.AccessKeySealed
-	77,  // 56: ironman.event.Statement.account_quota_set:type_name -> ironman.event.AccountQuotaSet
-	70,  // 57: ironman.event.Statement.policy_tags_set:type_name -> ironman.event.PolicyTagsSet
-	18,  // 58: ironman.event.Header.reason:type_name -> ironman.event.Reason
-	1,   // 59: ironman.event.Reason.kind:type_name -> ironman.event.ReasonKind
-	2,   // 60: ironman.event.Outcome.refusal:type_name -> ironman.event.Refusal
-	23,  // 61: ironman.event.Outcome.version:type_name -> ironman.event.Version
-	21,  // 62: ironman.event.Outcome.subs:type_name -> ironman.event.SubOutcome
-	2,   // 63: ironman.event.SubOutcome.refusal:type_name -> ironman.event.Refusal
-	23,  // 64: ironman.event.SubOutcome.version:type_name -> ironman.event.Version
-	3,   // 65: ironman.event.SubOutcome.restored:type_name -> ironman.event.RestoredKind
-	2,   // 66: ironman.event.Envelope.refusal:type_name -> ironman.event.Refusal
-	24,  // 67: ironman.event.Blob.id:type_name -> ironman.event.BlobID
-	26,  // 68: ironman.event.Blob.shards:type_name -> ironman.event.Shard
-	27,  // 69: ironman.event.Shard.pack:type_name -> ironman.event.PackID
-	24,  // 70: ironman.event.Segment.blob:type_name -> ironman.event.BlobID
-	4,   // 71: ironman.event.Checksum.algorithm:type_name -> ironman.event.ChecksumAlgorithm
-	30,  // 72: ironman.event.Headers.user:type_name -> ironman.event.UserHeader
-	32,  // 73: ironman.event.Tags.tags:type_name -> ironman.event.Tag
-	6,   // 74: ironman.event.Grant.group:type_name -> ironman.event.Group
-	5,   // 75: ironman.event.Grant.permission:type_name -> ironman.event.Permission
-	34,  // 76: ironman.event.ACL.grants:type_name -> ironman.event.Grant
-	7,   // 77: ironman.event.Encryption.kind:type_name -> ironman.event.EncryptionKind
-	38,  // 78: ironman.event.Encryption.keys:type_name -> ironman.event.WrappedKey
-	24,  // 79: ironman.event.WrappedKey.blob:type_name -> ironman.event.BlobID
-	8,   // 80: ironman.event.Lock.mode:type_name -> ironman.event.RetentionMode
-	24,  // 81: ironman.event.BlobsAbandoned.blobs:type_name -> ironman.event.BlobID
-	24,  // 82: ironman.event.BlobsReleased.blobs:type_name -> ironman.event.BlobID
-	49,  // 83: ironman.event.BlobsReleased.assemblies:type_name -> ironman.event.AssemblyRelease
-	23,  // 84: ironman.event.AssemblyRelease.assembly:type_name -> ironman.event.Version
-	51,  // 85: ironman.event.ShardsPlaced.placements:type_name -> ironman.event.Placement
-	24,  // 86: ironman.event.Placement.blob:type_name -> ironman.event.BlobID
-	26,  // 87: ironman.event.Placement.shard:type_name -> ironman.event.Shard
-	27,  // 88: ironman.event.PacksReleased.packs:type_name -> ironman.event.PackID
-	9,   // 89: ironman.event.CursorSet.kind:type_name -> ironman.event.CursorKind
-	9,   // 90: ironman.event.CursorDeleted.kind:type_name -> ironman.event.CursorKind
-	10,  // 91: ironman.event.PrincipalCreated.kind:type_name -> ironman.event.PrincipalKind
-	76,  // 92: ironman.event.AccountQuotaSet.quota:type_name -> ironman.event.Quota
-	35,  // 93: ironman.event.BucketCreated.acl:type_name -> ironman.event.ACL
-	35,  // 94: ironman.event.BucketACLSet.acl:type_name -> ironman.event.ACL
-	11,  // 95: ironman.event.BucketDocumentSet.kind:type_name -> ironman.event.DocumentKind
-	12,  // 96: ironman.event.BucketVersioningSet.state:type_name -> ironman.event.VersioningState
-	8,   // 97: ironman.event.BucketLockSet.mode:type_name -> ironman.event.RetentionMode
-	76,  // 98: ironman.event.BucketQuotaSet.quota:type_name -> ironman.event.Quota
-	23,  // 99: ironman.event.CopySource.version:type_name -> ironman.event.Version
-	25,  // 100: ironman.event.ObjectPut.blobs:type_name -> ironman.event.Blob
-	28,  // 101: ironman.event.ObjectPut.segments:type_name -> ironman.event.Segment
-	85,  // 102: ironman.event.ObjectPut.source:type_name -> ironman.event.CopySource
-	29,  // 103: ironman.event.ObjectPut.checksum:type_name -> ironman.event.Checksum
-	35,  // 104: ironman.event.ObjectPut.acl:type_name -> ironman.event.ACL
-	36,  // 105: ironman.event.ObjectPut.condition:type_name -> ironman.event.Condition
-	37,  // 106: ironman.event.ObjectPut.encryption:type_name -> ironman.event.Encryption
-	39,  // 107: ironman.event.ObjectPut.lock:type_name -> ironman.event.Lock
-	88,  // 108: ironman.event.ObjectsDeleted.targets:type_name -> ironman.event.DeleteTarget
-	23,  // 109: ironman.event.DeleteTarget.version:type_name -> ironman.event.Version
-	36,  // 110: ironman.event.DeleteTarget.condition:type_name -> ironman.event.Condition
-	23,  // 111: ironman.event.ObjectACLSet.version:type_name -> ironman.event.Version
-	35,  // 112: ironman.event.ObjectACLSet.acl:type_name -> ironman.event.ACL
-	23,  // 113: ironman.event.ObjectTagsSet.version:type_name -> ironman.event.Version
-	23,  // 114: ironman.event.ObjectLockSet.version:type_name -> ironman.event.Version
-	39,  // 115: ironman.event.ObjectLockSet.lock:type_name -> ironman.event.Lock
-	23,  // 116: ironman.event.ObjectRenamed.version:type_name -> ironman.event.Version
-	36,  // 117: ironman.event.ObjectRenamed.source_condition:type_name -> ironman.event.Condition
-	36,  // 118: ironman.event.ObjectRenamed.condition:type_name -> ironman.event.Condition
-	23,  // 119: ironman.event.ObjectAppended.version:type_name -> ironman.event.Version
-	25,  // 120: ironman.event.ObjectAppended.blobs:type_name -> ironman.event.Blob
-	29,  // 121: ironman.event.ObjectAppended.checksum:type_name -> ironman.event.Checksum
-	35,  // 122: ironman.event.ObjectAppended.acl:type_name -> ironman.event.ACL
-	36,  // 123: ironman.event.ObjectAppended.condition:type_name -> ironman.event.Condition
-	37,  // 124: ironman.event.ObjectAppended.encryption:type_name -> ironman.event.Encryption
-	96,  // 125: ironman.event.ObjectsExpired.targets:type_name -> ironman.event.ExpiredTarget
-	23,  // 126: ironman.event.ExpiredTarget.version:type_name -> ironman.event.Version
-	13,  // 127: ironman.event.ExpiredTarget.kind:type_name -> ironman.event.ExpiredKind
-	98,  // 128: ironman.event.TransactionCommitted.operations:type_name -> ironman.event.TransactionOperation
-	101, // 129: ironman.event.TransactionOperation.completed:type_name -> ironman.event.UploadCompleted
-	86,  // 130: ironman.event.TransactionOperation.copied:type_name -> ironman.event.ObjectPut
-	88,  // 131: ironman.event.TransactionOperation.deleted:type_name -> ironman.event.DeleteTarget
-	18,  // 132: ironman.event.TransactionOperation.reason:type_name -> ironman.event.Reason
-	35,  // 133: ironman.event.UploadCreated.acl:type_name -> ironman.event.ACL
-	4,   // 134: ironman.event.UploadCreated.checksum_algorithm:type_name -> ironman.event.ChecksumAlgorithm
-	37,  // 135: ironman.event.UploadCreated.encryption:type_name -> ironman.event.Encryption
-	39,  // 136: ironman.event.UploadCreated.lock:type_name -> ironman.event.Lock
-	23,  // 137: ironman.event.PartPut.upload:type_name -> ironman.event.Version
-	25,  // 138: ironman.event.PartPut.blobs:type_name -> ironman.event.Blob
-	85,  // 139: ironman.event.PartPut.source:type_name -> ironman.event.CopySource
-	28,  // 140: ironman.event.PartPut.segments:type_name -> ironman.event.Segment
-	29,  // 141: ironman.event.PartPut.checksum:type_name -> ironman.event.Checksum
-	37,  // 142: ironman.event.PartPut.encryption:type_name -> ironman.event.Encryption
-	23,  // 143: ironman.event.UploadCompleted.upload:type_name -> ironman.event.Version
-	102, // 144: ironman.event.UploadCompleted.parts:type_name -> ironman.event.CompletedPart
-	29,  // 145: ironman.event.UploadCompleted.checksum:type_name -> ironman.event.Checksum
-	36,  // 146: ironman.event.UploadCompleted.condition:type_name -> ironman.event.Condition
-	23,  // 147: ironman.event.UploadAborted.upload:type_name -> ironman.event.Version
-	148, // [148:148] is the sub-list for method output_type
-	148, // [148:148] is the sub-list for method input_type
-	148, // [148:148] is the sub-list for extension type_name
-	148, // [148:148] is the sub-list for extension extendee
-	0,   // [0:148] is the sub-list for field type_name
+	85,  // 39: ironman.event.Statement.history_retention_set:type_name -> ironman.event.HistoryRetentionSet
+	87,  // 40: ironman.event.Statement.object_put:type_name -> ironman.event.ObjectPut
+	88,  // 41: ironman.event.Statement.objects_deleted:type_name -> ironman.event.ObjectsDeleted
+	91,  // 42: ironman.event.Statement.object_acl_set:type_name -> ironman.event.ObjectACLSet
+	92,  // 43: ironman.event.Statement.object_tags_set:type_name -> ironman.event.ObjectTagsSet
+	93,  // 44: ironman.event.Statement.object_lock_set:type_name -> ironman.event.ObjectLockSet
+	94,  // 45: ironman.event.Statement.object_renamed:type_name -> ironman.event.ObjectRenamed
+	95,  // 46: ironman.event.Statement.object_appended:type_name -> ironman.event.ObjectAppended
+	96,  // 47: ironman.event.Statement.objects_expired:type_name -> ironman.event.ObjectsExpired
+	90,  // 48: ironman.event.Statement.objects_restored:type_name -> ironman.event.ObjectsRestored
+	98,  // 49: ironman.event.Statement.transaction_committed:type_name -> ironman.event.TransactionCommitted
+	100, // 50: ironman.event.Statement.upload_created:type_name -> ironman.event.UploadCreated
+	101, // 51: ironman.event.Statement.part_put:type_name -> ironman.event.PartPut
+	102, // 52: ironman.event.Statement.upload_completed:type_name -> ironman.event.UploadCompleted
+	104, // 53: ironman.event.Statement.upload_aborted:type_name -> ironman.event.UploadAborted
+	73,  // 54: ironman.event.Statement.account_changed:type_name -> ironman.event.AccountChanged
+	74,  // 55: ironman.event.Statement.account_deleted:type_name -> ironman.event.AccountDeleted
+	75,  // 56: ironman.event.Statement.access_key_sealed:type_name -> ironman.event.AccessKeySealed
+	77,  // 57: ironman.event.Statement.account_quota_set:type_name -> ironman.event.AccountQuotaSet
+	70,  // 58: ironman.event.Statement.policy_tags_set:type_name -> ironman.event.PolicyTagsSet
+	18,  // 59: ironman.event.Header.reason:type_name -> ironman.event.Reason
+	1,   // 60: ironman.event.Reason.kind:type_name -> ironman.event.ReasonKind
+	2,   // 61: ironman.event.Outcome.refusal:type_name -> ironman.event.Refusal
+	23,  // 62: ironman.event.Outcome.version:type_name -> ironman.event.Version
+	21,  // 63: ironman.event.Outcome.subs:type_name -> ironman.event.SubOutcome
+	2,   // 64: ironman.event.SubOutcome.refusal:type_name -> ironman.event.Refusal
+	23,  // 65: ironman.event.SubOutcome.version:type_name -> ironman.event.Version
+	3,   // 66: ironman.event.SubOutcome.restored:type_name -> ironman.event.RestoredKind
+	2,   // 67: ironman.event.Envelope.refusal:type_name -> ironman.event.Refusal
+	24,  // 68: ironman.event.Blob.id:type_name -> ironman.event.BlobID
+	26,  // 69: ironman.event.Blob.shards:type_name -> ironman.event.Shard
+	27,  // 70: ironman.event.Shard.pack:type_name -> ironman.event.PackID
+	24,  // 71: ironman.event.Segment.blob:type_name -> ironman.event.BlobID
+	4,   // 72: ironman.event.Checksum.algorithm:type_name -> ironman.event.ChecksumAlgorithm
+	30,  // 73: ironman.event.Headers.user:type_name -> ironman.event.UserHeader
+	32,  // 74: ironman.event.Tags.tags:type_name -> ironman.event.Tag
+	6,   // 75: ironman.event.Grant.group:type_name -> ironman.event.Group
+	5,   // 76: ironman.event.Grant.permission:type_name -> ironman.event.Permission
+	34,  // 77: ironman.event.ACL.grants:type_name -> ironman.event.Grant
+	7,   // 78: ironman.event.Encryption.kind:type_name -> ironman.event.EncryptionKind
+	38,  // 79: ironman.event.Encryption.keys:type_name -> ironman.event.WrappedKey
+	24,  // 80: ironman.event.WrappedKey.blob:type_name -> ironman.event.BlobID
+	8,   // 81: ironman.event.Lock.mode:type_name -> ironman.event.RetentionMode
+	24,  // 82: ironman.event.BlobsAbandoned.blobs:type_name -> ironman.event.BlobID
+	24,  // 83: ironman.event.BlobsReleased.blobs:type_name -> ironman.event.BlobID
+	49,  // 84: ironman.event.BlobsReleased.assemblies:type_name -> ironman.event.AssemblyRelease
+	23,  // 85: ironman.event.AssemblyRelease.assembly:type_name -> ironman.event.Version
+	51,  // 86: ironman.event.ShardsPlaced.placements:type_name -> ironman.event.Placement
+	24,  // 87: ironman.event.Placement.blob:type_name -> ironman.event.BlobID
+	26,  // 88: ironman.event.Placement.shard:type_name -> ironman.event.Shard
+	27,  // 89: ironman.event.PacksReleased.packs:type_name -> ironman.event.PackID
+	9,   // 90: ironman.event.CursorSet.kind:type_name -> ironman.event.CursorKind
+	9,   // 91: ironman.event.CursorDeleted.kind:type_name -> ironman.event.CursorKind
+	10,  // 92: ironman.event.PrincipalCreated.kind:type_name -> ironman.event.PrincipalKind
+	76,  // 93: ironman.event.AccountQuotaSet.quota:type_name -> ironman.event.Quota
+	35,  // 94: ironman.event.BucketCreated.acl:type_name -> ironman.event.ACL
+	35,  // 95: ironman.event.BucketACLSet.acl:type_name -> ironman.event.ACL
+	11,  // 96: ironman.event.BucketDocumentSet.kind:type_name -> ironman.event.DocumentKind
+	12,  // 97: ironman.event.BucketVersioningSet.state:type_name -> ironman.event.VersioningState
+	8,   // 98: ironman.event.BucketLockSet.mode:type_name -> ironman.event.RetentionMode
+	76,  // 99: ironman.event.BucketQuotaSet.quota:type_name -> ironman.event.Quota
+	23,  // 100: ironman.event.CopySource.version:type_name -> ironman.event.Version
+	25,  // 101: ironman.event.ObjectPut.blobs:type_name -> ironman.event.Blob
+	28,  // 102: ironman.event.ObjectPut.segments:type_name -> ironman.event.Segment
+	86,  // 103: ironman.event.ObjectPut.source:type_name -> ironman.event.CopySource
+	29,  // 104: ironman.event.ObjectPut.checksum:type_name -> ironman.event.Checksum
+	35,  // 105: ironman.event.ObjectPut.acl:type_name -> ironman.event.ACL
+	36,  // 106: ironman.event.ObjectPut.condition:type_name -> ironman.event.Condition
+	37,  // 107: ironman.event.ObjectPut.encryption:type_name -> ironman.event.Encryption
+	39,  // 108: ironman.event.ObjectPut.lock:type_name -> ironman.event.Lock
+	89,  // 109: ironman.event.ObjectsDeleted.targets:type_name -> ironman.event.DeleteTarget
+	23,  // 110: ironman.event.DeleteTarget.version:type_name -> ironman.event.Version
+	36,  // 111: ironman.event.DeleteTarget.condition:type_name -> ironman.event.Condition
+	23,  // 112: ironman.event.ObjectACLSet.version:type_name -> ironman.event.Version
+	35,  // 113: ironman.event.ObjectACLSet.acl:type_name -> ironman.event.ACL
+	23,  // 114: ironman.event.ObjectTagsSet.version:type_name -> ironman.event.Version
+	23,  // 115: ironman.event.ObjectLockSet.version:type_name -> ironman.event.Version
+	39,  // 116: ironman.event.ObjectLockSet.lock:type_name -> ironman.event.Lock
+	23,  // 117: ironman.event.ObjectRenamed.version:type_name -> ironman.event.Version
+	36,  // 118: ironman.event.ObjectRenamed.source_condition:type_name -> ironman.event.Condition
+	36,  // 119: ironman.event.ObjectRenamed.condition:type_name -> ironman.event.Condition
+	23,  // 120: ironman.event.ObjectAppended.version:type_name -> ironman.event.Version
+	25,  // 121: ironman.event.ObjectAppended.blobs:type_name -> ironman.event.Blob
+	29,  // 122: ironman.event.ObjectAppended.checksum:type_name -> ironman.event.Checksum
+	35,  // 123: ironman.event.ObjectAppended.acl:type_name -> ironman.event.ACL
+	36,  // 124: ironman.event.ObjectAppended.condition:type_name -> ironman.event.Condition
+	37,  // 125: ironman.event.ObjectAppended.encryption:type_name -> ironman.event.Encryption
+	97,  // 126: ironman.event.ObjectsExpired.targets:type_name -> ironman.event.ExpiredTarget
+	23,  // 127: ironman.event.ExpiredTarget.version:type_name -> ironman.event.Version
+	13,  // 128: ironman.event.ExpiredTarget.kind:type_name -> ironman.event.ExpiredKind
+	99,  // 129: ironman.event.TransactionCommitted.operations:type_name -> ironman.event.TransactionOperation
+	102, // 130: ironman.event.TransactionOperation.completed:type_name -> ironman.event.UploadCompleted
+	87,  // 131: ironman.event.TransactionOperation.copied:type_name -> ironman.event.ObjectPut
+	89,  // 132: ironman.event.TransactionOperation.deleted:type_name -> ironman.event.DeleteTarget
+	18,  // 133: ironman.event.TransactionOperation.reason:type_name -> ironman.event.Reason
+	35,  // 134: ironman.event.UploadCreated.acl:type_name -> ironman.event.ACL
+	4,   // 135: ironman.event.UploadCreated.checksum_algorithm:type_name -> ironman.event.ChecksumAlgorithm
+	37,  // 136: ironman.event.UploadCreated.encryption:type_name -> ironman.event.Encryption
+	39,  // 137: ironman.event.UploadCreated.lock:type_name -> ironman.event.Lock
+	23,  // 138: ironman.event.PartPut.upload:type_name -> ironman.event.Version
+	25,  // 139: ironman.event.PartPut.blobs:type_name -> ironman.event.Blob
+	86,  // 140: ironman.event.PartPut.source:type_name -> ironman.event.CopySource
+	28,  // 141: ironman.event.PartPut.segments:type_name -> ironman.event.Segment
+	29,  // 142: ironman.event.PartPut.checksum:type_name -> ironman.event.Checksum
+	37,  // 143: ironman.event.PartPut.encryption:type_name -> ironman.event.Encryption
+	23,  // 144: ironman.event.UploadCompleted.upload:type_name -> ironman.event.Version
+	103, // 145: ironman.event.UploadCompleted.parts:type_name -> ironman.event.CompletedPart
+	29,  // 146: ironman.event.UploadCompleted.checksum:type_name -> ironman.event.Checksum
+	36,  // 147: ironman.event.UploadCompleted.condition:type_name -> ironman.event.Condition
+	23,  // 148: ironman.event.UploadAborted.upload:type_name -> ironman.event.Version
+	149, // [149:149] is the sub-list for method output_type
+	149, // [149:149] is the sub-list for method input_type
+	149, // [149:149] is the sub-list for extension type_name
+	149, // [149:149] is the sub-list for extension extendee
+	0,   // [0:149] is the sub-list for field type_name
 }
 
 func init() { file_wal_event_event_proto_init() }
@@ -8659,6 +8771,7 @@ func file_wal_event_event_proto_init() {
 		(*Statement_BucketVersioningSet)(nil),
 		(*Statement_BucketLockSet)(nil),
 		(*Statement_BucketQuotaSet)(nil),
+		(*Statement_HistoryRetentionSet)(nil),
 		(*Statement_ObjectPut)(nil),
 		(*Statement_ObjectsDeleted)(nil),
 		(*Statement_ObjectAclSet)(nil),
@@ -8686,7 +8799,7 @@ func file_wal_event_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wal_event_event_proto_rawDesc), len(file_wal_event_event_proto_rawDesc)),
 			NumEnums:      14,
-			NumMessages:   90,
+			NumMessages:   91,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -83,8 +83,10 @@ func bodies() map[string]isStatement_Body {
 			Blob: blobID(1), Index: 2, FromGeneration: 1,
 			Shard: &Shard{Disk: 3, Pack: &PackID{Incarnation: 7, Counter: 1}, Offset: 64, Generation: 2},
 		}}}},
-		"packs_released":  &Statement_PacksReleased{&PacksReleased{Disk: 1, Packs: []*PackID{{Incarnation: 5, Counter: 9}}}},
-		"history_trimmed": &Statement_HistoryTrimmed{&HistoryTrimmed{To: 1 << 33, Rows: 500}},
+		"packs_released":         &Statement_PacksReleased{&PacksReleased{Disk: 1, Packs: []*PackID{{Incarnation: 5, Counter: 9}}}},
+		"history_trimmed":        &Statement_HistoryTrimmed{&HistoryTrimmed{To: 1 << 33, Rows: 500}},
+		"history_trimmed.bucket": &Statement_HistoryTrimmed{&HistoryTrimmed{To: 1 << 33, Rows: 500, Bucket: 7}},
+		"history_trimmed.early":  &Statement_HistoryTrimmed{&HistoryTrimmed{To: 1 << 33, Rows: 500, Early: true}},
 
 		"account_created":       &Statement_AccountCreated{&AccountCreated{Account: "123456789012", CanonicalId: alice, Root: true}},
 		"user_created":          &Statement_UserCreated{&UserCreated{User: "AIDA1", Account: "123456789012"}},
@@ -154,6 +156,8 @@ func bodies() map[string]isStatement_Body {
 		"bucket_versioning_set": &Statement_BucketVersioningSet{&BucketVersioningSet{Bucket: 7, State: VersioningState_VERSIONING_STATE_SUSPENDED}},
 		"bucket_lock_set":       &Statement_BucketLockSet{&BucketLockSet{Bucket: 7, Mode: RetentionMode_RETENTION_MODE_GOVERNANCE, Days: 30, Years: 1}},
 		"bucket_quota_set":      &Statement_BucketQuotaSet{&BucketQuotaSet{Bucket: 7, Quota: &Quota{Bytes: 1 << 30}}},
+
+		"history_retention_set": &Statement_HistoryRetentionSet{&HistoryRetentionSet{Bucket: 7, Inherit: true, Retention: 3600e9, Strict: true}},
 
 		"object_tags_set": &Statement_ObjectTagsSet{&ObjectTagsSet{Bucket: 7, Version: version(41)}},
 		"object_lock_set": &Statement_ObjectLockSet{&ObjectLockSet{

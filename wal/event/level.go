@@ -8,7 +8,7 @@ func LevelOf(kind uint32) uint32 {
 		return 2
 	case kind == 29, kind == 30, kind >= 37 && kind <= 47, kind >= 52 && kind <= 54, kind >= 67 && kind <= 71, kind >= 96 && kind <= 99:
 		return 3
-	case kind == 72, kind == 73, kind == 100: // ObjectsRestored, TransactionCommitted, PolicyTagsSet
+	case kind == 55, kind == 72, kind == 73, kind == 100: // HistoryRetentionSet, ObjectsRestored, TransactionCommitted, PolicyTagsSet
 		return 4
 	}
 	return 0
@@ -25,6 +25,10 @@ func (s *Statement) Level() uint32 {
 	case *Statement_BucketDocumentSet:
 		if b.BucketDocumentSet.GetConfirmed() {
 			level = max(level, 3)
+		}
+	case *Statement_HistoryTrimmed:
+		if b.HistoryTrimmed.GetBucket() != 0 || b.HistoryTrimmed.GetEarly() {
+			level = max(level, 4)
 		}
 	case *Statement_PrincipalCreated:
 		if b.PrincipalCreated.GetKind() == PrincipalKind_PRINCIPAL_KIND_PROVIDER {

@@ -159,9 +159,11 @@ func (a *Archive) writeBundle(e *edge, records []Record) error {
 	if err := a.bundles.once(EntriesPath(n, BundleSize), a.buf); err != nil {
 		return err
 	}
+	entries := a.bundles.written
 	if err := a.writePayloadsOnce(n, records); err != nil {
 		return err
 	}
+	a.sums.wrote(entries, a.bundles.written)
 	for i := range records {
 		err := e.add(tlog.RecordHash(records[i].Envelope), func(level int, n uint64, hashes []tlog.Hash) error {
 			if len(hashes) < BundleSize {

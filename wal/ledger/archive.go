@@ -85,6 +85,8 @@ type Archive struct {
 	mu      sync.Mutex // held by whoever writes
 	buf     []byte     // of the entry bundle being written
 	refusal error      // why nothing more is written; nil: it is
+
+	sums sums
 }
 
 // state is what is archived: never changed, only exchanged for a longer one.
@@ -128,6 +130,7 @@ func Open(o Options) (*Archive, error) {
 		}
 	}
 	a.state.Store(s)
+	a.sums.opened = s.size() / BundleSize
 	a.log.Info("ledger opened", "dir", o.Dir, "size", s.size(), "signed", s.signed.Tree.N)
 	return a, nil
 }

@@ -41,7 +41,7 @@ func (b *bundles) payloads(n uint64, width int) (*payloadFile, error) {
 		file.Close()
 		return nil, fmt.Errorf("%s: %w", rel, err)
 	}
-	return &payloadFile{payloadReader: pr, file: file, rel: rel}, nil
+	return &payloadFile{payloadReader: pr, file: file, rel: rel, size: size}, nil
 }
 
 // writePayloads writes the n-th payload bundle, of width entries, that next gives.
@@ -69,6 +69,7 @@ type payloadFile struct {
 	*payloadReader
 	file vfs.File
 	rel  string
+	size int64 // of the file
 }
 
 // read gives the payload of the next sequence; io.EOF after the last.

@@ -52,6 +52,7 @@ func (a *Archive) Erase(targets []Target) error {
 		if err != nil {
 			return a.fail(err)
 		}
+		a.sums.erased(erased)
 		a.log.Info("ledger items erased", "bundle", n, "items", erased)
 	}
 	return nil
@@ -87,8 +88,10 @@ func (a *Archive) eraseBundle(n uint64, targets []Target) error {
 		return err
 	}
 	defer old.Close()
+	a.sums.one.Lock()
+	defer a.sums.one.Unlock()
 	seq := n * BundleSize
-	return a.bundles.writePayloads(n, BundleSize, func() (Payload, error) {
+	err = a.bundles.writePayloads(n, BundleSize, func() (Payload, error) {
 		p, err := old.read()
 		for i := 0; i < len(targets) && err == nil; i++ {
 			if targets[i].Seq == seq {
@@ -98,6 +101,10 @@ func (a *Archive) eraseBundle(n uint64, targets []Target) error {
 		seq++
 		return p, err
 	})
+	if err == nil {
+		a.sums.changed(n, a.bundles.written-old.size)
+	}
+	return err
 }
 
 // erase replaces items (nil: all) by their hashes. It tells how many still had

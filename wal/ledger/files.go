@@ -31,6 +31,20 @@ type files struct {
 	durable map[string]bool
 	// dirty are the directories with names that a crash may still take away.
 	dirty map[string]bool
+	// written is the size of the file that was written last.
+	written int64
+}
+
+// counter counts what goes into a file.
+type counter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *counter) Write(b []byte) (int, error) {
+	n, err := c.w.Write(b)
+	c.n += int64(n)
+	return n, err
 }
 
 func newFiles(fsys vfs.FS, dir string) *files {
@@ -124,7 +138,9 @@ func (f *files) create(rel string, fill func(io.Writer) error) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", rel, err)
 	}
-	err = fill(file)
+	to := &counter{w: file}
+	err = fill(to)
+	f.written = to.n
 	if err == nil {
 		err = file.Sync()
 	}

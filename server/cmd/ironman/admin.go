@@ -44,7 +44,7 @@ IRONMAN_ROOT_ACCESS_KEY and IRONMAN_ROOT_SECRET_KEY, or from root-credentials.js
 		RunE: func(c *cobra.Command, args []string) error {
 			return f.locate(c.OutOrStdout(), args[0], args[1])
 		},
-	}, f.nodesCommand(), f.removeNodeCommand(), f.kmsCommand(), f.accountCommand(), f.quotaCommand(), f.viewCommand(), &cobra.Command{
+	}, f.nodesCommand(), f.removeNodeCommand(), f.kmsCommand(), f.accountCommand(), f.quotaCommand(), f.viewCommand(), f.historyCommand(), &cobra.Command{
 		Use:   "status",
 		Short: "Show where a node stands",
 		Args:  cobra.NoArgs,

@@ -32,6 +32,8 @@ type serverFlags struct {
 	domains, websites    []string
 	logLevel             string
 	history, grace, stop time.Duration
+	historyMark          string
+	historyFloor         time.Duration
 	keysFile, reserve    string
 	kmsKeys              []string
 	insecureSSEC         bool
@@ -82,9 +84,11 @@ of DIR without it is useless.`,
 	fl.StringVar(&f.region, "region", server.DefaultRegion, "region of the cluster; fixed at first start")
 	fl.StringSliceVar(&f.domains, "domains", nil, "domains under which buckets are addressed as hosts")
 	fl.StringSliceVar(&f.websites, "website-domain", nil, "domains under which buckets are served as websites: BUCKET.DOMAIN")
-	fl.DurationVar(&f.history, "history", server.DefaultHistoryRetention, "how long superseded and deleted objects are kept; fixed at first start")
+	fl.DurationVar(&f.history, "history", server.DefaultHistoryRetention, "how long superseded and deleted objects are kept, as the first start says; ironman admin history set changes it")
 	fl.DurationVar(&f.grace, "release-grace", server.DefaultReleaseGrace, "how long bytes without references are kept for readers; fixed at first start")
 	fl.StringVar(&f.reserve, "reserve", "", "bytes that stay free under DIR and on each disk, such as 500MiB; 0: none (default 2GiB, or 5 % of the file system if that is less)")
+	fl.StringVar(&f.historyMark, "history-mark", "", "bytes that are to be free under DIR and on each disk: where the leader has less, the oldest history goes early; 0: never (default twice the reserve)")
+	fl.DurationVar(&f.historyFloor, "history-floor", server.DefaultHistoryFloor, "history that is younger never goes early")
 	fl.DurationVar(&f.stop, "stop-timeout", 30*time.Second, "how long requests may take to finish when the node stops")
 	fl.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	fl.StringVar(&f.keysFile, "keys-file", "", "JSON list of further accounts of the first start: access_key, secret_key, name, email; mode 0600")
@@ -184,9 +188,13 @@ func (f *serverFlags) options(log *slog.Logger) (server.Options, error) {
 	if o.Reserve, err = erasure.ParseReserve(f.reserve); err != nil {
 		return o, fmt.Errorf("--reserve: %w", err)
 	}
-	if f.history < 0 || f.grace < 0 {
-		return o, errors.New("--history and --release-grace must not be negative")
+	if o.HistoryMark, err = erasure.ParseReserve(f.historyMark); err != nil {
+		return o, fmt.Errorf("--history-mark: %w", err)
 	}
+	if f.history < 0 || f.grace < 0 || f.historyFloor < 0 {
+		return o, errors.New("--history, --history-floor and --release-grace must not be negative")
+	}
+	o.HistoryFloor = max(f.historyFloor, 1) // 0 is the default
 	for _, d := range f.disks {
 		abs, err := filepath.Abs(d)
 		if err != nil {
