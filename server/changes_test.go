@@ -8,6 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"ironman/fsm"
 	"ironman/wal"
 	"ironman/wal/ledger"
 )
@@ -15,8 +18,18 @@ import (
 // TestFeedNotHere: a node that still fetches the records of older events says so, and
 // passes none of them.
 func TestFeedNotHere(t *testing.T) {
+	m, err := fsm.Open(fsm.Options{FS: vfs.NewMem(), Dir: "state", Fatal: func(err error) { panic(err) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
 	for _, accept := range []string{"application/x-ndjson", "text/event-stream"} {
 		n := &Node{changes: &changes{
+			machine: m, scans: make(chan struct{}, 1),
 			records: func(uint64, int) ([]ledger.Record, error) { return nil, wal.ErrNotHere },
 			places:  make(chan struct{}, 1), ending: context.Background(), stall: time.Second,
 		}}
