@@ -19,6 +19,8 @@ import (
 const (
 	// changesBatch is how many events are read at a time: no view is open for longer.
 	changesBatch = 256
+	// changesNear is how far behind the last event a reading shares what is read with others.
+	changesNear = 4 * changesBatch
 	// changesReaders is how many may read the change feed of a node at once.
 	changesReaders = 64
 	// changesScans is how many of them may look through what is long past at one moment.
@@ -64,7 +66,7 @@ var errConflict = errors.New("conflict")
 // read puts the events from one on into words, dense and in order, as many as are at
 // hand. None: this node has not applied that event yet. Nobody may change the entries.
 func (c *changes) read(ctx context.Context, from uint64, max int) ([]*audit.Entry, error) {
-	if next := c.machine.Applied().Next; from < next && next-from <= changesBatch {
+	if next := c.machine.Applied().Next; from < next && next-from <= changesNear {
 		return c.head.read(from, max, c.words)
 	}
 	select {

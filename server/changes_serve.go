@@ -352,7 +352,7 @@ func (p *changesReading) stream(ctx context.Context) error {
 		if err := p.out.flush(); err != nil {
 			return err
 		}
-		if len(entries) < changesBatch {
+		if p.next+changesBatch > p.machine.Applied().Next { // it has caught up
 			if err := p.rest(ctx); err != nil {
 				return err
 			}
