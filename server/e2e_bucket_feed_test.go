@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"ironman/fsm"
 	"ironman/s3api/sig"
 	"ironman/server"
 	"ironman/server/audit"
@@ -376,6 +377,21 @@ func TestBucketFeedCursors(t *testing.T) {
 	}
 	f.alice.refused(t, 400, "InvalidRequest", "PUT", "/bkt?feedCursor=more&from=0&to=1", nil)
 	f.bob.must(t, 200, "PUT", "/bkt?feedCursor=more&from=0&to=1", nil)
+	// They go with the bucket.
+	f.alice.must(t, 204, "DELETE", "/bkt/k", nil)
+	f.alice.must(t, 204, "DELETE", "/bkt", nil)
+	await(t, "the cursors of a bucket that is gone are gone", func() bool {
+		v, err := f.node.ViewForTest()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer v.Close()
+		left := 0
+		if err := v.EachCursor(func(bucket uint64, _ fsm.CursorEntry) bool { left++; return true }); err != nil {
+			t.Fatal(err)
+		}
+		return left == 0
+	})
 }
 
 // TestBucketFeedReaders: an account has room for so many, which others do not take.

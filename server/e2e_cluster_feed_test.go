@@ -269,7 +269,8 @@ func (c *trio) onlineAudit(end int) {
 	run := func(ok bool, args ...string) string {
 		c.Helper()
 		cmd := exec.Command(program(c), args...)
-		cmd.Env = append(os.Environ(), c.nodes[0].env...)
+		cred := c.clients[0].cred
+		cmd.Env = append(os.Environ(), append(c.nodes[0].env, "AWS_ACCESS_KEY_ID="+cred.AccessKey, "AWS_SECRET_ACCESS_KEY="+string(cred.Secret.Reveal()))...)
 		out, err := cmd.CombinedOutput()
 		if (err == nil) != ok {
 			c.Fatalf("ironman %v: %v\n%s", args, err, out)
@@ -294,7 +295,33 @@ func (c *trio) onlineAudit(end int) {
 	if err := json.Unmarshal([]byte(shown), &d); err != nil || d.Seq != e.Seq || d.LeafHash == "" {
 		c.Errorf("audit show prints %s: %v", shown, err)
 	}
+	endpoints := c.nodes[dead].endpoint + "," + c.nodes[lead].endpoint
+	for _, at := range [][]string{{"--admin", admins}, {"--endpoint", endpoints, "--bucket", "fed"}} {
+		do := func(ok bool, args ...string) string {
+			return run(ok, append(append([]string{"feed"}, args...), at...)...)
+		}
+		do(true, "cursors", "set", "a cursor", "9")
+		do(true, "cursors", "set", "a cursor", "7") // back
+		if s := do(true, "cursors", "show", "a cursor"); !strings.HasPrefix(s, "7 ") {
+			c.Errorf("feed cursors show prints %s", s)
+		}
+		if s := do(true, "cursors"); !strings.Contains(s, `"a cursor"`) {
+			c.Errorf("feed cursors prints %s", s)
+		}
+		first := do(true, "--cursor", "a cursor", "--json")
+		if err := json.Unmarshal([]byte(first[:strings.IndexByte(first, '\n')]), &e); err != nil || e.Seq < 7 {
+			c.Errorf("from the cursor on feed prints %.200s: %v", first, err)
+		}
+		if s := do(true, "--cursor", "a cursor", "--json", "--kind", "object_put"); s != "" {
+			c.Errorf("behind the cursor feed prints %.200s", s)
+		}
+		do(true, "cursors", "delete", "a cursor")
+		do(false, "cursors", "show", "a cursor")
+	}
 	for _, args := range [][]string{
+		{"feed", "--endpoint", endpoints},
+		{"feed", "--endpoint", endpoints, "--bucket", "no-such-bucket", "--cursor", "c"},
+		{"feed", "mirror", "--from", "fed", "--endpoint", endpoints},
 		{"audit", "show", "100000000", "--admin", admins},
 		{"audit", "log", "--admin", admins, "--key", "a key"},
 		{"audit", "log", "--admin", admins, "--kind", "none"},
