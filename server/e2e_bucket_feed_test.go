@@ -414,4 +414,15 @@ func TestBucketFeedReaders(t *testing.T) {
 	all[7].stop()
 	f.awaitReaders(t, 31)
 	f.alice.must(t, 200, "GET", "/bkt?feed", nil)
+	// A node that closes ends them at once.
+	began := time.Now()
+	f.close(t)
+	if took := time.Since(began); took > 20*time.Second {
+		t.Errorf("the node took %v to close", took)
+	}
+	for _, l := range all {
+		for range l.messages { // its end
+			continue
+		}
+	}
 }

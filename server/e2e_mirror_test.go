@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -32,7 +33,7 @@ type mirrored struct {
 }
 
 func newMirrored(t *testing.T) *mirrored {
-	p := openInProcess(t, vfs.NewMem(), "/mirror", func(o *server.Options) { o.LifecycleDay = time.Second })
+	p := openInProcess(t, vfs.NewMem(), "/mirror", func(o *server.Options) { o.LifecycleDay, o.AllowInsecureSSEC = time.Second, true })
 	m := &mirrored{t, p, p.client()}
 	m.c.must(t, 200, "PUT", "/source", nil)
 	m.c.must(t, 200, "PUT", "/target", nil)
@@ -306,6 +307,19 @@ func TestMirrorKeepsOthers(t *testing.T) {
 	if n := versionsOf(t, m.c, "target")["b"]; n != 1 {
 		t.Errorf("%d versions", n)
 	}
+	// What needs a key that the mirror has not got stops it, and it says why.
+	key := content(9, 32)
+	sealed := func(r *http.Request) {
+		for name, value := range customer(customerHeader, key) {
+			r.Header.Set(name, value)
+		}
+	}
+	m.c.must(t, 200, "PUT", "/source/sealed", []byte("sealed"), sealed)
+	if err := m.mirror(t.Context(), false); err == nil || !strings.Contains(err.Error(), `"sealed"`) || !strings.Contains(err.Error(), "400 Invalid") || strings.Contains(err.Error(), "not kept") {
+		t.Errorf("what is encrypted under a client's key: %v", err)
+	}
+	m.c.must(t, 204, "DELETE", "/source/sealed", nil)
+	m.once()
 	// Without the right to the source nothing is done.
 	m.c.must(t, 204, "PUT", "/source?policy", rules(rule("Deny", everybody, "s3:GetObject*", "source/*", "")))
 	m.c.must(t, 200, "PUT", "/source/c", []byte("closed"))

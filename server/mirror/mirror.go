@@ -108,7 +108,7 @@ func (m *Mirror) batch(ctx context.Context, from uint64, events []Event, next ui
 		for _, k := range e.Keys {
 			last[k] = e.Seq
 		}
-		if e.Kind == "object_renamed" {
+		if e.SourceKey != "" && e.SourceID == 0 { // it was renamed; of a copy there is a bucket
 			last[e.SourceKey] = e.Seq
 		}
 	}

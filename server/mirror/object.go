@@ -108,13 +108,20 @@ func (m *Mirror) source(ctx context.Context, method, key string, asOf uint64, qu
 	h := http.Header{"X-Ironman-As-Of": {seqText(asOf)}}
 	maps.Copy(h, header)
 	resp, err := m.Source.send(ctx, &request{method: method, bucket: m.From, key: key, query: query, header: h})
+	if method == http.MethodHead && refused(err, http.StatusBadRequest) { // which does not say why; GET does
+		got, getErr := m.source(ctx, http.MethodGet, key, asOf, query, header)
+		if getErr == nil {
+			got.Body.Close()
+			return nil, err
+		}
+		err = getErr
+	}
 	return resp, forgotten(err)
 }
 
-// forgotten tells the answer that a moment is not kept any more. It is the only one of its status that
-// a request can get which was good as of a later moment; one to HEAD has no code.
+// forgotten tells the answer that a moment is not kept any more.
 func forgotten(err error) error {
-	if r := asRefusal(err); r != nil && r.status == http.StatusBadRequest && (r.code == "" || strings.Contains(r.message, "not kept any more")) {
+	if r := asRefusal(err); r != nil && r.status == http.StatusBadRequest && strings.Contains(r.message, "not kept any more") {
 		return fmt.Errorf("%w: %w", errForgotten, err)
 	}
 	return err
