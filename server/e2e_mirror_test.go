@@ -333,3 +333,32 @@ func TestMirrorKeepsOthers(t *testing.T) {
 		t.Errorf("%v", a)
 	}
 }
+
+// TestMirrorElsewhere: the target may be of another cluster.
+func TestMirrorElsewhere(t *testing.T) {
+	t.Parallel()
+	m := newMirrored(t)
+	other := openInProcess(t, vfs.NewMem(), "/other")
+	other.client().must(t, 200, "PUT", "/target", nil)
+	there := func(x *mirror.Mirror) {
+		c, err := mirror.NewClient([]string{"http://127.0.0.1:9", other.endpoint}, other.cred, region) // nobody answers at the first
+		if err != nil {
+			t.Fatal(err)
+		}
+		x.Target = c
+	}
+	for i := range 1100 { // more than a page of a list
+		m.c.must(t, 200, "PUT", fmt.Sprintf("/source/%d", i), content(uint64(i), i))
+	}
+	if err := m.mirror(t.Context(), false, there); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, m.c, other.client(), "source", "target")
+	m.c.must(t, 204, "DELETE", "/source/7", nil)
+	m.c.must(t, 200, "PUT", "/source/8", []byte("changed"))
+	if err := m.mirror(t.Context(), false, there); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, m.c, other.client(), "source", "target")
+	m.c.refused(t, 404, "NoSuchKey", "GET", "/target/8", nil)
+}
