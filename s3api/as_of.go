@@ -115,9 +115,10 @@ func (m *moment) refuse(format string, args ...any) error {
 }
 
 // showsPast tells whether an operation can be asked as of a moment: it only reads, and
-// history keeps what it reads. Of uploads and of the list of buckets there is the present.
+// history keeps what it reads. Of uploads, of the feed and
+// of the list of buckets there is the present.
 func (op *operation) showsPast() bool {
-	return op.reads() && (op.needs == needBucket || op.needs == needObject) && op.query != "uploads" && op.query != "uploadId"
+	return op.reads() && (op.needs == needBucket || op.needs == needObject) && !slices.Contains([]string{"uploads", "uploadId", "feed", "feedCursor"}, op.query)
 }
 
 func (op *operation) reads() bool { return op.method == http.MethodGet || op.method == http.MethodHead }

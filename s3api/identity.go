@@ -12,6 +12,7 @@ import (
 // secret finds the secret of an access key that may be used at the request's view, and
 // who has it: a key that lasts, or with a token one of a session.
 func (s *Server) secret(r *Request, accessKey, token string) (sig.Secret, bool, error) {
+	r.token = token
 	if token != "" {
 		return s.sessionSecret(r, accessKey, token)
 	}

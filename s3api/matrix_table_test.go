@@ -104,7 +104,7 @@ func pastRows(all []row) (out []row) {
 
 // showsPast tells whether a row can be asked as of a moment: reads of what history keeps.
 func (r *row) showsPast() bool {
-	return (r.method == "GET" || r.method == "HEAD") && strings.HasPrefix(r.target, "/BUCKET") && r.op != "ListMultipartUploads" && r.op != "ListParts"
+	return (r.method == "GET" || r.method == "HEAD") && strings.HasPrefix(r.target, "/BUCKET") && !slices.Contains([]string{"ListMultipartUploads", "ListParts", "GetBucketFeed", "GetBucketFeedCursor"}, r.op)
 }
 
 func serviceRows() []row {
@@ -159,6 +159,10 @@ func configRows() []row {
 		config("GetBucketReplication", "GET", "replication", "", "s3:GetReplicationConfiguration", "404 ReplicationConfigurationNotFoundError"),
 		config("PutBucketReplication", "PUT", "replication", "<ReplicationConfiguration/>", "s3:PutReplicationConfiguration", "501 NotImplemented"),
 		config("DeleteBucketReplication", "DELETE", "replication", "", "s3:PutReplicationConfiguration", "204"),
+		config("GetBucketFeed", "GET", "feed&from=0", "", "s3:GetBucketFeed", "200").as("", func(r *row) { r.named = true }),
+		config("GetBucketFeedCursor", "GET", "feedCursor", "", "s3:GetBucketFeed", "200").as("", func(r *row) { r.named = true }),
+		config("PutBucketFeedCursor", "PUT", "feedCursor=c&from=0&to=1", "", "s3:PutBucketFeedCursor", "event").as("", func(r *row) { r.named = true }),
+		config("DeleteBucketFeedCursor", "DELETE", "feedCursor=c", "", "s3:PutBucketFeedCursor", "204").as("", func(r *row) { r.named = true }),
 		config("GetBucketLocation", "GET", "location", "", "s3:GetBucketLocation", "200"),
 		config("GetBucketVersioning", "GET", "versioning", "", "s3:GetBucketVersioning", "200"),
 		config("PutBucketVersioning", "PUT", "versioning", "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>", "s3:PutBucketVersioning", "event"),

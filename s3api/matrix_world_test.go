@@ -252,12 +252,21 @@ func newWorldAt(t *testing.T, level uint32) *world {
 	w.genesis(t)
 	w.server = s3api.New(s3api.Options{
 		Providers: oneProvider{},
-		Log:       w.matrixStore, Views: w.matrixStore, Blobs: w.matrixStore, Secrets: matrixSecrets{w.matrixStore}, Region: matrixRegion,
+		Log:       w.matrixStore, Views: w.matrixStore, Blobs: w.matrixStore, Secrets: matrixSecrets{w.matrixStore}, Feed: noFeed{}, Region: matrixRegion,
 		Now:     func() time.Time { return w.now },
 		Observe: func(operation string, _ int, _ time.Duration, _, _ int64) { w.operation = operation },
 	})
 	return w
 }
+
+// noFeed is a feed in which nothing has happened.
+type noFeed struct{}
+
+func (noFeed) Open(context.Context, *s3api.FeedQuery) (s3api.FeedReading, error) {
+	return noFeed{}, nil
+}
+func (noFeed) Send(context.Context, http.ResponseWriter) error { return nil }
+func (noFeed) Close()                                          {}
 
 // request makes a request as a client has it.
 func (w *world) request(method, target, body string, headers ...string) *http.Request {

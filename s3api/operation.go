@@ -78,6 +78,10 @@ func operations() []operation {
 		{"PreflightBucket", "OPTIONS", onBucket, "", "", "", needNobody, (*Server).preflight},
 		{"PreflightObject", "OPTIONS", onObject, "", "", "", needNobody, (*Server).preflight},
 
+		{"GetBucketFeed", "GET", onBucket, "feed", "", "s3:GetBucketFeed", needBucket, (*Server).getBucketFeed},
+		{"GetBucketFeedCursor", "GET", onBucket, "feedCursor", "", "s3:GetBucketFeed", needBucket, (*Server).getBucketFeedCursor},
+		{"PutBucketFeedCursor", "PUT", onBucket, "feedCursor", "", "s3:PutBucketFeedCursor", needBucket, (*Server).putBucketFeedCursor},
+		{"DeleteBucketFeedCursor", "DELETE", onBucket, "feedCursor", "", "s3:PutBucketFeedCursor", needBucket, (*Server).deleteBucketFeedCursor},
 		{"GetBucketLocation", "GET", onBucket, "location", "", "s3:GetBucketLocation", needBucket, (*Server).getBucketLocation},
 		{"GetBucketAcl", "GET", onBucket, "acl", "", "s3:GetBucketAcl", needBucket, (*Server).getBucketACL},
 		{"GetBucketVersioning", "GET", onBucket, "versioning", "", "s3:GetBucketVersioning", needBucket, (*Server).getBucketVersioning},

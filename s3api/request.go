@@ -34,6 +34,7 @@ type Request struct {
 
 	op        *operation
 	identity  *sig.Identity
+	token     string // of the session that signed; "": none did
 	principal access.Principal
 	account   *fsm.Account // nil: anonymous
 	who       *iam.Caller  // nil: anonymous

@@ -29,6 +29,7 @@ type Options struct {
 	Views   Views
 	Blobs   Blobs
 	Secrets Secrets
+	Feed    Feed
 	Region  string
 	// Domains under which buckets are addressed as hosts; none: only by path.
 	Domains []string
@@ -102,6 +103,8 @@ type Response struct {
 	XML    s3xml.Response
 	Body   bodyReader
 	Length int64
+	// Feed is a body that grows while it is sent.
+	Feed FeedReading
 }
 
 func noContent() *Response { return &Response{Status: http.StatusNoContent} }
@@ -246,6 +249,9 @@ func (s *Server) answer(out *answer, r *Request, resp *Response) {
 		}
 		out.begin(status)
 		s.stream(out, r, resp)
+	case resp.Feed != nil:
+		out.begin(status)
+		s.sendFeed(out, r, resp.Feed)
 	default:
 		if r.HTTP.Method != http.MethodHead && status != http.StatusNoContent && status != http.StatusNotModified {
 			h.Set("Content-Length", "0")

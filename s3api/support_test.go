@@ -70,7 +70,7 @@ func support() []byte {
 
 Each operation takes the right to its action. Those behind it are taken too where the request asks for what they are about: a list of
 access, tags, a lock, a version, a source, an object to append to. ` + "`BUCKET`" + ` may also be in the host's name. What a sub-resource names that is not here is answered with
-501 NotImplemented, never taken for something else. What can be asked as of a moment (` + "`x-ironman-as-of`, or `BUCKET--at-...`" + `) takes the same rights, as they are now.
+501 NotImplemented, never taken for something else. The feed of a bucket (` + "`?feed`, `?feedCursor`" + `) is our own. What can be asked as of a moment (` + "`x-ironman-as-of`, or `BUCKET--at-...`" + `) takes the same rights, as they are now.
 
 | Operation | Request | Action | Further actions | As of a moment |
 |---|---|---|---|---|

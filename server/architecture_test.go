@@ -40,6 +40,7 @@ var floors = map[string]int{
 	"ironman/s3api":              3,
 	"ironman/server/audit":       4,
 	"ironman/server/link":        4,
+	"ironman/server/mirror":      4,
 	"ironman/server/outbound":    4,
 	"ironman/server/webidentity": 4,
 	"ironman/server":             4,

@@ -19,8 +19,12 @@ import (
 const (
 	// changesBatch is how many events are read at a time: no view is open for longer.
 	changesBatch = 256
+	// changesNear is how far behind the last event a reading shares what is read with others.
+	changesNear = 4 * changesBatch
 	// changesReaders is how many may read the change feed of a node at once.
 	changesReaders = 64
+	// changesScans is how many of them may look through what is long past at one moment.
+	changesScans = 2
 )
 
 // changes is the change feed: the record of what happened, for consumers that follow it.
@@ -32,20 +36,24 @@ type changes struct {
 	records func(from uint64, max int) ([]ledger.Record, error)
 	// present shows the state at a linearizable point.
 	present func(context.Context) (*fsm.View, error)
-	places  chan struct{} // one is taken by each that reads
+	places  chan struct{} // one is taken by each that reads by the admin listener
+	buckets bucketPlaces  // those of who reads the feed of a bucket
+	head    changesHead
+	scans   chan struct{} // one is taken by each that reads what is long past, for as long as it does
 	ending  context.Context
 	end     context.CancelFunc // ends all readings at once
 
 	// How long a reader may take nothing, and after how long a stream says that it is
-	// there, and how far it has come.
-	stall, heartbeat, progress time.Duration
+	// there, and how far it has come; how often one looks for what has come, at most.
+	stall, heartbeat, progress, pace time.Duration
 }
 
 func newChanges(n *Node) *changes {
 	ending, end := context.WithCancel(context.Background())
 	return &changes{
 		machine: n.machine, records: n.log.Records, present: views{n}.View, places: make(chan struct{}, changesReaders),
-		ending: ending, end: end, stall: 30 * time.Second, heartbeat: 15 * time.Second, progress: 2 * time.Second,
+		scans: make(chan struct{}, changesScans), ending: ending, end: end,
+		stall: 30 * time.Second, heartbeat: 15 * time.Second, progress: 2 * time.Second, pace: 50 * time.Millisecond,
 	}
 }
 
@@ -56,8 +64,22 @@ var errNotNow = errors.New("try again, or ask another node")
 var errConflict = errors.New("conflict")
 
 // read puts the events from one on into words, dense and in order, as many as are at
-// hand. None: this node has not applied that event yet.
-func (c *changes) read(from uint64, max int) (entries []*audit.Entry, err error) {
+// hand. None: this node has not applied that event yet. Nobody may change the entries.
+func (c *changes) read(ctx context.Context, from uint64, max int) ([]*audit.Entry, error) {
+	if next := c.machine.Applied().Next; from < next && next-from <= changesNear {
+		return c.head.read(from, max, c.words)
+	}
+	select {
+	case c.scans <- struct{}{}:
+		defer func() { <-c.scans }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	return c.words(from, max)
+}
+
+// words reads events and puts them into words.
+func (c *changes) words(from uint64, max int) (entries []*audit.Entry, err error) {
 	records, err := c.records(from, max)
 	if err != nil || len(records) == 0 {
 		return nil, err

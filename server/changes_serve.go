@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -14,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"ironman/s3api/s3err"
 	"ironman/server/audit"
 )
 
@@ -35,6 +37,7 @@ type changesQuery struct {
 	from, to string // moments; to may be ""
 	max      int
 	wait     time.Duration
+	least    uint64       // it does not begin before it
 	filter   audit.Filter // without its sequences
 }
 
@@ -133,74 +136,165 @@ func (n *Node) serveChanges(w http.ResponseWriter, r *http.Request) {
 		n.changesError(w, err)
 		return
 	}
-	if last := r.Header.Get("Last-Event-Id"); stream && last != "" {
-		seq, err := strconv.ParseUint(last, 10, 64)
-		if err != nil || seq == math.MaxUint64 {
-			n.changesError(w, fmt.Errorf("%w: Last-Event-ID: %q is not a sequence", errBadAsk, last))
+	if stream {
+		if err := q.after(r.Header.Get("Last-Event-Id")); err != nil {
+			n.changesError(w, err)
 			return
 		}
-		q.from = strconv.FormatUint(seq+1, 10)
 	}
-	p := &changesReading{changes: c, filter: q.filter}
-	p.next, err = c.moment(ctx, q.from)
-	if err == nil {
-		p.to = math.MaxUint64
-		if q.to != "" {
-			p.to, err = c.moment(ctx, q.to)
-		}
-	}
+	p, err := c.begin(ctx, q)
 	if err != nil {
 		n.changesError(w, err)
 		return
 	}
-	p.out = newChangesWriter(w, c.stall)
-	defer p.out.clear()
-	defer context.AfterFunc(c.ending, p.out.cut)()
+	p.tell = func(e *audit.Entry) *audit.Entry {
+		if q.filter.Takes(e) {
+			return e
+		}
+		return nil
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/x-ndjson")
 	if stream {
-		err = p.stream(ctx)
-	} else {
-		err = p.lines(ctx, q)
+		h.Set("Content-Type", "text/event-stream")
+		h.Set("Cache-Control", "no-store")
+		h.Set("X-Accel-Buffering", "no")
 	}
-	if err != nil && !p.out.begun {
-		n.changesError(w, err)
-	}
+	_ = p.send(ctx, w, stream) // an answer that broke off has no last line
 }
 
-// changesReading is one reading of the feed: of the events from next on, before to, that
-// a filter takes.
+// begin finds where a reading begins, and reads what it begins with.
+func (c *changes) begin(ctx context.Context, q *changesQuery) (p *changesReading, err error) {
+	p = &changesReading{changes: c, query: q, to: math.MaxUint64}
+	if p.next, err = c.moment(ctx, q.from); err != nil {
+		return nil, err
+	}
+	if q.to != "" {
+		if p.to, err = c.moment(ctx, q.to); err != nil {
+			return nil, err
+		}
+	}
+	p.next = max(p.next, q.least)
+	p.ahead, err = p.batch(ctx)
+	return p, err
+}
+
+// after has a stream go on behind the last id that its reader knows.
+func (x *changesQuery) after(last string) error {
+	if last == "" {
+		return nil
+	}
+	seq, err := strconv.ParseUint(last, 10, 64)
+	if err != nil || seq == math.MaxUint64 {
+		return fmt.Errorf("%w: Last-Event-ID: %q is not a sequence", errBadAsk, last)
+	}
+	x.from = strconv.FormatUint(seq+1, 10)
+	return nil
+}
+
+// changesReading is one reading of the feed: of the events from next on, before to.
 type changesReading struct {
 	*changes
-	filter   audit.Filter
+	query *changesQuery
+	// tell is what the reader is told of an event; nil: nothing.
+	tell func(*audit.Entry) *audit.Entry
+	// may decides again whether the reader may be told; nil: always. Invariant: it is asked
+	// after a batch was read, and before anything of it is told.
+	may      func() error
 	next, to uint64
+	ahead    []*audit.Entry // the first batch, until it is told
 	out      *changesWriter
+	judged   bool      // may was asked since the last batch was read
+	looked   time.Time // when that was
 	passed   int       // events since the reader was told how far it has come
 	told     time.Time // when that was
 }
 
-// tail is the last line of an answer. An answer without it broke off.
+// send answers.
+func (p *changesReading) send(ctx context.Context, w http.ResponseWriter, stream bool) error {
+	p.out = newChangesWriter(w, p.stall)
+	defer p.out.clear()
+	defer context.AfterFunc(p.ending, p.out.cut)()
+	if !stream {
+		return p.lines(ctx)
+	}
+	err := p.stream(ctx)
+	var denied *changesDenied
+	if errors.As(err, &denied) {
+		return p.endStream(denied)
+	}
+	return err
+}
+
+// batch is what comes next.
+func (p *changesReading) batch(ctx context.Context) ([]*audit.Entry, error) {
+	if b := p.ahead; b != nil {
+		p.ahead = nil
+		return b, nil
+	}
+	p.judged, p.looked = false, time.Now()
+	return p.changes.read(ctx, p.next, changesBatch)
+}
+
+// changesDenied says that the reader may not be told any more.
+type changesDenied struct{ error }
+
+// judge decides whether the reader may still be told.
+func (p *changesReading) judge() error {
+	if p.may == nil || p.judged {
+		return nil
+	}
+	switch err := p.may(); {
+	case err == nil:
+	case s3err.From(err).Status < http.StatusInternalServerError:
+		return &changesDenied{err}
+	default:
+		return err
+	}
+	p.judged = true
+	return nil
+}
+
+// awaitNext waits for the next event. One that has just looked waits a little longer, so
+// that what comes all the time costs a look for each pause, and not for each event.
+func (p *changesReading) awaitNext(ctx context.Context) error {
+	if err := p.await(ctx, p.next); err != nil {
+		return err
+	}
+	pause := p.pace - time.Since(p.looked)
+	if pause <= 0 {
+		return nil
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(pause):
+		return nil
+	}
+}
+
+// changesTail is the last line of an answer. An answer without it broke off.
 type changesTail struct {
 	Next uint64 `json:"next"`           // go on from here
 	More bool   `json:"more,omitempty"` // there is more already
 }
 
 // lines answers with what is there, or with the first that comes.
-func (p *changesReading) lines(ctx context.Context, q *changesQuery) error {
-	p.out.w.Header().Set("Content-Type", "application/x-ndjson")
+func (p *changesReading) lines(ctx context.Context) error {
+	q := p.query
 	wait, cancel := context.WithTimeout(ctx, q.wait)
 	defer cancel()
 	given := 0
 	// A reader that is given nothing for long takes the node for dead.
 	end := time.Now().Add(max(changesLookFor, q.wait))
+read:
 	for looked := 0; p.next < p.to && given < q.max && looked < changesLooks && p.out.bytes < changesBytes && time.Now().Before(end) && ctx.Err() == nil; {
-		entries, err := p.read(p.next, min(changesBatch, changesLooks-looked))
+		entries, err := p.batch(ctx)
 		if err != nil {
-			if !p.out.begun {
-				return err
-			}
 			break // with what is there; whoever goes on is told
 		}
 		if len(entries) == 0 {
-			if given > 0 || q.wait == 0 || p.await(wait, p.next) != nil {
+			if given > 0 || q.wait == 0 || p.awaitNext(wait) != nil {
 				break
 			}
 			continue
@@ -209,15 +303,17 @@ func (p *changesReading) lines(ctx context.Context, q *changesQuery) error {
 			if e.Seq >= p.to || given == q.max || p.out.bytes >= changesBytes {
 				break
 			}
+			if told := p.tell(e); told != nil {
+				if p.judge() != nil {
+					break read // who goes on is told
+				}
+				given++
+				if err := p.out.json("", told, "\n"); err != nil {
+					return err
+				}
+			}
 			p.next = e.Seq + 1
 			looked++
-			if !p.filter.Takes(e) {
-				continue
-			}
-			given++
-			if err := p.out.json("", e, "\n"); err != nil {
-				return err
-			}
 		}
 	}
 	if err := p.out.json("", changesTail{Next: p.next, More: p.next < min(p.to, p.machine.Applied().Next)}, "\n"); err != nil {
@@ -230,22 +326,18 @@ func (p *changesReading) lines(ctx context.Context, q *changesQuery) error {
 // it sends is the last sequence that the reader need not be sent again.
 func (p *changesReading) stream(ctx context.Context) error {
 	for first := true; ; first = false {
-		entries, err := p.read(p.next, changesBatch)
+		entries, err := p.batch(ctx)
 		if err != nil {
 			return err
 		}
 		if first {
-			h := p.out.w.Header()
-			h.Set("Content-Type", "text/event-stream")
-			h.Set("Cache-Control", "no-store")
-			h.Set("X-Accel-Buffering", "no")
 			// Where "end" is must be known before the connection is lost for the first time.
-			if err := p.tell(); err != nil {
+			if err := p.tellProgress(); err != nil {
 				return err
 			}
 		}
 		for _, e := range entries {
-			if err := p.send(e); err != nil {
+			if err := p.sendEvent(e); err != nil {
 				return err
 			}
 		}
@@ -253,14 +345,14 @@ func (p *changesReading) stream(ctx context.Context) error {
 			return err
 		}
 		if p.passed > 0 && time.Since(p.told) >= p.progress {
-			if err := p.tell(); err != nil {
+			if err := p.tellProgress(); err != nil {
 				return err
 			}
 		}
 		if err := p.out.flush(); err != nil {
 			return err
 		}
-		if len(entries) == 0 {
+		if p.next+changesBatch > p.machine.Applied().Next { // it has caught up
 			if err := p.rest(ctx); err != nil {
 				return err
 			}
@@ -268,27 +360,46 @@ func (p *changesReading) stream(ctx context.Context) error {
 	}
 }
 
-// send sends an event if the filter takes it.
-func (p *changesReading) send(e *audit.Entry) error {
-	p.next = e.Seq + 1
-	if p.filter.Takes(e) {
-		p.passed, p.told = 0, time.Now()
-		return p.out.json(fmt.Sprintf("id: %d\ndata: ", e.Seq), e, "\n\n")
+// sendEvent sends an event if it is for the reader.
+func (p *changesReading) sendEvent(e *audit.Entry) error {
+	if told := p.tell(e); told != nil {
+		if err := p.judge(); err != nil {
+			return err
+		}
+		p.next, p.passed, p.told = e.Seq+1, 0, time.Now()
+		return p.out.json(fmt.Sprintf("id: %d\ndata: ", e.Seq), told, "\n\n")
 	}
+	p.next = e.Seq + 1
 	if p.passed++; p.passed >= changesSkip {
-		return p.tell()
+		return p.tellProgress()
 	}
 	return nil
 }
 
-// tell says how far the stream has come.
-func (p *changesReading) tell() error {
+// tellProgress says how far the stream has come.
+func (p *changesReading) tellProgress() error {
+	if err := p.judge(); err != nil {
+		return err
+	}
 	p.passed, p.told = 0, time.Now()
 	id := ""
 	if p.next > 0 {
 		id = fmt.Sprintf("id: %d\n", p.next-1)
 	}
 	return p.out.json(id+"event: progress\ndata: ", changesTail{Next: p.next}, "\n\n")
+}
+
+// endStream is the last message of a stream whose reader may not be told any more.
+func (p *changesReading) endStream(why *changesDenied) error {
+	e := s3err.From(why.error)
+	err := p.out.json("event: end\ndata: ", struct {
+		Code    string `json:"code"`
+		Message string `json:"message"`
+	}{e.Code, e.Message}, "\n\n")
+	if err != nil {
+		return err
+	}
+	return p.out.flush()
 }
 
 // rest waits for the next event. If none comes for long it shows that it is still there.
@@ -299,13 +410,18 @@ func (p *changesReading) rest(ctx context.Context) error {
 	}
 	wait, cancel := context.WithTimeout(ctx, pause)
 	defer cancel()
-	switch {
-	case p.await(wait, p.next) == nil:
+	if p.awaitNext(wait) == nil {
 		return nil
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case p.passed > 0:
-		return p.tell()
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	p.judged = false
+	if p.passed > 0 {
+		return p.tellProgress()
+	}
+	if err := p.judge(); err != nil {
+		return err
 	}
 	return p.out.comment()
 }
@@ -316,7 +432,6 @@ type changesWriter struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
 	stall   time.Duration
-	begun   bool
 	bytes   int
 
 	mu      sync.Mutex
@@ -370,14 +485,22 @@ func (x *changesWriter) json(before string, v any, after string) error {
 	if err != nil {
 		return err
 	}
-	if err := x.touch(); err != nil {
-		return err
+	b = append(append([]byte(before), b...), after...)
+	for len(b) > 0 { // in pieces: a slow reader of a large event shows by each that it is there
+		if err := x.touch(); err != nil {
+			return err
+		}
+		n, err := x.w.Write(b[:min(len(b), changesPiece)])
+		if x.bytes += n; err != nil {
+			return err
+		}
+		b = b[n:]
 	}
-	x.begun = true
-	n, err := io.WriteString(x.w, before+string(b)+after)
-	x.bytes += n
-	return err
+	return nil
 }
+
+// changesPiece is what a reader must take within the stall limit, in bytes.
+const changesPiece = 16 << 10
 
 // comment writes what readers of streams pass over.
 func (x *changesWriter) comment() error {

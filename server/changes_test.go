@@ -8,6 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"ironman/fsm"
+	"ironman/server/audit"
 	"ironman/wal"
 	"ironman/wal/ledger"
 )
@@ -15,8 +19,18 @@ import (
 // TestFeedNotHere: a node that still fetches the records of older events says so, and
 // passes none of them.
 func TestFeedNotHere(t *testing.T) {
+	m, err := fsm.Open(fsm.Options{FS: vfs.NewMem(), Dir: "state", Fatal: func(err error) { panic(err) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
 	for _, accept := range []string{"application/x-ndjson", "text/event-stream"} {
 		n := &Node{changes: &changes{
+			machine: m, scans: make(chan struct{}, 1),
 			records: func(uint64, int) ([]ledger.Record, error) { return nil, wal.ErrNotHere },
 			places:  make(chan struct{}, 1), ending: context.Background(), stall: time.Second,
 		}}
@@ -30,5 +44,70 @@ func TestFeedNotHere(t *testing.T) {
 		if len(n.changes.places) != 0 {
 			t.Error("the place of a reader that has gone is taken")
 		}
+	}
+}
+
+// TestFeedHead: all who follow share what is put into words, wherever near the end they are;
+// what they get is dense, and is forgotten after a moment.
+func TestFeedHead(t *testing.T) {
+	var h changesHead
+	end, asked := uint64(1000), 0
+	words := func(from uint64, max int) (out []*audit.Entry, err error) {
+		for seq := from; seq < end && len(out) < max; seq++ {
+			asked++
+			out = append(out, &audit.Entry{Seq: seq, Keys: []string{"key"}})
+		}
+		return out, nil
+	}
+	follow := func(from uint64) {
+		t.Helper()
+		for next := from; next < end; {
+			entries, err := h.read(next, 100, words)
+			if err != nil || len(entries) == 0 || len(entries) > 100 {
+				t.Fatalf("%d entries at %d, %v", len(entries), next, err)
+			}
+			for _, e := range entries {
+				if e.Seq != next {
+					t.Fatalf("event %d at %d", e.Seq, next)
+				}
+				next++
+			}
+		}
+	}
+	for range 100 {
+		follow(500)
+		follow(777)
+	}
+	if asked != 500 {
+		t.Errorf("500 events were put into words %d times", asked)
+	}
+	follow(300) // somebody behind them has the rest of a chunk again
+	if asked > 500+200+268 {
+		t.Errorf("%d events were put into words for one who is behind", asked-500)
+	}
+	asked, end = 0, 1010
+	for range 100 {
+		follow(1000)
+	}
+	if asked != 10 {
+		t.Errorf("10 new events were put into words %d times", asked)
+	}
+	if entries, err := h.read(end, 100, words); err != nil || len(entries) != 0 {
+		t.Errorf("behind the end: %v, %v", entries, err)
+	}
+	for _, c := range h.chunks {
+		c.begun = c.begun.Add(-changesHeadLasts - time.Second)
+	}
+	asked = 0
+	follow(500)
+	if asked != 510 {
+		t.Errorf("after a moment %d events were put into words anew, want 510", asked)
+	}
+	for _, c := range h.chunks {
+		c.bytes = changesHeadBytes
+	}
+	h.forget()
+	if len(h.chunks) != 0 {
+		t.Error("too much is kept")
 	}
 }

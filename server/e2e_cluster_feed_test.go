@@ -4,10 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,10 +21,14 @@ import (
 )
 
 // feedReader is a consumer of the feed: `ironman feed --follow`, started again and again
-// behind the last event that it printed.
+// behind the last event that it printed, or where its cursor stands.
 type feedReader struct {
 	c      *trio
 	rng    *rand.Rand
+	least  int    // lines of a life
+	cursor string // by which it reads the feed of a bucket, by S3; "": the cluster's feed
+	last   uint64 // sequence, of lines by a cursor
+	repeat int    // lines that came again
 	mu     sync.Mutex
 	lines  [][]byte
 	stop   chan struct{}
@@ -47,12 +53,18 @@ func (f *feedReader) run() error {
 
 // live is one life: of so many events, or until stop is closed.
 func (f *feedReader) live() (done bool, err error) {
-	var admins []string
+	var admins, endpoints []string
 	for _, i := range f.rng.Perm(3) {
-		admins = append(admins, f.c.nodes[i].admin)
+		admins, endpoints = append(admins, f.c.nodes[i].admin), append(endpoints, f.c.nodes[i].endpoint)
 	}
-	cmd := exec.Command(program(f.c), "feed", "--follow", "--json", "--from", strconv.Itoa(len(f.seen())), "--admin", strings.Join(admins, ","))
+	args := []string{"feed", "--follow", "--json", "--from", strconv.Itoa(len(f.seen())), "--admin", strings.Join(admins, ",")}
+	if f.cursor != "" {
+		args = []string{"feed", "--follow", "--json", "--bucket", "fed", "--cursor", f.cursor, "--endpoint", strings.Join(endpoints, ",")}
+	}
+	cmd := exec.Command(program(f.c), args...)
 	cmd.Env = append(os.Environ(), f.c.nodes[0].env...)
+	cred := f.c.clients[0].cred
+	cmd.Env = append(cmd.Env, "AWS_ACCESS_KEY_ID="+cred.AccessKey, "AWS_SECRET_ACCESS_KEY="+string(cred.Secret.Reveal()), "AWS_REGION="+region)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.StdoutPipe()
@@ -74,14 +86,15 @@ func (f *feedReader) live() (done bool, err error) {
 	}()
 	defer close(ended)
 	r := bufio.NewReader(out)
-	for left := 20 + f.rng.IntN(150); ; left-- {
+	for left := f.least + f.rng.IntN(150); ; left-- {
 		line, err := r.ReadBytes('\n')
 		if err != nil { // what is not whole it did not print
 			break
 		}
-		f.mu.Lock()
-		f.lines = append(f.lines, bytes.TrimSpace(line))
-		f.mu.Unlock()
+		if err := f.take(bytes.TrimSpace(line)); err != nil {
+			_ = cmd.Process.Kill()
+			return true, err
+		}
 		if left == 0 {
 			f.killed++
 			_ = cmd.Process.Kill() // it may have ended
@@ -95,13 +108,36 @@ func (f *feedReader) live() (done bool, err error) {
 	return asked.Load(), nil
 }
 
+// take takes a line. What it has seen already, behind a cursor that was not moved before it
+// died, has taken effect: each event takes effect once, by its sequence.
+func (f *feedReader) take(line []byte) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.cursor != "" {
+		var e audit.Entry
+		if err := json.Unmarshal(line, &e); err != nil {
+			return err
+		}
+		if e.Seq <= f.last {
+			if !slices.ContainsFunc(f.lines, func(seen []byte) bool { return bytes.Equal(seen, line) }) {
+				return fmt.Errorf("behind event %d comes %s", f.last, line)
+			}
+			f.repeat++
+			return nil
+		}
+		f.last = e.Seq
+	}
+	f.lines = append(f.lines, line)
+	return nil
+}
+
 func killedBy(cmd *exec.Cmd) bool { return (&process{cmd: cmd}).killed() }
 
 // TestClusterFeed: a consumer that is killed again and again, while the leader is killed,
 // too, sees every event once, in order, and as every node has recorded it.
 func TestClusterFeed(t *testing.T) {
 	t.Parallel()
-	events := 900
+	events := 3000
 	if s := os.Getenv("IRONMAN_FEED_EVENTS"); s != "" {
 		var err error
 		if events, err = strconv.Atoi(s); err != nil {
@@ -110,9 +146,11 @@ func TestClusterFeed(t *testing.T) {
 	}
 	c := startTrio(t)
 	c.clients[0].must(t, 200, "PUT", "/fed", nil)
-	f := &feedReader{c: c, rng: rand.New(rand.NewPCG(7, 8)), stop: make(chan struct{})}
-	consumed := make(chan error, 1)
+	f := &feedReader{c: c, rng: rand.New(rand.NewPCG(7, 8)), stop: make(chan struct{}), least: 20}
+	byCursor := &feedReader{c: c, rng: rand.New(rand.NewPCG(9, 10)), stop: f.stop, least: 150, cursor: "c"}
+	consumed := make(chan error, 2)
 	go func() { consumed <- f.run() }()
+	go func() { consumed <- byCursor.run() }()
 
 	var acked atomic.Int64
 	write := func(until int64) *sync.WaitGroup {
@@ -146,9 +184,26 @@ func TestClusterFeed(t *testing.T) {
 		}
 		return nil
 	})
+	fed := c.fed()
+	c.await("the consumer by a cursor has seen all", func() error {
+		select {
+		case err := <-consumed:
+			t.Fatalf("a consumer has ended: %v", err)
+		default:
+		}
+		if n := len(byCursor.seen()); n < len(fed) {
+			return fmt.Errorf("%d of %d events", n, len(fed))
+		}
+		return nil
+	})
 	close(f.stop)
-	if err := <-consumed; err != nil {
+	if err := errors.Join(<-consumed, <-consumed); err != nil {
 		t.Fatal(err)
+	}
+	for i, line := range byCursor.seen() {
+		if !bytes.Equal(line, fed[i]) {
+			t.Fatalf("line %d of the consumer by a cursor is\n%s\nwant\n%s", i, line, fed[i])
+		}
 	}
 	lines := f.seen()
 	for i, line := range lines {
@@ -160,11 +215,30 @@ func TestClusterFeed(t *testing.T) {
 	for i := range c.nodes {
 		c.recorded(i, lines[:end])
 	}
-	t.Logf("%d events, %d deaths of the consumer", end, f.killed)
-	if f.killed < 3 {
+	t.Logf("%d events, %d deaths of the consumer; by a cursor %d deaths, %d lines again", end, f.killed, byCursor.killed, byCursor.repeat)
+	if f.killed < 3 || byCursor.killed < 3 {
 		t.Error("the consumer was hardly killed")
 	}
 	c.onlineAudit(end)
+}
+
+// fed is the feed of the bucket, as one node tells it.
+func (c *trio) fed() (lines [][]byte) {
+	c.Helper()
+	for from, more := 0, true; more; {
+		a := c.clients[0].must(c, 200, "GET", fmt.Sprintf("/fed?feed&from=%d&to=end", from), nil)
+		page := bytes.Split(bytes.TrimSpace(a.body), []byte("\n"))
+		var tail struct {
+			Next int
+			More bool
+		}
+		if err := json.Unmarshal(page[len(page)-1], &tail); err != nil {
+			c.Fatal(err)
+		}
+		lines = append(lines, page[:len(page)-1]...)
+		from, more = tail.Next, tail.More
+	}
+	return lines
 }
 
 // recorded wants a node to tell of these events as the consumer heard of them.
@@ -195,7 +269,8 @@ func (c *trio) onlineAudit(end int) {
 	run := func(ok bool, args ...string) string {
 		c.Helper()
 		cmd := exec.Command(program(c), args...)
-		cmd.Env = append(os.Environ(), c.nodes[0].env...)
+		cred := c.clients[0].cred
+		cmd.Env = append(os.Environ(), append(c.nodes[0].env, "AWS_ACCESS_KEY_ID="+cred.AccessKey, "AWS_SECRET_ACCESS_KEY="+string(cred.Secret.Reveal()))...)
 		out, err := cmd.CombinedOutput()
 		if (err == nil) != ok {
 			c.Fatalf("ironman %v: %v\n%s", args, err, out)
@@ -220,7 +295,33 @@ func (c *trio) onlineAudit(end int) {
 	if err := json.Unmarshal([]byte(shown), &d); err != nil || d.Seq != e.Seq || d.LeafHash == "" {
 		c.Errorf("audit show prints %s: %v", shown, err)
 	}
+	endpoints := c.nodes[dead].endpoint + "," + c.nodes[lead].endpoint
+	for _, at := range [][]string{{"--admin", admins}, {"--endpoint", endpoints, "--bucket", "fed"}} {
+		do := func(ok bool, args ...string) string {
+			return run(ok, append(append([]string{"feed"}, args...), at...)...)
+		}
+		do(true, "cursors", "set", "a cursor", "9")
+		do(true, "cursors", "set", "a cursor", "7") // back
+		if s := do(true, "cursors", "show", "a cursor"); !strings.HasPrefix(s, "7 ") {
+			c.Errorf("feed cursors show prints %s", s)
+		}
+		if s := do(true, "cursors"); !strings.Contains(s, `"a cursor"`) {
+			c.Errorf("feed cursors prints %s", s)
+		}
+		first := do(true, "--cursor", "a cursor", "--json")
+		if err := json.Unmarshal([]byte(first[:strings.IndexByte(first, '\n')]), &e); err != nil || e.Seq < 7 {
+			c.Errorf("from the cursor on feed prints %.200s: %v", first, err)
+		}
+		if s := do(true, "--cursor", "a cursor", "--json", "--kind", "object_put"); s != "" {
+			c.Errorf("behind the cursor feed prints %.200s", s)
+		}
+		do(true, "cursors", "delete", "a cursor")
+		do(false, "cursors", "show", "a cursor")
+	}
 	for _, args := range [][]string{
+		{"feed", "--endpoint", endpoints},
+		{"feed", "--endpoint", endpoints, "--bucket", "no-such-bucket", "--cursor", "c"},
+		{"feed", "mirror", "--from", "fed", "--endpoint", endpoints},
 		{"audit", "show", "100000000", "--admin", admins},
 		{"audit", "log", "--admin", admins, "--key", "a key"},
 		{"audit", "log", "--admin", admins, "--kind", "none"},

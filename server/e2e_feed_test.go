@@ -95,6 +95,12 @@ func (p *inProcess) listen(t testing.TB, query, last string) *listening {
 	if last != "" {
 		r.Header.Set("Last-Event-ID", last)
 	}
+	return p.heard(t, r, stop)
+}
+
+// heard sends a request that a stream answers.
+func (p *inProcess) heard(t testing.TB, r *http.Request, stop context.CancelFunc) *listening {
+	t.Helper()
 	resp, err := (&http.Client{Transport: p.transport}).Do(r)
 	if err != nil {
 		t.Fatal(err)
@@ -620,4 +626,69 @@ func TestFeedCursors(t *testing.T) {
 		t.Error(a)
 	}
 	move(200, 0, 4)
+}
+
+// TestFeedSlow: a reader that is slow gets an event that takes it longer than the stall limit.
+func TestFeedSlow(t *testing.T) {
+	t.Parallel()
+	p := openInProcess(t, vfs.NewMem(), "/feed")
+	const stall = time.Second
+	p.node.PaceChangesForTest(stall, time.Second, time.Second)
+	c := p.client()
+	c.must(t, 200, "PUT", "/bkt", nil)
+	c.must(t, 200, "PUT", "/bkt?versioning", []byte("<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"))
+	for i := range 2 { // of 6 MB each: a character takes six in JSON
+		var keys strings.Builder
+		for n := range 1000 {
+			fmt.Fprintf(&keys, "<Object><Key>%s%d-%d</Key></Object>", strings.Repeat("&lt;", 1000), i, n)
+		}
+		body := []byte("<Delete>" + keys.String() + "</Delete>")
+		c.must(t, 200, "POST", "/bkt?delete", body, header("Content-Md5", contentMD5(body)))
+	}
+	conn := p.stuck(t) // but it is not
+	defer conn.Close()
+	if err := conn.(*net.TCPConn).SetReadBuffer(128 << 10); err != nil {
+		t.Fatal(err)
+	}
+	var got bytes.Buffer
+	began := time.Now()
+	if err := conn.SetReadDeadline(began.Add(40 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	for piece := make([]byte, 64<<10); bytes.Count(got.Bytes(), []byte(`"kind":"objects_deleted"`)) < 2 || got.Len() < 12_000_000; time.Sleep(25 * ms) {
+		n, err := conn.Read(piece)
+		got.Write(piece[:n])
+		if err != nil {
+			t.Fatalf("the reader is let go after %d bytes and %v: %v", got.Len(), time.Since(began), err)
+		}
+	}
+	if took := time.Since(began); took < 2*stall {
+		t.Errorf("%d bytes were read in %v: nothing was slow", got.Len(), took)
+	}
+}
+
+// BenchmarkFeedFollowers is what writers pay for those who follow what they do.
+func BenchmarkFeedFollowers(b *testing.B) {
+	for _, followers := range []int{0, 60} {
+		b.Run(fmt.Sprint(followers), func(b *testing.B) {
+			p := openInProcess(b, vfs.NewMem(), "/feed")
+			p.client().must(b, 200, "PUT", "/bkt", nil)
+			for range followers {
+				l := p.listen(b, "from=end&kind=bucket_deleted", "")
+				go func() {
+					for range l.messages {
+						continue
+					}
+				}()
+			}
+			b.SetParallelism(8)
+			b.RunParallel(func(pb *testing.PB) {
+				for c := p.client(); pb.Next(); {
+					if a, err := c.try("PUT", "/bkt/k", []byte("text")); err != nil || a.status != 200 {
+						b.Errorf("%v, %v", a, err)
+					}
+				}
+			})
+		})
+	}
 }

@@ -142,7 +142,7 @@ func TestRestoreOfADeletedBucket(t *testing.T) {
 	r.do(200, "PUT", "/gone/a", large, header("X-Amz-Meta-Of", "a"))
 	r.do(200, "PUT", "/gone/dir/b", []byte("b"), header("X-Amz-Tagging", "t=b"))
 	then := r.do(200, "PUT", "/other", nil)
-	for _, l := range versionsOf(t, r.c, "gone") {
+	for _, l := range idsOfVersions(t, r.c, "gone") {
 		r.do(204, "DELETE", "/gone/"+l[0]+"?versionId="+l[1], nil)
 	}
 	r.do(204, "DELETE", "/gone", nil)
@@ -169,7 +169,7 @@ func TestRestoreOfADeletedBucket(t *testing.T) {
 		}
 	}
 	// A name that somebody else has taken meanwhile stays theirs.
-	for _, l := range versionsOf(t, r.c, "gone") {
+	for _, l := range idsOfVersions(t, r.c, "gone") {
 		r.do(204, "DELETE", "/gone/"+l[0]+"?versionId="+l[1], nil)
 	}
 	r.do(204, "DELETE", "/gone", nil)
@@ -179,8 +179,8 @@ func TestRestoreOfADeletedBucket(t *testing.T) {
 	}
 }
 
-// versionsOf are keys and ids of all versions and markers.
-func versionsOf(t testing.TB, c *client, bucket string) (all [][2]string) {
+// idsOfVersions are keys and ids of all versions and markers.
+func idsOfVersions(t testing.TB, c *client, bucket string) (all [][2]string) {
 	t.Helper()
 	a := c.must(t, 200, "GET", "/"+bucket+"?versions", nil)
 	for _, m := range regexp.MustCompile(`<Key>([^<]*)</Key><VersionId>([^<]*)</VersionId>`).FindAllStringSubmatch(string(a.body), -1) {

@@ -43,6 +43,12 @@ func TestSecretsStayInside(t *testing.T) {
 	for _, path := range []string{"metrics", "status", "nodes", "accounts", "kms", "pprof/goroutine?debug=2"} {
 		s.look("what the admin says of "+path, p.adminGet("/-/"+path))
 	}
+	feed := p.adminGet("/-/feed?max=10000")
+	s.look("the change feed", feed)
+	for seq := range bytes.Count(feed, []byte("\n")) - 1 {
+		s.look("an event", p.adminGet(fmt.Sprintf("/-/events/%d", seq)))
+	}
+	s.look("the feed of a bucket", p.client().must(t, 200, "GET", "/canary?feed&max=10000", nil).body)
 	status := p.status()
 	s.look("the status", fmt.Appendf(nil, "%+v", status))
 	var where []server.ShardLocation

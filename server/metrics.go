@@ -111,7 +111,7 @@ func newMetrics(n *Node) *metrics {
 		if n.changes == nil {
 			return 0
 		}
-		return float64(len(n.changes.places))
+		return float64(len(n.changes.places) + n.changes.buckets.taken())
 	})
 	gauge("ironman_access_log_held_bytes", "Bytes of memory that lines of access logs take which are not delivered yet.", n.access.held)
 	gauge("ironman_disks_failed", "Disks of this node that take no writes.", n.failedDisks)

@@ -328,7 +328,7 @@ func (n *Node) cluster() (*fsm.Cluster, error) {
 
 func (n *Node) newS3() *s3api.Server {
 	return s3api.New(s3api.Options{
-		Log: proposer{n}, Views: views{n}, Blobs: blobs{n}, Secrets: secrets{n.keyring},
+		Log: proposer{n}, Views: views{n}, Blobs: blobs{n}, Secrets: secrets{n.keyring}, Feed: bucketFeed{n},
 		Region: n.opts.Region, Domains: n.opts.Domains, WebsiteDomains: n.opts.WebsiteDomains, Now: n.opts.Now, Logger: n.opts.Logger,
 		Observe: n.metrics.observe, Refused: n.metrics.refuse, HostID: raftID(n.identity.Node), BodyIdle: n.opts.BodyIdle,
 		KMSKeys: n.opts.KMSKeys, AllowInsecureSSEC: n.opts.AllowInsecureSSEC, LifecycleDay: n.opts.LifecycleDay,

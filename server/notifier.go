@@ -147,7 +147,7 @@ func (n *notifier) rules() (out []bucketRule, unread map[uint64]bool, err error)
 }
 
 // forget removes the positions of configurations that are gone, so that one of the same
-// name begins anew.
+// name begins anew, and the cursors of consumers of the feeds of buckets that are gone.
 func (n *notifier) forget(ctx context.Context, rules []bucketRule, unread map[uint64]bool) (err error) {
 	there := make(map[ruleName]bool, len(rules))
 	for i := range rules {
@@ -157,20 +157,34 @@ func (n *notifier) forget(ctx context.Context, rules []bucketRule, unread map[ui
 	if err != nil {
 		return err
 	}
-	var gone []ruleName
+	type cursorName struct {
+		kind event.CursorKind
+		ruleName
+	}
+	var gone []cursorName
+	var bucketErr error
 	err = v.EachCursor(func(bucket uint64, c fsm.CursorEntry) bool {
-		if name := (ruleName{bucket, c.Name}); c.Kind == event.CursorKind_CURSOR_KIND_NOTIFICATION && !there[name] && !unread[bucket] {
-			gone = append(gone, name)
+		name := ruleName{bucket, c.Name}
+		switch {
+		case c.Kind == event.CursorKind_CURSOR_KIND_NOTIFICATION && !there[name] && !unread[bucket]:
+			gone = append(gone, cursorName{c.Kind, name})
+		case c.Kind == event.CursorKind_CURSOR_KIND_FEED && bucket != 0: // of a consumer of a bucket's feed
+			var b *fsm.Bucket
+			if b, bucketErr = v.Bucket(bucket); b == nil && bucketErr == nil {
+				gone = append(gone, cursorName{c.Kind, name})
+			}
 		}
-		return true
+		return bucketErr == nil
 	})
-	if err := errors.Join(err, v.Close()); err != nil {
+	if err := errors.Join(err, bucketErr, v.Close()); err != nil {
 		return err
 	}
 	for _, name := range gone {
-		n.end(name)
+		if name.kind == event.CursorKind_CURSOR_KIND_NOTIFICATION {
+			n.end(name.ruleName)
+		}
 		if _, err := n.propose(ctx, event.NewDraft(nil, &event.Statement_CursorDeleted{CursorDeleted: &event.CursorDeleted{
-			Kind: event.CursorKind_CURSOR_KIND_NOTIFICATION, Bucket: name.bucket,
+			Kind: name.kind, Bucket: name.bucket,
 		}}).AddText(event.ItemKind_ITEM_KIND_NAME, 0, name.id)); err != nil {
 			return err
 		}

@@ -71,6 +71,10 @@ func resourceOf(name string) string {
 		return "UPLOAD"
 	case "UploadPart":
 		return "PART"
+	case "GetBucketFeed":
+		return "FEED"
+	case "GetBucketFeedCursor", "PutBucketFeedCursor", "DeleteBucketFeedCursor":
+		return "FEED_CURSOR"
 	case "PreflightBucket", "PreflightObject":
 		return "PREFLIGHT"
 	}

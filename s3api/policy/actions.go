@@ -2,7 +2,7 @@ package policy
 
 // actions holds those of S3, IAM and STS in byte order; it is never written. Of S3
 // they are all those of general purpose buckets, served here or not: a policy may
-// speak of what is not there yet.
+// speak of what is not there yet. s3:GetBucketFeed and s3:PutBucketFeedCursor are our own.
 // https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html
 var actions = [...]action{
 	{"iam:AddClientIDToOpenIDConnectProvider", providers},
@@ -115,6 +115,7 @@ var actions = [...]action{
 	{"s3:GetBucketAbac", buckets},
 	{"s3:GetBucketAcl", buckets},
 	{"s3:GetBucketCORS", buckets},
+	{"s3:GetBucketFeed", buckets},
 	{"s3:GetBucketLocation", buckets},
 	{"s3:GetBucketLogging", buckets},
 	{"s3:GetBucketMetadataTableConfiguration", buckets},
@@ -161,6 +162,7 @@ var actions = [...]action{
 	{"s3:PutBucketAbac", buckets},
 	{"s3:PutBucketAcl", buckets},
 	{"s3:PutBucketCORS", buckets},
+	{"s3:PutBucketFeedCursor", buckets},
 	{"s3:PutBucketLogging", buckets},
 	{"s3:PutBucketNotification", buckets},
 	{"s3:PutBucketObjectLockConfiguration", buckets},

@@ -20,7 +20,7 @@ func find(code string) (row, bool) {
 
 // table holds every code in byte order; it is never written. The code is what
 // programs read; messages are Amazon's where those are known and fit.
-// InsufficientStorage and QuotaExceeded are our own.
+// FeedCursorMoved, InsufficientStorage, NoSuchFeedCursor and QuotaExceeded are our own.
 var table = [...]row{
 	{"AccessControlListNotSupported", 400, "The bucket does not allow ACLs"},
 	{"AccessDenied", 403, "Access Denied"},
@@ -45,6 +45,7 @@ var table = [...]row{
 	{"EntityTooLarge", 400, "Your proposed upload exceeds the maximum allowed size"},
 	{"EntityTooSmall", 400, "Your proposed upload is smaller than the minimum allowed size"},
 	{"ExpiredToken", 400, "The provided token has expired."},
+	{"FeedCursorMoved", 409, "The cursor does not stand where the request says."},
 	{"IdempotencyParameterMismatch", 400, "The parameters of this request do not match those of an earlier request with the same token."},
 	{"IllegalLocationConstraintException", 400, "The specified location constraint is incompatible for the region specific endpoint this request was sent to."},
 	{"IllegalVersioningConfigurationException", 400, "The versioning configuration specified in the request is invalid."},
@@ -113,6 +114,7 @@ var table = [...]row{
 	{"NoSuchBucketPolicy", 404, "The bucket policy does not exist"},
 	{"NoSuchCORSConfiguration", 404, "The CORS configuration does not exist"},
 	{"NoSuchConfiguration", 404, "The specified configuration does not exist."},
+	{"NoSuchFeedCursor", 404, "The cursor does not exist."},
 	{"NoSuchKey", 404, "The specified key does not exist."},
 	{"NoSuchLifecycleConfiguration", 404, "The lifecycle configuration does not exist"},
 	{"NoSuchObjectLockConfiguration", 404, "The specified object does not have a ObjectLock configuration"},

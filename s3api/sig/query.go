@@ -102,6 +102,11 @@ func isToken(name string) bool {
 
 // isSigningParam reports whether a parameter belongs to the signature itself, in any
 // case: Version 2 signers write the session token in lower case.
+// IsSigningParam reports whether a parameter of a query is one by which it is signed.
+func IsSigningParam(name string) bool {
+	return isSigningParam(name) || slices.Contains([]string{"AWSAccessKeyId", "Signature", "Expires"}, name)
+}
+
 func isSigningParam(name string) bool {
 	return slices.ContainsFunc([]string{
 		paramAlgorithm, paramCredential, paramDate, paramExpires, paramSignedHeaders, paramSignature,

@@ -28,7 +28,7 @@ const (
 func IsSubResource(name string) bool {
 	switch name {
 	case "abac", "accelerate", "acl", "analytics", "annotation", "annotations", "attributes", "cors",
-		"defaultObjectAcl", "delete", "encryption", "intelligent-tiering", "inventory", "legal-hold", "lifecycle",
+		"defaultObjectAcl", "delete", "encryption", "feed", "feedCursor", "intelligent-tiering", "inventory", "legal-hold", "lifecycle",
 		"location", "logging", "metadataAnnotationTable", "metadataConfiguration", "metadataInventoryTable",
 		"metadataJournalTable", "metadataTable", "metrics", "notification", "object-lock", "ownershipControls",
 		"partNumber", "policy", "policyStatus", "publicAccessBlock", "renameObject", "replication",

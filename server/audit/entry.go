@@ -22,7 +22,7 @@ type Entry struct {
 	Time      time.Time `json:"time"` // log time
 	Kind      string    `json:"kind"`
 	Operation string    `json:"operation,omitempty"` // the client's, as Amazon names it
-	Actor     string    `json:"actor"`               // an opaque id; of a session with its name behind a colon; "anonymous"; "system": the store
+	Actor     string    `json:"actor,omitempty"`     // an opaque id; of a session with its name behind a colon; "anonymous"; "system": the store
 	ActorName string    `json:"actor_name,omitempty"`
 	Bucket    uint64    `json:"bucket_id,omitempty"`
 	Name      string    `json:"bucket,omitempty"`
@@ -37,9 +37,9 @@ type Entry struct {
 	Subs    []string `json:"outcomes,omitempty"` // of the keys, where they differ from accepted
 	Version string   `json:"version,omitempty"`
 	ETag    string   `json:"etag,omitempty"`
-	Why     Why      `json:"why"`
+	Why     Why      `json:"why,omitzero"`
 	Client  *Client  `json:"client,omitempty"`
-	Request string   `json:"request_id"`
+	Request string   `json:"request_id,omitempty"`
 	Node    uint32   `json:"node,omitempty"` // that proposed it
 	Erased  int      `json:"erased,omitempty"`
 }
@@ -62,7 +62,7 @@ type Step struct {
 	SourceID     uint64 `json:"source_bucket_id,omitempty"`
 	Version      string `json:"version,omitempty"` // that was made, or removed
 	ETag         string `json:"etag,omitempty"`
-	Why          Why    `json:"why"`
+	Why          Why    `json:"why,omitzero"`
 }
 
 // Client is where a request came from.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ironman/s3api/sig"
 	"ironman/server/audit"
 )
 
@@ -41,40 +42,52 @@ const (
 func feedCommand() *cobra.Command {
 	var q audit.Filter
 	var source sourceFlags
-	var from string
+	var from, cursor string
 	var follow, asJSON bool
 	c := &cobra.Command{
 		Use:   "feed",
 		Short: "Print what happens in a running cluster, and follow it",
 		Long: `Print what happened in a running cluster, one line for each event, in the order of the log, and with --follow what happens from now on.
-Every event is printed once: when a node dies, the next of the --admin addresses is asked for what comes behind the last one. The root keys are taken from
-IRONMAN_ROOT_ACCESS_KEY and IRONMAN_ROOT_SECRET_KEY, or from root-credentials.json in --dir.`,
+Every event is printed once: when a node dies, the next of the addresses is asked for what comes behind the last one.
+
+With --admin it is the whole cluster's feed, for root: the keys are taken from IRONMAN_ROOT_ACCESS_KEY and IRONMAN_ROOT_SECRET_KEY, or from
+root-credentials.json in --dir. With --endpoint it is that of one --bucket, for whoever has the right s3:GetBucketFeed on it: the keys are taken from
+AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN.
+
+With --cursor it begins where the cursor stands, and moves it behind what it has printed: now and then, and at the end. Whoever is killed prints again
+what came behind the cursor, and misses nothing: each event is printed at least once.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 			defer stop()
+			source.bucket = q.Bucket
 			s, err := source.open()
 			if err != nil {
 				return err
 			}
-			asked := filterQuery(&q)
+			asked := s.query(&q)
 			asked.Set("from", from)
 			p := newEntryPrinter(c.OutOrStdout(), asJSON, follow)
+			keeper := &cursorKeeper{feedSource: s, name: cursor, printer: p}
+			if err := keeper.begin(ctx, asked); err != nil {
+				return err
+			}
 			if follow {
-				err = s.follow(ctx, asked, p.print)
+				err = s.follow(ctx, asked, keeper)
 			} else {
 				asked.Set("to", "end") // of the cluster, not of the node that answers
-				err = s.log(ctx, asked, p.print)
+				err = s.log(ctx, asked, keeper.print)
 			}
 			if follow && ctx.Err() != nil { // that is how it ends
 				err = nil
 			}
-			return errors.Join(err, p.end())
+			return errors.Join(err, p.end(), keeper.end(ctx))
 		},
 	}
-	c.Flags().StringSliceVar(&source.addresses, "admin", []string{"http://127.0.0.1:9200"}, "addresses of nodes' admin listeners, asked in turn")
-	c.Flags().StringVar(&source.dir, "dir", "", "a node's directory, to read the root keys from")
+	source.flags(c.Flags())
+	c.AddCommand(feedCursorsCommand(), mirrorCommand())
 	c.Flags().StringVar(&from, "from", "0", `begin with this sequence, at this time (2026-01-02T03:04:05Z), at the "end", or at a cursor ("cursor:NAME")`)
+	c.Flags().StringVar(&cursor, "cursor", "", "begin at this cursor, and move it behind what was printed; the first time at --from")
 	c.Flags().BoolVar(&follow, "follow", false, "go on with what happens")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	filterFlags(c, &q)
@@ -83,29 +96,80 @@ IRONMAN_ROOT_ACCESS_KEY and IRONMAN_ROOT_SECRET_KEY, or from root-credentials.js
 
 // sourceFlags say whose feed is read.
 type sourceFlags struct {
-	addresses []string
-	dir       string // that has the root keys
+	addresses []string // of admin listeners
+	dir       string   // that has the root keys
+	endpoints []string // of S3; none: the admin listeners are asked
+	bucket    string   // whose feed is read there
+}
+
+// flagSet are the flags of a command, or of all below it.
+type flagSet interface {
+	StringVar(p *string, name, value, usage string)
+	StringSliceVar(p *[]string, name string, value []string, usage string)
+}
+
+func (f *sourceFlags) flags(to flagSet) {
+	to.StringSliceVar(&f.addresses, "admin", []string{"http://127.0.0.1:9200"}, "addresses of nodes' admin listeners, asked in turn")
+	to.StringVar(&f.dir, "dir", "", "a node's directory, to read the root keys from")
+	to.StringSliceVar(&f.endpoints, "endpoint", nil, "addresses of S3, asked in turn instead of admin listeners; needs --bucket")
 }
 
 func (f *sourceFlags) open() (*feedSource, error) {
-	access, secret, err := (&adminFlags{dir: f.dir}).keys()
-	if err != nil {
-		return nil, err
-	}
-	if len(f.addresses) == 0 {
-		return nil, errors.New("--admin: the address of a node is needed")
-	}
-	s := &feedSource{access: access, secret: secret, client: &http.Client{Transport: &http.Transport{
+	s := &feedSource{client: &http.Client{Transport: &http.Transport{
 		DialContext: (&net.Dialer{Timeout: feedConnect}).DialContext, TLSHandshakeTimeout: feedConnect,
 		ResponseHeaderTimeout: feedAnswer, Proxy: http.ProxyFromEnvironment,
 	}}}
-	for _, a := range f.addresses {
+	addresses := f.addresses
+	if len(f.endpoints) > 0 {
+		if f.bucket == "" {
+			return nil, errors.New("--endpoint: the feed of which --bucket?")
+		}
+		cred, err := awsCredential()
+		if err != nil {
+			return nil, err
+		}
+		addresses, s.bucket = f.endpoints, f.bucket
+		s.sign = func(r *http.Request) error { return sig.SignV4(r, cred, awsRegion(), sig.UnsignedPayload, time.Now()) }
+	} else {
+		access, secret, err := (&adminFlags{dir: f.dir}).keys()
+		if err != nil {
+			return nil, err
+		}
+		s.sign = func(r *http.Request) error { r.SetBasicAuth(access, secret); return nil }
+	}
+	if len(addresses) == 0 {
+		return nil, errors.New("--admin: the address of a node is needed")
+	}
+	s.addresses = withScheme(addresses)
+	return s, nil
+}
+
+// withScheme completes addresses to URLs.
+func withScheme(addresses []string) (out []string) {
+	for _, a := range addresses {
 		if !strings.Contains(a, "://") {
 			a = "http://" + a
 		}
-		s.addresses = append(s.addresses, strings.TrimSuffix(a, "/"))
+		out = append(out, strings.TrimSuffix(a, "/"))
 	}
-	return s, nil
+	return out
+}
+
+// awsCredential are the keys that tools for S3 take from the environment.
+func awsCredential() (sig.Credential, error) {
+	access, secret := os.Getenv("AWS_ACCESS_KEY_ID"), os.Getenv("AWS_SECRET_ACCESS_KEY")
+	if access == "" || secret == "" {
+		return sig.Credential{}, errors.New("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are needed")
+	}
+	c := sig.Credential{AccessKey: access, Secret: sig.NewSecret(secret)}
+	if token := os.Getenv("AWS_SESSION_TOKEN"); token != "" {
+		c.Session = sig.NewSecret(token)
+	}
+	return c, nil
+}
+
+func awsRegion() string {
+	return either(os.Getenv("AWS_REGION"), either(os.Getenv("AWS_DEFAULT_REGION"), "us-east-1"))
 }
 
 // filterQuery asks a node for what a filter takes.
@@ -130,14 +194,63 @@ func filterQuery(f *audit.Filter) url.Values {
 
 // feedSource reads the change feed of whichever of some nodes answers.
 type feedSource struct {
-	addresses      []string
-	at             int // that is asked
-	access, secret string
-	client         *http.Client
+	addresses []string
+	at        int    // that is asked
+	bucket    string // whose feed is read by S3; "": the cluster's, by the admin listener
+	sign      func(*http.Request) error
+	client    *http.Client
+}
+
+// path is where the feed is read.
+func (s *feedSource) path() string {
+	if s.bucket != "" {
+		return "/" + url.PathEscape(s.bucket)
+	}
+	return "/-/feed"
+}
+
+// query asks for what a filter takes.
+func (s *feedSource) query(f *audit.Filter) url.Values {
+	q := filterQuery(f)
+	if s.bucket != "" { // which the path names
+		q.Del("bucket")
+		q.Set("feed", "")
+	}
+	return q
+}
+
+// cursorAt is where a cursor is read and moved; without a name where all are listed.
+func (s *feedSource) cursorAt(name string, q url.Values) (string, url.Values) {
+	switch {
+	case s.bucket != "":
+		q.Set("feedCursor", name)
+		return s.path(), q
+	case name == "":
+		return "/-/feed/cursors", q
+	}
+	return "/-/feed/cursors/" + url.PathEscape(name), q
 }
 
 // refusedError is an answer that another try would not change.
 type refusedError struct{ error }
+
+func (e refusedError) Unwrap() error { return e.error }
+
+// statusError is an answer that is none of success.
+type statusError struct {
+	address string
+	code    int
+	text    string
+}
+
+func (e statusError) Error() string {
+	return fmt.Sprintf("%s answered %d %s: %s", e.address, e.code, http.StatusText(e.code), e.text)
+}
+
+// noCursor: it says that there is no such cursor. Nor may there be the bucket, which is told otherwise.
+func (e statusError) noCursor() bool {
+	return e.code == http.StatusNotFound && (strings.Contains(e.text, "no cursor") || strings.Contains(e.text, "NoSuchFeedCursor"))
+}
 
 // tellError is a failure of whoever is told.
 type tellError struct{ error }
@@ -149,25 +262,27 @@ func final(err error) bool {
 }
 
 // ask sends one request to the node whose turn it is.
-func (s *feedSource) ask(ctx context.Context, path string, q url.Values, header http.Header) (*http.Response, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.addresses[s.at]+path+"?"+q.Encode(), nil)
+func (s *feedSource) ask(ctx context.Context, method, path string, q url.Values, header http.Header) (*http.Response, error) {
+	r, err := http.NewRequestWithContext(ctx, method, s.addresses[s.at]+path+"?"+q.Encode(), nil)
 	if err != nil {
 		return nil, refusedError{err}
 	}
-	r.SetBasicAuth(s.access, s.secret)
 	for name, values := range header {
 		r.Header[name] = values
+	}
+	if err := s.sign(r); err != nil {
+		return nil, refusedError{err}
 	}
 	resp, err := s.client.Do(r)
 	if err != nil {
 		return nil, err
 	}
-	if resp.StatusCode == http.StatusOK {
+	if resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusNoContent {
 		return resp, nil
 	}
 	b, _ := io.ReadAll(io.LimitReader(resp.Body, 4096)) // what came of it will do
 	resp.Body.Close()
-	err = fmt.Errorf("%s answered %s: %s", s.addresses[s.at], resp.Status, strings.TrimSpace(string(b)))
+	err = statusError{s.addresses[s.at], resp.StatusCode, strings.TrimSpace(string(b))}
 	if resp.StatusCode < http.StatusInternalServerError {
 		err = refusedError{err}
 	}
@@ -220,7 +335,7 @@ func (s *feedSource) page(ctx context.Context, q url.Values, tell func(*audit.En
 	defer cancel()
 	silence := time.AfterFunc(feedSilence, cancel)
 	defer silence.Stop()
-	resp, err := s.ask(ctx, "/-/feed", q, nil)
+	resp, err := s.ask(ctx, http.MethodGet, s.path(), q, nil)
 	if err != nil {
 		return false, err
 	}
@@ -253,8 +368,8 @@ func (s *feedSource) page(ctx context.Context, q url.Values, tell func(*audit.En
 }
 
 // follow tells what q asks for, and what happens from then on, until ctx ends.
-func (s *feedSource) follow(ctx context.Context, q url.Values, tell func(*audit.Entry) error) error {
-	f := &following{feedSource: s, tell: tell}
+func (s *feedSource) follow(ctx context.Context, q url.Values, to *cursorKeeper) error {
+	f := &following{feedSource: s, to: to}
 	for failures := 0; ; {
 		began := f.last
 		err := f.stream(ctx, q)
@@ -276,7 +391,7 @@ func (s *feedSource) follow(ctx context.Context, q url.Values, tell func(*audit.
 // following is how far the feed was followed.
 type following struct {
 	*feedSource
-	tell func(*audit.Entry) error
+	to   *cursorKeeper
 	last string // id of the last message; "": none came yet
 }
 
@@ -290,7 +405,7 @@ func (f *following) stream(ctx context.Context, q url.Values) error {
 	if f.last != "" {
 		header.Set("Last-Event-ID", f.last)
 	}
-	resp, err := f.ask(ctx, "/-/feed", q, header)
+	resp, err := f.ask(ctx, http.MethodGet, f.path(), q, header)
 	if err != nil {
 		return err
 	}
@@ -318,12 +433,20 @@ func (f *following) stream(ctx context.Context, q url.Values) error {
 			if err := json.Unmarshal(data, &e); err != nil {
 				return fmt.Errorf("%s: %w", f.addresses[f.at], err)
 			}
-			if err := f.tell(&e); err != nil {
+			if err := f.to.print(&e); err != nil {
 				return tellError{err}
 			}
 		}
+		if kind == "end" {
+			return refusedError{fmt.Errorf("%s: the stream was ended: %s", f.addresses[f.at], data)}
+		}
 		if id != "" {
 			f.last = id
+		}
+		if kind != "" || data == nil {
+			if err := f.to.quiet(ctx, f.last); err != nil {
+				return tellError{err}
+			}
 		}
 		id, kind, data = "", "", nil
 	}
@@ -349,7 +472,7 @@ func (s *feedSource) show(ctx context.Context, seq uint64) (*audit.Detail, error
 func (s *feedSource) showOnce(ctx context.Context, seq uint64) (*audit.Detail, error) {
 	ctx, cancel := context.WithTimeout(ctx, feedSilence)
 	defer cancel()
-	resp, err := s.ask(ctx, "/-/events/"+strconv.FormatUint(seq, 10), nil, nil)
+	resp, err := s.ask(ctx, http.MethodGet, "/-/events/"+strconv.FormatUint(seq, 10), nil, nil)
 	if err != nil {
 		return nil, err
 	}

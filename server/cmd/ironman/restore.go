@@ -300,24 +300,18 @@ func (s *feedSource) exchange(ctx context.Context, method, path string, q url.Va
 }
 
 func (s *feedSource) exchangeOnce(ctx context.Context, method, path string, q url.Values, v any) error {
-	r, err := http.NewRequestWithContext(ctx, method, s.addresses[s.at]+path+"?"+q.Encode(), nil)
-	if err != nil {
-		return refusedError{err}
+	resp, err := s.ask(ctx, method, path, q, nil)
+	var status statusError
+	if errors.As(err, &status) && final(err) { // what was asked for is at fault, not a node
+		return refusedError{errors.New(status.text)}
 	}
-	r.SetBasicAuth(s.access, s.secret)
-	resp, err := s.client.Do(r)
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
 	b, err := io.ReadAll(io.LimitReader(resp.Body, restoreAnswer))
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case resp.StatusCode >= http.StatusInternalServerError:
-		return fmt.Errorf("%s answered %s: %s", s.addresses[s.at], resp.Status, strings.TrimSpace(string(b)))
-	case resp.StatusCode != http.StatusOK:
-		return refusedError{fmt.Errorf("%s", strings.TrimSpace(string(b)))}
 	}
 	if err := json.Unmarshal(b, v); err != nil {
 		return refusedError{fmt.Errorf("%s: %w", s.addresses[s.at], err)}

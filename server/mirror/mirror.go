@@ -1,0 +1,212 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Mirror is one bucket's mirror in another.
+type Mirror struct {
+	Source *Client
+	From   string // the bucket that is read
+	Target *Client
+	To     string // the bucket that is written
+	Cursor string // the name of the cursor in the feed of From
+	// Tell is told what was done; may be nil. One call at a time.
+	Tell func(Done)
+
+	mu sync.Mutex // of Tell
+}
+
+// Done is a step that was done.
+type Done struct {
+	What string // "put", "delete": a key; "sync", "batch": as far as Seq
+	Key  string
+	Seq  uint64 // the state of the source that it shows
+}
+
+const (
+	workers   = 8 // keys at once
+	batchSize = 500
+	pollWait  = 20 * time.Second
+	// idleMove is after how many events of others the cursor is moved, though there was nothing to do.
+	idleMove = 100_000
+)
+
+var errBrokeOff = errors.New("mirror: an answer broke off")
+
+// asRefusal is the answer that an error is; nil: it is none.
+func asRefusal(err error) *refusal {
+	var r *refusal
+	errors.As(err, &r)
+	return r
+}
+
+// Run brings the target to the state of the source, and with follow keeps it there until ctx
+// ends. Killed at any moment and run again it goes on.
+func (m *Mirror) Run(ctx context.Context, follow bool) error {
+	if m.Source == m.Target && m.From == m.To {
+		return final("a bucket cannot be its own mirror")
+	}
+	end, err := m.end(ctx)
+	if err != nil {
+		return err
+	}
+	at, err := m.position(ctx)
+	if err != nil {
+		return err
+	}
+	if at == 0 {
+		if at, err = m.syncAll(ctx, 0); err != nil {
+			return err
+		}
+	}
+	moved := at
+	for follow || at < end {
+		wait := pollWait
+		if !follow {
+			wait = 0
+		}
+		events, next, err := m.page(ctx, seqText(at), batchSize, wait)
+		if err != nil {
+			return err
+		}
+		switch {
+		case len(events) > 0:
+			if at, err = m.batch(ctx, moved, events, next); err != nil {
+				return err
+			}
+			moved = at
+		case next >= moved+idleMove:
+			if err := m.move(ctx, moved, next); err != nil {
+				return err
+			}
+			at, moved = next, next
+		case next > at:
+			at = next
+		}
+	}
+	return nil
+}
+
+// batch does what events say, up to next, and moves the cursor. It returns where the cursor is.
+func (m *Mirror) batch(ctx context.Context, from uint64, events []Event, next uint64) (uint64, error) {
+	last := make(map[string]uint64) // the last event of each key
+	for i := range events {
+		e := &events[i]
+		if len(e.Keys) == 0 && !keepsObjects(e.Kind) { // it does not say which keys it is about
+			return m.syncAll(ctx, from)
+		}
+		if !changesObjects(e.Kind) {
+			continue
+		}
+		for _, k := range e.Keys {
+			last[k] = e.Seq
+		}
+		if e.SourceKey != "" && e.SourceID == 0 { // it was renamed; of a copy there is a bucket
+			last[e.SourceKey] = e.Seq
+		}
+	}
+	for tries := 0; ; tries++ {
+		end, err := m.end(ctx) // the state is looked at behind all that was read
+		if err == nil {
+			err = m.each(ctx, last, func(key string, seq uint64) error { return m.bring(ctx, key, end-1, seq) })
+		}
+		if errors.Is(err, errForgotten) && tries < 5 { // it took too long: the state of a later moment does as well
+			continue
+		}
+		if err != nil {
+			return 0, err
+		}
+		break
+	}
+	if err := m.move(ctx, from, next); err != nil {
+		return 0, err
+	}
+	m.tell(Done{What: "batch", Seq: next - 1})
+	return next, nil
+}
+
+// keepsObjects tells the events of a bucket that leave its objects as they are. Of all others that name
+// no key, as those of a later release, nobody knows.
+func keepsObjects(kind string) bool {
+	switch kind {
+	case "bucket_created", "bucket_deleted", "bucket_acl_set", "bucket_document_set", "bucket_versioning_set", "bucket_lock_set", "bucket_quota_set":
+		return true
+	}
+	return strings.HasPrefix(kind, "part_") || kind == "upload_created" || kind == "upload_aborted"
+}
+
+// changesObjects tells the events with keys of which the mirror shows something.
+func changesObjects(kind string) bool {
+	switch kind {
+	case "object_acl_set", "object_lock_set", "part_put", "upload_created", "upload_aborted":
+		return false
+	}
+	return true
+}
+
+// each does something with all keys, several at once. The first failure is returned when all
+// that was begun has ended.
+func (m *Mirror) each(ctx context.Context, keys map[string]uint64, do func(key string, seq uint64) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	work := make(chan string)
+	var wait sync.WaitGroup
+	var mu sync.Mutex
+	var first error
+	for range workers {
+		wait.Go(func() {
+			for key := range work {
+				if ctx.Err() != nil {
+					continue
+				}
+				if err := do(key, keys[key]); err != nil {
+					mu.Lock()
+					if first == nil {
+						first = err
+					}
+					mu.Unlock()
+					cancel()
+				}
+			}
+		})
+	}
+	for key := range keys {
+		work <- key
+	}
+	close(work)
+	wait.Wait()
+	if first == nil {
+		return ctx.Err()
+	}
+	return first
+}
+
+func (m *Mirror) tell(d Done) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.Tell != nil {
+		m.Tell(d)
+	}
+}
+
+// kept are the headers of an object that the mirror shows.
+func kept(h http.Header) http.Header {
+	out := make(http.Header)
+	for name, values := range h {
+		if slices.Contains(keptHeaders, name) || strings.HasPrefix(name, "X-Amz-Meta-") && name != markHeader {
+			out[name] = values
+		}
+	}
+	return out
+}
+
+var keptHeaders = []string{
+	"Content-Type", "Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Language", "Expires", "X-Amz-Website-Redirect-Location",
+}

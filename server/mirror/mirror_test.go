@@ -1,0 +1,90 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"ironman/s3api/sig"
+)
+
+// TestParsePage: an answer of the feed without its last line is none.
+func TestParsePage(t *testing.T) {
+	const event = `{"seq":7,"kind":"object_put","keys":["k"],"bucket_id":3}` + "\n"
+	events, next, err := parsePage([]byte(event + `{"next":9,"more":true}` + "\n"))
+	if err != nil || next != 9 || len(events) != 1 || events[0].Seq != 7 || !slices.Equal(events[0].Keys, []string{"k"}) {
+		t.Errorf("%+v, %d, %v", events, next, err)
+	}
+	for _, broken := range []string{"", event, event + `{"next":`, event + `{"seq":8,`} {
+		if _, _, err := parsePage([]byte(broken)); err == nil {
+			t.Errorf("%q is taken for an answer", broken)
+		}
+	}
+	if !passing(errBrokeOff) {
+		t.Error("an answer that broke off is not asked for again")
+	}
+}
+
+// TestPassing: what another try may change is tried again.
+func TestPassing(t *testing.T) {
+	for _, tc := range []struct {
+		err  error
+		want bool
+	}{
+		{&refusal{status: 503}, true}, {&refusal{status: 500}, true}, {&refusal{status: 408}, true}, {errors.New("connection refused"), true},
+		{&refusal{status: 501}, false}, {&refusal{status: 403}, false}, {&refusal{status: 412}, false}, {final("no"), false},
+		{moved(&refusal{status: 412}), false}, {forgotten(&refusal{status: 400, message: "it is not kept any more"}), false},
+	} {
+		if passing(tc.err) != tc.want {
+			t.Errorf("%v: %v", tc.err, !tc.want)
+		}
+	}
+	if err := forgotten(&refusal{status: 400, message: "another"}); errors.Is(err, errForgotten) {
+		t.Error("any refusal is taken for a moment that is not kept")
+	}
+	if got := escape("a b/ü+%~"); got != "a%20b/%C3%BC%2B%25~" {
+		t.Errorf("a key is written %s", got)
+	}
+}
+
+// TestUnknownEvents: an event that names no key and of which nobody knows what it does has the
+// whole bucket compared; one that is known to leave objects as they are has not.
+func TestUnknownEvents(t *testing.T) {
+	for kind, want := range map[string]bool{"bucket_acl_set": false, "upload_aborted": false, "bucket_from_the_future": true, "objects_deleted": true} {
+		var mu sync.Mutex
+		listed := false
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			mu.Lock()
+			defer mu.Unlock()
+			switch q := r.URL.Query(); {
+			case q.Has("feed"):
+				_, _ = w.Write([]byte(`{"next":20}`))
+			case q.Has("list-type"):
+				listed = true
+				_, _ = w.Write([]byte("<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"))
+			case q.Has("feedCursor") && r.Method == http.MethodPut:
+				_, _ = w.Write([]byte("{}"))
+			default:
+				http.Error(w, r.URL.String(), http.StatusBadRequest)
+			}
+		}))
+		c, err := NewClient([]string{s.URL}, sig.Credential{AccessKey: "KEY", Secret: sig.NewSecret("a secret of a test")}, "us-east-1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := &Mirror{Source: c, From: "from", Target: c, To: "to", Cursor: "c"}
+		at, err := m.batch(context.Background(), 5, []Event{{Seq: 7, Kind: kind}}, 8)
+		if err != nil || listed != want || at != map[bool]uint64{true: 20, false: 8}[want] {
+			t.Errorf("%s: the cursor is at %d, the bucket was compared: %v; %v", kind, at, listed, err)
+		}
+		s.Close()
+	}
+	if !changesObjects("object_from_the_future") || changesObjects("part_put") || !strings.HasPrefix(markHeader, "X-Amz-Meta-") {
+		t.Error("an event of a later release that names keys is passed over")
+	}
+}
