@@ -95,6 +95,8 @@ func (g *generator) draft() *event.Draft {
 		g.versionEvent(d)
 	case 45, 46:
 		g.cursor(d)
+	case 49:
+		g.erase(d)
 	}
 	// Mostly in the vocabulary that its kind needs.
 	if need := d.Statement.Level(); need > d.Statement.Header.FeatureLevel && !g.odds(20) {

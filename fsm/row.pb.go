@@ -1796,6 +1796,165 @@ func (x *Cursor) GetTime() int64 {
 	return 0
 }
 
+// Erasure is an event that erased payloads.
+type Erasure struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Payloads      uint64                 `protobuf:"varint,1,opt,name=payloads,proto3" json:"payloads,omitempty"` // of how many events
+	Time          int64                  `protobuf:"varint,2,opt,name=time,proto3" json:"time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Erasure) Reset() {
+	*x = Erasure{}
+	mi := &file_fsm_row_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Erasure) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Erasure) ProtoMessage() {}
+
+func (x *Erasure) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_row_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Erasure.ProtoReflect.Descriptor instead.
+func (*Erasure) Descriptor() ([]byte, []int) {
+	return file_fsm_row_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *Erasure) GetPayloads() uint64 {
+	if x != nil {
+		return x.Payloads
+	}
+	return 0
+}
+
+func (x *Erasure) GetTime() int64 {
+	if x != nil {
+		return x.Time
+	}
+	return 0
+}
+
+// Erased is what was erased of the payload of an event.
+type Erased struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	By            uint64                 `protobuf:"varint,1,opt,name=by,proto3" json:"by,omitempty"`      // the newest erasure that took of it
+	Items         []byte                 `protobuf:"bytes,2,opt,name=items,proto3" json:"items,omitempty"` // as in ErasedPayload
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Erased) Reset() {
+	*x = Erased{}
+	mi := &file_fsm_row_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Erased) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Erased) ProtoMessage() {}
+
+func (x *Erased) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_row_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Erased.ProtoReflect.Descriptor instead.
+func (*Erased) Descriptor() ([]byte, []int) {
+	return file_fsm_row_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *Erased) GetBy() uint64 {
+	if x != nil {
+		return x.By
+	}
+	return 0
+}
+
+func (x *Erased) GetItems() []byte {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+// Cleaned is local: how far this node has carried erasures out.
+type Cleaned struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          uint32                 `protobuf:"varint,1,opt,name=node,proto3" json:"node,omitempty"`       // that wrote it: the row comes along with a snapshot
+	Through       uint64                 `protobuf:"varint,2,opt,name=through,proto3" json:"through,omitempty"` // the newest erasure of which nothing is left on that node's disk
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Cleaned) Reset() {
+	*x = Cleaned{}
+	mi := &file_fsm_row_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Cleaned) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Cleaned) ProtoMessage() {}
+
+func (x *Cleaned) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_row_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Cleaned.ProtoReflect.Descriptor instead.
+func (*Cleaned) Descriptor() ([]byte, []int) {
+	return file_fsm_row_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *Cleaned) GetNode() uint32 {
+	if x != nil {
+		return x.Node
+	}
+	return 0
+}
+
+func (x *Cleaned) GetThrough() uint64 {
+	if x != nil {
+		return x.Through
+	}
+	return 0
+}
+
 // Object is one version of an object, or a delete marker.
 type Object struct {
 	state        protoimpl.MessageState `protogen:"open.v1"`
@@ -1827,7 +1986,7 @@ type Object struct {
 
 func (x *Object) Reset() {
 	*x = Object{}
-	mi := &file_fsm_row_proto_msgTypes[22]
+	mi := &file_fsm_row_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1839,7 +1998,7 @@ func (x *Object) String() string {
 func (*Object) ProtoMessage() {}
 
 func (x *Object) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[22]
+	mi := &file_fsm_row_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1852,7 +2011,7 @@ func (x *Object) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Object.ProtoReflect.Descriptor instead.
 func (*Object) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{22}
+	return file_fsm_row_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Object) GetVersion() *event.Version {
@@ -1997,7 +2156,7 @@ type Upload struct {
 
 func (x *Upload) Reset() {
 	*x = Upload{}
-	mi := &file_fsm_row_proto_msgTypes[23]
+	mi := &file_fsm_row_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2009,7 +2168,7 @@ func (x *Upload) String() string {
 func (*Upload) ProtoMessage() {}
 
 func (x *Upload) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[23]
+	mi := &file_fsm_row_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2022,7 +2181,7 @@ func (x *Upload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Upload.ProtoReflect.Descriptor instead.
 func (*Upload) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{23}
+	return file_fsm_row_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Upload) GetUpload() *event.Version {
@@ -2132,7 +2291,7 @@ type Part struct {
 
 func (x *Part) Reset() {
 	*x = Part{}
-	mi := &file_fsm_row_proto_msgTypes[24]
+	mi := &file_fsm_row_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2144,7 +2303,7 @@ func (x *Part) String() string {
 func (*Part) ProtoMessage() {}
 
 func (x *Part) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[24]
+	mi := &file_fsm_row_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2157,7 +2316,7 @@ func (x *Part) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Part.ProtoReflect.Descriptor instead.
 func (*Part) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{24}
+	return file_fsm_row_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Part) GetNumber() uint32 {
@@ -2228,7 +2387,7 @@ type Request struct {
 
 func (x *Request) Reset() {
 	*x = Request{}
-	mi := &file_fsm_row_proto_msgTypes[25]
+	mi := &file_fsm_row_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2240,7 +2399,7 @@ func (x *Request) String() string {
 func (*Request) ProtoMessage() {}
 
 func (x *Request) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[25]
+	mi := &file_fsm_row_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2253,7 +2412,7 @@ func (x *Request) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Request.ProtoReflect.Descriptor instead.
 func (*Request) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{25}
+	return file_fsm_row_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Request) GetRequestId() []byte {
@@ -2441,7 +2600,16 @@ const file_fsm_row_proto_rawDesc = "" +
 	"\x05bytes\x18\x03 \x01(\x04R\x05bytes\"0\n" +
 	"\x06Cursor\x12\x12\n" +
 	"\x04next\x18\x01 \x01(\x04R\x04next\x12\x12\n" +
-	"\x04time\x18\x02 \x01(\x03R\x04time\"\xa2\x05\n" +
+	"\x04time\x18\x02 \x01(\x03R\x04time\"9\n" +
+	"\aErasure\x12\x1a\n" +
+	"\bpayloads\x18\x01 \x01(\x04R\bpayloads\x12\x12\n" +
+	"\x04time\x18\x02 \x01(\x03R\x04time\".\n" +
+	"\x06Erased\x12\x0e\n" +
+	"\x02by\x18\x01 \x01(\x04R\x02by\x12\x14\n" +
+	"\x05items\x18\x02 \x01(\fR\x05items\"7\n" +
+	"\aCleaned\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\rR\x04node\x12\x18\n" +
+	"\athrough\x18\x02 \x01(\x04R\athrough\"\xa2\x05\n" +
 	"\x06Object\x120\n" +
 	"\aversion\x18\x01 \x01(\v2\x16.ironman.event.VersionR\aversion\x12!\n" +
 	"\fnull_version\x18\x02 \x01(\bR\vnullVersion\x12#\n" +
@@ -2509,7 +2677,7 @@ func file_fsm_row_proto_rawDescGZIP() []byte {
 	return file_fsm_row_proto_rawDescData
 }
 
-var file_fsm_row_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_fsm_row_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_fsm_row_proto_goTypes = []any{
 	(*Meta)(nil),                 // 0: ironman.fsm.Meta
 	(*Cluster)(nil),              // 1: ironman.fsm.Cluster
@@ -2533,61 +2701,64 @@ var file_fsm_row_proto_goTypes = []any{
 	(*Usage)(nil),                // 19: ironman.fsm.Usage
 	(*Holdings)(nil),             // 20: ironman.fsm.Holdings
 	(*Cursor)(nil),               // 21: ironman.fsm.Cursor
-	(*Object)(nil),               // 22: ironman.fsm.Object
-	(*Upload)(nil),               // 23: ironman.fsm.Upload
-	(*Part)(nil),                 // 24: ironman.fsm.Part
-	(*Request)(nil),              // 25: ironman.fsm.Request
-	(*event.Blob)(nil),           // 26: ironman.event.Blob
-	(*event.Segment)(nil),        // 27: ironman.event.Segment
-	(*event.WrappedKey)(nil),     // 28: ironman.event.WrappedKey
-	(*event.Checksum)(nil),       // 29: ironman.event.Checksum
-	(event.PrincipalKind)(0),     // 30: ironman.event.PrincipalKind
-	(*event.Tags)(nil),           // 31: ironman.event.Tags
-	(*event.ACL)(nil),            // 32: ironman.event.ACL
-	(event.VersioningState)(0),   // 33: ironman.event.VersioningState
-	(event.RetentionMode)(0),     // 34: ironman.event.RetentionMode
-	(*event.Quota)(nil),          // 35: ironman.event.Quota
-	(*event.Version)(nil),        // 36: ironman.event.Version
-	(*event.Encryption)(nil),     // 37: ironman.event.Encryption
-	(*event.Lock)(nil),           // 38: ironman.event.Lock
-	(*event.Headers)(nil),        // 39: ironman.event.Headers
-	(*event.BlobID)(nil),         // 40: ironman.event.BlobID
-	(event.ChecksumAlgorithm)(0), // 41: ironman.event.ChecksumAlgorithm
+	(*Erasure)(nil),              // 22: ironman.fsm.Erasure
+	(*Erased)(nil),               // 23: ironman.fsm.Erased
+	(*Cleaned)(nil),              // 24: ironman.fsm.Cleaned
+	(*Object)(nil),               // 25: ironman.fsm.Object
+	(*Upload)(nil),               // 26: ironman.fsm.Upload
+	(*Part)(nil),                 // 27: ironman.fsm.Part
+	(*Request)(nil),              // 28: ironman.fsm.Request
+	(*event.Blob)(nil),           // 29: ironman.event.Blob
+	(*event.Segment)(nil),        // 30: ironman.event.Segment
+	(*event.WrappedKey)(nil),     // 31: ironman.event.WrappedKey
+	(*event.Checksum)(nil),       // 32: ironman.event.Checksum
+	(event.PrincipalKind)(0),     // 33: ironman.event.PrincipalKind
+	(*event.Tags)(nil),           // 34: ironman.event.Tags
+	(*event.ACL)(nil),            // 35: ironman.event.ACL
+	(event.VersioningState)(0),   // 36: ironman.event.VersioningState
+	(event.RetentionMode)(0),     // 37: ironman.event.RetentionMode
+	(*event.Quota)(nil),          // 38: ironman.event.Quota
+	(*event.Version)(nil),        // 39: ironman.event.Version
+	(*event.Encryption)(nil),     // 40: ironman.event.Encryption
+	(*event.Lock)(nil),           // 41: ironman.event.Lock
+	(*event.Headers)(nil),        // 42: ironman.event.Headers
+	(*event.BlobID)(nil),         // 43: ironman.event.BlobID
+	(event.ChecksumAlgorithm)(0), // 44: ironman.event.ChecksumAlgorithm
 }
 var file_fsm_row_proto_depIdxs = []int32{
-	26, // 0: ironman.fsm.BlobRow.blob:type_name -> ironman.event.Blob
-	27, // 1: ironman.fsm.Assembly.segments:type_name -> ironman.event.Segment
+	29, // 0: ironman.fsm.BlobRow.blob:type_name -> ironman.event.Blob
+	30, // 1: ironman.fsm.Assembly.segments:type_name -> ironman.event.Segment
 	9,  // 2: ironman.fsm.Assembly.parts:type_name -> ironman.fsm.PartInfo
-	28, // 3: ironman.fsm.Assembly.keys:type_name -> ironman.event.WrappedKey
-	29, // 4: ironman.fsm.PartInfo.checksum:type_name -> ironman.event.Checksum
-	30, // 5: ironman.fsm.Principal.kind:type_name -> ironman.event.PrincipalKind
-	31, // 6: ironman.fsm.Principal.tags:type_name -> ironman.event.Tags
-	31, // 7: ironman.fsm.Policy.tags:type_name -> ironman.event.Tags
-	32, // 8: ironman.fsm.Bucket.acl:type_name -> ironman.event.ACL
-	33, // 9: ironman.fsm.Bucket.versioning:type_name -> ironman.event.VersioningState
-	34, // 10: ironman.fsm.Bucket.default_mode:type_name -> ironman.event.RetentionMode
-	35, // 11: ironman.fsm.Bucket.quota:type_name -> ironman.event.Quota
-	35, // 12: ironman.fsm.Holdings.quota:type_name -> ironman.event.Quota
-	36, // 13: ironman.fsm.Object.version:type_name -> ironman.event.Version
-	32, // 14: ironman.fsm.Object.acl:type_name -> ironman.event.ACL
-	29, // 15: ironman.fsm.Object.checksum:type_name -> ironman.event.Checksum
-	37, // 16: ironman.fsm.Object.encryption:type_name -> ironman.event.Encryption
-	38, // 17: ironman.fsm.Object.lock:type_name -> ironman.event.Lock
-	39, // 18: ironman.fsm.Object.headers:type_name -> ironman.event.Headers
-	31, // 19: ironman.fsm.Object.tags:type_name -> ironman.event.Tags
-	40, // 20: ironman.fsm.Object.blob:type_name -> ironman.event.BlobID
-	36, // 21: ironman.fsm.Object.assembly:type_name -> ironman.event.Version
-	36, // 22: ironman.fsm.Object.upload:type_name -> ironman.event.Version
-	36, // 23: ironman.fsm.Upload.upload:type_name -> ironman.event.Version
-	32, // 24: ironman.fsm.Upload.acl:type_name -> ironman.event.ACL
-	41, // 25: ironman.fsm.Upload.checksum_algorithm:type_name -> ironman.event.ChecksumAlgorithm
-	37, // 26: ironman.fsm.Upload.encryption:type_name -> ironman.event.Encryption
-	38, // 27: ironman.fsm.Upload.lock:type_name -> ironman.event.Lock
-	39, // 28: ironman.fsm.Upload.headers:type_name -> ironman.event.Headers
-	31, // 29: ironman.fsm.Upload.tags:type_name -> ironman.event.Tags
-	29, // 30: ironman.fsm.Part.checksum:type_name -> ironman.event.Checksum
-	37, // 31: ironman.fsm.Part.encryption:type_name -> ironman.event.Encryption
-	27, // 32: ironman.fsm.Part.segments:type_name -> ironman.event.Segment
+	31, // 3: ironman.fsm.Assembly.keys:type_name -> ironman.event.WrappedKey
+	32, // 4: ironman.fsm.PartInfo.checksum:type_name -> ironman.event.Checksum
+	33, // 5: ironman.fsm.Principal.kind:type_name -> ironman.event.PrincipalKind
+	34, // 6: ironman.fsm.Principal.tags:type_name -> ironman.event.Tags
+	34, // 7: ironman.fsm.Policy.tags:type_name -> ironman.event.Tags
+	35, // 8: ironman.fsm.Bucket.acl:type_name -> ironman.event.ACL
+	36, // 9: ironman.fsm.Bucket.versioning:type_name -> ironman.event.VersioningState
+	37, // 10: ironman.fsm.Bucket.default_mode:type_name -> ironman.event.RetentionMode
+	38, // 11: ironman.fsm.Bucket.quota:type_name -> ironman.event.Quota
+	38, // 12: ironman.fsm.Holdings.quota:type_name -> ironman.event.Quota
+	39, // 13: ironman.fsm.Object.version:type_name -> ironman.event.Version
+	35, // 14: ironman.fsm.Object.acl:type_name -> ironman.event.ACL
+	32, // 15: ironman.fsm.Object.checksum:type_name -> ironman.event.Checksum
+	40, // 16: ironman.fsm.Object.encryption:type_name -> ironman.event.Encryption
+	41, // 17: ironman.fsm.Object.lock:type_name -> ironman.event.Lock
+	42, // 18: ironman.fsm.Object.headers:type_name -> ironman.event.Headers
+	34, // 19: ironman.fsm.Object.tags:type_name -> ironman.event.Tags
+	43, // 20: ironman.fsm.Object.blob:type_name -> ironman.event.BlobID
+	39, // 21: ironman.fsm.Object.assembly:type_name -> ironman.event.Version
+	39, // 22: ironman.fsm.Object.upload:type_name -> ironman.event.Version
+	39, // 23: ironman.fsm.Upload.upload:type_name -> ironman.event.Version
+	35, // 24: ironman.fsm.Upload.acl:type_name -> ironman.event.ACL
+	44, // 25: ironman.fsm.Upload.checksum_algorithm:type_name -> ironman.event.ChecksumAlgorithm
+	40, // 26: ironman.fsm.Upload.encryption:type_name -> ironman.event.Encryption
+	41, // 27: ironman.fsm.Upload.lock:type_name -> ironman.event.Lock
+	42, // 28: ironman.fsm.Upload.headers:type_name -> ironman.event.Headers
+	34, // 29: ironman.fsm.Upload.tags:type_name -> ironman.event.Tags
+	32, // 30: ironman.fsm.Part.checksum:type_name -> ironman.event.Checksum
+	40, // 31: ironman.fsm.Part.encryption:type_name -> ironman.event.Encryption
+	30, // 32: ironman.fsm.Part.segments:type_name -> ironman.event.Segment
 	33, // [33:33] is the sub-list for method output_type
 	33, // [33:33] is the sub-list for method input_type
 	33, // [33:33] is the sub-list for extension type_name
@@ -2606,7 +2777,7 @@ func file_fsm_row_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fsm_row_proto_rawDesc), len(file_fsm_row_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   26,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -119,6 +119,7 @@ var events = map[string]func(*script, args, *event.Header) *event.Draft{
 	"expire":        expireCommand,
 	"cursor":        cursorCommand,
 	"delete-cursor": deleteCursorCommand,
+	"erase":         eraseCommand,
 	"complete":      completeCommand,
 	"abort": func(s *script, a args, h *event.Header) *event.Draft {
 		u := s.uploads[a.first()]

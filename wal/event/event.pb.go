@@ -992,6 +992,7 @@ type Statement struct {
 	//	*Statement_NodeRemoved
 	//	*Statement_CursorSet
 	//	*Statement_CursorDeleted
+	//	*Statement_PayloadsErased
 	//	*Statement_AccountCreated
 	//	*Statement_UserCreated
 	//	*Statement_AccessKeyCreated
@@ -1202,6 +1203,15 @@ func (x *Statement) GetCursorDeleted() *CursorDeleted {
 	if x != nil {
 		if x, ok := x.Body.(*Statement_CursorDeleted); ok {
 			return x.CursorDeleted
+		}
+	}
+	return nil
+}
+
+func (x *Statement) GetPayloadsErased() *PayloadsErased {
+	if x != nil {
+		if x, ok := x.Body.(*Statement_PayloadsErased); ok {
+			return x.PayloadsErased
 		}
 	}
 	return nil
@@ -1628,6 +1638,10 @@ type Statement_CursorDeleted struct {
 	CursorDeleted *CursorDeleted `protobuf:"bytes,30,opt,name=cursor_deleted,json=cursorDeleted,proto3,oneof"`
 }
 
+type Statement_PayloadsErased struct {
+	PayloadsErased *PayloadsErased `protobuf:"bytes,31,opt,name=payloads_erased,json=payloadsErased,proto3,oneof"` // level 4
+}
+
 type Statement_AccountCreated struct {
 	AccountCreated *AccountCreated `protobuf:"bytes,32,opt,name=account_created,json=accountCreated,proto3,oneof"`
 }
@@ -1815,6 +1829,8 @@ func (*Statement_NodeRemoved) isStatement_Body() {}
 func (*Statement_CursorSet) isStatement_Body() {}
 
 func (*Statement_CursorDeleted) isStatement_Body() {}
+
+func (*Statement_PayloadsErased) isStatement_Body() {}
 
 func (*Statement_AccountCreated) isStatement_Body() {}
 
@@ -4349,6 +4365,118 @@ func (x *HistoryTrimmed) GetRows() uint32 {
 	return 0
 }
 
+// PayloadsErased has every node take payload items away, in the ledger and wherever else
+// they are: what they name is gone, and must not be told any more. It names sequences and
+// places, never a name. Level 4.
+type PayloadsErased struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Payloads []*ErasedPayload       `protobuf:"bytes,1,rep,name=payloads,proto3" json:"payloads,omitempty"` // ascending by sequence; at most 10,000
+	// Where there are no payloads, the sequence of an erasure: this event is there only to
+	// fill the bundle that what was erased has to go into the ledger with.
+	Fills         uint64 `protobuf:"varint,2,opt,name=fills,proto3" json:"fills,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PayloadsErased) Reset() {
+	*x = PayloadsErased{}
+	mi := &file_wal_event_event_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PayloadsErased) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PayloadsErased) ProtoMessage() {}
+
+func (x *PayloadsErased) ProtoReflect() protoreflect.Message {
+	mi := &file_wal_event_event_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PayloadsErased.ProtoReflect.Descriptor instead.
+func (*PayloadsErased) Descriptor() ([]byte, []int) {
+	return file_wal_event_event_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *PayloadsErased) GetPayloads() []*ErasedPayload {
+	if x != nil {
+		return x.Payloads
+	}
+	return nil
+}
+
+func (x *PayloadsErased) GetFills() uint64 {
+	if x != nil {
+		return x.Fills
+	}
+	return 0
+}
+
+// ErasedPayload is what goes of one event.
+type ErasedPayload struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Seq   uint64                 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
+	// Which of Proposal.items: bit i%8 of byte i/8 is for the item at place i. The last
+	// byte is not 0. Empty: all of them.
+	Items         []byte `protobuf:"bytes,2,opt,name=items,proto3" json:"items,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ErasedPayload) Reset() {
+	*x = ErasedPayload{}
+	mi := &file_wal_event_event_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ErasedPayload) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ErasedPayload) ProtoMessage() {}
+
+func (x *ErasedPayload) ProtoReflect() protoreflect.Message {
+	mi := &file_wal_event_event_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ErasedPayload.ProtoReflect.Descriptor instead.
+func (*ErasedPayload) Descriptor() ([]byte, []int) {
+	return file_wal_event_event_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *ErasedPayload) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *ErasedPayload) GetItems() []byte {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
 // CursorSet remembers how far a consumer has come in the sequence of events.
 type CursorSet struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -4362,7 +4490,7 @@ type CursorSet struct {
 
 func (x *CursorSet) Reset() {
 	*x = CursorSet{}
-	mi := &file_wal_event_event_proto_msgTypes[40]
+	mi := &file_wal_event_event_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4374,7 +4502,7 @@ func (x *CursorSet) String() string {
 func (*CursorSet) ProtoMessage() {}
 
 func (x *CursorSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[40]
+	mi := &file_wal_event_event_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4387,7 +4515,7 @@ func (x *CursorSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CursorSet.ProtoReflect.Descriptor instead.
 func (*CursorSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{40}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *CursorSet) GetKind() CursorKind {
@@ -4428,7 +4556,7 @@ type CursorDeleted struct {
 
 func (x *CursorDeleted) Reset() {
 	*x = CursorDeleted{}
-	mi := &file_wal_event_event_proto_msgTypes[41]
+	mi := &file_wal_event_event_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4440,7 +4568,7 @@ func (x *CursorDeleted) String() string {
 func (*CursorDeleted) ProtoMessage() {}
 
 func (x *CursorDeleted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[41]
+	mi := &file_wal_event_event_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4453,7 +4581,7 @@ func (x *CursorDeleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CursorDeleted.ProtoReflect.Descriptor instead.
 func (*CursorDeleted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{41}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *CursorDeleted) GetKind() CursorKind {
@@ -4482,7 +4610,7 @@ type AccountCreated struct {
 
 func (x *AccountCreated) Reset() {
 	*x = AccountCreated{}
-	mi := &file_wal_event_event_proto_msgTypes[42]
+	mi := &file_wal_event_event_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4494,7 +4622,7 @@ func (x *AccountCreated) String() string {
 func (*AccountCreated) ProtoMessage() {}
 
 func (x *AccountCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[42]
+	mi := &file_wal_event_event_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4507,7 +4635,7 @@ func (x *AccountCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountCreated.ProtoReflect.Descriptor instead.
 func (*AccountCreated) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{42}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *AccountCreated) GetAccount() string {
@@ -4541,7 +4669,7 @@ type UserCreated struct {
 
 func (x *UserCreated) Reset() {
 	*x = UserCreated{}
-	mi := &file_wal_event_event_proto_msgTypes[43]
+	mi := &file_wal_event_event_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4553,7 +4681,7 @@ func (x *UserCreated) String() string {
 func (*UserCreated) ProtoMessage() {}
 
 func (x *UserCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[43]
+	mi := &file_wal_event_event_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4566,7 +4694,7 @@ func (x *UserCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UserCreated.ProtoReflect.Descriptor instead.
 func (*UserCreated) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{43}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *UserCreated) GetUser() string {
@@ -4595,7 +4723,7 @@ type AccessKeyCreated struct {
 
 func (x *AccessKeyCreated) Reset() {
 	*x = AccessKeyCreated{}
-	mi := &file_wal_event_event_proto_msgTypes[44]
+	mi := &file_wal_event_event_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4607,7 +4735,7 @@ func (x *AccessKeyCreated) String() string {
 func (*AccessKeyCreated) ProtoMessage() {}
 
 func (x *AccessKeyCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[44]
+	mi := &file_wal_event_event_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4620,7 +4748,7 @@ func (x *AccessKeyCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccessKeyCreated.ProtoReflect.Descriptor instead.
 func (*AccessKeyCreated) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{44}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *AccessKeyCreated) GetAccessKey() string {
@@ -4661,7 +4789,7 @@ type AccessKeyStatusSet struct {
 
 func (x *AccessKeyStatusSet) Reset() {
 	*x = AccessKeyStatusSet{}
-	mi := &file_wal_event_event_proto_msgTypes[45]
+	mi := &file_wal_event_event_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4673,7 +4801,7 @@ func (x *AccessKeyStatusSet) String() string {
 func (*AccessKeyStatusSet) ProtoMessage() {}
 
 func (x *AccessKeyStatusSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[45]
+	mi := &file_wal_event_event_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4686,7 +4814,7 @@ func (x *AccessKeyStatusSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccessKeyStatusSet.ProtoReflect.Descriptor instead.
 func (*AccessKeyStatusSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{45}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *AccessKeyStatusSet) GetAccessKey() string {
@@ -4712,7 +4840,7 @@ type AccessKeyDeleted struct {
 
 func (x *AccessKeyDeleted) Reset() {
 	*x = AccessKeyDeleted{}
-	mi := &file_wal_event_event_proto_msgTypes[46]
+	mi := &file_wal_event_event_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4724,7 +4852,7 @@ func (x *AccessKeyDeleted) String() string {
 func (*AccessKeyDeleted) ProtoMessage() {}
 
 func (x *AccessKeyDeleted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[46]
+	mi := &file_wal_event_event_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4737,7 +4865,7 @@ func (x *AccessKeyDeleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccessKeyDeleted.ProtoReflect.Descriptor instead.
 func (*AccessKeyDeleted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{46}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *AccessKeyDeleted) GetAccessKey() string {
@@ -4764,7 +4892,7 @@ type PrincipalCreated struct {
 
 func (x *PrincipalCreated) Reset() {
 	*x = PrincipalCreated{}
-	mi := &file_wal_event_event_proto_msgTypes[47]
+	mi := &file_wal_event_event_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4776,7 +4904,7 @@ func (x *PrincipalCreated) String() string {
 func (*PrincipalCreated) ProtoMessage() {}
 
 func (x *PrincipalCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[47]
+	mi := &file_wal_event_event_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4789,7 +4917,7 @@ func (x *PrincipalCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrincipalCreated.ProtoReflect.Descriptor instead.
 func (*PrincipalCreated) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{47}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *PrincipalCreated) GetPrincipal() string {
@@ -4850,7 +4978,7 @@ type PrincipalChanged struct {
 
 func (x *PrincipalChanged) Reset() {
 	*x = PrincipalChanged{}
-	mi := &file_wal_event_event_proto_msgTypes[48]
+	mi := &file_wal_event_event_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4862,7 +4990,7 @@ func (x *PrincipalChanged) String() string {
 func (*PrincipalChanged) ProtoMessage() {}
 
 func (x *PrincipalChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[48]
+	mi := &file_wal_event_event_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4875,7 +5003,7 @@ func (x *PrincipalChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrincipalChanged.ProtoReflect.Descriptor instead.
 func (*PrincipalChanged) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{48}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *PrincipalChanged) GetPrincipal() string {
@@ -4924,7 +5052,7 @@ type PrincipalDeleted struct {
 
 func (x *PrincipalDeleted) Reset() {
 	*x = PrincipalDeleted{}
-	mi := &file_wal_event_event_proto_msgTypes[49]
+	mi := &file_wal_event_event_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4936,7 +5064,7 @@ func (x *PrincipalDeleted) String() string {
 func (*PrincipalDeleted) ProtoMessage() {}
 
 func (x *PrincipalDeleted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[49]
+	mi := &file_wal_event_event_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4949,7 +5077,7 @@ func (x *PrincipalDeleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrincipalDeleted.ProtoReflect.Descriptor instead.
 func (*PrincipalDeleted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{49}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *PrincipalDeleted) GetPrincipal() string {
@@ -4971,7 +5099,7 @@ type MembersChanged struct {
 
 func (x *MembersChanged) Reset() {
 	*x = MembersChanged{}
-	mi := &file_wal_event_event_proto_msgTypes[50]
+	mi := &file_wal_event_event_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4983,7 +5111,7 @@ func (x *MembersChanged) String() string {
 func (*MembersChanged) ProtoMessage() {}
 
 func (x *MembersChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[50]
+	mi := &file_wal_event_event_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4996,7 +5124,7 @@ func (x *MembersChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MembersChanged.ProtoReflect.Descriptor instead.
 func (*MembersChanged) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{50}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *MembersChanged) GetGroup() string {
@@ -5032,7 +5160,7 @@ type PolicyCreated struct {
 
 func (x *PolicyCreated) Reset() {
 	*x = PolicyCreated{}
-	mi := &file_wal_event_event_proto_msgTypes[51]
+	mi := &file_wal_event_event_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5044,7 +5172,7 @@ func (x *PolicyCreated) String() string {
 func (*PolicyCreated) ProtoMessage() {}
 
 func (x *PolicyCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[51]
+	mi := &file_wal_event_event_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5057,7 +5185,7 @@ func (x *PolicyCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyCreated.ProtoReflect.Descriptor instead.
 func (*PolicyCreated) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{51}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *PolicyCreated) GetPolicy() string {
@@ -5091,7 +5219,7 @@ type PolicyVersionCreated struct {
 
 func (x *PolicyVersionCreated) Reset() {
 	*x = PolicyVersionCreated{}
-	mi := &file_wal_event_event_proto_msgTypes[52]
+	mi := &file_wal_event_event_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5103,7 +5231,7 @@ func (x *PolicyVersionCreated) String() string {
 func (*PolicyVersionCreated) ProtoMessage() {}
 
 func (x *PolicyVersionCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[52]
+	mi := &file_wal_event_event_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5116,7 +5244,7 @@ func (x *PolicyVersionCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyVersionCreated.ProtoReflect.Descriptor instead.
 func (*PolicyVersionCreated) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{52}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *PolicyVersionCreated) GetPolicy() string {
@@ -5143,7 +5271,7 @@ type PolicyVersionDeleted struct {
 
 func (x *PolicyVersionDeleted) Reset() {
 	*x = PolicyVersionDeleted{}
-	mi := &file_wal_event_event_proto_msgTypes[53]
+	mi := &file_wal_event_event_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5155,7 +5283,7 @@ func (x *PolicyVersionDeleted) String() string {
 func (*PolicyVersionDeleted) ProtoMessage() {}
 
 func (x *PolicyVersionDeleted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[53]
+	mi := &file_wal_event_event_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5168,7 +5296,7 @@ func (x *PolicyVersionDeleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyVersionDeleted.ProtoReflect.Descriptor instead.
 func (*PolicyVersionDeleted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{53}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *PolicyVersionDeleted) GetPolicy() string {
@@ -5195,7 +5323,7 @@ type PolicyDefaultSet struct {
 
 func (x *PolicyDefaultSet) Reset() {
 	*x = PolicyDefaultSet{}
-	mi := &file_wal_event_event_proto_msgTypes[54]
+	mi := &file_wal_event_event_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5207,7 +5335,7 @@ func (x *PolicyDefaultSet) String() string {
 func (*PolicyDefaultSet) ProtoMessage() {}
 
 func (x *PolicyDefaultSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[54]
+	mi := &file_wal_event_event_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5220,7 +5348,7 @@ func (x *PolicyDefaultSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyDefaultSet.ProtoReflect.Descriptor instead.
 func (*PolicyDefaultSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{54}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *PolicyDefaultSet) GetPolicy() string {
@@ -5247,7 +5375,7 @@ type PolicyDeleted struct {
 
 func (x *PolicyDeleted) Reset() {
 	*x = PolicyDeleted{}
-	mi := &file_wal_event_event_proto_msgTypes[55]
+	mi := &file_wal_event_event_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5259,7 +5387,7 @@ func (x *PolicyDeleted) String() string {
 func (*PolicyDeleted) ProtoMessage() {}
 
 func (x *PolicyDeleted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[55]
+	mi := &file_wal_event_event_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5272,7 +5400,7 @@ func (x *PolicyDeleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyDeleted.ProtoReflect.Descriptor instead.
 func (*PolicyDeleted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{55}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *PolicyDeleted) GetPolicy() string {
@@ -5295,7 +5423,7 @@ type PolicyTagsSet struct {
 
 func (x *PolicyTagsSet) Reset() {
 	*x = PolicyTagsSet{}
-	mi := &file_wal_event_event_proto_msgTypes[56]
+	mi := &file_wal_event_event_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5307,7 +5435,7 @@ func (x *PolicyTagsSet) String() string {
 func (*PolicyTagsSet) ProtoMessage() {}
 
 func (x *PolicyTagsSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[56]
+	mi := &file_wal_event_event_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5320,7 +5448,7 @@ func (x *PolicyTagsSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyTagsSet.ProtoReflect.Descriptor instead.
 func (*PolicyTagsSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{56}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *PolicyTagsSet) GetPolicy() string {
@@ -5347,7 +5475,7 @@ type InlinePolicySet struct {
 
 func (x *InlinePolicySet) Reset() {
 	*x = InlinePolicySet{}
-	mi := &file_wal_event_event_proto_msgTypes[57]
+	mi := &file_wal_event_event_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5359,7 +5487,7 @@ func (x *InlinePolicySet) String() string {
 func (*InlinePolicySet) ProtoMessage() {}
 
 func (x *InlinePolicySet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[57]
+	mi := &file_wal_event_event_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5372,7 +5500,7 @@ func (x *InlinePolicySet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InlinePolicySet.ProtoReflect.Descriptor instead.
 func (*InlinePolicySet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{57}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *InlinePolicySet) GetPrincipal() string {
@@ -5394,7 +5522,7 @@ type PoliciesAttached struct {
 
 func (x *PoliciesAttached) Reset() {
 	*x = PoliciesAttached{}
-	mi := &file_wal_event_event_proto_msgTypes[58]
+	mi := &file_wal_event_event_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5406,7 +5534,7 @@ func (x *PoliciesAttached) String() string {
 func (*PoliciesAttached) ProtoMessage() {}
 
 func (x *PoliciesAttached) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[58]
+	mi := &file_wal_event_event_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5419,7 +5547,7 @@ func (x *PoliciesAttached) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoliciesAttached.ProtoReflect.Descriptor instead.
 func (*PoliciesAttached) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{58}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *PoliciesAttached) GetPrincipal() string {
@@ -5454,7 +5582,7 @@ type AccountChanged struct {
 
 func (x *AccountChanged) Reset() {
 	*x = AccountChanged{}
-	mi := &file_wal_event_event_proto_msgTypes[59]
+	mi := &file_wal_event_event_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5466,7 +5594,7 @@ func (x *AccountChanged) String() string {
 func (*AccountChanged) ProtoMessage() {}
 
 func (x *AccountChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[59]
+	mi := &file_wal_event_event_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5479,7 +5607,7 @@ func (x *AccountChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountChanged.ProtoReflect.Descriptor instead.
 func (*AccountChanged) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{59}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *AccountChanged) GetAccount() string {
@@ -5499,7 +5627,7 @@ type AccountDeleted struct {
 
 func (x *AccountDeleted) Reset() {
 	*x = AccountDeleted{}
-	mi := &file_wal_event_event_proto_msgTypes[60]
+	mi := &file_wal_event_event_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5511,7 +5639,7 @@ func (x *AccountDeleted) String() string {
 func (*AccountDeleted) ProtoMessage() {}
 
 func (x *AccountDeleted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[60]
+	mi := &file_wal_event_event_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5524,7 +5652,7 @@ func (x *AccountDeleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountDeleted.ProtoReflect.Descriptor instead.
 func (*AccountDeleted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{60}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *AccountDeleted) GetAccount() string {
@@ -5545,7 +5673,7 @@ type AccessKeySealed struct {
 
 func (x *AccessKeySealed) Reset() {
 	*x = AccessKeySealed{}
-	mi := &file_wal_event_event_proto_msgTypes[61]
+	mi := &file_wal_event_event_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5557,7 +5685,7 @@ func (x *AccessKeySealed) String() string {
 func (*AccessKeySealed) ProtoMessage() {}
 
 func (x *AccessKeySealed) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[61]
+	mi := &file_wal_event_event_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5570,7 +5698,7 @@ func (x *AccessKeySealed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccessKeySealed.ProtoReflect.Descriptor instead.
 func (*AccessKeySealed) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{61}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *AccessKeySealed) GetAccessKey() string {
@@ -5598,7 +5726,7 @@ type Quota struct {
 
 func (x *Quota) Reset() {
 	*x = Quota{}
-	mi := &file_wal_event_event_proto_msgTypes[62]
+	mi := &file_wal_event_event_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5610,7 +5738,7 @@ func (x *Quota) String() string {
 func (*Quota) ProtoMessage() {}
 
 func (x *Quota) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[62]
+	mi := &file_wal_event_event_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5623,7 +5751,7 @@ func (x *Quota) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Quota.ProtoReflect.Descriptor instead.
 func (*Quota) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{62}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *Quota) GetBytes() uint64 {
@@ -5651,7 +5779,7 @@ type AccountQuotaSet struct {
 
 func (x *AccountQuotaSet) Reset() {
 	*x = AccountQuotaSet{}
-	mi := &file_wal_event_event_proto_msgTypes[63]
+	mi := &file_wal_event_event_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5663,7 +5791,7 @@ func (x *AccountQuotaSet) String() string {
 func (*AccountQuotaSet) ProtoMessage() {}
 
 func (x *AccountQuotaSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[63]
+	mi := &file_wal_event_event_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5676,7 +5804,7 @@ func (x *AccountQuotaSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountQuotaSet.ProtoReflect.Descriptor instead.
 func (*AccountQuotaSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{63}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *AccountQuotaSet) GetAccount() string {
@@ -5707,7 +5835,7 @@ type BucketCreated struct {
 
 func (x *BucketCreated) Reset() {
 	*x = BucketCreated{}
-	mi := &file_wal_event_event_proto_msgTypes[64]
+	mi := &file_wal_event_event_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5719,7 +5847,7 @@ func (x *BucketCreated) String() string {
 func (*BucketCreated) ProtoMessage() {}
 
 func (x *BucketCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[64]
+	mi := &file_wal_event_event_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5732,7 +5860,7 @@ func (x *BucketCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketCreated.ProtoReflect.Descriptor instead.
 func (*BucketCreated) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{64}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *BucketCreated) GetOwner() string {
@@ -5772,7 +5900,7 @@ type BucketDeleted struct {
 
 func (x *BucketDeleted) Reset() {
 	*x = BucketDeleted{}
-	mi := &file_wal_event_event_proto_msgTypes[65]
+	mi := &file_wal_event_event_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5784,7 +5912,7 @@ func (x *BucketDeleted) String() string {
 func (*BucketDeleted) ProtoMessage() {}
 
 func (x *BucketDeleted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[65]
+	mi := &file_wal_event_event_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5797,7 +5925,7 @@ func (x *BucketDeleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketDeleted.ProtoReflect.Descriptor instead.
 func (*BucketDeleted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{65}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *BucketDeleted) GetBucket() uint64 {
@@ -5817,7 +5945,7 @@ type BucketACLSet struct {
 
 func (x *BucketACLSet) Reset() {
 	*x = BucketACLSet{}
-	mi := &file_wal_event_event_proto_msgTypes[66]
+	mi := &file_wal_event_event_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5829,7 +5957,7 @@ func (x *BucketACLSet) String() string {
 func (*BucketACLSet) ProtoMessage() {}
 
 func (x *BucketACLSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[66]
+	mi := &file_wal_event_event_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5842,7 +5970,7 @@ func (x *BucketACLSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketACLSet.ProtoReflect.Descriptor instead.
 func (*BucketACLSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{66}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *BucketACLSet) GetBucket() uint64 {
@@ -5873,7 +6001,7 @@ type BucketDocumentSet struct {
 
 func (x *BucketDocumentSet) Reset() {
 	*x = BucketDocumentSet{}
-	mi := &file_wal_event_event_proto_msgTypes[67]
+	mi := &file_wal_event_event_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5885,7 +6013,7 @@ func (x *BucketDocumentSet) String() string {
 func (*BucketDocumentSet) ProtoMessage() {}
 
 func (x *BucketDocumentSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[67]
+	mi := &file_wal_event_event_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5898,7 +6026,7 @@ func (x *BucketDocumentSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketDocumentSet.ProtoReflect.Descriptor instead.
 func (*BucketDocumentSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{67}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *BucketDocumentSet) GetBucket() uint64 {
@@ -5933,7 +6061,7 @@ type BucketVersioningSet struct {
 
 func (x *BucketVersioningSet) Reset() {
 	*x = BucketVersioningSet{}
-	mi := &file_wal_event_event_proto_msgTypes[68]
+	mi := &file_wal_event_event_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5945,7 +6073,7 @@ func (x *BucketVersioningSet) String() string {
 func (*BucketVersioningSet) ProtoMessage() {}
 
 func (x *BucketVersioningSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[68]
+	mi := &file_wal_event_event_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5958,7 +6086,7 @@ func (x *BucketVersioningSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketVersioningSet.ProtoReflect.Descriptor instead.
 func (*BucketVersioningSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{68}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *BucketVersioningSet) GetBucket() uint64 {
@@ -5989,7 +6117,7 @@ type BucketLockSet struct {
 
 func (x *BucketLockSet) Reset() {
 	*x = BucketLockSet{}
-	mi := &file_wal_event_event_proto_msgTypes[69]
+	mi := &file_wal_event_event_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6001,7 +6129,7 @@ func (x *BucketLockSet) String() string {
 func (*BucketLockSet) ProtoMessage() {}
 
 func (x *BucketLockSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[69]
+	mi := &file_wal_event_event_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6014,7 +6142,7 @@ func (x *BucketLockSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketLockSet.ProtoReflect.Descriptor instead.
 func (*BucketLockSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{69}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *BucketLockSet) GetBucket() uint64 {
@@ -6055,7 +6183,7 @@ type BucketQuotaSet struct {
 
 func (x *BucketQuotaSet) Reset() {
 	*x = BucketQuotaSet{}
-	mi := &file_wal_event_event_proto_msgTypes[70]
+	mi := &file_wal_event_event_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6067,7 +6195,7 @@ func (x *BucketQuotaSet) String() string {
 func (*BucketQuotaSet) ProtoMessage() {}
 
 func (x *BucketQuotaSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[70]
+	mi := &file_wal_event_event_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6080,7 +6208,7 @@ func (x *BucketQuotaSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketQuotaSet.ProtoReflect.Descriptor instead.
 func (*BucketQuotaSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{70}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *BucketQuotaSet) GetBucket() uint64 {
@@ -6109,7 +6237,7 @@ type CopySource struct {
 
 func (x *CopySource) Reset() {
 	*x = CopySource{}
-	mi := &file_wal_event_event_proto_msgTypes[71]
+	mi := &file_wal_event_event_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6121,7 +6249,7 @@ func (x *CopySource) String() string {
 func (*CopySource) ProtoMessage() {}
 
 func (x *CopySource) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[71]
+	mi := &file_wal_event_event_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6134,7 +6262,7 @@ func (x *CopySource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CopySource.ProtoReflect.Descriptor instead.
 func (*CopySource) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{71}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *CopySource) GetBucket() uint64 {
@@ -6181,7 +6309,7 @@ type ObjectPut struct {
 
 func (x *ObjectPut) Reset() {
 	*x = ObjectPut{}
-	mi := &file_wal_event_event_proto_msgTypes[72]
+	mi := &file_wal_event_event_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6193,7 +6321,7 @@ func (x *ObjectPut) String() string {
 func (*ObjectPut) ProtoMessage() {}
 
 func (x *ObjectPut) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[72]
+	mi := &file_wal_event_event_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6206,7 +6334,7 @@ func (x *ObjectPut) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectPut.ProtoReflect.Descriptor instead.
 func (*ObjectPut) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{72}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *ObjectPut) GetBucket() uint64 {
@@ -6311,7 +6439,7 @@ type ObjectsDeleted struct {
 
 func (x *ObjectsDeleted) Reset() {
 	*x = ObjectsDeleted{}
-	mi := &file_wal_event_event_proto_msgTypes[73]
+	mi := &file_wal_event_event_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6323,7 +6451,7 @@ func (x *ObjectsDeleted) String() string {
 func (*ObjectsDeleted) ProtoMessage() {}
 
 func (x *ObjectsDeleted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[73]
+	mi := &file_wal_event_event_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6336,7 +6464,7 @@ func (x *ObjectsDeleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectsDeleted.ProtoReflect.Descriptor instead.
 func (*ObjectsDeleted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{73}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *ObjectsDeleted) GetBucket() uint64 {
@@ -6365,7 +6493,7 @@ type DeleteTarget struct {
 
 func (x *DeleteTarget) Reset() {
 	*x = DeleteTarget{}
-	mi := &file_wal_event_event_proto_msgTypes[74]
+	mi := &file_wal_event_event_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6377,7 +6505,7 @@ func (x *DeleteTarget) String() string {
 func (*DeleteTarget) ProtoMessage() {}
 
 func (x *DeleteTarget) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[74]
+	mi := &file_wal_event_event_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6390,7 +6518,7 @@ func (x *DeleteTarget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteTarget.ProtoReflect.Descriptor instead.
 func (*DeleteTarget) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{74}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *DeleteTarget) GetVersion() *Version {
@@ -6432,7 +6560,7 @@ type ObjectACLSet struct {
 
 func (x *ObjectACLSet) Reset() {
 	*x = ObjectACLSet{}
-	mi := &file_wal_event_event_proto_msgTypes[75]
+	mi := &file_wal_event_event_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6444,7 +6572,7 @@ func (x *ObjectACLSet) String() string {
 func (*ObjectACLSet) ProtoMessage() {}
 
 func (x *ObjectACLSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[75]
+	mi := &file_wal_event_event_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6457,7 +6585,7 @@ func (x *ObjectACLSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectACLSet.ProtoReflect.Descriptor instead.
 func (*ObjectACLSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{75}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *ObjectACLSet) GetBucket() uint64 {
@@ -6492,7 +6620,7 @@ type ObjectTagsSet struct {
 
 func (x *ObjectTagsSet) Reset() {
 	*x = ObjectTagsSet{}
-	mi := &file_wal_event_event_proto_msgTypes[76]
+	mi := &file_wal_event_event_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6504,7 +6632,7 @@ func (x *ObjectTagsSet) String() string {
 func (*ObjectTagsSet) ProtoMessage() {}
 
 func (x *ObjectTagsSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[76]
+	mi := &file_wal_event_event_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6517,7 +6645,7 @@ func (x *ObjectTagsSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectTagsSet.ProtoReflect.Descriptor instead.
 func (*ObjectTagsSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{76}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *ObjectTagsSet) GetBucket() uint64 {
@@ -6549,7 +6677,7 @@ type ObjectLockSet struct {
 
 func (x *ObjectLockSet) Reset() {
 	*x = ObjectLockSet{}
-	mi := &file_wal_event_event_proto_msgTypes[77]
+	mi := &file_wal_event_event_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6561,7 +6689,7 @@ func (x *ObjectLockSet) String() string {
 func (*ObjectLockSet) ProtoMessage() {}
 
 func (x *ObjectLockSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[77]
+	mi := &file_wal_event_event_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6574,7 +6702,7 @@ func (x *ObjectLockSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectLockSet.ProtoReflect.Descriptor instead.
 func (*ObjectLockSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{77}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *ObjectLockSet) GetBucket() uint64 {
@@ -6633,7 +6761,7 @@ type ObjectRenamed struct {
 
 func (x *ObjectRenamed) Reset() {
 	*x = ObjectRenamed{}
-	mi := &file_wal_event_event_proto_msgTypes[78]
+	mi := &file_wal_event_event_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6645,7 +6773,7 @@ func (x *ObjectRenamed) String() string {
 func (*ObjectRenamed) ProtoMessage() {}
 
 func (x *ObjectRenamed) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[78]
+	mi := &file_wal_event_event_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6658,7 +6786,7 @@ func (x *ObjectRenamed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectRenamed.ProtoReflect.Descriptor instead.
 func (*ObjectRenamed) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{78}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *ObjectRenamed) GetBucket() uint64 {
@@ -6711,7 +6839,7 @@ type ObjectAppended struct {
 
 func (x *ObjectAppended) Reset() {
 	*x = ObjectAppended{}
-	mi := &file_wal_event_event_proto_msgTypes[79]
+	mi := &file_wal_event_event_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6723,7 +6851,7 @@ func (x *ObjectAppended) String() string {
 func (*ObjectAppended) ProtoMessage() {}
 
 func (x *ObjectAppended) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[79]
+	mi := &file_wal_event_event_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6736,7 +6864,7 @@ func (x *ObjectAppended) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectAppended.ProtoReflect.Descriptor instead.
 func (*ObjectAppended) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{79}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *ObjectAppended) GetBucket() uint64 {
@@ -6838,7 +6966,7 @@ type ObjectsExpired struct {
 
 func (x *ObjectsExpired) Reset() {
 	*x = ObjectsExpired{}
-	mi := &file_wal_event_event_proto_msgTypes[80]
+	mi := &file_wal_event_event_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6850,7 +6978,7 @@ func (x *ObjectsExpired) String() string {
 func (*ObjectsExpired) ProtoMessage() {}
 
 func (x *ObjectsExpired) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[80]
+	mi := &file_wal_event_event_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6863,7 +6991,7 @@ func (x *ObjectsExpired) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectsExpired.ProtoReflect.Descriptor instead.
 func (*ObjectsExpired) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{80}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *ObjectsExpired) GetBucket() uint64 {
@@ -6897,7 +7025,7 @@ type ExpiredTarget struct {
 
 func (x *ExpiredTarget) Reset() {
 	*x = ExpiredTarget{}
-	mi := &file_wal_event_event_proto_msgTypes[81]
+	mi := &file_wal_event_event_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6909,7 +7037,7 @@ func (x *ExpiredTarget) String() string {
 func (*ExpiredTarget) ProtoMessage() {}
 
 func (x *ExpiredTarget) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[81]
+	mi := &file_wal_event_event_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6922,7 +7050,7 @@ func (x *ExpiredTarget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExpiredTarget.ProtoReflect.Descriptor instead.
 func (*ExpiredTarget) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{81}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *ExpiredTarget) GetVersion() *Version {
@@ -6957,7 +7085,7 @@ type UploadCreated struct {
 
 func (x *UploadCreated) Reset() {
 	*x = UploadCreated{}
-	mi := &file_wal_event_event_proto_msgTypes[82]
+	mi := &file_wal_event_event_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6969,7 +7097,7 @@ func (x *UploadCreated) String() string {
 func (*UploadCreated) ProtoMessage() {}
 
 func (x *UploadCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[82]
+	mi := &file_wal_event_event_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6982,7 +7110,7 @@ func (x *UploadCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadCreated.ProtoReflect.Descriptor instead.
 func (*UploadCreated) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{82}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *UploadCreated) GetBucket() uint64 {
@@ -7068,7 +7196,7 @@ type PartPut struct {
 
 func (x *PartPut) Reset() {
 	*x = PartPut{}
-	mi := &file_wal_event_event_proto_msgTypes[83]
+	mi := &file_wal_event_event_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7080,7 +7208,7 @@ func (x *PartPut) String() string {
 func (*PartPut) ProtoMessage() {}
 
 func (x *PartPut) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[83]
+	mi := &file_wal_event_event_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7093,7 +7221,7 @@ func (x *PartPut) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartPut.ProtoReflect.Descriptor instead.
 func (*PartPut) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{83}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *PartPut) GetBucket() uint64 {
@@ -7182,7 +7310,7 @@ type UploadCompleted struct {
 
 func (x *UploadCompleted) Reset() {
 	*x = UploadCompleted{}
-	mi := &file_wal_event_event_proto_msgTypes[84]
+	mi := &file_wal_event_event_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7194,7 +7322,7 @@ func (x *UploadCompleted) String() string {
 func (*UploadCompleted) ProtoMessage() {}
 
 func (x *UploadCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[84]
+	mi := &file_wal_event_event_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7207,7 +7335,7 @@ func (x *UploadCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadCompleted.ProtoReflect.Descriptor instead.
 func (*UploadCompleted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{84}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *UploadCompleted) GetBucket() uint64 {
@@ -7270,7 +7398,7 @@ type CompletedPart struct {
 
 func (x *CompletedPart) Reset() {
 	*x = CompletedPart{}
-	mi := &file_wal_event_event_proto_msgTypes[85]
+	mi := &file_wal_event_event_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7282,7 +7410,7 @@ func (x *CompletedPart) String() string {
 func (*CompletedPart) ProtoMessage() {}
 
 func (x *CompletedPart) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[85]
+	mi := &file_wal_event_event_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7295,7 +7423,7 @@ func (x *CompletedPart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompletedPart.ProtoReflect.Descriptor instead.
 func (*CompletedPart) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{85}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *CompletedPart) GetNumber() uint32 {
@@ -7323,7 +7451,7 @@ type UploadAborted struct {
 
 func (x *UploadAborted) Reset() {
 	*x = UploadAborted{}
-	mi := &file_wal_event_event_proto_msgTypes[86]
+	mi := &file_wal_event_event_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7335,7 +7463,7 @@ func (x *UploadAborted) String() string {
 func (*UploadAborted) ProtoMessage() {}
 
 func (x *UploadAborted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[86]
+	mi := &file_wal_event_event_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7348,7 +7476,7 @@ func (x *UploadAborted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadAborted.ProtoReflect.Descriptor instead.
 func (*UploadAborted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{86}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *UploadAborted) GetBucket() uint64 {
@@ -7377,7 +7505,7 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\x04salt\x18\x01 \x01(\fR\x04salt\x12+\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x17.ironman.event.ItemKindR\x04kind\x12\x18\n" +
 	"\aordinal\x18\x03 \x01(\rR\aordinal\x12\x14\n" +
-	"\x05value\x18\x04 \x01(\fR\x05value\"\xc7\x1f\n" +
+	"\x05value\x18\x04 \x01(\fR\x05value\"\x91 \n" +
 	"\tStatement\x12-\n" +
 	"\x06header\x18\x01 \x01(\v2\x15.ironman.event.HeaderR\x06header\x12T\n" +
 	"\x13cluster_initialized\x18\x10 \x01(\v2!.ironman.event.ClusterInitializedH\x00R\x12clusterInitialized\x12?\n" +
@@ -7397,6 +7525,7 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\n" +
 	"cursor_set\x18\x1d \x01(\v2\x18.ironman.event.CursorSetH\x00R\tcursorSet\x12E\n" +
 	"\x0ecursor_deleted\x18\x1e \x01(\v2\x1c.ironman.event.CursorDeletedH\x00R\rcursorDeleted\x12H\n" +
+	"\x0fpayloads_erased\x18\x1f \x01(\v2\x1d.ironman.event.PayloadsErasedH\x00R\x0epayloadsErased\x12H\n" +
 	"\x0faccount_created\x18  \x01(\v2\x1d.ironman.event.AccountCreatedH\x00R\x0eaccountCreated\x12?\n" +
 	"\fuser_created\x18! \x01(\v2\x1a.ironman.event.UserCreatedH\x00R\vuserCreated\x12O\n" +
 	"\x12access_key_created\x18\" \x01(\v2\x1f.ironman.event.AccessKeyCreatedH\x00R\x10accessKeyCreated\x12V\n" +
@@ -7635,7 +7764,13 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\x05packs\x18\x02 \x03(\v2\x15.ironman.event.PackIDR\x05packs\"4\n" +
 	"\x0eHistoryTrimmed\x12\x0e\n" +
 	"\x02to\x18\x01 \x01(\x04R\x02to\x12\x12\n" +
-	"\x04rows\x18\x02 \x01(\rR\x04rows\"v\n" +
+	"\x04rows\x18\x02 \x01(\rR\x04rows\"`\n" +
+	"\x0ePayloadsErased\x128\n" +
+	"\bpayloads\x18\x01 \x03(\v2\x1c.ironman.event.ErasedPayloadR\bpayloads\x12\x14\n" +
+	"\x05fills\x18\x02 \x01(\x04R\x05fills\"7\n" +
+	"\rErasedPayload\x12\x10\n" +
+	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x14\n" +
+	"\x05items\x18\x02 \x01(\fR\x05items\"v\n" +
 	"\tCursorSet\x12-\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x19.ironman.event.CursorKindR\x04kind\x12\x16\n" +
 	"\x06bucket\x18\x02 \x01(\x04R\x06bucket\x12\x12\n" +
@@ -7992,7 +8127,7 @@ func file_wal_event_event_proto_rawDescGZIP() []byte {
 }
 
 var file_wal_event_event_proto_enumTypes = make([]protoimpl.EnumInfo, 13)
-var file_wal_event_event_proto_msgTypes = make([]protoimpl.MessageInfo, 87)
+var file_wal_event_event_proto_msgTypes = make([]protoimpl.MessageInfo, 89)
 var file_wal_event_event_proto_goTypes = []any{
 	(ItemKind)(0),                // 0: ironman.event.ItemKind
 	(ReasonKind)(0),              // 1: ironman.event.ReasonKind
@@ -8047,53 +8182,55 @@ var file_wal_event_event_proto_goTypes = []any{
 	(*Placement)(nil),            // 50: ironman.event.Placement
 	(*PacksReleased)(nil),        // 51: ironman.event.PacksReleased
 	(*HistoryTrimmed)(nil),       // 52: ironman.event.HistoryTrimmed
-	(*CursorSet)(nil),            // 53: ironman.event.CursorSet
-	(*CursorDeleted)(nil),        // 54: ironman.event.CursorDeleted
-	(*AccountCreated)(nil),       // 55: ironman.event.AccountCreated
-	(*UserCreated)(nil),          // 56: ironman.event.UserCreated
-	(*AccessKeyCreated)(nil),     // 57: ironman.event.AccessKeyCreated
-	(*AccessKeyStatusSet)(nil),   // 58: ironman.event.AccessKeyStatusSet
-	(*AccessKeyDeleted)(nil),     // 59: ironman.event.AccessKeyDeleted
-	(*PrincipalCreated)(nil),     // 60: ironman.event.PrincipalCreated
-	(*PrincipalChanged)(nil),     // 61: ironman.event.PrincipalChanged
-	(*PrincipalDeleted)(nil),     // 62: ironman.event.PrincipalDeleted
-	(*MembersChanged)(nil),       // 63: ironman.event.MembersChanged
-	(*PolicyCreated)(nil),        // 64: ironman.event.PolicyCreated
-	(*PolicyVersionCreated)(nil), // 65: ironman.event.PolicyVersionCreated
-	(*PolicyVersionDeleted)(nil), // 66: ironman.event.PolicyVersionDeleted
-	(*PolicyDefaultSet)(nil),     // 67: ironman.event.PolicyDefaultSet
-	(*PolicyDeleted)(nil),        // 68: ironman.event.PolicyDeleted
-	(*PolicyTagsSet)(nil),        // 69: ironman.event.PolicyTagsSet
-	(*InlinePolicySet)(nil),      // 70: ironman.event.InlinePolicySet
-	(*PoliciesAttached)(nil),     // 71: ironman.event.PoliciesAttached
-	(*AccountChanged)(nil),       // 72: ironman.event.AccountChanged
-	(*AccountDeleted)(nil),       // 73: ironman.event.AccountDeleted
-	(*AccessKeySealed)(nil),      // 74: ironman.event.AccessKeySealed
-	(*Quota)(nil),                // 75: ironman.event.Quota
-	(*AccountQuotaSet)(nil),      // 76: ironman.event.AccountQuotaSet
-	(*BucketCreated)(nil),        // 77: ironman.event.BucketCreated
-	(*BucketDeleted)(nil),        // 78: ironman.event.BucketDeleted
-	(*BucketACLSet)(nil),         // 79: ironman.event.BucketACLSet
-	(*BucketDocumentSet)(nil),    // 80: ironman.event.BucketDocumentSet
-	(*BucketVersioningSet)(nil),  // 81: ironman.event.BucketVersioningSet
-	(*BucketLockSet)(nil),        // 82: ironman.event.BucketLockSet
-	(*BucketQuotaSet)(nil),       // 83: ironman.event.BucketQuotaSet
-	(*CopySource)(nil),           // 84: ironman.event.CopySource
-	(*ObjectPut)(nil),            // 85: ironman.event.ObjectPut
-	(*ObjectsDeleted)(nil),       // 86: ironman.event.ObjectsDeleted
-	(*DeleteTarget)(nil),         // 87: ironman.event.DeleteTarget
-	(*ObjectACLSet)(nil),         // 88: ironman.event.ObjectACLSet
-	(*ObjectTagsSet)(nil),        // 89: ironman.event.ObjectTagsSet
-	(*ObjectLockSet)(nil),        // 90: ironman.event.ObjectLockSet
-	(*ObjectRenamed)(nil),        // 91: ironman.event.ObjectRenamed
-	(*ObjectAppended)(nil),       // 92: ironman.event.ObjectAppended
-	(*ObjectsExpired)(nil),       // 93: ironman.event.ObjectsExpired
-	(*ExpiredTarget)(nil),        // 94: ironman.event.ExpiredTarget
-	(*UploadCreated)(nil),        // 95: ironman.event.UploadCreated
-	(*PartPut)(nil),              // 96: ironman.event.PartPut
-	(*UploadCompleted)(nil),      // 97: ironman.event.UploadCompleted
-	(*CompletedPart)(nil),        // 98: ironman.event.CompletedPart
-	(*UploadAborted)(nil),        // 99: ironman.event.UploadAborted
+	(*PayloadsErased)(nil),       // 53: ironman.event.PayloadsErased
+	(*ErasedPayload)(nil),        // 54: ironman.event.ErasedPayload
+	(*CursorSet)(nil),            // 55: ironman.event.CursorSet
+	(*CursorDeleted)(nil),        // 56: ironman.event.CursorDeleted
+	(*AccountCreated)(nil),       // 57: ironman.event.AccountCreated
+	(*UserCreated)(nil),          // 58: ironman.event.UserCreated
+	(*AccessKeyCreated)(nil),     // 59: ironman.event.AccessKeyCreated
+	(*AccessKeyStatusSet)(nil),   // 60: ironman.event.AccessKeyStatusSet
+	(*AccessKeyDeleted)(nil),     // 61: ironman.event.AccessKeyDeleted
+	(*PrincipalCreated)(nil),     // 62: ironman.event.PrincipalCreated
+	(*PrincipalChanged)(nil),     // 63: ironman.event.PrincipalChanged
+	(*PrincipalDeleted)(nil),     // 64: ironman.event.PrincipalDeleted
+	(*MembersChanged)(nil),       // 65: ironman.event.MembersChanged
+	(*PolicyCreated)(nil),        // 66: ironman.event.PolicyCreated
+	(*PolicyVersionCreated)(nil), // 67: ironman.event.PolicyVersionCreated
+	(*PolicyVersionDeleted)(nil), // 68: ironman.event.PolicyVersionDeleted
+	(*PolicyDefaultSet)(nil),     // 69: ironman.event.PolicyDefaultSet
+	(*PolicyDeleted)(nil),        // 70: ironman.event.PolicyDeleted
+	(*PolicyTagsSet)(nil),        // 71: ironman.event.PolicyTagsSet
+	(*InlinePolicySet)(nil),      // 72: ironman.event.InlinePolicySet
+	(*PoliciesAttached)(nil),     // 73: ironman.event.PoliciesAttached
+	(*AccountChanged)(nil),       // 74: ironman.event.AccountChanged
+	(*AccountDeleted)(nil),       // 75: ironman.event.AccountDeleted
+	(*AccessKeySealed)(nil),      // 76: ironman.event.AccessKeySealed
+	(*Quota)(nil),                // 77: ironman.event.Quota
+	(*AccountQuotaSet)(nil),      // 78: ironman.event.AccountQuotaSet
+	(*BucketCreated)(nil),        // 79: ironman.event.BucketCreated
+	(*BucketDeleted)(nil),        // 80: ironman.event.BucketDeleted
+	(*BucketACLSet)(nil),         // 81: ironman.event.BucketACLSet
+	(*BucketDocumentSet)(nil),    // 82: ironman.event.BucketDocumentSet
+	(*BucketVersioningSet)(nil),  // 83: ironman.event.BucketVersioningSet
+	(*BucketLockSet)(nil),        // 84: ironman.event.BucketLockSet
+	(*BucketQuotaSet)(nil),       // 85: ironman.event.BucketQuotaSet
+	(*CopySource)(nil),           // 86: ironman.event.CopySource
+	(*ObjectPut)(nil),            // 87: ironman.event.ObjectPut
+	(*ObjectsDeleted)(nil),       // 88: ironman.event.ObjectsDeleted
+	(*DeleteTarget)(nil),         // 89: ironman.event.DeleteTarget
+	(*ObjectACLSet)(nil),         // 90: ironman.event.ObjectACLSet
+	(*ObjectTagsSet)(nil),        // 91: ironman.event.ObjectTagsSet
+	(*ObjectLockSet)(nil),        // 92: ironman.event.ObjectLockSet
+	(*ObjectRenamed)(nil),        // 93: ironman.event.ObjectRenamed
+	(*ObjectAppended)(nil),       // 94: ironman.event.ObjectAppended
+	(*ObjectsExpired)(nil),       // 95: ironman.event.ObjectsExpired
+	(*ExpiredTarget)(nil),        // 96: ironman.event.ExpiredTarget
+	(*UploadCreated)(nil),        // 97: ironman.event.UploadCreated
+	(*PartPut)(nil),              // 98: ironman.event.PartPut
+	(*UploadCompleted)(nil),      // 99: ironman.event.UploadCompleted
+	(*CompletedPart)(nil),        // 100: ironman.event.CompletedPart
+	(*UploadAborted)(nil),        // 101: ironman.event.UploadAborted
 }
 var file_wal_event_event_proto_depIdxs = []int32{
 	0,   // 0: ironman.event.Item.kind:type_name -> ironman.event.ItemKind
@@ -8110,137 +8247,139 @@ var file_wal_event_event_proto_depIdxs = []int32{
 	52,  // 11: ironman.event.Statement.history_trimmed:type_name -> ironman.event.HistoryTrimmed
 	40,  // 12: ironman.event.Statement.node_added:type_name -> ironman.event.NodeAdded
 	41,  // 13: ironman.event.Statement.node_removed:type_name -> ironman.event.NodeRemoved
-	53,  // 14: ironman.event.Statement.cursor_set:type_name -> ironman.event.CursorSet
-	54,  // 15: ironman.event.Statement.cursor_deleted:type_name -> ironman.event.CursorDeleted
-	55,  // 16: ironman.event.Statement.account_created:type_name -> ironman.event.AccountCreated
-	56,  // 17: ironman.event.Statement.user_created:type_name -> ironman.event.UserCreated
-	57,  // 18: ironman.event.Statement.access_key_created:type_name -> ironman.event.AccessKeyCreated
-	58,  // 19: ironman.event.Statement.access_key_status_set:type_name -> ironman.event.AccessKeyStatusSet
-	59,  // 20: ironman.event.Statement.access_key_deleted:type_name -> ironman.event.AccessKeyDeleted
-	60,  // 21: ironman.event.Statement.principal_created:type_name -> ironman.event.PrincipalCreated
-	61,  // 22: ironman.event.Statement.principal_changed:type_name -> ironman.event.PrincipalChanged
-	62,  // 23: ironman.event.Statement.principal_deleted:type_name -> ironman.event.PrincipalDeleted
-	63,  // 24: ironman.event.Statement.members_changed:type_name -> ironman.event.MembersChanged
-	64,  // 25: ironman.event.Statement.policy_created:type_name -> ironman.event.PolicyCreated
-	65,  // 26: ironman.event.Statement.policy_version_created:type_name -> ironman.event.PolicyVersionCreated
-	66,  // 27: ironman.event.Statement.policy_version_deleted:type_name -> ironman.event.PolicyVersionDeleted
-	67,  // 28: ironman.event.Statement.policy_default_set:type_name -> ironman.event.PolicyDefaultSet
-	68,  // 29: ironman.event.Statement.policy_deleted:type_name -> ironman.event.PolicyDeleted
-	70,  // 30: ironman.event.Statement.inline_policy_set:type_name -> ironman.event.InlinePolicySet
-	71,  // 31: ironman.event.Statement.policies_attached:type_name -> ironman.event.PoliciesAttached
-	77,  // 32: ironman.event.Statement.bucket_created:type_name -> ironman.event.BucketCreated
-	78,  // 33: ironman.event.Statement.bucket_deleted:type_name -> ironman.event.BucketDeleted
-	79,  // 34: ironman.event.Statement.bucket_acl_set:type_name -> ironman.event.BucketACLSet
-	80,  // 35: ironman.event.Statement.bucket_document_set:type_name -> ironman.event.BucketDocumentSet
-	81,  // 36: ironman.event.Statement.bucket_versioning_set:type_name -> ironman.event.BucketVersioningSet
-	82,  // 37: ironman.event.Statement.bucket_lock_set:type_name -> ironman.event.BucketLockSet
-	83,  // 38: ironman.event.Statement.bucket_quota_set:type_name -> ironman.event.BucketQuotaSet
-	85,  // 39: ironman.event.Statement.object_put:type_name -> ironman.event.ObjectPut
-	86,  // 40: ironman.event.Statement.objects_deleted:type_name -> ironman.event.ObjectsDeleted
-	88,  // 41: ironman.event.Statement.object_acl_set:type_name -> ironman.event.ObjectACLSet
-	89,  // 42: ironman.event.Statement.object_tags_set:type_name -> ironman.event.ObjectTagsSet
-	90,  // 43: ironman.event.Statement.object_lock_set:type_name -> ironman.event.ObjectLockSet
-	91,  // 44: ironman.event.Statement.object_renamed:type_name -> ironman.event.ObjectRenamed
-	92,  // 45: ironman.event.Statement.object_appended:type_name -> ironman.event.ObjectAppended
-	93,  // 46: ironman.event.Statement.objects_expired:type_name -> ironman.event.ObjectsExpired
-	95,  // 47: ironman.event.Statement.upload_created:type_name -> ironman.event.UploadCreated
-	96,  // 48: ironman.event.Statement.part_put:type_name -> ironman.event.PartPut
-	97,  // 49: ironman.event.Statement.upload_completed:type_name -> ironman.event.UploadCompleted
-	99,  // 50: ironman.event.Statement.upload_aborted:type_name -> ironman.event.UploadAborted
-	72,  // 51: ironman.event.Statement.account_changed:type_name -> ironman.event.AccountChanged
-	73,  // 52: ironman.event.Statement.account_deleted:type_name -> ironman.event.AccountDeleted
-	74,  // 53: ironman.event.Statement.access_key_sealed:type_name -> ironman.event.AccessKeySealed
-	76,  // 54: ironman.event.Statement.account_quota_set:type_name -> ironman.event.AccountQuotaSet
-	69,  // 55: ironman.event.Statement.policy_tags_set:type_name -> ironman.event.PolicyTagsSet
-	17,  // 56: ironman.event.Header.reason:type_name -> ironman.event.Reason
-	1,   // 57: ironman.event.Reason.kind:type_name -> ironman.event.ReasonKind
-	2,   // 58: ironman.event.Outcome.refusal:type_name -> ironman.event.Refusal
-	22,  // 59: ironman.event.Outcome.version:type_name -> ironman.event.Version
-	20,  // 60: ironman.event.Outcome.subs:type_name -> ironman.event.SubOutcome
-	2,   // 61: ironman.event.SubOutcome.refusal:type_name -> ironman.event.Refusal
-	22,  // 62: ironman.event.SubOutcome.version:type_name -> ironman.event.Version
-	2,   // 63: ironman.event.Envelope.refusal:type_name -> ironman.event.Refusal
-	23,  // 64: ironman.event.Blob.id:type_name -> ironman.event.BlobID
-	25,  // 65: ironman.event.Blob.shards:type_name -> ironman.event.Shard
-	26,  // 66: ironman.event.Shard.pack:type_name -> ironman.event.PackID
-	23,  // 67: ironman.event.Segment.blob:type_name -> ironman.event.BlobID
-	3,   // 68: ironman.event.Checksum.algorithm:type_name -> ironman.event.ChecksumAlgorithm
-	29,  // 69: ironman.event.Headers.user:type_name -> ironman.event.UserHeader
-	31,  // 70: ironman.event.Tags.tags:type_name -> ironman.event.Tag
-	5,   // 71: ironman.event.Grant.group:type_name -> ironman.event.Group
-	4,   // 72: ironman.event.Grant.permission:type_name -> ironman.event.Permission
-	33,  // 73: ironman.event.ACL.grants:type_name -> ironman.event.Grant
-	6,   // 74: ironman.event.Encryption.kind:type_name -> ironman.event.EncryptionKind
-	37,  // 75: ironman.event.Encryption.keys:type_name -> ironman.event.WrappedKey
-	23,  // 76: ironman.event.WrappedKey.blob:type_name -> ironman.event.BlobID
-	7,   // 77: ironman.event.Lock.mode:type_name -> ironman.event.RetentionMode
-	23,  // 78: ironman.event.BlobsAbandoned.blobs:type_name -> ironman.event.BlobID
-	23,  // 79: ironman.event.BlobsReleased.blobs:type_name -> ironman.event.BlobID
-	48,  // 80: ironman.event.BlobsReleased.assemblies:type_name -> ironman.event.AssemblyRelease
-	22,  // 81: ironman.event.AssemblyRelease.assembly:type_name -> ironman.event.Version
-	50,  // 82: ironman.event.ShardsPlaced.placements:type_name -> ironman.event.Placement
-	23,  // 83: ironman.event.Placement.blob:type_name -> ironman.event.BlobID
-	25,  // 84: ironman.event.Placement.shard:type_name -> ironman.event.Shard
-	26,  // 85: ironman.event.PacksReleased.packs:type_name -> ironman.event.PackID
-	8,   // 86: ironman.event.CursorSet.kind:type_name -> ironman.event.CursorKind
-	8,   // 87: ironman.event.CursorDeleted.kind:type_name -> ironman.event.CursorKind
-	9,   // 88: ironman.event.PrincipalCreated.kind:type_name -> ironman.event.PrincipalKind
-	75,  // 89: ironman.event.AccountQuotaSet.quota:type_name -> ironman.event.Quota
-	34,  // 90: ironman.event.BucketCreated.acl:type_name -> ironman.event.ACL
-	34,  // 91: ironman.event.BucketACLSet.acl:type_name -> ironman.event.ACL
-	10,  // 92: ironman.event.BucketDocumentSet.kind:type_name -> ironman.event.DocumentKind
-	11,  // 93: ironman.event.BucketVersioningSet.state:type_name -> ironman.event.VersioningState
-	7,   // 94: ironman.event.BucketLockSet.mode:type_name -> ironman.event.RetentionMode
-	75,  // 95: ironman.event.BucketQuotaSet.quota:type_name -> ironman.event.Quota
-	22,  // 96: ironman.event.CopySource.version:type_name -> ironman.event.Version
-	24,  // 97: ironman.event.ObjectPut.blobs:type_name -> ironman.event.Blob
-	27,  // 98: ironman.event.ObjectPut.segments:type_name -> ironman.event.Segment
-	84,  // 99: ironman.event.ObjectPut.source:type_name -> ironman.event.CopySource
-	28,  // 100: ironman.event.ObjectPut.checksum:type_name -> ironman.event.Checksum
-	34,  // 101: ironman.event.ObjectPut.acl:type_name -> ironman.event.ACL
-	35,  // 102: ironman.event.ObjectPut.condition:type_name -> ironman.event.Condition
-	36,  // 103: ironman.event.ObjectPut.encryption:type_name -> ironman.event.Encryption
-	38,  // 104: ironman.event.ObjectPut.lock:type_name -> ironman.event.Lock
-	87,  // 105: ironman.event.ObjectsDeleted.targets:type_name -> ironman.event.DeleteTarget
-	22,  // 106: ironman.event.DeleteTarget.version:type_name -> ironman.event.Version
-	35,  // 107: ironman.event.DeleteTarget.condition:type_name -> ironman.event.Condition
-	22,  // 108: ironman.event.ObjectACLSet.version:type_name -> ironman.event.Version
-	34,  // 109: ironman.event.ObjectACLSet.acl:type_name -> ironman.event.ACL
-	22,  // 110: ironman.event.ObjectTagsSet.version:type_name -> ironman.event.Version
-	22,  // 111: ironman.event.ObjectLockSet.version:type_name -> ironman.event.Version
-	38,  // 112: ironman.event.ObjectLockSet.lock:type_name -> ironman.event.Lock
-	22,  // 113: ironman.event.ObjectRenamed.version:type_name -> ironman.event.Version
-	35,  // 114: ironman.event.ObjectRenamed.source_condition:type_name -> ironman.event.Condition
-	35,  // 115: ironman.event.ObjectRenamed.condition:type_name -> ironman.event.Condition
-	22,  // 116: ironman.event.ObjectAppended.version:type_name -> ironman.event.Version
-	24,  // 117: ironman.event.ObjectAppended.blobs:type_name -> ironman.event.Blob
-	28,  // 118: ironman.event.ObjectAppended.checksum:type_name -> ironman.event.Checksum
-	34,  // 119: ironman.event.ObjectAppended.acl:type_name -> ironman.event.ACL
-	35,  // 120: ironman.event.ObjectAppended.condition:type_name -> ironman.event.Condition
-	36,  // 121: ironman.event.ObjectAppended.encryption:type_name -> ironman.event.Encryption
-	94,  // 122: ironman.event.ObjectsExpired.targets:type_name -> ironman.event.ExpiredTarget
-	22,  // 123: ironman.event.ExpiredTarget.version:type_name -> ironman.event.Version
-	12,  // 124: ironman.event.ExpiredTarget.kind:type_name -> ironman.event.ExpiredKind
-	34,  // 125: ironman.event.UploadCreated.acl:type_name -> ironman.event.ACL
-	3,   // 126: ironman.event.UploadCreated.checksum_algorithm:type_name -> ironman.event.ChecksumAlgorithm
-	36,  // 127: ironman.event.UploadCreated.encryption:type_name -> ironman.event.Encryption
-	38,  // 128: ironman.event.UploadCreated.lock:type_name -> ironman.event.Lock
-	22,  // 129: ironman.event.PartPut.upload:type_name -> ironman.event.Version
-	24,  // 130: ironman.event.PartPut.blobs:type_name -> ironman.event.Blob
-	84,  // 131: ironman.event.PartPut.source:type_name -> ironman.event.CopySource
-	27,  // 132: ironman.event.PartPut.segments:type_name -> ironman.event.Segment
-	28,  // 133: ironman.event.PartPut.checksum:type_name -> ironman.event.Checksum
-	36,  // 134: ironman.event.PartPut.encryption:type_name -> ironman.event.Encryption
-	22,  // 135: ironman.event.UploadCompleted.upload:type_name -> ironman.event.Version
-	98,  // 136: ironman.event.UploadCompleted.parts:type_name -> ironman.event.CompletedPart
-	28,  // 137: ironman.event.UploadCompleted.checksum:type_name -> ironman.event.Checksum
-	35,  // 138: ironman.event.UploadCompleted.condition:type_name -> ironman.event.Condition
-	22,  // 139: ironman.event.UploadAborted.upload:type_name -> ironman.event.Version
-	140, // [140:140] is the sub-list for method output_type
-	140, // [140:140] is the sub-list for method input_type
-	140, // [140:140] is the sub-list for extension type_name
-	140, // [140:140] is the sub-list for extension extendee
-	0,   // [0:140] is the sub-list for field type_name
+	55,  // 14: ironman.event.Statement.cursor_set:type_name -> ironman.event.CursorSet
+	56,  // 15: ironman.event.Statement.cursor_deleted:type_name -> ironman.event.CursorDeleted
+	53,  // 16: ironman.event.Statement.payloads_erased:type_name -> ironman.event.PayloadsErased
+	57,  // 17: ironman.event.Statement.account_created:type_name -> ironman.event.AccountCreated
+	58,  // 18: ironman.event.Statement.user_created:type_name -> ironman.event.UserCreated
+	59,  // 19: ironman.event.Statement.access_key_created:type_name -> ironman.event.AccessKeyCreated
+	60,  // 20: ironman.event.Statement.access_key_status_set:type_name -> ironman.event.AccessKeyStatusSet
+	61,  // 21: ironman.event.Statement.access_key_deleted:type_name -> ironman.event.AccessKeyDeleted
+	62,  // 22: ironman.event.Statement.principal_created:type_name -> ironman.event.PrincipalCreated
+	63,  // 23: ironman.event.Statement.principal_changed:type_name -> ironman.event.PrincipalChanged
+	64,  // 24: ironman.event.Statement.principal_deleted:type_name -> ironman.event.PrincipalDeleted
+	65,  // 25: ironman.event.Statement.members_changed:type_name -> ironman.event.MembersChanged
+	66,  // 26: ironman.event.Statement.policy_created:type_name -> ironman.event.PolicyCreated
+	67,  // 27: ironman.event.Statement.policy_version_created:type_name -> ironman.event.PolicyVersionCreated
+	68,  // 28: ironman.event.Statement.policy_version_deleted:type_name -> ironman.event.PolicyVersionDeleted
+	69,  // 29: ironman.event.Statement.policy_default_set:type_name -> ironman.event.PolicyDefaultSet
+	70,  // 30: ironman.event.Statement.policy_deleted:type_name -> ironman.event.PolicyDeleted
+	72,  // 31: ironman.event.Statement.inline_policy_set:type_name -> ironman.event.InlinePolicySet
+	73,  // 32: ironman.event.Statement.policies_attached:type_name -> ironman.event.PoliciesAttached
+	79,  // 33: ironman.event.Statement.bucket_created:type_name -> ironman.event.BucketCreated
+	80,  // 34: ironman.event.Statement.bucket_deleted:type_name -> ironman.event.BucketDeleted
+	81,  // 35: ironman.event.Statement.bucket_acl_set:type_name -> ironman.event.BucketACLSet
+	82,  // 36: ironman.event.Statement.bucket_document_set:type_name -> ironman.event.BucketDocumentSet
+	83,  // 37: ironman.event.Statement.bucket_versioning_set:type_name -> ironman.event.BucketVersioningSet
+	84,  // 38: ironman.event.Statement.bucket_lock_set:type_name -> ironman.event.BucketLockSet
+	85,  // 39: ironman.event.Statement.bucket_quota_set:type_name -> ironman.event.BucketQuotaSet
+	87,  // 40: ironman.event.Statement.object_put:type_name -> ironman.event.ObjectPut
+	88,  // 41: ironman.event.Statement.objects_deleted:type_name -> ironman.event.ObjectsDeleted
+	90,  // 42: ironman.event.Statement.object_acl_set:type_name -> ironman.event.ObjectACLSet
+	91,  // 43: ironman.event.Statement.object_tags_set:type_name -> ironman.event.ObjectTagsSet
+	92,  // 44: ironman.event.Statement.object_lock_set:type_name -> ironman.event.ObjectLockSet
+	93,  // 45: ironman.event.Statement.object_renamed:type_name -> ironman.event.ObjectRenamed
+	94,  // 46: ironman.event.Statement.object_appended:type_name -> ironman.event.ObjectAppended
+	95,  // 47: ironman.event.Statement.objects_expired:type_name -> ironman.event.ObjectsExpired
+	97,  // 48: ironman.event.Statement.upload_created:type_name -> ironman.event.UploadCreated
+	98,  // 49: ironman.event.Statement.part_put:type_name -> ironman.event.PartPut
+	99,  // 50: ironman.event.Statement.upload_completed:type_name -> ironman.event.UploadCompleted
+	101, // 51: ironman.event.Statement.upload_aborted:type_name -> ironman.event.UploadAborted
+	74,  // 52: ironman.event.Statement.account_changed:type_name -> ironman.event.AccountChanged
+	75,  // 53: ironman.event.Statement.account_deleted:type_name -> ironman.event.AccountDeleted
+	76,  // 54: ironman.event.Statement.access_key_sealed:type_name -> ironman.event.AccessKeySealed
+	78,  // 55: ironman.event.Statement.account_quota_set:type_name -> ironman.event.AccountQuotaSet
+	71,  // 56: ironman.event.Statement.policy_tags_set:type_name -> ironman.event.PolicyTagsSet
+	17,  // 57: ironman.event.Header.reason:type_name -> ironman.event.Reason
+	1,   // 58: ironman.event.Reason.kind:type_name -> ironman.event.ReasonKind
+	2,   // 59: ironman.event.Outcome.refusal:type_name -> ironman.event.Refusal
+	22,  // 60: ironman.event.Outcome.version:type_name -> ironman.event.Version
+	20,  // 61: ironman.event.Outcome.subs:type_name -> ironman.event.SubOutcome
+	2,   // 62: ironman.event.SubOutcome.refusal:type_name -> ironman.event.Refusal
+	22,  // 63: ironman.event.SubOutcome.version:type_name -> ironman.event.Version
+	2,   // 64: ironman.event.Envelope.refusal:type_name -> ironman.event.Refusal
+	23,  // 65: ironman.event.Blob.id:type_name -> ironman.event.BlobID
+	25,  // 66: ironman.event.Blob.shards:type_name -> ironman.event.Shard
+	26,  // 67: ironman.event.Shard.pack:type_name -> ironman.event.PackID
+	23,  // 68: ironman.event.Segment.blob:type_name -> ironman.event.BlobID
+	3,   // 69: ironman.event.Checksum.algorithm:type_name -> ironman.event.ChecksumAlgorithm
+	29,  // 70: ironman.event.Headers.user:type_name -> ironman.event.UserHeader
+	31,  // 71: ironman.event.Tags.tags:type_name -> ironman.event.Tag
+	5,   // 72: ironman.event.Grant.group:type_name -> ironman.event.Group
+	4,   // 73: ironman.event.Grant.permission:type_name -> ironman.event.Permission
+	33,  // 74: ironman.event.ACL.grants:type_name -> ironman.event.Grant
+	6,   // 75: ironman.event.Encryption.kind:type_name -> ironman.event.EncryptionKind
+	37,  // 76: ironman.event.Encryption.keys:type_name -> ironman.event.WrappedKey
+	23,  // 77: ironman.event.WrappedKey.blob:type_name -> ironman.event.BlobID
+	7,   // 78: ironman.event.Lock.mode:type_name -> ironman.event.RetentionMode
+	23,  // 79: ironman.event.BlobsAbandoned.blobs:type_name -> ironman.event.BlobID
+	23,  // 80: ironman.event.BlobsReleased.blobs:type_name -> ironman.event.BlobID
+	48,  // 81: ironman.event.BlobsReleased.assemblies:type_name -> ironman.event.AssemblyRelease
+	22,  // 82: ironman.event.AssemblyRelease.assembly:type_name -> ironman.event.Version
+	50,  // 83: ironman.event.ShardsPlaced.placements:type_name -> ironman.event.Placement
+	23,  // 84: ironman.event.Placement.blob:type_name -> ironman.event.BlobID
+	25,  // 85: ironman.event.Placement.shard:type_name -> ironman.event.Shard
+	26,  // 86: ironman.event.PacksReleased.packs:type_name -> ironman.event.PackID
+	54,  // 87: ironman.event.PayloadsErased.payloads:type_name -> ironman.event.ErasedPayload
+	8,   // 88: ironman.event.CursorSet.kind:type_name -> ironman.event.CursorKind
+	8,   // 89: ironman.event.CursorDeleted.kind:type_name -> ironman.event.CursorKind
+	9,   // 90: ironman.event.PrincipalCreated.kind:type_name -> ironman.event.PrincipalKind
+	77,  // 91: ironman.event.AccountQuotaSet.quota:type_name -> ironman.event.Quota
+	34,  // 92: ironman.event.BucketCreated.acl:type_name -> ironman.event.ACL
+	34,  // 93: ironman.event.BucketACLSet.acl:type_name -> ironman.event.ACL
+	10,  // 94: ironman.event.BucketDocumentSet.kind:type_name -> ironman.event.DocumentKind
+	11,  // 95: ironman.event.BucketVersioningSet.state:type_name -> ironman.event.VersioningState
+	7,   // 96: ironman.event.BucketLockSet.mode:type_name -> ironman.event.RetentionMode
+	77,  // 97: ironman.event.BucketQuotaSet.quota:type_name -> ironman.event.Quota
+	22,  // 98: ironman.event.CopySource.version:type_name -> ironman.event.Version
+	24,  // 99: ironman.event.ObjectPut.blobs:type_name -> ironman.event.Blob
+	27,  // 100: ironman.event.ObjectPut.segments:type_name -> ironman.event.Segment
+	86,  // 101: ironman.event.ObjectPut.source:type_name -> ironman.event.CopySource
+	28,  // 102: ironman.event.ObjectPut.checksum:type_name -> ironman.event.Checksum
+	34,  // 103: ironman.event.ObjectPut.acl:type_name -> ironman.event.ACL
+	35,  // 104: ironman.event.ObjectPut.condition:type_name -> ironman.event.Condition
+	36,  // 105: ironman.event.ObjectPut.encryption:type_name -> ironman.event.Encryption
+	38,  // 106: ironman.event.ObjectPut.lock:type_name -> ironman.event.Lock
+	89,  // 107: ironman.event.ObjectsDeleted.targets:type_name -> ironman.event.DeleteTarget
+	22,  // 108: ironman.event.DeleteTarget.version:type_name -> ironman.event.Version
+	35,  // 109: ironman.event.DeleteTarget.condition:type_name -> ironman.event.Condition
+	22,  // 110: ironman.event.ObjectACLSet.version:type_name -> ironman.event.Version
+	34,  // 111: ironman.event.ObjectACLSet.acl:type_name -> ironman.event.ACL
+	22,  // 112: ironman.event.ObjectTagsSet.version:type_name -> ironman.event.Version
+	22,  // 113: ironman.event.ObjectLockSet.version:type_name -> ironman.event.Version
+	38,  // 114: ironman.event.ObjectLockSet.lock:type_name -> ironman.event.Lock
+	22,  // 115: ironman.event.ObjectRenamed.version:type_name -> ironman.event.Version
+	35,  // 116: ironman.event.ObjectRenamed.source_condition:type_name -> ironman.event.Condition
+	35,  // 117: ironman.event.ObjectRenamed.condition:type_name -> ironman.event.Condition
+	22,  // 118: ironman.event.ObjectAppended.version:type_name -> ironman.event.Version
+	24,  // 119: ironman.event.ObjectAppended.blobs:type_name -> ironman.event.Blob
+	28,  // 120: ironman.event.ObjectAppended.checksum:type_name -> ironman.event.Checksum
+	34,  // 121: ironman.event.ObjectAppended.acl:type_name -> ironman.event.ACL
+	35,  // 122: ironman.event.ObjectAppended.condition:type_name -> ironman.event.Condition
+	36,  // 123: ironman.event.ObjectAppended.encryption:type_name -> ironman.event.Encryption
+	96,  // 124: ironman.event.ObjectsExpired.targets:type_name -> ironman.event.ExpiredTarget
+	22,  // 125: ironman.event.ExpiredTarget.version:type_name -> ironman.event.Version
+	12,  // 126: ironman.event.ExpiredTarget.kind:type_name -> ironman.event.ExpiredKind
+	34,  // 127: ironman.event.UploadCreated.acl:type_name -> ironman.event.ACL
+	3,   // 128: ironman.event.UploadCreated.checksum_algorithm:type_name -> ironman.event.ChecksumAlgorithm
+	36,  // 129: ironman.event.UploadCreated.encryption:type_name -> ironman.event.Encryption
+	38,  // 130: ironman.event.UploadCreated.lock:type_name -> ironman.event.Lock
+	22,  // 131: ironman.event.PartPut.upload:type_name -> ironman.event.Version
+	24,  // 132: ironman.event.PartPut.blobs:type_name -> ironman.event.Blob
+	86,  // 133: ironman.event.PartPut.source:type_name -> ironman.event.CopySource
+	27,  // 134: ironman.event.PartPut.segments:type_name -> ironman.event.Segment
+	28,  // 135: ironman.event.PartPut.checksum:type_name -> ironman.event.Checksum
+	36,  // 136: ironman.event.PartPut.encryption:type_name -> ironman.event.Encryption
+	22,  // 137: ironman.event.UploadCompleted.upload:type_name -> ironman.event.Version
+	100, // 138: ironman.event.UploadCompleted.parts:type_name -> ironman.event.CompletedPart
+	28,  // 139: ironman.event.UploadCompleted.checksum:type_name -> ironman.event.Checksum
+	35,  // 140: ironman.event.UploadCompleted.condition:type_name -> ironman.event.Condition
+	22,  // 141: ironman.event.UploadAborted.upload:type_name -> ironman.event.Version
+	142, // [142:142] is the sub-list for method output_type
+	142, // [142:142] is the sub-list for method input_type
+	142, // [142:142] is the sub-list for extension type_name
+	142, // [142:142] is the sub-list for extension extendee
+	0,   // [0:142] is the sub-list for field type_name
 }
 
 func init() { file_wal_event_event_proto_init() }
@@ -8263,6 +8402,7 @@ func file_wal_event_event_proto_init() {
 		(*Statement_NodeRemoved)(nil),
 		(*Statement_CursorSet)(nil),
 		(*Statement_CursorDeleted)(nil),
+		(*Statement_PayloadsErased)(nil),
 		(*Statement_AccountCreated)(nil),
 		(*Statement_UserCreated)(nil),
 		(*Statement_AccessKeyCreated)(nil),
@@ -8311,7 +8451,7 @@ func file_wal_event_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wal_event_event_proto_rawDesc), len(file_wal_event_event_proto_rawDesc)),
 			NumEnums:      13,
-			NumMessages:   87,
+			NumMessages:   89,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

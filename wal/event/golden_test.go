@@ -197,7 +197,7 @@ func TestLevels(t *testing.T) {
 	} {
 		later[name] = 3
 	}
-	later["policy_tags_set"] = 4
+	later["policy_tags_set"], later["payloads_erased"] = 4, 4
 	fields := (&Statement{}).ProtoReflect().Descriptor().Oneofs().ByName("body").Fields()
 	for i := range fields.Len() {
 		fd := fields.Get(i)
