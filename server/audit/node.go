@@ -310,6 +310,11 @@ func (n *Node) Export(ctx context.Context, to vfs.FS, dir string, size uint64, p
 	if err := n.agrees(); err != nil { // or a tree would be signed that the cluster does not have
 		return err
 	}
+	if payloads {
+		if err := n.erasedEverywhere(); err != nil {
+			return err
+		}
+	}
 	return n.log.Archive().Export(ctx, ledger.Export{FS: to, Dir: dir, Size: size, Tail: n.tail, Payloads: payloads})
 }
 
