@@ -350,3 +350,87 @@ func (r *eraseRig) abortUploads() {
 		list = after
 	}
 }
+
+// TestEraseAway: a node that was away while the others erased is told of. When it is back it is
+// sent a snapshot, since the others have no log from before any more, fetches what its
+// ledger lacks, and carries the erasure out, too.
+func TestEraseAway(t *testing.T) {
+	t.Parallel()
+	r := startErase(t)
+	r.plant(all()...)
+	victim := others(r.leader(all()...))[0]
+	stay := others(victim)
+	r.forgotten(stay[0])
+	r.nodes[victim].kill()
+	if len(r.left(victim)) == 0 {
+		t.Fatal("there is nothing to erase on it")
+	}
+	out, said, err := r.run(stay[0], "audit", "erase", r.bucket, eraseKey, eraseCopy, "--yes", "--wait", "--timeout", "15s")
+	if err == nil || !strings.Contains(said, fmt.Sprintf("not done yet on node %d:", victim+1)) {
+		t.Errorf("with a node away: %v: %s%s", err, out, said)
+	}
+	for _, i := range stay {
+		r.gone(i)
+	}
+	if done := r.done(stay[1]); done[victim] || !done[stay[0]] || !done[stay[1]] {
+		t.Errorf("done are %v, node %d is away", done, victim+1)
+	}
+	if _, said, err := r.run(stay[0], "audit", "erasures"); err == nil || !strings.Contains(said, "not done") {
+		t.Errorf("audit erasures: %v: %s", err, said)
+	}
+	r.others(40, stay...)
+	r.nodes[victim].start()
+	r.settled()
+	r.await("it erases, too", func() error {
+		if done := r.done(stay[0]); !done[victim] {
+			return fmt.Errorf("done are %v", done)
+		}
+		return nil
+	})
+	if !strings.Contains(r.nodes[victim].log.String(), "the state of a snapshot was put in place") {
+		t.Error("it came by the log, which the others do not have any more")
+	}
+	for i := range r.nodes {
+		r.gone(i)
+	}
+	r.audited()
+}
+
+// TestEraseKilled: nodes that are killed in the middle of an erasure carry it out after all.
+func TestEraseKilled(t *testing.T) {
+	t.Parallel()
+	r := startErase(t)
+	r.plant(all()...)
+	r.forgotten(0)
+	if _, said, err := r.run(0, "audit", "erase", r.bucket, eraseKey, eraseCopy, "--yes"); err != nil {
+		t.Fatalf("%v: %s", err, said)
+	}
+	// Every node is killed again and again, at moments that move through all it does.
+	kills := 0
+	for n := range 24 {
+		i := n % 3
+		time.Sleep(time.Duration(150+n*40) * time.Millisecond)
+		if done := r.done((i + 1) % 3); !done[i] {
+			kills++
+		}
+		r.nodes[i].kill()
+		if err := r.nodes[i].tryStart(); err != nil {
+			t.Fatalf("node %d did not start: %v\n%s", i+1, err, r.nodes[i].log.tail(3000))
+		}
+		r.settled()
+	}
+	t.Logf("killed %d times before it was done", kills)
+	if kills < 3 {
+		t.Errorf("only %d of them before it was done: nothing is proven", kills)
+	}
+	r.await("all have erased", func() error {
+		if done := r.done(0); slices.Contains(done, false) {
+			return fmt.Errorf("done are %v", done)
+		}
+		return nil
+	})
+	for i := range r.nodes {
+		r.gone(i)
+	}
+	r.audited()
+}
