@@ -107,7 +107,7 @@ func (e *eraser) note(stage, problem string) {
 func (e *eraser) carryOut(ctx context.Context, last, done uint64) error {
 	n := e.n
 	e.note("sealing the log", "")
-	sealed, err := n.log.Seal(ctx)
+	sealed, err := e.seal(ctx, last)
 	if err != nil {
 		return err
 	}
@@ -137,6 +137,29 @@ func (e *eraser) carryOut(ctx context.Context, last, done uint64) error {
 		return err
 	}
 	return n.machine.SetCleaned(n.identity.Node, last)
+}
+
+// seal closes the files of the log, and returns the last entry in them once that is applied. It
+// may be one that the state never sees, as a new leader's first: then another event has to
+// come.
+func (e *eraser) seal(ctx context.Context, last uint64) (index uint64, err error) {
+	for {
+		if index, err = e.n.log.Seal(); err != nil {
+			return 0, err
+		}
+		for began := time.Now(); e.n.machine.Applied().Index < index; {
+			if time.Since(began) > eraseEvery {
+				e.trouble(e.fill(ctx, last, 1))
+				began = time.Now()
+			}
+			if err := e.rest(ctx); err != nil {
+				return 0, err
+			}
+		}
+		if e.n.log.Sealed(index) {
+			return index, nil
+		}
+	}
 }
 
 // archive returns once the entries up to an index are in the ledger. It holds whole

@@ -18,18 +18,18 @@ import (
 // snapshot comes before Erase: from it a replay begins, when the ledger alone no longer
 // tells how the state came about.
 
-// Seal goes on in a new log file, and returns the last entry of those before it once that,
-// or what was committed in its place, is applied.
-func (n *Node) Seal(ctx context.Context) (index uint64, err error) {
-	for {
-		if index, err = n.log.Seal(); err != nil {
-			return 0, fmt.Errorf("wal: %w", err)
-		}
-		if err := n.opts.Machine.WaitApplied(ctx, index); err != nil || n.log.Sealed(index) {
-			return index, err
-		}
+// Seal goes on in a new log file, and returns the last entry of those before it. Once the
+// state has applied that much, Sealed must be asked.
+func (n *Node) Seal() (index uint64, err error) {
+	if index, err = n.log.Seal(); err != nil {
+		return 0, fmt.Errorf("wal: %w", err)
 	}
+	return index, nil
 }
+
+// Sealed tells whether entries up to an index, which are committed, are in sealed files. They
+// may not be, after Seal, where the log's end was replaced by another leader's.
+func (n *Node) Sealed(index uint64) bool { return n.log.Sealed(index) }
 
 // Archives tells whether the entries up to an index are in the ledger. If not, missing is
 // how many events more are needed to fill the bundle that they go into it with; 0: none,
