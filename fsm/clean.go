@@ -19,15 +19,16 @@ import (
 // tables that no compaction has chosen yet, and as bounds of tables in the MANIFEST, where
 // also those of tables that are gone stand. Clean rewrites all of it. Its steps:
 //
-//  1. Wait for the snapshots that are open: a compaction keeps what they could read. Those
-//     that come later are younger than every row which was deleted before Clean began.
+//  1. Wait for the snapshots that are open, and for the compactions that know of them: what
+//     they could read is kept. Those that come later are younger than every row which was
+//     deleted before Clean began.
 //  2. Flush, and write the deletion of all range keys, of which there are none, from the
 //     first key to the last. It changes nothing, but its table reaches over all others, and
 //     so do the tables that come of it on each level down to where nothing lies below:
 //     without it a compaction of everything would pass over tables of the last level that
 //     nothing above overlaps, though they may hold what was once kept for a snapshot.
-//  3. Compact everything. Every table that was there in step 2 must be gone then; if
-//     one is not, because another compaction had hold of it, again from 2.
+//  3. Compact everything. Every table that was there before the one of step 2 must be gone
+//     then, by this compaction or another; if one is not, again from 2.
 //  4. Have the MANIFEST begun anew, which writes down the tables that there are, and
 //     remove the older ones, of which Pebble would keep one.
 //  5. Wait until the files of the old tables are unlinked.
@@ -55,6 +56,10 @@ func (m *Machine) Clean(ctx context.Context, reserve uint64) error {
 	epoch := m.snapshots.begin()
 	if err := poll(ctx, func() (bool, error) { return m.snapshots.before(epoch) == 0, nil }); err != nil {
 		return fmt.Errorf("fsm: waiting for views that are open: %w", err)
+	}
+	// Those under way began before; each that begins from here on is as good as ours.
+	if err := poll(ctx, func() (bool, error) { return m.db.Metrics().Compact.NumInProgress == 0, nil }); err != nil {
+		return fmt.Errorf("fsm: waiting for compactions: %w", err)
 	}
 	var oldest uint64
 	for round := 1; ; round++ {
@@ -104,14 +109,14 @@ func (m *Machine) rewriteTables(ctx context.Context) (oldest uint64, left int, e
 	if err := m.Flush(); err != nil {
 		return 0, 0, err
 	}
+	if err := m.eachTable(func(number uint64) { oldest = max(oldest, number) }); err != nil {
+		return 0, 0, err
+	}
 	first, end := []byte{0}, []byte{0xff}
-	if err := m.db.RangeKeyDelete(first, end, pebble.NoSync); err != nil {
-		return 0, 0, err
+	err = m.db.RangeKeyDelete(first, end, pebble.NoSync)
+	if err == nil {
+		err = m.Flush()
 	}
-	if err := m.Flush(); err != nil {
-		return 0, 0, err
-	}
-	err = m.eachTable(func(number uint64) { oldest = max(oldest, number) })
 	if err == nil {
 		err = m.db.Compact(ctx, first, end, true)
 	}
@@ -211,6 +216,10 @@ func (m *Machine) rotateManifest(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+	}
+	// The marker is there; that it is for good comes before what it replaced goes.
+	if err := durable.SyncDir(m.opts.FS, m.opts.Dir); err != nil {
+		return fmt.Errorf("fsm: %w", err)
 	}
 	for _, name := range all {
 		if manifestNumber(name) >= manifestNumber(holds) {

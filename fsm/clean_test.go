@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	iofs "io/fs"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -239,6 +240,68 @@ func TestCleanBesideApply(t *testing.T) {
 	}
 	if recomputed(t, r.Machine) != r.Applied().Digest {
 		t.Error("the rows do not make the digest")
+	}
+	r.close()
+}
+
+// TestCleanCrashes: whatever moment ends it, what is left is a whole state, which can be
+// cleaned.
+func TestCleanCrashes(t *testing.T) {
+	fs := vfs.NewCrashableMem()
+	r := newRig(t, Options{FS: fs, Tune: small})
+	bucket := r.genesis(0)
+	for i := range 200 {
+		r.accept(r.put(bucket, fmt.Sprintf("%05d-%s", i*7919%10007, canary), 10))
+	}
+	if err := r.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 200 {
+		r.delete(bucket, fmt.Sprintf("%05d-%s", i*7919%10007, canary))
+	}
+	if err := r.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	want, done := r.Applied().Digest, make(chan error)
+	go func() {
+		var errs error
+		for range 20 {
+			errs = errors.Join(errs, r.Clean(context.Background(), 0))
+		}
+		done <- errs
+	}()
+	random := rand.New(rand.NewPCG(1, 2))
+	crashes := 0
+	for ended := false; !ended; {
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Fatal(err)
+			}
+			ended = true
+		case <-time.After(100 * time.Microsecond):
+		}
+		crashes++
+		clone := fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 50, RNG: random})
+		if a, err := Verify(clone, "state"); err != nil || a.Digest != want {
+			t.Fatalf("after a crash: %v", err)
+		}
+		if crashes%10 > 0 {
+			continue
+		}
+		again := memory(t, Options{FS: clone})
+		if err := again.Clean(context.Background(), 0); err != nil {
+			t.Fatal(err)
+		}
+		if in := sightings(t, clone, "state", canary); len(in) > 0 {
+			t.Errorf("after a crash and another try the names are in %q", in)
+		}
+		if err := again.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if crashes < 20 {
+		t.Errorf("only %d crashes", crashes)
 	}
 	r.close()
 }
