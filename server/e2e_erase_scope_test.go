@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -78,6 +79,19 @@ func TestEraseScope(t *testing.T) {
 		}
 		if slices.Contains(d.Keys, "gone") && name != "other bucket" {
 			t.Errorf("%s tells %q", name, d.Keys)
+		}
+	}
+	// A node alone carries it out, too.
+	for began := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+		x, err := p.node.Erasures(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if x.Done() && len(x.Erasures) == 1 && x.Erasures[0].Seq == plan.Erasures[0] {
+			break
+		}
+		if time.Since(began) > 30*time.Second {
+			t.Fatalf("it is not carried out: %+v", x)
 		}
 	}
 	// Who may ask, and how.

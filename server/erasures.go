@@ -29,7 +29,7 @@ type eraser struct {
 
 const (
 	// eraseEvery is how often it is looked whether there is something to erase.
-	eraseEvery = 500 * time.Millisecond
+	eraseEvery = time.Second
 	// eraseRest is between two looks at what is waited for.
 	eraseRest = 100 * time.Millisecond
 	// erasePause is before something that failed is tried again.
