@@ -43,8 +43,9 @@ var ErrNoRoom = errors.New("there is too little free space to write the state an
 
 // Clean makes sure that of the rows that were deleted before the call nothing is left in
 // the files of the state. It writes all of them anew, which takes as much free space again;
-// reserve is what must stay free beside that. Safe beside everything else; one at a time.
-func (m *Machine) Clean(ctx context.Context, reserve uint64) error {
+// reserve is what must stay free beside that. rest is called between two looks at what is
+// waited for; its error ends Clean. Safe beside everything else; one at a time.
+func (m *Machine) Clean(ctx context.Context, reserve uint64, rest func() error) error {
 	m.cleaning.Lock()
 	defer m.cleaning.Unlock()
 	if m.dead.Load() {
@@ -54,11 +55,11 @@ func (m *Machine) Clean(ctx context.Context, reserve uint64) error {
 		return err
 	}
 	epoch := m.snapshots.begin()
-	if err := poll(ctx, func() (bool, error) { return m.snapshots.before(epoch) == 0, nil }); err != nil {
+	if err := poll(rest, func() (bool, error) { return !m.snapshots.before(epoch), nil }); err != nil {
 		return fmt.Errorf("fsm: waiting for views that are open: %w", err)
 	}
 	// Those under way began before; each that begins from here on is as good as ours.
-	if err := poll(ctx, func() (bool, error) { return m.db.Metrics().Compact.NumInProgress == 0, nil }); err != nil {
+	if err := poll(rest, func() (bool, error) { return m.db.Metrics().Compact.NumInProgress == 0, nil }); err != nil {
 		return fmt.Errorf("fsm: waiting for compactions: %w", err)
 	}
 	var oldest uint64
@@ -78,7 +79,7 @@ func (m *Machine) Clean(ctx context.Context, reserve uint64) error {
 	if err := m.rotateManifest(ctx); err != nil {
 		return err
 	}
-	err := poll(ctx, func() (bool, error) {
+	err := poll(rest, func() (bool, error) {
 		n, err := m.tableFiles(oldest)
 		return n == 0, err
 	})
@@ -259,4 +260,16 @@ func (m *Machine) setCleaned(row *Cleaned) error {
 		return fmt.Errorf("fsm: %w", err)
 	}
 	return nil
+}
+
+// poll asks until it is so, and rests in between.
+func poll(rest func() error, so func() (bool, error)) error {
+	for {
+		if ok, err := so(); ok || err != nil {
+			return err
+		}
+		if err := rest(); err != nil {
+			return err
+		}
+	}
 }

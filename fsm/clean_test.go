@@ -147,6 +147,14 @@ func withCanary(t *testing.T, others int) *rig {
 	return r
 }
 
+// clean is Clean, with little patience.
+func clean(ctx context.Context, m *Machine, reserve uint64) error {
+	return m.Clean(ctx, reserve, func() error {
+		time.Sleep(time.Millisecond)
+		return ctx.Err()
+	})
+}
+
 // TestClean: of a name that is deleted nothing is left in any file, whatever a view kept;
 // the state is the same, also when it is opened again.
 func TestClean(t *testing.T) {
@@ -160,7 +168,7 @@ func TestClean(t *testing.T) {
 			rows, digest := allRows(t, r.Machine), r.Applied().Digest
 			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 			defer cancel()
-			if err := r.Clean(ctx, 0); err != nil {
+			if err := clean(ctx, r.Machine, 0); err != nil {
 				t.Fatal(err)
 			}
 			if after := sightings(t, r.options.FS, "state", canary); len(after) > 0 {
@@ -195,13 +203,13 @@ func TestCleanWaitsForViews(t *testing.T) {
 	r.delete(bucket, canary)
 	short, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
-	if err := r.Clean(short, 0); !errors.Is(err, context.DeadlineExceeded) {
+	if err := clean(short, r.Machine, 0); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("beside a view that can read the name: %v", err)
 	}
 	if o, err := v.Object(bucket, canary); err != nil || o == nil {
 		t.Errorf("the view does not show it: %v", err)
 	}
-	if err := errors.Join(v.Close(), r.Clean(context.Background(), 0)); err != nil {
+	if err := errors.Join(v.Close(), clean(context.Background(), r.Machine, 0)); err != nil {
 		t.Fatal(err)
 	}
 	if in := sightings(t, r.options.FS, "state", canary); len(in) > 0 {
@@ -229,7 +237,7 @@ func TestCleanBesideApply(t *testing.T) {
 			}
 		}
 	}()
-	err := r.Clean(context.Background(), 0)
+	err := clean(context.Background(), r.Machine, 0)
 	close(stop)
 	<-done
 	if err != nil {
@@ -266,7 +274,7 @@ func TestCleanCrashes(t *testing.T) {
 	go func() {
 		var errs error
 		for range 20 {
-			errs = errors.Join(errs, r.Clean(context.Background(), 0))
+			errs = errors.Join(errs, clean(context.Background(), r.Machine, 0))
 		}
 		done <- errs
 	}()
@@ -290,7 +298,7 @@ func TestCleanCrashes(t *testing.T) {
 			continue
 		}
 		again := memory(t, Options{FS: clone})
-		if err := again.Clean(context.Background(), 0); err != nil {
+		if err := clean(context.Background(), again, 0); err != nil {
 			t.Fatal(err)
 		}
 		if in := sightings(t, clone, "state", canary); len(in) > 0 {
@@ -313,10 +321,10 @@ func TestCleanRefusesWithoutRoom(t *testing.T) {
 	if err := r.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Clean(context.Background(), 1<<20); !errors.Is(err, ErrNoRoom) {
+	if err := clean(context.Background(), r.Machine, 1<<20); !errors.Is(err, ErrNoRoom) {
 		t.Errorf("with 1 MiB free, which is the reserve: %v", err)
 	}
-	if err := r.Clean(context.Background(), 0); err != nil {
+	if err := clean(context.Background(), r.Machine, 0); err != nil {
 		t.Errorf("without a reserve: %v", err)
 	}
 	r.close()
@@ -350,7 +358,7 @@ func TestCleaned(t *testing.T) {
 	if r.Applied().Digest != digest || recomputed(t, r.Machine) != digest {
 		t.Error("it is in the digest")
 	}
-	if err := r.Clean(context.Background(), 0); err != nil {
+	if err := clean(context.Background(), r.Machine, 0); err != nil {
 		t.Fatal(err)
 	}
 	if mine, err := r.Cleaned(1); mine != 7 || err != nil {

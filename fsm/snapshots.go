@@ -1,9 +1,8 @@
 package fsm
 
 import (
-	"context"
+	"slices"
 	"sync"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 )
@@ -14,7 +13,12 @@ import (
 type snapshots struct {
 	mu    sync.Mutex
 	epoch uint64
-	open  map[uint64]int
+	open  []openSnapshots // ascending; none of 0
+}
+
+type openSnapshots struct {
+	epoch uint64
+	open  int
 }
 
 // snapshot takes a snapshot; closed is to be called behind its Close, once or more often.
@@ -22,19 +26,21 @@ func (m *Machine) snapshot() (snap *pebble.Snapshot, closed func()) {
 	s := &m.snapshots
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	epoch, once := s.epoch, sync.Once{}
-	if s.open == nil {
-		s.open = make(map[uint64]int)
+	if n := len(s.open); n > 0 && s.open[n-1].epoch == s.epoch {
+		s.open[n-1].open++
+	} else {
+		s.open = append(s.open, openSnapshots{s.epoch, 1})
 	}
-	s.open[epoch]++
+	epoch, once := s.epoch, sync.Once{}
 	return m.db.NewSnapshot(), func() { once.Do(func() { s.close(epoch) }) }
 }
 
 func (s *snapshots) close(epoch uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.open[epoch]--; s.open[epoch] == 0 {
-		delete(s.open, epoch)
+	i := slices.IndexFunc(s.open, func(o openSnapshots) bool { return o.epoch == epoch })
+	if s.open[i].open--; s.open[i].open == 0 {
+		s.open = slices.Delete(s.open, i, i+1)
 	}
 }
 
@@ -46,28 +52,9 @@ func (s *snapshots) begin() uint64 {
 	return s.epoch
 }
 
-// before counts the open snapshots that were taken before an epoch.
-func (s *snapshots) before(epoch uint64) (n int) {
+// before tells whether snapshots are open that were taken before an epoch.
+func (s *snapshots) before(epoch uint64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for e, open := range s.open {
-		if e < epoch {
-			n += open
-		}
-	}
-	return n
-}
-
-// poll asks, now and then, until it is so, or ctx ends.
-func poll(ctx context.Context, so func() (bool, error)) error {
-	for {
-		if ok, err := so(); ok || err != nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
+	return len(s.open) > 0 && s.open[0].epoch < epoch
 }

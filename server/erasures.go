@@ -116,7 +116,7 @@ func (e *eraser) carryOut(ctx context.Context, last, done uint64) error {
 	if err != nil {
 		usage.TotalBytes = 0 // Clean finds out
 	}
-	if err := n.machine.Clean(ctx, n.opts.Reserve.Of(usage.TotalBytes)); err != nil {
+	if err := n.machine.Clean(ctx, n.opts.Reserve.Of(usage.TotalBytes), func() error { return e.rest(ctx) }); err != nil {
 		return err
 	}
 	clean := n.machine.Applied().Index
