@@ -25,8 +25,8 @@ type Reserve int64
 // NoReserve fills a file system to the last byte.
 const NoReserve Reserve = -1
 
-// of is the reserve on a file system of total bytes.
-func (r Reserve) of(total uint64) uint64 {
+// Of is the reserve on a file system of total bytes.
+func (r Reserve) Of(total uint64) uint64 {
 	switch {
 	case r < 0:
 		return 0
@@ -111,7 +111,7 @@ func (s *Space) measure() (supported bool) {
 	if err != nil || u.TotalBytes == 0 {
 		return err == nil || !errors.Is(err, vfs.ErrUnsupported)
 	}
-	reserve := s.reserve.of(u.TotalBytes)
+	reserve := s.reserve.Of(u.TotalBytes)
 	s.free.Store(u.AvailBytes)
 	s.total.Store(u.TotalBytes)
 	s.known.Store(true)
@@ -141,9 +141,9 @@ func (s *Space) Short(mark Reserve) bool {
 	free, known := s.Free()
 	total := s.total.Load()
 	if mark == 0 {
-		return known && free/2 < s.reserve.of(total)
+		return known && free/2 < s.reserve.Of(total)
 	}
-	return known && free < mark.of(total)
+	return known && free < mark.Of(total)
 }
 
 // Watch measures every SpaceEvery until stop is closed.

@@ -39,8 +39,8 @@ func TestReserve(t *testing.T) {
 		{"1.5GiB", 1, 0, true},
 	} {
 		r, err := ParseReserve(c.text)
-		if (err != nil) != c.bad || !c.bad && r.of(c.total) != c.want {
-			t.Errorf("%q of %d: %d, %v", c.text, c.total, r.of(c.total), err)
+		if (err != nil) != c.bad || !c.bad && r.Of(c.total) != c.want {
+			t.Errorf("%q of %d: %d, %v", c.text, c.total, r.Of(c.total), err)
 		}
 	}
 }

@@ -213,6 +213,8 @@ func (t *tx) execute(p *event.Parsed) *event.Outcome {
 		return t.packsReleased(b.PacksReleased)
 	case *event.Statement_HistoryTrimmed:
 		return t.historyTrimmed(b.HistoryTrimmed)
+	case *event.Statement_PayloadsErased:
+		return t.payloadsErased(b.PayloadsErased)
 	case *event.Statement_AccountCreated:
 		return t.accountCreated(p, b.AccountCreated)
 	case *event.Statement_UserCreated:

@@ -103,6 +103,8 @@ func (g *generator) draft() *event.Draft {
 		g.transact(d)
 	case 52, 53, 54:
 		g.retention(d)
+	case 55:
+		g.erase(d)
 	}
 	// Mostly in the vocabulary that its kind needs.
 	if need := d.Statement.Level(); need > d.Statement.Header.FeatureLevel && !g.odds(20) {

@@ -3,6 +3,8 @@ package fsm
 import (
 	"encoding/binary"
 
+	"github.com/cockroachdb/pebble/v2"
+
 	"ironman/wal/event"
 )
 
@@ -53,7 +55,10 @@ import (
 //	bucket index  62 bucket:8 to:8 table key      of a bucket with a retention of its own
 //	request       70 seq:8                        the deduplication window
 //	time          71 second:8                     -> first sequence of that second
+//	erasure       73 seq:8
+//	erased        74 seq:8                        of an event whose payload was erased
 //	leaf          80 seq:8                        local: leaves not yet in the ledger
+//	cleaned       81                              local: how far erasures are carried out
 type table byte
 
 const (
@@ -100,7 +105,10 @@ const (
 	tableBucketIndex  table = 0x62
 	tableRequest      table = 0x70
 	tableTime         table = 0x71
+	tableErasure      table = 0x73
+	tableErased       table = 0x74
 	tableLeaf         table = 0x80
+	tableCleaned      table = 0x81
 )
 
 // historical tells whether superseded rows of a table move to history. Their
@@ -114,7 +122,7 @@ func (t table) historical() bool {
 }
 
 // local tells whether a table belongs to this node alone: it is not in the digest.
-func (t table) local() bool { return t == tableMeta || t == tableLeaf }
+func (t table) local() bool { return t == tableMeta || t == tableLeaf || t == tableCleaned }
 
 func tableOf(key []byte) table { return table(key[0]) }
 
@@ -272,4 +280,9 @@ func after(prefix []byte) []byte {
 		}
 	}
 	return nil
+}
+
+// rowsOf bounds an iterator to the rows of a table of sequences, from one to below another.
+func rowsOf(t table, from, to uint64) *pebble.IterOptions {
+	return &pebble.IterOptions{LowerBound: key(t, from), UpperBound: key(t, to)}
 }

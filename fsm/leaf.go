@@ -67,8 +67,11 @@ func (m *Machine) Leaves(from uint64, max int) ([]Leaf, error) {
 // LedgerEdge returns the right edge of the ledger's tree, and the sequence of the
 // first leaf that is queued (the tree's size if none is), both of one moment.
 func (m *Machine) LedgerEdge() (edge *merkle.Frontier, queued uint64, err error) {
-	s := m.db.NewSnapshot()
-	defer func() { err = errors.Join(err, s.Close()) }()
+	s, closed := m.snapshot()
+	defer func() {
+		err = errors.Join(err, s.Close())
+		closed()
+	}()
 	b, closer, err := s.Get(key(tableMeta))
 	if errors.Is(err, pebble.ErrNotFound) {
 		return merkle.New(), 0, nil

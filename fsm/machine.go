@@ -65,6 +65,8 @@ type Machine struct {
 	unflushed int    // events since the last flush
 
 	milestones milestones
+	snapshots  snapshots
+	cleaning   sync.Mutex // held by Clean
 
 	mu      sync.Mutex
 	meta    *Meta         // of the last batch committed

@@ -36,7 +36,7 @@ func (v *View) at(next, oldest uint64, err error) (*View, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &View{snap: v.snap, next: next, applied: v.applied}, nil
+	return &View{snap: v.snap, closed: v.closed, next: next, applied: v.applied}, nil
 }
 
 func trimmed(next uint64) error { return fmt.Errorf("fsm: sequence %d: %w", next, ErrTrimmed) }

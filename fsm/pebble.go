@@ -14,6 +14,10 @@ import (
 // by an event after every voter runs a release that can read it.
 const formatVersion = pebble.FormatValueSeparation
 
+// manifestBytes is the size from which on Pebble's MANIFEST is begun anew once as many
+// tables were added and removed as there are: small, because Clean has to bring that about.
+const manifestBytes = 4 << 10
+
 // maxBackgroundErrors is the number of failed flushes and compactions after
 // which the node stops: nothing may be acknowledged from a device that fails.
 const maxBackgroundErrors = 3
@@ -29,6 +33,7 @@ func (m *Machine) pebbleOptions() *pebble.Options {
 		MemTableStopWritesThreshold: 4,
 		L0CompactionThreshold:       4,
 		L0StopWritesThreshold:       24,
+		MaxManifestFileSize:         manifestBytes,
 		Logger:                      pebbleLogger{log: m.opts.Log, fatal: m.fatal},
 	}
 	// Most reads of Apply are of rows that are not there yet.

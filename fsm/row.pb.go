@@ -1893,6 +1893,165 @@ func (x *Cursor) GetTime() int64 {
 	return 0
 }
 
+// Erasure is an event that erased payloads.
+type Erasure struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Payloads      uint64                 `protobuf:"varint,1,opt,name=payloads,proto3" json:"payloads,omitempty"` // of how many events
+	Time          int64                  `protobuf:"varint,2,opt,name=time,proto3" json:"time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Erasure) Reset() {
+	*x = Erasure{}
+	mi := &file_fsm_row_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Erasure) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Erasure) ProtoMessage() {}
+
+func (x *Erasure) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_row_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Erasure.ProtoReflect.Descriptor instead.
+func (*Erasure) Descriptor() ([]byte, []int) {
+	return file_fsm_row_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *Erasure) GetPayloads() uint64 {
+	if x != nil {
+		return x.Payloads
+	}
+	return 0
+}
+
+func (x *Erasure) GetTime() int64 {
+	if x != nil {
+		return x.Time
+	}
+	return 0
+}
+
+// Erased is what was erased of the payload of an event.
+type Erased struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	By            uint64                 `protobuf:"varint,1,opt,name=by,proto3" json:"by,omitempty"`      // the newest erasure that took of it
+	Items         []byte                 `protobuf:"bytes,2,opt,name=items,proto3" json:"items,omitempty"` // as in ErasedPayload
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Erased) Reset() {
+	*x = Erased{}
+	mi := &file_fsm_row_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Erased) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Erased) ProtoMessage() {}
+
+func (x *Erased) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_row_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Erased.ProtoReflect.Descriptor instead.
+func (*Erased) Descriptor() ([]byte, []int) {
+	return file_fsm_row_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *Erased) GetBy() uint64 {
+	if x != nil {
+		return x.By
+	}
+	return 0
+}
+
+func (x *Erased) GetItems() []byte {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+// Cleaned is local: how far this node has carried erasures out.
+type Cleaned struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          uint32                 `protobuf:"varint,1,opt,name=node,proto3" json:"node,omitempty"`       // that wrote it: the row comes along with a snapshot
+	Through       uint64                 `protobuf:"varint,2,opt,name=through,proto3" json:"through,omitempty"` // the newest erasure of which nothing is left on that node's disk
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Cleaned) Reset() {
+	*x = Cleaned{}
+	mi := &file_fsm_row_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Cleaned) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Cleaned) ProtoMessage() {}
+
+func (x *Cleaned) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_row_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Cleaned.ProtoReflect.Descriptor instead.
+func (*Cleaned) Descriptor() ([]byte, []int) {
+	return file_fsm_row_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *Cleaned) GetNode() uint32 {
+	if x != nil {
+		return x.Node
+	}
+	return 0
+}
+
+func (x *Cleaned) GetThrough() uint64 {
+	if x != nil {
+		return x.Through
+	}
+	return 0
+}
+
 // Object is one version of an object, or a delete marker.
 type Object struct {
 	state        protoimpl.MessageState `protogen:"open.v1"`
@@ -1926,7 +2085,7 @@ type Object struct {
 
 func (x *Object) Reset() {
 	*x = Object{}
-	mi := &file_fsm_row_proto_msgTypes[23]
+	mi := &file_fsm_row_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1938,7 +2097,7 @@ func (x *Object) String() string {
 func (*Object) ProtoMessage() {}
 
 func (x *Object) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[23]
+	mi := &file_fsm_row_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1951,7 +2110,7 @@ func (x *Object) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Object.ProtoReflect.Descriptor instead.
 func (*Object) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{23}
+	return file_fsm_row_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Object) GetVersion() *event.Version {
@@ -2103,7 +2262,7 @@ type Upload struct {
 
 func (x *Upload) Reset() {
 	*x = Upload{}
-	mi := &file_fsm_row_proto_msgTypes[24]
+	mi := &file_fsm_row_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2115,7 +2274,7 @@ func (x *Upload) String() string {
 func (*Upload) ProtoMessage() {}
 
 func (x *Upload) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[24]
+	mi := &file_fsm_row_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2128,7 +2287,7 @@ func (x *Upload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Upload.ProtoReflect.Descriptor instead.
 func (*Upload) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{24}
+	return file_fsm_row_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Upload) GetUpload() *event.Version {
@@ -2238,7 +2397,7 @@ type Part struct {
 
 func (x *Part) Reset() {
 	*x = Part{}
-	mi := &file_fsm_row_proto_msgTypes[25]
+	mi := &file_fsm_row_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2250,7 +2409,7 @@ func (x *Part) String() string {
 func (*Part) ProtoMessage() {}
 
 func (x *Part) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[25]
+	mi := &file_fsm_row_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2263,7 +2422,7 @@ func (x *Part) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Part.ProtoReflect.Descriptor instead.
 func (*Part) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{25}
+	return file_fsm_row_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Part) GetNumber() uint32 {
@@ -2334,7 +2493,7 @@ type Request struct {
 
 func (x *Request) Reset() {
 	*x = Request{}
-	mi := &file_fsm_row_proto_msgTypes[26]
+	mi := &file_fsm_row_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2346,7 +2505,7 @@ func (x *Request) String() string {
 func (*Request) ProtoMessage() {}
 
 func (x *Request) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[26]
+	mi := &file_fsm_row_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2359,7 +2518,7 @@ func (x *Request) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Request.ProtoReflect.Descriptor instead.
 func (*Request) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{26}
+	return file_fsm_row_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Request) GetRequestId() []byte {
@@ -2555,7 +2714,16 @@ const file_fsm_row_proto_rawDesc = "" +
 	"\x05bytes\x18\x03 \x01(\x04R\x05bytes\"0\n" +
 	"\x06Cursor\x12\x12\n" +
 	"\x04next\x18\x01 \x01(\x04R\x04next\x12\x12\n" +
-	"\x04time\x18\x02 \x01(\x03R\x04time\"\xc4\x05\n" +
+	"\x04time\x18\x02 \x01(\x03R\x04time\"9\n" +
+	"\aErasure\x12\x1a\n" +
+	"\bpayloads\x18\x01 \x01(\x04R\bpayloads\x12\x12\n" +
+	"\x04time\x18\x02 \x01(\x03R\x04time\".\n" +
+	"\x06Erased\x12\x0e\n" +
+	"\x02by\x18\x01 \x01(\x04R\x02by\x12\x14\n" +
+	"\x05items\x18\x02 \x01(\fR\x05items\"7\n" +
+	"\aCleaned\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\rR\x04node\x12\x18\n" +
+	"\athrough\x18\x02 \x01(\x04R\athrough\"\xc4\x05\n" +
 	"\x06Object\x120\n" +
 	"\aversion\x18\x01 \x01(\v2\x16.ironman.event.VersionR\aversion\x12!\n" +
 	"\fnull_version\x18\x02 \x01(\bR\vnullVersion\x12#\n" +
@@ -2624,7 +2792,7 @@ func file_fsm_row_proto_rawDescGZIP() []byte {
 	return file_fsm_row_proto_rawDescData
 }
 
-var file_fsm_row_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_fsm_row_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_fsm_row_proto_goTypes = []any{
 	(*Meta)(nil),                 // 0: ironman.fsm.Meta
 	(*Cluster)(nil),              // 1: ironman.fsm.Cluster
@@ -2649,61 +2817,64 @@ var file_fsm_row_proto_goTypes = []any{
 	(*Usage)(nil),                // 20: ironman.fsm.Usage
 	(*Holdings)(nil),             // 21: ironman.fsm.Holdings
 	(*Cursor)(nil),               // 22: ironman.fsm.Cursor
-	(*Object)(nil),               // 23: ironman.fsm.Object
-	(*Upload)(nil),               // 24: ironman.fsm.Upload
-	(*Part)(nil),                 // 25: ironman.fsm.Part
-	(*Request)(nil),              // 26: ironman.fsm.Request
-	(*event.Blob)(nil),           // 27: ironman.event.Blob
-	(*event.Segment)(nil),        // 28: ironman.event.Segment
-	(*event.WrappedKey)(nil),     // 29: ironman.event.WrappedKey
-	(*event.Checksum)(nil),       // 30: ironman.event.Checksum
-	(event.PrincipalKind)(0),     // 31: ironman.event.PrincipalKind
-	(*event.Tags)(nil),           // 32: ironman.event.Tags
-	(*event.ACL)(nil),            // 33: ironman.event.ACL
-	(event.VersioningState)(0),   // 34: ironman.event.VersioningState
-	(event.RetentionMode)(0),     // 35: ironman.event.RetentionMode
-	(*event.Quota)(nil),          // 36: ironman.event.Quota
-	(*event.Version)(nil),        // 37: ironman.event.Version
-	(*event.Encryption)(nil),     // 38: ironman.event.Encryption
-	(*event.Lock)(nil),           // 39: ironman.event.Lock
-	(*event.Headers)(nil),        // 40: ironman.event.Headers
-	(*event.BlobID)(nil),         // 41: ironman.event.BlobID
-	(event.ChecksumAlgorithm)(0), // 42: ironman.event.ChecksumAlgorithm
+	(*Erasure)(nil),              // 23: ironman.fsm.Erasure
+	(*Erased)(nil),               // 24: ironman.fsm.Erased
+	(*Cleaned)(nil),              // 25: ironman.fsm.Cleaned
+	(*Object)(nil),               // 26: ironman.fsm.Object
+	(*Upload)(nil),               // 27: ironman.fsm.Upload
+	(*Part)(nil),                 // 28: ironman.fsm.Part
+	(*Request)(nil),              // 29: ironman.fsm.Request
+	(*event.Blob)(nil),           // 30: ironman.event.Blob
+	(*event.Segment)(nil),        // 31: ironman.event.Segment
+	(*event.WrappedKey)(nil),     // 32: ironman.event.WrappedKey
+	(*event.Checksum)(nil),       // 33: ironman.event.Checksum
+	(event.PrincipalKind)(0),     // 34: ironman.event.PrincipalKind
+	(*event.Tags)(nil),           // 35: ironman.event.Tags
+	(*event.ACL)(nil),            // 36: ironman.event.ACL
+	(event.VersioningState)(0),   // 37: ironman.event.VersioningState
+	(event.RetentionMode)(0),     // 38: ironman.event.RetentionMode
+	(*event.Quota)(nil),          // 39: ironman.event.Quota
+	(*event.Version)(nil),        // 40: ironman.event.Version
+	(*event.Encryption)(nil),     // 41: ironman.event.Encryption
+	(*event.Lock)(nil),           // 42: ironman.event.Lock
+	(*event.Headers)(nil),        // 43: ironman.event.Headers
+	(*event.BlobID)(nil),         // 44: ironman.event.BlobID
+	(event.ChecksumAlgorithm)(0), // 45: ironman.event.ChecksumAlgorithm
 }
 var file_fsm_row_proto_depIdxs = []int32{
-	27, // 0: ironman.fsm.BlobRow.blob:type_name -> ironman.event.Blob
-	28, // 1: ironman.fsm.Assembly.segments:type_name -> ironman.event.Segment
+	30, // 0: ironman.fsm.BlobRow.blob:type_name -> ironman.event.Blob
+	31, // 1: ironman.fsm.Assembly.segments:type_name -> ironman.event.Segment
 	9,  // 2: ironman.fsm.Assembly.parts:type_name -> ironman.fsm.PartInfo
-	29, // 3: ironman.fsm.Assembly.keys:type_name -> ironman.event.WrappedKey
-	30, // 4: ironman.fsm.PartInfo.checksum:type_name -> ironman.event.Checksum
-	31, // 5: ironman.fsm.Principal.kind:type_name -> ironman.event.PrincipalKind
-	32, // 6: ironman.fsm.Principal.tags:type_name -> ironman.event.Tags
-	32, // 7: ironman.fsm.Policy.tags:type_name -> ironman.event.Tags
-	33, // 8: ironman.fsm.Bucket.acl:type_name -> ironman.event.ACL
-	34, // 9: ironman.fsm.Bucket.versioning:type_name -> ironman.event.VersioningState
-	35, // 10: ironman.fsm.Bucket.default_mode:type_name -> ironman.event.RetentionMode
-	36, // 11: ironman.fsm.Bucket.quota:type_name -> ironman.event.Quota
-	36, // 12: ironman.fsm.Holdings.quota:type_name -> ironman.event.Quota
-	37, // 13: ironman.fsm.Object.version:type_name -> ironman.event.Version
-	33, // 14: ironman.fsm.Object.acl:type_name -> ironman.event.ACL
-	30, // 15: ironman.fsm.Object.checksum:type_name -> ironman.event.Checksum
-	38, // 16: ironman.fsm.Object.encryption:type_name -> ironman.event.Encryption
-	39, // 17: ironman.fsm.Object.lock:type_name -> ironman.event.Lock
-	40, // 18: ironman.fsm.Object.headers:type_name -> ironman.event.Headers
-	32, // 19: ironman.fsm.Object.tags:type_name -> ironman.event.Tags
-	41, // 20: ironman.fsm.Object.blob:type_name -> ironman.event.BlobID
-	37, // 21: ironman.fsm.Object.assembly:type_name -> ironman.event.Version
-	37, // 22: ironman.fsm.Object.upload:type_name -> ironman.event.Version
-	37, // 23: ironman.fsm.Upload.upload:type_name -> ironman.event.Version
-	33, // 24: ironman.fsm.Upload.acl:type_name -> ironman.event.ACL
-	42, // 25: ironman.fsm.Upload.checksum_algorithm:type_name -> ironman.event.ChecksumAlgorithm
-	38, // 26: ironman.fsm.Upload.encryption:type_name -> ironman.event.Encryption
-	39, // 27: ironman.fsm.Upload.lock:type_name -> ironman.event.Lock
-	40, // 28: ironman.fsm.Upload.headers:type_name -> ironman.event.Headers
-	32, // 29: ironman.fsm.Upload.tags:type_name -> ironman.event.Tags
-	30, // 30: ironman.fsm.Part.checksum:type_name -> ironman.event.Checksum
-	38, // 31: ironman.fsm.Part.encryption:type_name -> ironman.event.Encryption
-	28, // 32: ironman.fsm.Part.segments:type_name -> ironman.event.Segment
+	32, // 3: ironman.fsm.Assembly.keys:type_name -> ironman.event.WrappedKey
+	33, // 4: ironman.fsm.PartInfo.checksum:type_name -> ironman.event.Checksum
+	34, // 5: ironman.fsm.Principal.kind:type_name -> ironman.event.PrincipalKind
+	35, // 6: ironman.fsm.Principal.tags:type_name -> ironman.event.Tags
+	35, // 7: ironman.fsm.Policy.tags:type_name -> ironman.event.Tags
+	36, // 8: ironman.fsm.Bucket.acl:type_name -> ironman.event.ACL
+	37, // 9: ironman.fsm.Bucket.versioning:type_name -> ironman.event.VersioningState
+	38, // 10: ironman.fsm.Bucket.default_mode:type_name -> ironman.event.RetentionMode
+	39, // 11: ironman.fsm.Bucket.quota:type_name -> ironman.event.Quota
+	39, // 12: ironman.fsm.Holdings.quota:type_name -> ironman.event.Quota
+	40, // 13: ironman.fsm.Object.version:type_name -> ironman.event.Version
+	36, // 14: ironman.fsm.Object.acl:type_name -> ironman.event.ACL
+	33, // 15: ironman.fsm.Object.checksum:type_name -> ironman.event.Checksum
+	41, // 16: ironman.fsm.Object.encryption:type_name -> ironman.event.Encryption
+	42, // 17: ironman.fsm.Object.lock:type_name -> ironman.event.Lock
+	43, // 18: ironman.fsm.Object.headers:type_name -> ironman.event.Headers
+	35, // 19: ironman.fsm.Object.tags:type_name -> ironman.event.Tags
+	44, // 20: ironman.fsm.Object.blob:type_name -> ironman.event.BlobID
+	40, // 21: ironman.fsm.Object.assembly:type_name -> ironman.event.Version
+	40, // 22: ironman.fsm.Object.upload:type_name -> ironman.event.Version
+	40, // 23: ironman.fsm.Upload.upload:type_name -> ironman.event.Version
+	36, // 24: ironman.fsm.Upload.acl:type_name -> ironman.event.ACL
+	45, // 25: ironman.fsm.Upload.checksum_algorithm:type_name -> ironman.event.ChecksumAlgorithm
+	41, // 26: ironman.fsm.Upload.encryption:type_name -> ironman.event.Encryption
+	42, // 27: ironman.fsm.Upload.lock:type_name -> ironman.event.Lock
+	43, // 28: ironman.fsm.Upload.headers:type_name -> ironman.event.Headers
+	35, // 29: ironman.fsm.Upload.tags:type_name -> ironman.event.Tags
+	33, // 30: ironman.fsm.Part.checksum:type_name -> ironman.event.Checksum
+	41, // 31: ironman.fsm.Part.encryption:type_name -> ironman.event.Encryption
+	31, // 32: ironman.fsm.Part.segments:type_name -> ironman.event.Segment
 	33, // [33:33] is the sub-list for method output_type
 	33, // [33:33] is the sub-list for method input_type
 	33, // [33:33] is the sub-list for extension type_name
@@ -2722,7 +2893,7 @@ func file_fsm_row_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fsm_row_proto_rawDesc), len(file_fsm_row_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   27,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -129,6 +129,7 @@ var events = map[string]func(*script, args, *event.Header) *event.Draft{
 	"restore":       restoreCommand,
 	"cursor":        cursorCommand,
 	"delete-cursor": deleteCursorCommand,
+	"erase":         eraseCommand,
 	"complete":      completeCommand,
 	"transact":      transactCommand,
 	"abort": func(s *script, a args, h *event.Header) *event.Draft {

@@ -19,6 +19,7 @@ var ErrTrimmed = errors.New("the state at that moment is not kept")
 // for one goroutine.
 type View struct {
 	snap    *pebble.Snapshot
+	closed  func() // tells the machine
 	next    uint64 // events below it are seen; present: all
 	applied Applied
 	steps   int
@@ -30,7 +31,8 @@ const present = math.MaxUint64
 
 // View returns the present state.
 func (m *Machine) View() (*View, error) {
-	v := &View{snap: m.db.NewSnapshot(), next: present}
+	snap, closed := m.snapshot()
+	v := &View{snap: snap, closed: closed, next: present}
 	meta, err := read[Meta](v, key(tableMeta))
 	if err != nil {
 		return nil, errors.Join(err, v.Close())
@@ -65,7 +67,10 @@ func (v *View) At(next uint64) (*View, error) {
 }
 
 // Close releases the view.
-func (v *View) Close() error { return v.snap.Close() }
+func (v *View) Close() error {
+	defer v.closed()
+	return v.snap.Close()
+}
 
 // Applied is the moment of the state under the view (not the moment it looks at).
 func (v *View) Applied() Applied { return v.applied }

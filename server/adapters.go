@@ -13,9 +13,11 @@ import (
 	"ironman/s3api/s3err"
 	"ironman/s3api/sig"
 	"ironman/s3api/sse"
+	"ironman/server/audit"
 	"ironman/sim/sabotage"
 	"ironman/wal"
 	"ironman/wal/event"
+	"ironman/wal/ledger"
 )
 
 // machine is the state machine as the log wants it.
@@ -39,6 +41,11 @@ func (m machine) AppliedIndex() uint64 { return m.Machine.Applied().Index }
 func (m machine) Checkpoint(dir string) (uint64, error) {
 	a, err := m.Machine.Checkpoint(dir)
 	return a.Index, err
+}
+
+// Erased tells the log what was erased of the events from one sequence to below another.
+func (m machine) Erased(from, to uint64) ([]ledger.Target, error) {
+	return audit.Erased(m.Machine, from, to)
 }
 
 func (m machine) Leaves(from uint64, max int) ([]wal.Leaf, error) {
@@ -197,6 +204,11 @@ func (n *Node) proposeFor(ctx context.Context, h *event.Header, d *event.Draft) 
 	rand.Read(h.RequestId) // never fails (crypto/rand)
 	h.FeatureLevel, h.Node = n.members.level(), n.identity.Node
 	d.Statement.Header = h
+	return n.proposeDraft(ctx, d)
+}
+
+// proposeDraft proposes what has its header.
+func (n *Node) proposeDraft(ctx context.Context, d *event.Draft) (wal.Applied, error) {
 	if o := tooEarly(d.Statement); o != nil {
 		return wal.Applied{Outcome: o}, nil
 	}

@@ -49,6 +49,8 @@ func (n *Node) adminHandler() http.Handler {
 		mux.Handle(method+" /-/feed/cursors/{name}", n.rootOnly(http.HandlerFunc(n.cursor)))
 	}
 	mux.Handle("GET /-/events/{seq}", n.rootOnly(http.HandlerFunc(n.showEvent)))
+	mux.Handle("GET /-/erasures", n.rootOnly(http.HandlerFunc(n.erasures)))
+	mux.Handle("POST /-/erasures", n.rootOnly(http.HandlerFunc(n.erase)))
 	mux.Handle("GET /-/pprof/profile", n.rootOnly(http.HandlerFunc(pprof.Profile)))
 	mux.Handle("GET /-/pprof/heap", n.rootOnly(pprof.Handler("heap")))
 	mux.Handle("GET /-/pprof/goroutine", n.rootOnly(pprof.Handler("goroutine")))

@@ -42,7 +42,8 @@ type Node struct {
 	hooks    *webhooks
 	notifier atomic.Pointer[notifier] // nil: there are no webhooks
 	access   *accessLogs
-	changes  *changes       // nil: not yet
+	changes  *changes // nil: not yet
+	eraser   *eraser
 	space    *erasure.Space // of the file system of Options.Dir: log, state, ledger
 	trims    *trims         // owned by the collector
 
@@ -75,6 +76,7 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 	}
 	run, cancel := context.WithCancel(context.Background())
 	n := &Node{opts: o, stop: cancel, closed: make(chan struct{}), hooks: hooks}
+	n.eraser = newEraser(n)
 	n.opts.FS = syncCounter{o.FS, &n.syncs}
 	n.access = newAccessLogs(&o, n.deliverLog, func(result string, lines int) { n.metrics.logged(result, lines) })
 	if err := n.open(ctx, run); err != nil {
@@ -124,6 +126,7 @@ func (n *Node) open(ctx, run context.Context) error {
 	n.done.Go(func() { n.collect(run) })
 	n.done.Go(func() { n.countHistory(run) })
 	n.done.Go(func() { newExpirer(n).run(run) })
+	n.done.Go(func() { n.eraser.run(run) })
 	n.done.Go(func() { n.access.run(run) })
 	if len(n.opts.Webhooks) > 0 {
 		n.notifier.Store(newNotifier(n, n.hooks))

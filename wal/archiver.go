@@ -28,6 +28,7 @@ type ledgerState interface {
 	LedgerEdge() (edge *merkle.Frontier, queued uint64, err error)
 	Leaves(from uint64, max int) ([]Leaf, error)
 	DropLeaves(seq uint64) error
+	Erased(from, to uint64) ([]ledger.Target, error)
 }
 
 // ledgerLog is what the archiver needs of the log's files.
@@ -151,6 +152,9 @@ func (a *archiver) agrees(records []ledger.Record, whole *merkle.Frontier) error
 // that is not known). The order matters: the ledger is durable before the leaves
 // leave the queue and before the log's files may go.
 func (a *archiver) put(records []ledger.Record, index uint64) error {
+	if err := a.erase(records); err != nil {
+		return err
+	}
 	if err := a.archive.Append(records); err != nil {
 		return err
 	}
@@ -161,6 +165,25 @@ func (a *archiver) put(records []ledger.Record, index uint64) error {
 		return nil
 	}
 	return a.log.SetArchived(index)
+}
+
+// erase takes out of records, dense ones, what the state says was erased: the log holds it
+// until it is truncated, and so may the ledgers of others.
+func (a *archiver) erase(records []ledger.Record) error {
+	if len(records) == 0 {
+		return nil
+	}
+	first := records[0].Seq
+	targets, err := a.state.Erased(first, first+uint64(len(records)))
+	if err != nil {
+		return err
+	}
+	for _, t := range targets {
+		if _, err := records[t.Seq-first].Erase(t); err != nil {
+			return fmt.Errorf("event %d: %w", t.Seq, err)
+		}
+	}
+	return nil
 }
 
 // join makes the records of whole bundles of leaves, up to the first one that the

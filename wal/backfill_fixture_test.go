@@ -93,11 +93,22 @@ type heldState struct {
 	h    *history
 	step func(op string) // before each change; may be nil
 	sees func(dropped uint64)
+	// erased is what was, ascending.
+	erased []ledger.Target
 
 	mu       sync.Mutex
 	applied  uint64
 	queued   uint64
 	tampered map[uint64][]byte // leaves that are not what they should be
+}
+
+func (s *heldState) Erased(from, to uint64) (some []ledger.Target, err error) {
+	for _, t := range s.erased {
+		if t.Seq >= from && t.Seq < to {
+			some = append(some, t)
+		}
+	}
+	return some, nil
 }
 
 func (s *heldState) LedgerEdge() (*merkle.Frontier, uint64, error) {

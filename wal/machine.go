@@ -6,6 +6,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"ironman/wal/event"
+	"ironman/wal/ledger"
 	"ironman/wal/merkle"
 )
 
@@ -46,6 +47,9 @@ type Machine interface {
 	Leaves(from uint64, max int) ([]Leaf, error)
 	// DropLeaves forgets the leaves below seq: they are in the ledger.
 	DropLeaves(seq uint64) error
+	// Erased returns what was erased of the events from one sequence to below another,
+	// ascending: nothing of that may be archived or told, whatever the log still holds.
+	Erased(from, to uint64) ([]ledger.Target, error)
 	// LedgerEdge returns the right edge of the tree of all leaves, and the sequence
 	// of the first one that is queued (the tree's size if none is), both of one moment.
 	LedgerEdge() (edge *merkle.Frontier, queued uint64, err error)

@@ -16,6 +16,7 @@ import (
 
 	"ironman/wal/durable"
 	"ironman/wal/event"
+	"ironman/wal/ledger"
 	"ironman/wal/merkle"
 )
 
@@ -150,6 +151,8 @@ func (m *fakeMachine) Leaves(from uint64, max int) ([]Leaf, error) {
 	}
 	return out, nil
 }
+
+func (m *fakeMachine) Erased(uint64, uint64) ([]ledger.Target, error) { return nil, nil }
 
 func (m *fakeMachine) DropLeaves(seq uint64) error {
 	m.mu.Lock()

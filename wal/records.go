@@ -30,13 +30,14 @@ func (n *Node) Records(from uint64, max int) ([]ledger.Record, error) {
 func (a *archiver) records(from uint64, max int) ([]ledger.Record, error) {
 	for {
 		if from < a.archive.Size() {
-			return a.archivedRecords(from, max)
+			records, err := a.archivedRecords(from, max)
+			return records, errors.Join(err, a.erase(records))
 		}
 		records, err := a.queuedRecords(from, max)
 		// A leaf leaves the queue, and its entry the log, only behind its bundle's way
 		// into the ledger: what is missing in either is looked for there again.
 		if len(records) > 0 || from >= a.archive.Size() {
-			return records, err
+			return records, errors.Join(err, a.erase(records))
 		}
 	}
 }

@@ -20,6 +20,7 @@ type QueuedState interface {
 	LedgerEdge() (edge *merkle.Frontier, queued uint64, err error)
 	Leaves(from uint64, max int) ([]Leaf, error)
 	AppliedIndex() uint64
+	Erased(from, to uint64) ([]ledger.Target, error)
 }
 
 // StoppedOptions say where what a node recorded is.
@@ -74,12 +75,40 @@ func OpenStopped(o StoppedOptions) (*Stopped, error) {
 // Archive is the ledger.
 func (s *Stopped) Archive() *ledger.Archive { return s.archiver.archive }
 
+// erasedAtOnce is for how many events the state is asked at a time what was erased of them.
+const erasedAtOnce = 4096
+
+// Archived gives the records of the ledger from a sequence on, without what was erased of
+// them, whether or not the ledger's files have got rid of it yet. It ends after the first
+// error.
+func (s *Stopped) Archived(from uint64) iter.Seq2[ledger.Record, error] {
+	return func(yield func(ledger.Record, error) bool) {
+		var targets []ledger.Target // of events below asked
+		asked := from
+		for r, err := range s.archiver.archive.Records(from) {
+			if err == nil && r.Seq >= asked {
+				asked = r.Seq + erasedAtOnce
+				targets, err = s.state.Erased(r.Seq, asked)
+			}
+			for len(targets) > 0 && targets[0].Seq <= r.Seq && err == nil {
+				if targets[0].Seq == r.Seq {
+					_, err = r.Erase(targets[0])
+				}
+				targets = targets[1:]
+			}
+			if !yield(r, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
 // Records gives the records of the events from a sequence on, dense and in order, to the
 // last that the node's state had applied durably. It ends after the first error; ErrNotHere
 // as in Node.Records.
 func (s *Stopped) Records(from uint64) iter.Seq2[ledger.Record, error] {
 	return func(yield func(ledger.Record, error) bool) {
-		for r, err := range s.archiver.archive.Records(from) {
+		for r, err := range s.Archived(from) {
 			if !yield(r, err) || err != nil {
 				return
 			}
@@ -88,6 +117,7 @@ func (s *Stopped) Records(from uint64) iter.Seq2[ledger.Record, error] {
 		const atOnce = 256
 		for {
 			records, err := s.archiver.queuedRecords(from, atOnce)
+			err = errors.Join(err, s.archiver.erase(records))
 			for _, r := range records {
 				if !yield(r, nil) {
 					return

@@ -53,8 +53,8 @@ type place struct {
 	key    string
 }
 
-// Diff replays the records to two moments, numbers of events, in a state machine to which
-// nothing was applied yet, and compares what the events between them touched.
+// Diff replays the records to two moments, numbers of events, in a state machine
+// (NewReplayer), and compares what the events between them touched.
 func (x *Reader) Diff(ctx context.Context, m *fsm.Machine, from, to uint64, progress func(done, total uint64)) (*Difference, error) {
 	if from > to || to > x.Size() {
 		return nil, fmt.Errorf("audit: of %d <= %d <= %d events one is not so", from, to, x.Size())
@@ -75,6 +75,9 @@ func (x *Reader) Diff(ctx context.Context, m *fsm.Machine, from, to uint64, prog
 	}
 	touched := slices.Collect(maps.Keys(seen))
 	p := NewReplayer(m)
+	if from < p.Next() {
+		return nil, fmt.Errorf("%w, but behind %d events: choose moments that are not before", ErrNoBase, p.Next())
+	}
 	look := func(size uint64) (map[place]row, error) {
 		rest := func(done, _ uint64) {
 			if progress != nil {

@@ -56,6 +56,8 @@ type queued struct{ *fsm.Machine }
 
 func (q queued) AppliedIndex() uint64 { return q.Applied().Index }
 
+func (q queued) Erased(from, to uint64) ([]ledger.Target, error) { return Erased(q.Machine, from, to) }
+
 func (q queued) Leaves(from uint64, max int) ([]wal.Leaf, error) {
 	leaves, err := q.Machine.Leaves(from, max)
 	out := make([]wal.Leaf, len(leaves))
@@ -209,7 +211,7 @@ func (n recorded) size() uint64 { return n.Archived() + uint64(len(n.tail)) }
 func (n recorded) records(from uint64) iter.Seq2[ledger.Record, error] {
 	return func(yield func(ledger.Record, error) bool) {
 		archived := n.Archived()
-		for r, err := range n.log.Archive().Records(from) {
+		for r, err := range n.log.Archived(from) {
 			if !yield(r, err) || err != nil {
 				return
 			}
@@ -307,6 +309,11 @@ func (n *Node) agrees() error {
 func (n *Node) Export(ctx context.Context, to vfs.FS, dir string, size uint64, payloads bool) error {
 	if err := n.agrees(); err != nil { // or a tree would be signed that the cluster does not have
 		return err
+	}
+	if payloads {
+		if err := n.erasedEverywhere(); err != nil {
+			return err
+		}
 	}
 	return n.log.Archive().Export(ctx, ledger.Export{FS: to, Dir: dir, Size: size, Tail: n.tail, Payloads: payloads})
 }

@@ -23,6 +23,7 @@ type source interface {
 	root(size uint64) (root tlog.Hash, ok bool, err error)
 	// view is of the state that knows names; nil: there is none.
 	view() (*fsm.View, error)
+	base(to uint64, fs vfs.FS, dir string) (next uint64, err error)
 }
 
 // Reader reads records in order: of a node (Open) or of an export (OpenExport). Safe for

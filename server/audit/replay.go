@@ -18,7 +18,7 @@ import (
 const replayBatch = 256
 
 // ErrErased says that a replay cannot go on: what an event needs was erased by law.
-var ErrErased = errors.New("audit: the payload of an event was erased")
+var ErrErased = errors.New("audit: the payload of an event was erased by law: replay it from the directory of a node, which has a snapshot to begin at")
 
 // Mismatch says that a replay came to something else than what is recorded.
 type Mismatch struct {
@@ -28,18 +28,23 @@ type Mismatch struct {
 
 func (m *Mismatch) Error() string { return fmt.Sprintf("audit: event %d: %s", m.Seq, m.What) }
 
-// Replayer applies records, from the first on, to a state machine that was empty, and
+// Replayer applies records to a state machine, from behind what was applied to it on, and
 // compares each step with what the cluster recorded: outcome, time, and the digest of the
 // whole state, all of which an envelope holds. For one goroutine.
 type Replayer struct {
 	m       *fsm.Machine
+	base    fsm.Applied // what was applied before
 	next    uint64
 	records []ledger.Record // taken, not applied yet
 	entries []fsm.Entry
 }
 
-// NewReplayer begins a replay on a state machine to which nothing was applied yet.
-func NewReplayer(m *fsm.Machine) *Replayer { return &Replayer{m: m} }
+// NewReplayer begins a replay on a state machine: one to which nothing was applied yet, or
+// one that Reader.Base made.
+func NewReplayer(m *fsm.Machine) *Replayer {
+	a := m.Applied()
+	return &Replayer{m: m, base: a, next: a.Next}
+}
 
 // Next is the sequence of the event that comes next.
 func (p *Replayer) Next() uint64 { return p.next }
@@ -72,7 +77,7 @@ func (p *Replayer) Add(r ledger.Record) error {
 		}
 	}
 	p.records = append(p.records, r)
-	p.entries = append(p.entries, fsm.Entry{Index: r.Seq + 1, Term: 1, Data: event.AppendEntry(nil, env.Time, data)})
+	p.entries = append(p.entries, fsm.Entry{Index: p.base.Index + 1 + r.Seq - p.base.Next, Term: max(1, p.base.Term), Data: event.AppendEntry(nil, env.Time, data)})
 	p.next++
 	if len(p.entries) < replayBatch {
 		return nil
@@ -126,19 +131,22 @@ func (p *Replayer) differs(r *ledger.Record, leaves []fsm.Leaf) string {
 
 // Replayed is what a replay came to, and what that was compared with.
 type Replayed struct {
-	Events      uint64        `json:"events"`
+	// From is the first event that was replayed: those before are in the snapshot that it
+	// began at.
+	From        uint64        `json:"from"`
+	Events      uint64        `json:"events"` // with those in the snapshot
 	StateDigest string        `json:"state_digest"`
 	LedgerRoot  string        `json:"ledger_root"`
 	Took        time.Duration `json:"took_ns"`
 }
 
-// Replay applies the records before event to, to a state machine to which nothing was
-// applied yet, and compares every outcome, state digest and the ledger's root with what is
+// Replay applies the records before event to, to a state machine (NewReplayer), and compares every outcome, state digest and the ledger's root with what is
 // recorded.
 func (x *Reader) Replay(ctx context.Context, m *fsm.Machine, to uint64, progress func(done, total uint64)) (*Replayed, error) {
 	began := time.Now()
 	p := NewReplayer(m)
-	if err := p.run(ctx, x.Records(0), to, progress); err != nil {
+	from := p.next
+	if err := p.run(ctx, x.Records(from), to, progress); err != nil {
 		return nil, err
 	}
 	f, err := m.Frontier()
@@ -155,7 +163,7 @@ func (x *Reader) Replay(ctx context.Context, m *fsm.Machine, to uint64, progress
 	}
 	a := m.Applied()
 	return &Replayed{
-		Events: a.Next, StateDigest: hex.EncodeToString(a.Digest.Bytes()), LedgerRoot: hex.EncodeToString(root[:]), Took: time.Since(began),
+		From: from, Events: a.Next, StateDigest: hex.EncodeToString(a.Digest.Bytes()), LedgerRoot: hex.EncodeToString(root[:]), Took: time.Since(began),
 	}, m.Flush()
 }
 

@@ -1048,6 +1048,7 @@ type Statement struct {
 	//	*Statement_NodeRemoved
 	//	*Statement_CursorSet
 	//	*Statement_CursorDeleted
+	//	*Statement_PayloadsErased
 	//	*Statement_AccountCreated
 	//	*Statement_UserCreated
 	//	*Statement_AccessKeyCreated
@@ -1261,6 +1262,15 @@ func (x *Statement) GetCursorDeleted() *CursorDeleted {
 	if x != nil {
 		if x, ok := x.Body.(*Statement_CursorDeleted); ok {
 			return x.CursorDeleted
+		}
+	}
+	return nil
+}
+
+func (x *Statement) GetPayloadsErased() *PayloadsErased {
+	if x != nil {
+		if x, ok := x.Body.(*Statement_PayloadsErased); ok {
+			return x.PayloadsErased
 		}
 	}
 	return nil
@@ -1714,6 +1724,10 @@ type Statement_CursorDeleted struct {
 	CursorDeleted *CursorDeleted `protobuf:"bytes,30,opt,name=cursor_deleted,json=cursorDeleted,proto3,oneof"`
 }
 
+type Statement_PayloadsErased struct {
+	PayloadsErased *PayloadsErased `protobuf:"bytes,31,opt,name=payloads_erased,json=payloadsErased,proto3,oneof"` // level 4
+}
+
 type Statement_AccountCreated struct {
 	AccountCreated *AccountCreated `protobuf:"bytes,32,opt,name=account_created,json=accountCreated,proto3,oneof"`
 }
@@ -1913,6 +1927,8 @@ func (*Statement_NodeRemoved) isStatement_Body() {}
 func (*Statement_CursorSet) isStatement_Body() {}
 
 func (*Statement_CursorDeleted) isStatement_Body() {}
+
+func (*Statement_PayloadsErased) isStatement_Body() {}
 
 func (*Statement_AccountCreated) isStatement_Body() {}
 
@@ -4494,6 +4510,118 @@ func (x *HistoryTrimmed) GetEarly() bool {
 	return false
 }
 
+// PayloadsErased has every node take payload items away, in the ledger and wherever else
+// they are: what they name is gone, and must not be told any more. It names sequences and
+// places, never a name. Level 4.
+type PayloadsErased struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Payloads []*ErasedPayload       `protobuf:"bytes,1,rep,name=payloads,proto3" json:"payloads,omitempty"` // ascending by sequence; at most 10,000
+	// Where there are no payloads, the sequence of an erasure: this event is there only to
+	// fill the bundle that what was erased has to go into the ledger with.
+	Fills         uint64 `protobuf:"varint,2,opt,name=fills,proto3" json:"fills,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PayloadsErased) Reset() {
+	*x = PayloadsErased{}
+	mi := &file_wal_event_event_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PayloadsErased) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PayloadsErased) ProtoMessage() {}
+
+func (x *PayloadsErased) ProtoReflect() protoreflect.Message {
+	mi := &file_wal_event_event_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PayloadsErased.ProtoReflect.Descriptor instead.
+func (*PayloadsErased) Descriptor() ([]byte, []int) {
+	return file_wal_event_event_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *PayloadsErased) GetPayloads() []*ErasedPayload {
+	if x != nil {
+		return x.Payloads
+	}
+	return nil
+}
+
+func (x *PayloadsErased) GetFills() uint64 {
+	if x != nil {
+		return x.Fills
+	}
+	return 0
+}
+
+// ErasedPayload is what goes of one event.
+type ErasedPayload struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Seq   uint64                 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
+	// Which of Proposal.items: bit i%8 of byte i/8 is for the item at place i. The last
+	// byte is not 0. Empty: all of them.
+	Items         []byte `protobuf:"bytes,2,opt,name=items,proto3" json:"items,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ErasedPayload) Reset() {
+	*x = ErasedPayload{}
+	mi := &file_wal_event_event_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ErasedPayload) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ErasedPayload) ProtoMessage() {}
+
+func (x *ErasedPayload) ProtoReflect() protoreflect.Message {
+	mi := &file_wal_event_event_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ErasedPayload.ProtoReflect.Descriptor instead.
+func (*ErasedPayload) Descriptor() ([]byte, []int) {
+	return file_wal_event_event_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *ErasedPayload) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *ErasedPayload) GetItems() []byte {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
 // CursorSet remembers how far a consumer has come in the sequence of events.
 type CursorSet struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -4507,7 +4635,7 @@ type CursorSet struct {
 
 func (x *CursorSet) Reset() {
 	*x = CursorSet{}
-	mi := &file_wal_event_event_proto_msgTypes[40]
+	mi := &file_wal_event_event_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4519,7 +4647,7 @@ func (x *CursorSet) String() string {
 func (*CursorSet) ProtoMessage() {}
 
 func (x *CursorSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[40]
+	mi := &file_wal_event_event_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4532,7 +4660,7 @@ func (x *CursorSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CursorSet.ProtoReflect.Descriptor instead.
 func (*CursorSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{40}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *CursorSet) GetKind() CursorKind {
@@ -4573,7 +4701,7 @@ type CursorDeleted struct {
 
 func (x *CursorDeleted) Reset() {
 	*x = CursorDeleted{}
-	mi := &file_wal_event_event_proto_msgTypes[41]
+	mi := &file_wal_event_event_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4585,7 +4713,7 @@ func (x *CursorDeleted) String() string {
 func (*CursorDeleted) ProtoMessage() {}
 
 func (x *CursorDeleted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[41]
+	mi := &file_wal_event_event_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4598,7 +4726,7 @@ func (x *CursorDeleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CursorDeleted.ProtoReflect.Descriptor instead.
 func (*CursorDeleted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{41}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *CursorDeleted) GetKind() CursorKind {
@@ -4627,7 +4755,7 @@ type AccountCreated struct {
 
 func (x *AccountCreated) Reset() {
 	*x = AccountCreated{}
-	mi := &file_wal_event_event_proto_msgTypes[42]
+	mi := &file_wal_event_event_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4639,7 +4767,7 @@ func (x *AccountCreated) String() string {
 func (*AccountCreated) ProtoMessage() {}
 
 func (x *AccountCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[42]
+	mi := &file_wal_event_event_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4652,7 +4780,7 @@ func (x *AccountCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountCreated.ProtoReflect.Descriptor instead.
 func (*AccountCreated) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{42}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *AccountCreated) GetAccount() string {
@@ -4686,7 +4814,7 @@ type UserCreated struct {
 
 func (x *UserCreated) Reset() {
 	*x = UserCreated{}
-	mi := &file_wal_event_event_proto_msgTypes[43]
+	mi := &file_wal_event_event_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4698,7 +4826,7 @@ func (x *UserCreated) String() string {
 func (*UserCreated) ProtoMessage() {}
 
 func (x *UserCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[43]
+	mi := &file_wal_event_event_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4711,7 +4839,7 @@ func (x *UserCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UserCreated.ProtoReflect.Descriptor instead.
 func (*UserCreated) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{43}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *UserCreated) GetUser() string {
@@ -4740,7 +4868,7 @@ type AccessKeyCreated struct {
 
 func (x *AccessKeyCreated) Reset() {
 	*x = AccessKeyCreated{}
-	mi := &file_wal_event_event_proto_msgTypes[44]
+	mi := &file_wal_event_event_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4752,7 +4880,7 @@ func (x *AccessKeyCreated) String() string {
 func (*AccessKeyCreated) ProtoMessage() {}
 
 func (x *AccessKeyCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[44]
+	mi := &file_wal_event_event_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4765,7 +4893,7 @@ func (x *AccessKeyCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccessKeyCreated.ProtoReflect.Descriptor instead.
 func (*AccessKeyCreated) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{44}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *AccessKeyCreated) GetAccessKey() string {
@@ -4806,7 +4934,7 @@ type AccessKeyStatusSet struct {
 
 func (x *AccessKeyStatusSet) Reset() {
 	*x = AccessKeyStatusSet{}
-	mi := &file_wal_event_event_proto_msgTypes[45]
+	mi := &file_wal_event_event_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4818,7 +4946,7 @@ func (x *AccessKeyStatusSet) String() string {
 func (*AccessKeyStatusSet) ProtoMessage() {}
 
 func (x *AccessKeyStatusSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[45]
+	mi := &file_wal_event_event_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4831,7 +4959,7 @@ func (x *AccessKeyStatusSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccessKeyStatusSet.ProtoReflect.Descriptor instead.
 func (*AccessKeyStatusSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{45}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *AccessKeyStatusSet) GetAccessKey() string {
@@ -4857,7 +4985,7 @@ type AccessKeyDeleted struct {
 
 func (x *AccessKeyDeleted) Reset() {
 	*x = AccessKeyDeleted{}
-	mi := &file_wal_event_event_proto_msgTypes[46]
+	mi := &file_wal_event_event_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4869,7 +4997,7 @@ func (x *AccessKeyDeleted) String() string {
 func (*AccessKeyDeleted) ProtoMessage() {}
 
 func (x *AccessKeyDeleted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[46]
+	mi := &file_wal_event_event_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4882,7 +5010,7 @@ func (x *AccessKeyDeleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccessKeyDeleted.ProtoReflect.Descriptor instead.
 func (*AccessKeyDeleted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{46}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *AccessKeyDeleted) GetAccessKey() string {
@@ -4909,7 +5037,7 @@ type PrincipalCreated struct {
 
 func (x *PrincipalCreated) Reset() {
 	*x = PrincipalCreated{}
-	mi := &file_wal_event_event_proto_msgTypes[47]
+	mi := &file_wal_event_event_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4921,7 +5049,7 @@ func (x *PrincipalCreated) String() string {
 func (*PrincipalCreated) ProtoMessage() {}
 
 func (x *PrincipalCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[47]
+	mi := &file_wal_event_event_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4934,7 +5062,7 @@ func (x *PrincipalCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrincipalCreated.ProtoReflect.Descriptor instead.
 func (*PrincipalCreated) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{47}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *PrincipalCreated) GetPrincipal() string {
@@ -4995,7 +5123,7 @@ type PrincipalChanged struct {
 
 func (x *PrincipalChanged) Reset() {
 	*x = PrincipalChanged{}
-	mi := &file_wal_event_event_proto_msgTypes[48]
+	mi := &file_wal_event_event_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5007,7 +5135,7 @@ func (x *PrincipalChanged) String() string {
 func (*PrincipalChanged) ProtoMessage() {}
 
 func (x *PrincipalChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[48]
+	mi := &file_wal_event_event_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5020,7 +5148,7 @@ func (x *PrincipalChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrincipalChanged.ProtoReflect.Descriptor instead.
 func (*PrincipalChanged) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{48}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *PrincipalChanged) GetPrincipal() string {
@@ -5069,7 +5197,7 @@ type PrincipalDeleted struct {
 
 func (x *PrincipalDeleted) Reset() {
 	*x = PrincipalDeleted{}
-	mi := &file_wal_event_event_proto_msgTypes[49]
+	mi := &file_wal_event_event_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5081,7 +5209,7 @@ func (x *PrincipalDeleted) String() string {
 func (*PrincipalDeleted) ProtoMessage() {}
 
 func (x *PrincipalDeleted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[49]
+	mi := &file_wal_event_event_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5094,7 +5222,7 @@ func (x *PrincipalDeleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrincipalDeleted.ProtoReflect.Descriptor instead.
 func (*PrincipalDeleted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{49}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *PrincipalDeleted) GetPrincipal() string {
@@ -5116,7 +5244,7 @@ type MembersChanged struct {
 
 func (x *MembersChanged) Reset() {
 	*x = MembersChanged{}
-	mi := &file_wal_event_event_proto_msgTypes[50]
+	mi := &file_wal_event_event_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5128,7 +5256,7 @@ func (x *MembersChanged) String() string {
 func (*MembersChanged) ProtoMessage() {}
 
 func (x *MembersChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[50]
+	mi := &file_wal_event_event_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5141,7 +5269,7 @@ func (x *MembersChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MembersChanged.ProtoReflect.Descriptor instead.
 func (*MembersChanged) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{50}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *MembersChanged) GetGroup() string {
@@ -5177,7 +5305,7 @@ type PolicyCreated struct {
 
 func (x *PolicyCreated) Reset() {
 	*x = PolicyCreated{}
-	mi := &file_wal_event_event_proto_msgTypes[51]
+	mi := &file_wal_event_event_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5189,7 +5317,7 @@ func (x *PolicyCreated) String() string {
 func (*PolicyCreated) ProtoMessage() {}
 
 func (x *PolicyCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[51]
+	mi := &file_wal_event_event_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5202,7 +5330,7 @@ func (x *PolicyCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyCreated.ProtoReflect.Descriptor instead.
 func (*PolicyCreated) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{51}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *PolicyCreated) GetPolicy() string {
@@ -5236,7 +5364,7 @@ type PolicyVersionCreated struct {
 
 func (x *PolicyVersionCreated) Reset() {
 	*x = PolicyVersionCreated{}
-	mi := &file_wal_event_event_proto_msgTypes[52]
+	mi := &file_wal_event_event_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5248,7 +5376,7 @@ func (x *PolicyVersionCreated) String() string {
 func (*PolicyVersionCreated) ProtoMessage() {}
 
 func (x *PolicyVersionCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[52]
+	mi := &file_wal_event_event_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5261,7 +5389,7 @@ func (x *PolicyVersionCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyVersionCreated.ProtoReflect.Descriptor instead.
 func (*PolicyVersionCreated) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{52}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *PolicyVersionCreated) GetPolicy() string {
@@ -5288,7 +5416,7 @@ type PolicyVersionDeleted struct {
 
 func (x *PolicyVersionDeleted) Reset() {
 	*x = PolicyVersionDeleted{}
-	mi := &file_wal_event_event_proto_msgTypes[53]
+	mi := &file_wal_event_event_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5300,7 +5428,7 @@ func (x *PolicyVersionDeleted) String() string {
 func (*PolicyVersionDeleted) ProtoMessage() {}
 
 func (x *PolicyVersionDeleted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[53]
+	mi := &file_wal_event_event_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5313,7 +5441,7 @@ func (x *PolicyVersionDeleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyVersionDeleted.ProtoReflect.Descriptor instead.
 func (*PolicyVersionDeleted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{53}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *PolicyVersionDeleted) GetPolicy() string {
@@ -5340,7 +5468,7 @@ type PolicyDefaultSet struct {
 
 func (x *PolicyDefaultSet) Reset() {
 	*x = PolicyDefaultSet{}
-	mi := &file_wal_event_event_proto_msgTypes[54]
+	mi := &file_wal_event_event_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5352,7 +5480,7 @@ func (x *PolicyDefaultSet) String() string {
 func (*PolicyDefaultSet) ProtoMessage() {}
 
 func (x *PolicyDefaultSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[54]
+	mi := &file_wal_event_event_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5365,7 +5493,7 @@ func (x *PolicyDefaultSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyDefaultSet.ProtoReflect.Descriptor instead.
 func (*PolicyDefaultSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{54}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *PolicyDefaultSet) GetPolicy() string {
@@ -5392,7 +5520,7 @@ type PolicyDeleted struct {
 
 func (x *PolicyDeleted) Reset() {
 	*x = PolicyDeleted{}
-	mi := &file_wal_event_event_proto_msgTypes[55]
+	mi := &file_wal_event_event_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5404,7 +5532,7 @@ func (x *PolicyDeleted) String() string {
 func (*PolicyDeleted) ProtoMessage() {}
 
 func (x *PolicyDeleted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[55]
+	mi := &file_wal_event_event_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5417,7 +5545,7 @@ func (x *PolicyDeleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyDeleted.ProtoReflect.Descriptor instead.
 func (*PolicyDeleted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{55}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *PolicyDeleted) GetPolicy() string {
@@ -5440,7 +5568,7 @@ type PolicyTagsSet struct {
 
 func (x *PolicyTagsSet) Reset() {
 	*x = PolicyTagsSet{}
-	mi := &file_wal_event_event_proto_msgTypes[56]
+	mi := &file_wal_event_event_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5452,7 +5580,7 @@ func (x *PolicyTagsSet) String() string {
 func (*PolicyTagsSet) ProtoMessage() {}
 
 func (x *PolicyTagsSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[56]
+	mi := &file_wal_event_event_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5465,7 +5593,7 @@ func (x *PolicyTagsSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyTagsSet.ProtoReflect.Descriptor instead.
 func (*PolicyTagsSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{56}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *PolicyTagsSet) GetPolicy() string {
@@ -5492,7 +5620,7 @@ type InlinePolicySet struct {
 
 func (x *InlinePolicySet) Reset() {
 	*x = InlinePolicySet{}
-	mi := &file_wal_event_event_proto_msgTypes[57]
+	mi := &file_wal_event_event_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5504,7 +5632,7 @@ func (x *InlinePolicySet) String() string {
 func (*InlinePolicySet) ProtoMessage() {}
 
 func (x *InlinePolicySet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[57]
+	mi := &file_wal_event_event_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5517,7 +5645,7 @@ func (x *InlinePolicySet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InlinePolicySet.ProtoReflect.Descriptor instead.
 func (*InlinePolicySet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{57}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *InlinePolicySet) GetPrincipal() string {
@@ -5539,7 +5667,7 @@ type PoliciesAttached struct {
 
 func (x *PoliciesAttached) Reset() {
 	*x = PoliciesAttached{}
-	mi := &file_wal_event_event_proto_msgTypes[58]
+	mi := &file_wal_event_event_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5551,7 +5679,7 @@ func (x *PoliciesAttached) String() string {
 func (*PoliciesAttached) ProtoMessage() {}
 
 func (x *PoliciesAttached) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[58]
+	mi := &file_wal_event_event_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5564,7 +5692,7 @@ func (x *PoliciesAttached) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoliciesAttached.ProtoReflect.Descriptor instead.
 func (*PoliciesAttached) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{58}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *PoliciesAttached) GetPrincipal() string {
@@ -5599,7 +5727,7 @@ type AccountChanged struct {
 
 func (x *AccountChanged) Reset() {
 	*x = AccountChanged{}
-	mi := &file_wal_event_event_proto_msgTypes[59]
+	mi := &file_wal_event_event_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5611,7 +5739,7 @@ func (x *AccountChanged) String() string {
 func (*AccountChanged) ProtoMessage() {}
 
 func (x *AccountChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[59]
+	mi := &file_wal_event_event_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5624,7 +5752,7 @@ func (x *AccountChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountChanged.ProtoReflect.Descriptor instead.
 func (*AccountChanged) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{59}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *AccountChanged) GetAccount() string {
@@ -5644,7 +5772,7 @@ type AccountDeleted struct {
 
 func (x *AccountDeleted) Reset() {
 	*x = AccountDeleted{}
-	mi := &file_wal_event_event_proto_msgTypes[60]
+	mi := &file_wal_event_event_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5656,7 +5784,7 @@ func (x *AccountDeleted) String() string {
 func (*AccountDeleted) ProtoMessage() {}
 
 func (x *AccountDeleted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[60]
+	mi := &file_wal_event_event_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5669,7 +5797,7 @@ func (x *AccountDeleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountDeleted.ProtoReflect.Descriptor instead.
 func (*AccountDeleted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{60}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *AccountDeleted) GetAccount() string {
@@ -5690,7 +5818,7 @@ type AccessKeySealed struct {
 
 func (x *AccessKeySealed) Reset() {
 	*x = AccessKeySealed{}
-	mi := &file_wal_event_event_proto_msgTypes[61]
+	mi := &file_wal_event_event_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5702,7 +5830,7 @@ func (x *AccessKeySealed) String() string {
 func (*AccessKeySealed) ProtoMessage() {}
 
 func (x *AccessKeySealed) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[61]
+	mi := &file_wal_event_event_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5715,7 +5843,7 @@ func (x *AccessKeySealed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccessKeySealed.ProtoReflect.Descriptor instead.
 func (*AccessKeySealed) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{61}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *AccessKeySealed) GetAccessKey() string {
@@ -5743,7 +5871,7 @@ type Quota struct {
 
 func (x *Quota) Reset() {
 	*x = Quota{}
-	mi := &file_wal_event_event_proto_msgTypes[62]
+	mi := &file_wal_event_event_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5755,7 +5883,7 @@ func (x *Quota) String() string {
 func (*Quota) ProtoMessage() {}
 
 func (x *Quota) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[62]
+	mi := &file_wal_event_event_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5768,7 +5896,7 @@ func (x *Quota) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Quota.ProtoReflect.Descriptor instead.
 func (*Quota) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{62}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *Quota) GetBytes() uint64 {
@@ -5796,7 +5924,7 @@ type AccountQuotaSet struct {
 
 func (x *AccountQuotaSet) Reset() {
 	*x = AccountQuotaSet{}
-	mi := &file_wal_event_event_proto_msgTypes[63]
+	mi := &file_wal_event_event_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5808,7 +5936,7 @@ func (x *AccountQuotaSet) String() string {
 func (*AccountQuotaSet) ProtoMessage() {}
 
 func (x *AccountQuotaSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[63]
+	mi := &file_wal_event_event_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5821,7 +5949,7 @@ func (x *AccountQuotaSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountQuotaSet.ProtoReflect.Descriptor instead.
 func (*AccountQuotaSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{63}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *AccountQuotaSet) GetAccount() string {
@@ -5852,7 +5980,7 @@ type BucketCreated struct {
 
 func (x *BucketCreated) Reset() {
 	*x = BucketCreated{}
-	mi := &file_wal_event_event_proto_msgTypes[64]
+	mi := &file_wal_event_event_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5864,7 +5992,7 @@ func (x *BucketCreated) String() string {
 func (*BucketCreated) ProtoMessage() {}
 
 func (x *BucketCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[64]
+	mi := &file_wal_event_event_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5877,7 +6005,7 @@ func (x *BucketCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketCreated.ProtoReflect.Descriptor instead.
 func (*BucketCreated) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{64}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *BucketCreated) GetOwner() string {
@@ -5917,7 +6045,7 @@ type BucketDeleted struct {
 
 func (x *BucketDeleted) Reset() {
 	*x = BucketDeleted{}
-	mi := &file_wal_event_event_proto_msgTypes[65]
+	mi := &file_wal_event_event_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5929,7 +6057,7 @@ func (x *BucketDeleted) String() string {
 func (*BucketDeleted) ProtoMessage() {}
 
 func (x *BucketDeleted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[65]
+	mi := &file_wal_event_event_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5942,7 +6070,7 @@ func (x *BucketDeleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketDeleted.ProtoReflect.Descriptor instead.
 func (*BucketDeleted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{65}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *BucketDeleted) GetBucket() uint64 {
@@ -5962,7 +6090,7 @@ type BucketACLSet struct {
 
 func (x *BucketACLSet) Reset() {
 	*x = BucketACLSet{}
-	mi := &file_wal_event_event_proto_msgTypes[66]
+	mi := &file_wal_event_event_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5974,7 +6102,7 @@ func (x *BucketACLSet) String() string {
 func (*BucketACLSet) ProtoMessage() {}
 
 func (x *BucketACLSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[66]
+	mi := &file_wal_event_event_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5987,7 +6115,7 @@ func (x *BucketACLSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketACLSet.ProtoReflect.Descriptor instead.
 func (*BucketACLSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{66}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *BucketACLSet) GetBucket() uint64 {
@@ -6018,7 +6146,7 @@ type BucketDocumentSet struct {
 
 func (x *BucketDocumentSet) Reset() {
 	*x = BucketDocumentSet{}
-	mi := &file_wal_event_event_proto_msgTypes[67]
+	mi := &file_wal_event_event_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6030,7 +6158,7 @@ func (x *BucketDocumentSet) String() string {
 func (*BucketDocumentSet) ProtoMessage() {}
 
 func (x *BucketDocumentSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[67]
+	mi := &file_wal_event_event_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6043,7 +6171,7 @@ func (x *BucketDocumentSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketDocumentSet.ProtoReflect.Descriptor instead.
 func (*BucketDocumentSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{67}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *BucketDocumentSet) GetBucket() uint64 {
@@ -6078,7 +6206,7 @@ type BucketVersioningSet struct {
 
 func (x *BucketVersioningSet) Reset() {
 	*x = BucketVersioningSet{}
-	mi := &file_wal_event_event_proto_msgTypes[68]
+	mi := &file_wal_event_event_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6090,7 +6218,7 @@ func (x *BucketVersioningSet) String() string {
 func (*BucketVersioningSet) ProtoMessage() {}
 
 func (x *BucketVersioningSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[68]
+	mi := &file_wal_event_event_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6103,7 +6231,7 @@ func (x *BucketVersioningSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketVersioningSet.ProtoReflect.Descriptor instead.
 func (*BucketVersioningSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{68}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *BucketVersioningSet) GetBucket() uint64 {
@@ -6134,7 +6262,7 @@ type BucketLockSet struct {
 
 func (x *BucketLockSet) Reset() {
 	*x = BucketLockSet{}
-	mi := &file_wal_event_event_proto_msgTypes[69]
+	mi := &file_wal_event_event_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6146,7 +6274,7 @@ func (x *BucketLockSet) String() string {
 func (*BucketLockSet) ProtoMessage() {}
 
 func (x *BucketLockSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[69]
+	mi := &file_wal_event_event_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6159,7 +6287,7 @@ func (x *BucketLockSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketLockSet.ProtoReflect.Descriptor instead.
 func (*BucketLockSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{69}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *BucketLockSet) GetBucket() uint64 {
@@ -6200,7 +6328,7 @@ type BucketQuotaSet struct {
 
 func (x *BucketQuotaSet) Reset() {
 	*x = BucketQuotaSet{}
-	mi := &file_wal_event_event_proto_msgTypes[70]
+	mi := &file_wal_event_event_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6212,7 +6340,7 @@ func (x *BucketQuotaSet) String() string {
 func (*BucketQuotaSet) ProtoMessage() {}
 
 func (x *BucketQuotaSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[70]
+	mi := &file_wal_event_event_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6225,7 +6353,7 @@ func (x *BucketQuotaSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketQuotaSet.ProtoReflect.Descriptor instead.
 func (*BucketQuotaSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{70}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *BucketQuotaSet) GetBucket() uint64 {
@@ -6256,7 +6384,7 @@ type HistoryRetentionSet struct {
 
 func (x *HistoryRetentionSet) Reset() {
 	*x = HistoryRetentionSet{}
-	mi := &file_wal_event_event_proto_msgTypes[71]
+	mi := &file_wal_event_event_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6268,7 +6396,7 @@ func (x *HistoryRetentionSet) String() string {
 func (*HistoryRetentionSet) ProtoMessage() {}
 
 func (x *HistoryRetentionSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[71]
+	mi := &file_wal_event_event_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6281,7 +6409,7 @@ func (x *HistoryRetentionSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRetentionSet.ProtoReflect.Descriptor instead.
 func (*HistoryRetentionSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{71}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *HistoryRetentionSet) GetBucket() uint64 {
@@ -6324,7 +6452,7 @@ type CopySource struct {
 
 func (x *CopySource) Reset() {
 	*x = CopySource{}
-	mi := &file_wal_event_event_proto_msgTypes[72]
+	mi := &file_wal_event_event_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6336,7 +6464,7 @@ func (x *CopySource) String() string {
 func (*CopySource) ProtoMessage() {}
 
 func (x *CopySource) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[72]
+	mi := &file_wal_event_event_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6349,7 +6477,7 @@ func (x *CopySource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CopySource.ProtoReflect.Descriptor instead.
 func (*CopySource) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{72}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *CopySource) GetBucket() uint64 {
@@ -6396,7 +6524,7 @@ type ObjectPut struct {
 
 func (x *ObjectPut) Reset() {
 	*x = ObjectPut{}
-	mi := &file_wal_event_event_proto_msgTypes[73]
+	mi := &file_wal_event_event_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6408,7 +6536,7 @@ func (x *ObjectPut) String() string {
 func (*ObjectPut) ProtoMessage() {}
 
 func (x *ObjectPut) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[73]
+	mi := &file_wal_event_event_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6421,7 +6549,7 @@ func (x *ObjectPut) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectPut.ProtoReflect.Descriptor instead.
 func (*ObjectPut) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{73}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *ObjectPut) GetBucket() uint64 {
@@ -6526,7 +6654,7 @@ type ObjectsDeleted struct {
 
 func (x *ObjectsDeleted) Reset() {
 	*x = ObjectsDeleted{}
-	mi := &file_wal_event_event_proto_msgTypes[74]
+	mi := &file_wal_event_event_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6538,7 +6666,7 @@ func (x *ObjectsDeleted) String() string {
 func (*ObjectsDeleted) ProtoMessage() {}
 
 func (x *ObjectsDeleted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[74]
+	mi := &file_wal_event_event_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6551,7 +6679,7 @@ func (x *ObjectsDeleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectsDeleted.ProtoReflect.Descriptor instead.
 func (*ObjectsDeleted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{74}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *ObjectsDeleted) GetBucket() uint64 {
@@ -6580,7 +6708,7 @@ type DeleteTarget struct {
 
 func (x *DeleteTarget) Reset() {
 	*x = DeleteTarget{}
-	mi := &file_wal_event_event_proto_msgTypes[75]
+	mi := &file_wal_event_event_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6592,7 +6720,7 @@ func (x *DeleteTarget) String() string {
 func (*DeleteTarget) ProtoMessage() {}
 
 func (x *DeleteTarget) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[75]
+	mi := &file_wal_event_event_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6605,7 +6733,7 @@ func (x *DeleteTarget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteTarget.ProtoReflect.Descriptor instead.
 func (*DeleteTarget) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{75}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *DeleteTarget) GetVersion() *Version {
@@ -6658,7 +6786,7 @@ type ObjectsRestored struct {
 
 func (x *ObjectsRestored) Reset() {
 	*x = ObjectsRestored{}
-	mi := &file_wal_event_event_proto_msgTypes[76]
+	mi := &file_wal_event_event_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6670,7 +6798,7 @@ func (x *ObjectsRestored) String() string {
 func (*ObjectsRestored) ProtoMessage() {}
 
 func (x *ObjectsRestored) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[76]
+	mi := &file_wal_event_event_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6683,7 +6811,7 @@ func (x *ObjectsRestored) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectsRestored.ProtoReflect.Descriptor instead.
 func (*ObjectsRestored) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{76}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *ObjectsRestored) GetBucket() uint64 {
@@ -6732,7 +6860,7 @@ type ObjectACLSet struct {
 
 func (x *ObjectACLSet) Reset() {
 	*x = ObjectACLSet{}
-	mi := &file_wal_event_event_proto_msgTypes[77]
+	mi := &file_wal_event_event_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6744,7 +6872,7 @@ func (x *ObjectACLSet) String() string {
 func (*ObjectACLSet) ProtoMessage() {}
 
 func (x *ObjectACLSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[77]
+	mi := &file_wal_event_event_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6757,7 +6885,7 @@ func (x *ObjectACLSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectACLSet.ProtoReflect.Descriptor instead.
 func (*ObjectACLSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{77}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *ObjectACLSet) GetBucket() uint64 {
@@ -6792,7 +6920,7 @@ type ObjectTagsSet struct {
 
 func (x *ObjectTagsSet) Reset() {
 	*x = ObjectTagsSet{}
-	mi := &file_wal_event_event_proto_msgTypes[78]
+	mi := &file_wal_event_event_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6804,7 +6932,7 @@ func (x *ObjectTagsSet) String() string {
 func (*ObjectTagsSet) ProtoMessage() {}
 
 func (x *ObjectTagsSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[78]
+	mi := &file_wal_event_event_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6817,7 +6945,7 @@ func (x *ObjectTagsSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectTagsSet.ProtoReflect.Descriptor instead.
 func (*ObjectTagsSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{78}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *ObjectTagsSet) GetBucket() uint64 {
@@ -6849,7 +6977,7 @@ type ObjectLockSet struct {
 
 func (x *ObjectLockSet) Reset() {
 	*x = ObjectLockSet{}
-	mi := &file_wal_event_event_proto_msgTypes[79]
+	mi := &file_wal_event_event_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6861,7 +6989,7 @@ func (x *ObjectLockSet) String() string {
 func (*ObjectLockSet) ProtoMessage() {}
 
 func (x *ObjectLockSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[79]
+	mi := &file_wal_event_event_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6874,7 +7002,7 @@ func (x *ObjectLockSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectLockSet.ProtoReflect.Descriptor instead.
 func (*ObjectLockSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{79}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *ObjectLockSet) GetBucket() uint64 {
@@ -6933,7 +7061,7 @@ type ObjectRenamed struct {
 
 func (x *ObjectRenamed) Reset() {
 	*x = ObjectRenamed{}
-	mi := &file_wal_event_event_proto_msgTypes[80]
+	mi := &file_wal_event_event_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6945,7 +7073,7 @@ func (x *ObjectRenamed) String() string {
 func (*ObjectRenamed) ProtoMessage() {}
 
 func (x *ObjectRenamed) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[80]
+	mi := &file_wal_event_event_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6958,7 +7086,7 @@ func (x *ObjectRenamed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectRenamed.ProtoReflect.Descriptor instead.
 func (*ObjectRenamed) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{80}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *ObjectRenamed) GetBucket() uint64 {
@@ -7011,7 +7139,7 @@ type ObjectAppended struct {
 
 func (x *ObjectAppended) Reset() {
 	*x = ObjectAppended{}
-	mi := &file_wal_event_event_proto_msgTypes[81]
+	mi := &file_wal_event_event_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7023,7 +7151,7 @@ func (x *ObjectAppended) String() string {
 func (*ObjectAppended) ProtoMessage() {}
 
 func (x *ObjectAppended) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[81]
+	mi := &file_wal_event_event_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7036,7 +7164,7 @@ func (x *ObjectAppended) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectAppended.ProtoReflect.Descriptor instead.
 func (*ObjectAppended) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{81}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *ObjectAppended) GetBucket() uint64 {
@@ -7138,7 +7266,7 @@ type ObjectsExpired struct {
 
 func (x *ObjectsExpired) Reset() {
 	*x = ObjectsExpired{}
-	mi := &file_wal_event_event_proto_msgTypes[82]
+	mi := &file_wal_event_event_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7150,7 +7278,7 @@ func (x *ObjectsExpired) String() string {
 func (*ObjectsExpired) ProtoMessage() {}
 
 func (x *ObjectsExpired) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[82]
+	mi := &file_wal_event_event_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7163,7 +7291,7 @@ func (x *ObjectsExpired) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectsExpired.ProtoReflect.Descriptor instead.
 func (*ObjectsExpired) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{82}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *ObjectsExpired) GetBucket() uint64 {
@@ -7197,7 +7325,7 @@ type ExpiredTarget struct {
 
 func (x *ExpiredTarget) Reset() {
 	*x = ExpiredTarget{}
-	mi := &file_wal_event_event_proto_msgTypes[83]
+	mi := &file_wal_event_event_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7209,7 +7337,7 @@ func (x *ExpiredTarget) String() string {
 func (*ExpiredTarget) ProtoMessage() {}
 
 func (x *ExpiredTarget) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[83]
+	mi := &file_wal_event_event_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7222,7 +7350,7 @@ func (x *ExpiredTarget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExpiredTarget.ProtoReflect.Descriptor instead.
 func (*ExpiredTarget) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{83}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *ExpiredTarget) GetVersion() *Version {
@@ -7256,7 +7384,7 @@ type TransactionCommitted struct {
 
 func (x *TransactionCommitted) Reset() {
 	*x = TransactionCommitted{}
-	mi := &file_wal_event_event_proto_msgTypes[84]
+	mi := &file_wal_event_event_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7268,7 +7396,7 @@ func (x *TransactionCommitted) String() string {
 func (*TransactionCommitted) ProtoMessage() {}
 
 func (x *TransactionCommitted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[84]
+	mi := &file_wal_event_event_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7281,7 +7409,7 @@ func (x *TransactionCommitted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransactionCommitted.ProtoReflect.Descriptor instead.
 func (*TransactionCommitted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{84}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *TransactionCommitted) GetBucket() uint64 {
@@ -7318,7 +7446,7 @@ type TransactionOperation struct {
 
 func (x *TransactionOperation) Reset() {
 	*x = TransactionOperation{}
-	mi := &file_wal_event_event_proto_msgTypes[85]
+	mi := &file_wal_event_event_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7330,7 +7458,7 @@ func (x *TransactionOperation) String() string {
 func (*TransactionOperation) ProtoMessage() {}
 
 func (x *TransactionOperation) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[85]
+	mi := &file_wal_event_event_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7343,7 +7471,7 @@ func (x *TransactionOperation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransactionOperation.ProtoReflect.Descriptor instead.
 func (*TransactionOperation) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{85}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *TransactionOperation) GetCompleted() *UploadCompleted {
@@ -7392,7 +7520,7 @@ type UploadCreated struct {
 
 func (x *UploadCreated) Reset() {
 	*x = UploadCreated{}
-	mi := &file_wal_event_event_proto_msgTypes[86]
+	mi := &file_wal_event_event_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7404,7 +7532,7 @@ func (x *UploadCreated) String() string {
 func (*UploadCreated) ProtoMessage() {}
 
 func (x *UploadCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[86]
+	mi := &file_wal_event_event_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7417,7 +7545,7 @@ func (x *UploadCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadCreated.ProtoReflect.Descriptor instead.
 func (*UploadCreated) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{86}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *UploadCreated) GetBucket() uint64 {
@@ -7503,7 +7631,7 @@ type PartPut struct {
 
 func (x *PartPut) Reset() {
 	*x = PartPut{}
-	mi := &file_wal_event_event_proto_msgTypes[87]
+	mi := &file_wal_event_event_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7515,7 +7643,7 @@ func (x *PartPut) String() string {
 func (*PartPut) ProtoMessage() {}
 
 func (x *PartPut) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[87]
+	mi := &file_wal_event_event_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7528,7 +7656,7 @@ func (x *PartPut) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartPut.ProtoReflect.Descriptor instead.
 func (*PartPut) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{87}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *PartPut) GetBucket() uint64 {
@@ -7617,7 +7745,7 @@ type UploadCompleted struct {
 
 func (x *UploadCompleted) Reset() {
 	*x = UploadCompleted{}
-	mi := &file_wal_event_event_proto_msgTypes[88]
+	mi := &file_wal_event_event_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7629,7 +7757,7 @@ func (x *UploadCompleted) String() string {
 func (*UploadCompleted) ProtoMessage() {}
 
 func (x *UploadCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[88]
+	mi := &file_wal_event_event_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7642,7 +7770,7 @@ func (x *UploadCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadCompleted.ProtoReflect.Descriptor instead.
 func (*UploadCompleted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{88}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *UploadCompleted) GetBucket() uint64 {
@@ -7705,7 +7833,7 @@ type CompletedPart struct {
 
 func (x *CompletedPart) Reset() {
 	*x = CompletedPart{}
-	mi := &file_wal_event_event_proto_msgTypes[89]
+	mi := &file_wal_event_event_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7717,7 +7845,7 @@ func (x *CompletedPart) String() string {
 func (*CompletedPart) ProtoMessage() {}
 
 func (x *CompletedPart) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[89]
+	mi := &file_wal_event_event_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7730,7 +7858,7 @@ func (x *CompletedPart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompletedPart.ProtoReflect.Descriptor instead.
 func (*CompletedPart) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{89}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *CompletedPart) GetNumber() uint32 {
@@ -7758,7 +7886,7 @@ type UploadAborted struct {
 
 func (x *UploadAborted) Reset() {
 	*x = UploadAborted{}
-	mi := &file_wal_event_event_proto_msgTypes[90]
+	mi := &file_wal_event_event_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7770,7 +7898,7 @@ func (x *UploadAborted) String() string {
 func (*UploadAborted) ProtoMessage() {}
 
 func (x *UploadAborted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[90]
+	mi := &file_wal_event_event_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7783,7 +7911,7 @@ func (x *UploadAborted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadAborted.ProtoReflect.Descriptor instead.
 func (*UploadAborted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{90}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *UploadAborted) GetBucket() uint64 {
@@ -7812,7 +7940,7 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\x04salt\x18\x01 \x01(\fR\x04salt\x12+\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x17.ironman.event.ItemKindR\x04kind\x12\x18\n" +
 	"\aordinal\x18\x03 \x01(\rR\aordinal\x12\x14\n" +
-	"\x05value\x18\x04 \x01(\fR\x05value\"\xca!\n" +
+	"\x05value\x18\x04 \x01(\fR\x05value\"\x94\"\n" +
 	"\tStatement\x12-\n" +
 	"\x06header\x18\x01 \x01(\v2\x15.ironman.event.HeaderR\x06header\x12T\n" +
 	"\x13cluster_initialized\x18\x10 \x01(\v2!.ironman.event.ClusterInitializedH\x00R\x12clusterInitialized\x12?\n" +
@@ -7832,6 +7960,7 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\n" +
 	"cursor_set\x18\x1d \x01(\v2\x18.ironman.event.CursorSetH\x00R\tcursorSet\x12E\n" +
 	"\x0ecursor_deleted\x18\x1e \x01(\v2\x1c.ironman.event.CursorDeletedH\x00R\rcursorDeleted\x12H\n" +
+	"\x0fpayloads_erased\x18\x1f \x01(\v2\x1d.ironman.event.PayloadsErasedH\x00R\x0epayloadsErased\x12H\n" +
 	"\x0faccount_created\x18  \x01(\v2\x1d.ironman.event.AccountCreatedH\x00R\x0eaccountCreated\x12?\n" +
 	"\fuser_created\x18! \x01(\v2\x1a.ironman.event.UserCreatedH\x00R\vuserCreated\x12O\n" +
 	"\x12access_key_created\x18\" \x01(\v2\x1f.ironman.event.AccessKeyCreatedH\x00R\x10accessKeyCreated\x12V\n" +
@@ -8078,7 +8207,13 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\x02to\x18\x01 \x01(\x04R\x02to\x12\x12\n" +
 	"\x04rows\x18\x02 \x01(\rR\x04rows\x12\x16\n" +
 	"\x06bucket\x18\x03 \x01(\x04R\x06bucket\x12\x14\n" +
-	"\x05early\x18\x04 \x01(\bR\x05early\"v\n" +
+	"\x05early\x18\x04 \x01(\bR\x05early\"`\n" +
+	"\x0ePayloadsErased\x128\n" +
+	"\bpayloads\x18\x01 \x03(\v2\x1c.ironman.event.ErasedPayloadR\bpayloads\x12\x14\n" +
+	"\x05fills\x18\x02 \x01(\x04R\x05fills\"7\n" +
+	"\rErasedPayload\x12\x10\n" +
+	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x14\n" +
+	"\x05items\x18\x02 \x01(\fR\x05items\"v\n" +
 	"\tCursorSet\x12-\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x19.ironman.event.CursorKindR\x04kind\x12\x16\n" +
 	"\x06bucket\x18\x02 \x01(\x04R\x06bucket\x12\x12\n" +
@@ -8463,7 +8598,7 @@ func file_wal_event_event_proto_rawDescGZIP() []byte {
 }
 
 var file_wal_event_event_proto_enumTypes = make([]protoimpl.EnumInfo, 14)
-var file_wal_event_event_proto_msgTypes = make([]protoimpl.MessageInfo, 91)
+var file_wal_event_event_proto_msgTypes = make([]protoimpl.MessageInfo, 93)
 var file_wal_event_event_proto_goTypes = []any{
 	(ItemKind)(0),                // 0: ironman.event.ItemKind
 	(ReasonKind)(0),              // 1: ironman.event.ReasonKind
@@ -8519,57 +8654,59 @@ var file_wal_event_event_proto_goTypes = []any{
 	(*Placement)(nil),            // 51: ironman.event.Placement
 	(*PacksReleased)(nil),        // 52: ironman.event.PacksReleased
 	(*HistoryTrimmed)(nil),       // 53: ironman.event.HistoryTrimmed
-	(*CursorSet)(nil),            // 54: ironman.event.CursorSet
-	(*CursorDeleted)(nil),        // 55: ironman.event.CursorDeleted
-	(*AccountCreated)(nil),       // 56: ironman.event.AccountCreated
-	(*UserCreated)(nil),          // 57: ironman.event.UserCreated
-	(*AccessKeyCreated)(nil),     // 58: ironman.event.AccessKeyCreated
-	(*AccessKeyStatusSet)(nil),   // 59: ironman.event.AccessKeyStatusSet
-	(*AccessKeyDeleted)(nil),     // 60: ironman.event.AccessKeyDeleted
-	(*PrincipalCreated)(nil),     // 61: ironman.event.PrincipalCreated
-	(*PrincipalChanged)(nil),     // 62: ironman.event.PrincipalChanged
-	(*PrincipalDeleted)(nil),     // 63: ironman.event.PrincipalDeleted
-	(*MembersChanged)(nil),       // 64: ironman.event.MembersChanged
-	(*PolicyCreated)(nil),        // 65: ironman.event.PolicyCreated
-	(*PolicyVersionCreated)(nil), // 66: ironman.event.PolicyVersionCreated
-	(*PolicyVersionDeleted)(nil), // 67: ironman.event.PolicyVersionDeleted
-	(*PolicyDefaultSet)(nil),     // 68: ironman.event.PolicyDefaultSet
-	(*PolicyDeleted)(nil),        // 69: ironman.event.PolicyDeleted
-	(*PolicyTagsSet)(nil),        // 70: ironman.event.PolicyTagsSet
-	(*InlinePolicySet)(nil),      // 71: ironman.event.InlinePolicySet
-	(*PoliciesAttached)(nil),     // 72: ironman.event.PoliciesAttached
-	(*AccountChanged)(nil),       // 73: ironman.event.AccountChanged
-	(*AccountDeleted)(nil),       // 74: ironman.event.AccountDeleted
-	(*AccessKeySealed)(nil),      // 75: ironman.event.AccessKeySealed
-	(*Quota)(nil),                // 76: ironman.event.Quota
-	(*AccountQuotaSet)(nil),      // 77: ironman.event.AccountQuotaSet
-	(*BucketCreated)(nil),        // 78: ironman.event.BucketCreated
-	(*BucketDeleted)(nil),        // 79: ironman.event.BucketDeleted
-	(*BucketACLSet)(nil),         // 80: ironman.event.BucketACLSet
-	(*BucketDocumentSet)(nil),    // 81: ironman.event.BucketDocumentSet
-	(*BucketVersioningSet)(nil),  // 82: ironman.event.BucketVersioningSet
-	(*BucketLockSet)(nil),        // 83: ironman.event.BucketLockSet
-	(*BucketQuotaSet)(nil),       // 84: ironman.event.BucketQuotaSet
-	(*HistoryRetentionSet)(nil),  // 85: ironman.event.HistoryRetentionSet
-	(*CopySource)(nil),           // 86: ironman.event.CopySource
-	(*ObjectPut)(nil),            // 87: ironman.event.ObjectPut
-	(*ObjectsDeleted)(nil),       // 88: ironman.event.ObjectsDeleted
-	(*DeleteTarget)(nil),         // 89: ironman.event.DeleteTarget
-	(*ObjectsRestored)(nil),      // 90: ironman.event.ObjectsRestored
-	(*ObjectACLSet)(nil),         // 91: ironman.event.ObjectACLSet
-	(*ObjectTagsSet)(nil),        // 92: ironman.event.ObjectTagsSet
-	(*ObjectLockSet)(nil),        // 93: ironman.event.ObjectLockSet
-	(*ObjectRenamed)(nil),        // 94: ironman.event.ObjectRenamed
-	(*ObjectAppended)(nil),       // 95: ironman.event.ObjectAppended
-	(*ObjectsExpired)(nil),       // 96: ironman.event.ObjectsExpired
-	(*ExpiredTarget)(nil),        // 97: ironman.event.ExpiredTarget
-	(*TransactionCommitted)(nil), // 98: ironman.event.TransactionCommitted
-	(*TransactionOperation)(nil), // 99: ironman.event.TransactionOperation
-	(*UploadCreated)(nil),        // 100: ironman.event.UploadCreated
-	(*PartPut)(nil),              // 101: ironman.event.PartPut
-	(*UploadCompleted)(nil),      // 102: ironman.event.UploadCompleted
-	(*CompletedPart)(nil),        // 103: ironman.event.CompletedPart
-	(*UploadAborted)(nil),        // 104: ironman.event.UploadAborted
+	(*PayloadsErased)(nil),       // 54: ironman.event.PayloadsErased
+	(*ErasedPayload)(nil),        // 55: ironman.event.ErasedPayload
+	(*CursorSet)(nil),            // 56: ironman.event.CursorSet
+	(*CursorDeleted)(nil),        // 57: ironman.event.CursorDeleted
+	(*AccountCreated)(nil),       // 58: ironman.event.AccountCreated
+	(*UserCreated)(nil),          // 59: ironman.event.UserCreated
+	(*AccessKeyCreated)(nil),     // 60: ironman.event.AccessKeyCreated
+	(*AccessKeyStatusSet)(nil),   // 61: ironman.event.AccessKeyStatusSet
+	(*AccessKeyDeleted)(nil),     // 62: ironman.event.AccessKeyDeleted
+	(*PrincipalCreated)(nil),     // 63: ironman.event.PrincipalCreated
+	(*PrincipalChanged)(nil),     // 64: ironman.event.PrincipalChanged
+	(*PrincipalDeleted)(nil),     // 65: ironman.event.PrincipalDeleted
+	(*MembersChanged)(nil),       // 66: ironman.event.MembersChanged
+	(*PolicyCreated)(nil),        // 67: ironman.event.PolicyCreated
+	(*PolicyVersionCreated)(nil), // 68: ironman.event.PolicyVersionCreated
+	(*PolicyVersionDeleted)(nil), // 69: ironman.event.PolicyVersionDeleted
+	(*PolicyDefaultSet)(nil),     // 70: ironman.event.PolicyDefaultSet
+	(*PolicyDeleted)(nil),        // 71: ironman.event.PolicyDeleted
+	(*PolicyTagsSet)(nil),        // 72: ironman.event.PolicyTagsSet
+	(*InlinePolicySet)(nil),      // 73: ironman.event.InlinePolicySet
+	(*PoliciesAttached)(nil),     // 74: ironman.event.PoliciesAttached
+	(*AccountChanged)(nil),       // 75: ironman.event.AccountChanged
+	(*AccountDeleted)(nil),       // 76: ironman.event.AccountDeleted
+	(*AccessKeySealed)(nil),      // 77: ironman.event.AccessKeySealed
+	(*Quota)(nil),                // 78: ironman.event.Quota
+	(*AccountQuotaSet)(nil),      // 79: ironman.event.AccountQuotaSet
+	(*BucketCreated)(nil),        // 80: ironman.event.BucketCreated
+	(*BucketDeleted)(nil),        // 81: ironman.event.BucketDeleted
+	(*BucketACLSet)(nil),         // 82: ironman.event.BucketACLSet
+	(*BucketDocumentSet)(nil),    // 83: ironman.event.BucketDocumentSet
+	(*BucketVersioningSet)(nil),  // 84: ironman.event.BucketVersioningSet
+	(*BucketLockSet)(nil),        // 85: ironman.event.BucketLockSet
+	(*BucketQuotaSet)(nil),       // 86: ironman.event.BucketQuotaSet
+	(*HistoryRetentionSet)(nil),  // 87: ironman.event.HistoryRetentionSet
+	(*CopySource)(nil),           // 88: ironman.event.CopySource
+	(*ObjectPut)(nil),            // 89: ironman.event.ObjectPut
+	(*ObjectsDeleted)(nil),       // 90: ironman.event.ObjectsDeleted
+	(*DeleteTarget)(nil),         // 91: ironman.event.DeleteTarget
+	(*ObjectsRestored)(nil),      // 92: ironman.event.ObjectsRestored
+	(*ObjectACLSet)(nil),         // 93: ironman.event.ObjectACLSet
+	(*ObjectTagsSet)(nil),        // 94: ironman.event.ObjectTagsSet
+	(*ObjectLockSet)(nil),        // 95: ironman.event.ObjectLockSet
+	(*ObjectRenamed)(nil),        // 96: ironman.event.ObjectRenamed
+	(*ObjectAppended)(nil),       // 97: ironman.event.ObjectAppended
+	(*ObjectsExpired)(nil),       // 98: ironman.event.ObjectsExpired
+	(*ExpiredTarget)(nil),        // 99: ironman.event.ExpiredTarget
+	(*TransactionCommitted)(nil), // 100: ironman.event.TransactionCommitted
+	(*TransactionOperation)(nil), // 101: ironman.event.TransactionOperation
+	(*UploadCreated)(nil),        // 102: ironman.event.UploadCreated
+	(*PartPut)(nil),              // 103: ironman.event.PartPut
+	(*UploadCompleted)(nil),      // 104: ironman.event.UploadCompleted
+	(*CompletedPart)(nil),        // 105: ironman.event.CompletedPart
+	(*UploadAborted)(nil),        // 106: ironman.event.UploadAborted
 }
 var file_wal_event_event_proto_depIdxs = []int32{
 	0,   // 0: ironman.event.Item.kind:type_name -> ironman.event.ItemKind
@@ -8586,146 +8723,148 @@ var file_wal_event_event_proto_depIdxs = []int32{
 	53,  // 11: ironman.event.Statement.history_trimmed:type_name -> ironman.event.HistoryTrimmed
 	41,  // 12: ironman.event.Statement.node_added:type_name -> ironman.event.NodeAdded
 	42,  // 13: ironman.event.Statement.node_removed:type_name -> ironman.event.NodeRemoved
-	54,  // 14: ironman.event.Statement.cursor_set:type_name -> ironman.event.CursorSet
-	55,  // 15: ironman.event.Statement.cursor_deleted:type_name -> ironman.event.CursorDeleted
-	56,  // 16: ironman.event.Statement.account_created:type_name -> ironman.event.AccountCreated
-	57,  // 17: ironman.event.Statement.user_created:type_name -> ironman.event.UserCreated
-	58,  // 18: ironman.event.Statement.access_key_created:type_name -> ironman.event.AccessKeyCreated
-	59,  // 19: ironman.event.Statement.access_key_status_set:type_name -> ironman.event.AccessKeyStatusSet
-	60,  // 20: ironman.event.Statement.access_key_deleted:type_name -> ironman.event.AccessKeyDeleted
-	61,  // 21: ironman.event.Statement.principal_created:type_name -> ironman.event.PrincipalCreated
-	62,  // 22: ironman.event.Statement.principal_changed:type_name -> ironman.event.PrincipalChanged
-	63,  // 23: ironman.event.Statement.principal_deleted:type_name -> ironman.event.PrincipalDeleted
-	64,  // 24: ironman.event.Statement.members_changed:type_name -> ironman.event.MembersChanged
-	65,  // 25: ironman.event.Statement.policy_created:type_name -> ironman.event.PolicyCreated
-	66,  // 26: ironman.event.Statement.policy_version_created:type_name -> ironman.event.PolicyVersionCreated
-	67,  // 27: ironman.event.Statement.policy_version_deleted:type_name -> ironman.event.PolicyVersionDeleted
-	68,  // 28: ironman.event.Statement.policy_default_set:type_name -> ironman.event.PolicyDefaultSet
-	69,  // 29: ironman.event.Statement.policy_deleted:type_name -> ironman.event.PolicyDeleted
-	71,  // 30: ironman.event.Statement.inline_policy_set:type_name -> ironman.event.InlinePolicySet
-	72,  // 31: ironman.event.Statement.policies_attached:type_name -> ironman.event.PoliciesAttached
-	78,  // 32: ironman.event.Statement.bucket_created:type_name -> ironman.event.BucketCreated
-	79,  // 33: ironman.event.Statement.bucket_deleted:type_name -> ironman.event.BucketDeleted
-	80,  // 34: ironman.event.Statement.bucket_acl_set:type_name -> ironman.event.BucketACLSet
-	81,  // 35: ironman.event.Statement.bucket_document_set:type_name -> ironman.event.BucketDocumentSet
-	82,  // 36: ironman.event.Statement.bucket_versioning_set:type_name -> ironman.event.BucketVersioningSet
-	83,  // 37: ironman.event.Statement.bucket_lock_set:type_name -> ironman.event.BucketLockSet
-	84,  // 38: ironman.event.Statement.bucket_quota_set:type_name -> ironman.event.BucketQuotaSet
-	85,  // 39: ironman.event.Statement.history_retention_set:type_name -> ironman.event.HistoryRetentionSet
-	87,  // 40: ironman.event.Statement.object_put:type_name -> ironman.event.ObjectPut
-	88,  // 41: ironman.event.Statement.objects_deleted:type_name -> ironman.event.ObjectsDeleted
-	91,  // 42: ironman.event.Statement.object_acl_set:type_name -> ironman.event.ObjectACLSet
-	92,  // 43: ironman.event.Statement.object_tags_set:type_name -> ironman.event.ObjectTagsSet
-	93,  // 44: ironman.event.Statement.object_lock_set:type_name -> ironman.event.ObjectLockSet
-	94,  // 45: ironman.event.Statement.object_renamed:type_name -> ironman.event.ObjectRenamed
-	95,  // 46: ironman.event.Statement.object_appended:type_name -> ironman.event.ObjectAppended
-	96,  // 47: ironman.event.Statement.objects_expired:type_name -> ironman.event.ObjectsExpired
-	90,  // 48: ironman.event.Statement.objects_restored:type_name -> ironman.event.ObjectsRestored
-	98,  // 49: ironman.event.Statement.transaction_committed:type_name -> ironman.event.TransactionCommitted
-	100, // 50: ironman.event.Statement.upload_created:type_name -> ironman.event.UploadCreated
-	101, // 51: ironman.event.Statement.part_put:type_name -> ironman.event.PartPut
-	102, // 52: ironman.event.Statement.upload_completed:type_name -> ironman.event.UploadCompleted
-	104, // 53: ironman.event.Statement.upload_aborted:type_name -> ironman.event.UploadAborted
-	73,  // 54: ironman.event.Statement.account_changed:type_name -> ironman.event.AccountChanged
-	74,  // 55: ironman.event.Statement.account_deleted:type_name -> ironman.event.AccountDeleted
-	75,  // 56: ironman.event.Statement.access_key_sealed:type_name -> ironman.event.AccessKeySealed
-	77,  // 57: ironman.event.Statement.account_quota_set:type_name -> ironman.event.AccountQuotaSet
-	70,  // 58: ironman.event.Statement.policy_tags_set:type_name -> ironman.event.PolicyTagsSet
-	18,  // 59: ironman.event.Header.reason:type_name -> ironman.event.Reason
-	1,   // 60: ironman.event.Reason.kind:type_name -> ironman.event.ReasonKind
-	2,   // 61: ironman.event.Outcome.refusal:type_name -> ironman.event.Refusal
-	23,  // 62: ironman.event.Outcome.version:type_name -> ironman.event.Version
-	21,  // 63: ironman.event.Outcome.subs:type_name -> ironman.event.SubOutcome
-	2,   // 64: ironman.event.SubOutcome.refusal:type_name -> ironman.event.Refusal
-	23,  // 65: ironman.event.SubOutcome.version:type_name -> ironman.event.Version
-	3,   // 66: ironman.event.SubOutcome.restored:type_name -> ironman.event.RestoredKind
-	2,   // 67: ironman.event.Envelope.refusal:type_name -> ironman.event.Refusal
-	24,  // 68: ironman.event.Blob.id:type_name -> ironman.event.BlobID
-	26,  // 69: ironman.event.Blob.shards:type_name -> ironman.event.Shard
-	27,  // 70: ironman.event.Shard.pack:type_name -> ironman.event.PackID
-	24,  // 71: ironman.event.Segment.blob:type_name -> ironman.event.BlobID
-	4,   // 72: ironman.event.Checksum.algorithm:type_name -> ironman.event.ChecksumAlgorithm
-	30,  // 73: ironman.event.Headers.user:type_name -> ironman.event.UserHeader
-	32,  // 74: ironman.event.Tags.tags:type_name -> ironman.event.Tag
-	6,   // 75: ironman.event.Grant.group:type_name -> ironman.event.Group
-	5,   // 76: ironman.event.Grant.permission:type_name -> ironman.event.Permission
-	34,  // 77: ironman.event.ACL.grants:type_name -> ironman.event.Grant
-	7,   // 78: ironman.event.Encryption.kind:type_name -> ironman.event.EncryptionKind
-	38,  // 79: ironman.event.Encryption.keys:type_name -> ironman.event.WrappedKey
-	24,  // 80: ironman.event.WrappedKey.blob:type_name -> ironman.event.BlobID
-	8,   // 81: ironman.event.Lock.mode:type_name -> ironman.event.RetentionMode
-	24,  // 82: ironman.event.BlobsAbandoned.blobs:type_name -> ironman.event.BlobID
-	24,  // 83: ironman.event.BlobsReleased.blobs:type_name -> ironman.event.BlobID
-	49,  // 84: ironman.event.BlobsReleased.assemblies:type_name -> ironman.event.AssemblyRelease
-	23,  // 85: ironman.event.AssemblyRelease.assembly:type_name -> ironman.event.Version
-	51,  // 86: ironman.event.ShardsPlaced.placements:type_name -> ironman.event.Placement
-	24,  // 87: ironman.event.Placement.blob:type_name -> ironman.event.BlobID
-	26,  // 88: ironman.event.Placement.shard:type_name -> ironman.event.Shard
-	27,  // 89: ironman.event.PacksReleased.packs:type_name -> ironman.event.PackID
-	9,   // 90: ironman.event.CursorSet.kind:type_name -> ironman.event.CursorKind
-	9,   // 91: ironman.event.CursorDeleted.kind:type_name -> ironman.event.CursorKind
-	10,  // 92: ironman.event.PrincipalCreated.kind:type_name -> ironman.event.PrincipalKind
-	76,  // 93: ironman.event.AccountQuotaSet.quota:type_name -> ironman.event.Quota
-	35,  // 94: ironman.event.BucketCreated.acl:type_name -> ironman.event.ACL
-	35,  // 95: ironman.event.BucketACLSet.acl:type_name -> ironman.event.ACL
-	11,  // 96: ironman.event.BucketDocumentSet.kind:type_name -> ironman.event.DocumentKind
-	12,  // 97: ironman.event.BucketVersioningSet.state:type_name -> ironman.event.VersioningState
-	8,   // 98: ironman.event.BucketLockSet.mode:type_name -> ironman.event.RetentionMode
-	76,  // 99: ironman.event.BucketQuotaSet.quota:type_name -> ironman.event.Quota
-	23,  // 100: ironman.event.CopySource.version:type_name -> ironman.event.Version
-	25,  // 101: ironman.event.ObjectPut.blobs:type_name -> ironman.event.Blob
-	28,  // 102: ironman.event.ObjectPut.segments:type_name -> ironman.event.Segment
-	86,  // 103: ironman.event.ObjectPut.source:type_name -> ironman.event.CopySource
-	29,  // 104: ironman.event.ObjectPut.checksum:type_name -> ironman.event.Checksum
-	35,  // 105: ironman.event.ObjectPut.acl:type_name -> ironman.event.ACL
-	36,  // 106: ironman.event.ObjectPut.condition:type_name -> ironman.event.Condition
-	37,  // 107: ironman.event.ObjectPut.encryption:type_name -> ironman.event.Encryption
-	39,  // 108: ironman.event.ObjectPut.lock:type_name -> ironman.event.Lock
-	89,  // 109: ironman.event.ObjectsDeleted.targets:type_name -> ironman.event.DeleteTarget
-	23,  // 110: ironman.event.DeleteTarget.version:type_name -> ironman.event.Version
-	36,  // 111: ironman.event.DeleteTarget.condition:type_name -> ironman.event.Condition
-	23,  // 112: ironman.event.ObjectACLSet.version:type_name -> ironman.event.Version
-	35,  // 113: ironman.event.ObjectACLSet.acl:type_name -> ironman.event.ACL
-	23,  // 114: ironman.event.ObjectTagsSet.version:type_name -> ironman.event.Version
-	23,  // 115: ironman.event.ObjectLockSet.version:type_name -> ironman.event.Version
-	39,  // 116: ironman.event.ObjectLockSet.lock:type_name -> ironman.event.Lock
-	23,  // 117: ironman.event.ObjectRenamed.version:type_name -> ironman.event.Version
-	36,  // 118: ironman.event.ObjectRenamed.source_condition:type_name -> ironman.event.Condition
-	36,  // 119: ironman.event.ObjectRenamed.condition:type_name -> ironman.event.Condition
-	23,  // 120: ironman.event.ObjectAppended.version:type_name -> ironman.event.Version
-	25,  // 121: ironman.event.ObjectAppended.blobs:type_name -> ironman.event.Blob
-	29,  // 122: ironman.event.ObjectAppended.checksum:type_name -> ironman.event.Checksum
-	35,  // 123: ironman.event.ObjectAppended.acl:type_name -> ironman.event.ACL
-	36,  // 124: ironman.event.ObjectAppended.condition:type_name -> ironman.event.Condition
-	37,  // 125: ironman.event.ObjectAppended.encryption:type_name -> ironman.event.Encryption
-	97,  // 126: ironman.event.ObjectsExpired.targets:type_name -> ironman.event.ExpiredTarget
-	23,  // 127: ironman.event.ExpiredTarget.version:type_name -> ironman.event.Version
-	13,  // 128: ironman.event.ExpiredTarget.kind:type_name -> ironman.event.ExpiredKind
-	99,  // 129: ironman.event.TransactionCommitted.operations:type_name -> ironman.event.TransactionOperation
-	102, // 130: ironman.event.TransactionOperation.completed:type_name -> ironman.event.UploadCompleted
-	87,  // 131: ironman.event.TransactionOperation.copied:type_name -> ironman.event.ObjectPut
-	89,  // 132: ironman.event.TransactionOperation.deleted:type_name -> ironman.event.DeleteTarget
-	18,  // 133: ironman.event.TransactionOperation.reason:type_name -> ironman.event.Reason
-	35,  // 134: ironman.event.UploadCreated.acl:type_name -> ironman.event.ACL
-	4,   // 135: ironman.event.UploadCreated.checksum_algorithm:type_name -> ironman.event.ChecksumAlgorithm
-	37,  // 136: ironman.event.UploadCreated.encryption:type_name -> ironman.event.Encryption
-	39,  // 137: ironman.event.UploadCreated.lock:type_name -> ironman.event.Lock
-	23,  // 138: ironman.event.PartPut.upload:type_name -> ironman.event.Version
-	25,  // 139: ironman.event.PartPut.blobs:type_name -> ironman.event.Blob
-	86,  // 140: ironman.event.PartPut.source:type_name -> ironman.event.CopySource
-	28,  // 141: ironman.event.PartPut.segments:type_name -> ironman.event.Segment
-	29,  // 142: ironman.event.PartPut.checksum:type_name -> ironman.event.Checksum
-	37,  // 143: ironman.event.PartPut.encryption:type_name -> ironman.event.Encryption
-	23,  // 144: ironman.event.UploadCompleted.upload:type_name -> ironman.event.Version
-	103, // 145: ironman.event.UploadCompleted.parts:type_name -> ironman.event.CompletedPart
-	29,  // 146: ironman.event.UploadCompleted.checksum:type_name -> ironman.event.Checksum
-	36,  // 147: ironman.event.UploadCompleted.condition:type_name -> ironman.event.Condition
-	23,  // 148: ironman.event.UploadAborted.upload:type_name -> ironman.event.Version
-	149, // [149:149] is the sub-list for method output_type
-	149, // [149:149] is the sub-list for method input_type
-	149, // [149:149] is the sub-list for extension type_name
-	149, // [149:149] is the sub-list for extension extendee
-	0,   // [0:149] is the sub-list for field type_name
+	56,  // 14: ironman.event.Statement.cursor_set:type_name -> ironman.event.CursorSet
+	57,  // 15: ironman.event.Statement.cursor_deleted:type_name -> ironman.event.CursorDeleted
+	54,  // 16: ironman.event.Statement.payloads_erased:type_name -> ironman.event.PayloadsErased
+	58,  // 17: ironman.event.Statement.account_created:type_name -> ironman.event.AccountCreated
+	59,  // 18: ironman.event.Statement.user_created:type_name -> ironman.event.UserCreated
+	60,  // 19: ironman.event.Statement.access_key_created:type_name -> ironman.event.AccessKeyCreated
+	61,  // 20: ironman.event.Statement.access_key_status_set:type_name -> ironman.event.AccessKeyStatusSet
+	62,  // 21: ironman.event.Statement.access_key_deleted:type_name -> ironman.event.AccessKeyDeleted
+	63,  // 22: ironman.event.Statement.principal_created:type_name -> ironman.event.PrincipalCreated
+	64,  // 23: ironman.event.Statement.principal_changed:type_name -> ironman.event.PrincipalChanged
+	65,  // 24: ironman.event.Statement.principal_deleted:type_name -> ironman.event.PrincipalDeleted
+	66,  // 25: ironman.event.Statement.members_changed:type_name -> ironman.event.MembersChanged
+	67,  // 26: ironman.event.Statement.policy_created:type_name -> ironman.event.PolicyCreated
+	68,  // 27: ironman.event.Statement.policy_version_created:type_name -> ironman.event.PolicyVersionCreated
+	69,  // 28: ironman.event.Statement.policy_version_deleted:type_name -> ironman.event.PolicyVersionDeleted
+	70,  // 29: ironman.event.Statement.policy_default_set:type_name -> ironman.event.PolicyDefaultSet
+	71,  // 30: ironman.event.Statement.policy_deleted:type_name -> ironman.event.PolicyDeleted
+	73,  // 31: ironman.event.Statement.inline_policy_set:type_name -> ironman.event.InlinePolicySet
+	74,  // 32: ironman.event.Statement.policies_attached:type_name -> ironman.event.PoliciesAttached
+	80,  // 33: ironman.event.Statement.bucket_created:type_name -> ironman.event.BucketCreated
+	81,  // 34: ironman.event.Statement.bucket_deleted:type_name -> ironman.event.BucketDeleted
+	82,  // 35: ironman.event.Statement.bucket_acl_set:type_name -> ironman.event.BucketACLSet
+	83,  // 36: ironman.event.Statement.bucket_document_set:type_name -> ironman.event.BucketDocumentSet
+	84,  // 37: ironman.event.Statement.bucket_versioning_set:type_name -> ironman.event.BucketVersioningSet
+	85,  // 38: ironman.event.Statement.bucket_lock_set:type_name -> ironman.event.BucketLockSet
+	86,  // 39: ironman.event.Statement.bucket_quota_set:type_name -> ironman.event.BucketQuotaSet
+	87,  // 40: ironman.event.Statement.history_retention_set:type_name -> ironman.event.HistoryRetentionSet
+	89,  // 41: ironman.event.Statement.object_put:type_name -> ironman.event.ObjectPut
+	90,  // 42: ironman.event.Statement.objects_deleted:type_name -> ironman.event.ObjectsDeleted
+	93,  // 43: ironman.event.Statement.object_acl_set:type_name -> ironman.event.ObjectACLSet
+	94,  // 44: ironman.event.Statement.object_tags_set:type_name -> ironman.event.ObjectTagsSet
+	95,  // 45: ironman.event.Statement.object_lock_set:type_name -> ironman.event.ObjectLockSet
+	96,  // 46: ironman.event.Statement.object_renamed:type_name -> ironman.event.ObjectRenamed
+	97,  // 47: ironman.event.Statement.object_appended:type_name -> ironman.event.ObjectAppended
+	98,  // 48: ironman.event.Statement.objects_expired:type_name -> ironman.event.ObjectsExpired
+	92,  // 49: ironman.event.Statement.objects_restored:type_name -> ironman.event.ObjectsRestored
+	100, // 50: ironman.event.Statement.transaction_committed:type_name -> ironman.event.TransactionCommitted
+	102, // 51: ironman.event.Statement.upload_created:type_name -> ironman.event.UploadCreated
+	103, // 52: ironman.event.Statement.part_put:type_name -> ironman.event.PartPut
+	104, // 53: ironman.event.Statement.upload_completed:type_name -> ironman.event.UploadCompleted
+	106, // 54: ironman.event.Statement.upload_aborted:type_name -> ironman.event.UploadAborted
+	75,  // 55: ironman.event.Statement.account_changed:type_name -> ironman.event.AccountChanged
+	76,  // 56: ironman.event.Statement.account_deleted:type_name -> ironman.event.AccountDeleted
+	77,  // 57: ironman.event.Statement.access_key_sealed:type_name -> ironman.event.AccessKeySealed
+	79,  // 58: ironman.event.Statement.account_quota_set:type_name -> ironman.event.AccountQuotaSet
+	72,  // 59: ironman.event.Statement.policy_tags_set:type_name -> ironman.event.PolicyTagsSet
+	18,  // 60: ironman.event.Header.reason:type_name -> ironman.event.Reason
+	1,   // 61: ironman.event.Reason.kind:type_name -> ironman.event.ReasonKind
+	2,   // 62: ironman.event.Outcome.refusal:type_name -> ironman.event.Refusal
+	23,  // 63: ironman.event.Outcome.version:type_name -> ironman.event.Version
+	21,  // 64: ironman.event.Outcome.subs:type_name -> ironman.event.SubOutcome
+	2,   // 65: ironman.event.SubOutcome.refusal:type_name -> ironman.event.Refusal
+	23,  // 66: ironman.event.SubOutcome.version:type_name -> ironman.event.Version
+	3,   // 67: ironman.event.SubOutcome.restored:type_name -> ironman.event.RestoredKind
+	2,   // 68: ironman.event.Envelope.refusal:type_name -> ironman.event.Refusal
+	24,  // 69: ironman.event.Blob.id:type_name -> ironman.event.BlobID
+	26,  // 70: ironman.event.Blob.shards:type_name -> ironman.event.Shard
+	27,  // 71: ironman.event.Shard.pack:type_name -> ironman.event.PackID
+	24,  // 72: ironman.event.Segment.blob:type_name -> ironman.event.BlobID
+	4,   // 73: ironman.event.Checksum.algorithm:type_name -> ironman.event.ChecksumAlgorithm
+	30,  // 74: ironman.event.Headers.user:type_name -> ironman.event.UserHeader
+	32,  // 75: ironman.event.Tags.tags:type_name -> ironman.event.Tag
+	6,   // 76: ironman.event.Grant.group:type_name -> ironman.event.Group
+	5,   // 77: ironman.event.Grant.permission:type_name -> ironman.event.Permission
+	34,  // 78: ironman.event.ACL.grants:type_name -> ironman.event.Grant
+	7,   // 79: ironman.event.Encryption.kind:type_name -> ironman.event.EncryptionKind
+	38,  // 80: ironman.event.Encryption.keys:type_name -> ironman.event.WrappedKey
+	24,  // 81: ironman.event.WrappedKey.blob:type_name -> ironman.event.BlobID
+	8,   // 82: ironman.event.Lock.mode:type_name -> ironman.event.RetentionMode
+	24,  // 83: ironman.event.BlobsAbandoned.blobs:type_name -> ironman.event.BlobID
+	24,  // 84: ironman.event.BlobsReleased.blobs:type_name -> ironman.event.BlobID
+	49,  // 85: ironman.event.BlobsReleased.assemblies:type_name -> ironman.event.AssemblyRelease
+	23,  // 86: ironman.event.AssemblyRelease.assembly:type_name -> ironman.event.Version
+	51,  // 87: ironman.event.ShardsPlaced.placements:type_name -> ironman.event.Placement
+	24,  // 88: ironman.event.Placement.blob:type_name -> ironman.event.BlobID
+	26,  // 89: ironman.event.Placement.shard:type_name -> ironman.event.Shard
+	27,  // 90: ironman.event.PacksReleased.packs:type_name -> ironman.event.PackID
+	55,  // 91: ironman.event.PayloadsErased.payloads:type_name -> ironman.event.ErasedPayload
+	9,   // 92: ironman.event.CursorSet.kind:type_name -> ironman.event.CursorKind
+	9,   // 93: ironman.event.CursorDeleted.kind:type_name -> ironman.event.CursorKind
+	10,  // 94: ironman.event.PrincipalCreated.kind:type_name -> ironman.event.PrincipalKind
+	78,  // 95: ironman.event.AccountQuotaSet.quota:type_name -> ironman.event.Quota
+	35,  // 96: ironman.event.BucketCreated.acl:type_name -> ironman.event.ACL
+	35,  // 97: ironman.event.BucketACLSet.acl:type_name -> ironman.event.ACL
+	11,  // 98: ironman.event.BucketDocumentSet.kind:type_name -> ironman.event.DocumentKind
+	12,  // 99: ironman.event.BucketVersioningSet.state:type_name -> ironman.event.VersioningState
+	8,   // 100: ironman.event.BucketLockSet.mode:type_name -> ironman.event.RetentionMode
+	78,  // 101: ironman.event.BucketQuotaSet.quota:type_name -> ironman.event.Quota
+	23,  // 102: ironman.event.CopySource.version:type_name -> ironman.event.Version
+	25,  // 103: ironman.event.ObjectPut.blobs:type_name -> ironman.event.Blob
+	28,  // 104: ironman.event.ObjectPut.segments:type_name -> ironman.event.Segment
+	88,  // 105: ironman.event.ObjectPut.source:type_name -> ironman.event.CopySource
+	29,  // 106: ironman.event.ObjectPut.checksum:type_name -> ironman.event.Checksum
+	35,  // 107: ironman.event.ObjectPut.acl:type_name -> ironman.event.ACL
+	36,  // 108: ironman.event.ObjectPut.condition:type_name -> ironman.event.Condition
+	37,  // 109: ironman.event.ObjectPut.encryption:type_name -> ironman.event.Encryption
+	39,  // 110: ironman.event.ObjectPut.lock:type_name -> ironman.event.Lock
+	91,  // 111: ironman.event.ObjectsDeleted.targets:type_name -> ironman.event.DeleteTarget
+	23,  // 112: ironman.event.DeleteTarget.version:type_name -> ironman.event.Version
+	36,  // 113: ironman.event.DeleteTarget.condition:type_name -> ironman.event.Condition
+	23,  // 114: ironman.event.ObjectACLSet.version:type_name -> ironman.event.Version
+	35,  // 115: ironman.event.ObjectACLSet.acl:type_name -> ironman.event.ACL
+	23,  // 116: ironman.event.ObjectTagsSet.version:type_name -> ironman.event.Version
+	23,  // 117: ironman.event.ObjectLockSet.version:type_name -> ironman.event.Version
+	39,  // 118: ironman.event.ObjectLockSet.lock:type_name -> ironman.event.Lock
+	23,  // 119: ironman.event.ObjectRenamed.version:type_name -> ironman.event.Version
+	36,  // 120: ironman.event.ObjectRenamed.source_condition:type_name -> ironman.event.Condition
+	36,  // 121: ironman.event.ObjectRenamed.condition:type_name -> ironman.event.Condition
+	23,  // 122: ironman.event.ObjectAppended.version:type_name -> ironman.event.Version
+	25,  // 123: ironman.event.ObjectAppended.blobs:type_name -> ironman.event.Blob
+	29,  // 124: ironman.event.ObjectAppended.checksum:type_name -> ironman.event.Checksum
+	35,  // 125: ironman.event.ObjectAppended.acl:type_name -> ironman.event.ACL
+	36,  // 126: ironman.event.ObjectAppended.condition:type_name -> ironman.event.Condition
+	37,  // 127: ironman.event.ObjectAppended.encryption:type_name -> ironman.event.Encryption
+	99,  // 128: ironman.event.ObjectsExpired.targets:type_name -> ironman.event.ExpiredTarget
+	23,  // 129: ironman.event.ExpiredTarget.version:type_name -> ironman.event.Version
+	13,  // 130: ironman.event.ExpiredTarget.kind:type_name -> ironman.event.ExpiredKind
+	101, // 131: ironman.event.TransactionCommitted.operations:type_name -> ironman.event.TransactionOperation
+	104, // 132: ironman.event.TransactionOperation.completed:type_name -> ironman.event.UploadCompleted
+	89,  // 133: ironman.event.TransactionOperation.copied:type_name -> ironman.event.ObjectPut
+	91,  // 134: ironman.event.TransactionOperation.deleted:type_name -> ironman.event.DeleteTarget
+	18,  // 135: ironman.event.TransactionOperation.reason:type_name -> ironman.event.Reason
+	35,  // 136: ironman.event.UploadCreated.acl:type_name -> ironman.event.ACL
+	4,   // 137: ironman.event.UploadCreated.checksum_algorithm:type_name -> ironman.event.ChecksumAlgorithm
+	37,  // 138: ironman.event.UploadCreated.encryption:type_name -> ironman.event.Encryption
+	39,  // 139: ironman.event.UploadCreated.lock:type_name -> ironman.event.Lock
+	23,  // 140: ironman.event.PartPut.upload:type_name -> ironman.event.Version
+	25,  // 141: ironman.event.PartPut.blobs:type_name -> ironman.event.Blob
+	88,  // 142: ironman.event.PartPut.source:type_name -> ironman.event.CopySource
+	28,  // 143: ironman.event.PartPut.segments:type_name -> ironman.event.Segment
+	29,  // 144: ironman.event.PartPut.checksum:type_name -> ironman.event.Checksum
+	37,  // 145: ironman.event.PartPut.encryption:type_name -> ironman.event.Encryption
+	23,  // 146: ironman.event.UploadCompleted.upload:type_name -> ironman.event.Version
+	105, // 147: ironman.event.UploadCompleted.parts:type_name -> ironman.event.CompletedPart
+	29,  // 148: ironman.event.UploadCompleted.checksum:type_name -> ironman.event.Checksum
+	36,  // 149: ironman.event.UploadCompleted.condition:type_name -> ironman.event.Condition
+	23,  // 150: ironman.event.UploadAborted.upload:type_name -> ironman.event.Version
+	151, // [151:151] is the sub-list for method output_type
+	151, // [151:151] is the sub-list for method input_type
+	151, // [151:151] is the sub-list for extension type_name
+	151, // [151:151] is the sub-list for extension extendee
+	0,   // [0:151] is the sub-list for field type_name
 }
 
 func init() { file_wal_event_event_proto_init() }
@@ -8748,6 +8887,7 @@ func file_wal_event_event_proto_init() {
 		(*Statement_NodeRemoved)(nil),
 		(*Statement_CursorSet)(nil),
 		(*Statement_CursorDeleted)(nil),
+		(*Statement_PayloadsErased)(nil),
 		(*Statement_AccountCreated)(nil),
 		(*Statement_UserCreated)(nil),
 		(*Statement_AccessKeyCreated)(nil),
@@ -8799,7 +8939,7 @@ func file_wal_event_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wal_event_event_proto_rawDesc), len(file_wal_event_event_proto_rawDesc)),
 			NumEnums:      14,
-			NumMessages:   91,
+			NumMessages:   93,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -130,6 +130,11 @@ func bodies() map[string]isStatement_Body {
 		"cursor_set":     &Statement_CursorSet{&CursorSet{Kind: CursorKind_CURSOR_KIND_FEED, Bucket: 7, From: 40, To: 50}},
 		"cursor_deleted": &Statement_CursorDeleted{&CursorDeleted{Kind: CursorKind_CURSOR_KIND_NOTIFICATION, Bucket: 7}},
 
+		"payloads_erased": &Statement_PayloadsErased{&PayloadsErased{Payloads: []*ErasedPayload{
+			{Seq: 41}, {Seq: 1 << 33, Items: []byte{0x09, 0, 0x80}},
+		}}},
+		"payloads_erased.fills": &Statement_PayloadsErased{&PayloadsErased{Fills: 41}},
+
 		"principal_created": &Statement_PrincipalCreated{&PrincipalCreated{
 			Principal: "AROA1", Account: "123456789012", Kind: PrincipalKind_PRINCIPAL_KIND_ROLE, Path: "/a/", MaxSession: 3600, Boundary: "ANPA1",
 		}},

@@ -11,6 +11,8 @@ import (
 type Target struct {
 	Seq   uint64
 	Items []int // by place; nil: every item
+	// Lenient passes over items that are not there.
+	Lenient bool
 }
 
 // Erase takes the bytes of payload items away and leaves their hashes, durably:
@@ -67,7 +69,7 @@ func (a *Archive) tryErase(n uint64, targets []Target) (erased int, err error) {
 			}
 			k := 0
 			if _, e = r.check(math.MinInt64); e == nil {
-				k, e = r.erase(targets[i].Items)
+				k, e = r.Erase(targets[i])
 			}
 			if e != nil {
 				e = fmt.Errorf("%w: sequence %d: %w", ErrRecord, r.Seq, e)
@@ -95,7 +97,7 @@ func (a *Archive) eraseBundle(n uint64, targets []Target) error {
 		p, err := old.read()
 		for i := 0; i < len(targets) && err == nil; i++ {
 			if targets[i].Seq == seq {
-				_, err = p.erase(targets[i].Items)
+				_, err = p.Erase(targets[i])
 			}
 		}
 		seq++
@@ -107,15 +109,18 @@ func (a *Archive) eraseBundle(n uint64, targets []Target) error {
 	return err
 }
 
-// erase replaces items (nil: all) by their hashes. It tells how many still had
-// bytes.
-func (p *Payload) erase(items []int) (erased int, err error) {
+// Erase replaces items by their hashes. It tells how many still had bytes.
+func (p *Payload) Erase(t Target) (erased int, err error) {
+	items := t.Items
 	if items == nil {
 		for i := range p.Items {
 			items = append(items, i)
 		}
 	}
 	for _, i := range items {
+		if t.Lenient && i >= len(p.Items) {
+			continue
+		}
 		if i < 0 || i >= len(p.Items) {
 			return 0, fmt.Errorf("no item %d", i)
 		}

@@ -124,3 +124,21 @@ func TestEraseCrashes(t *testing.T) {
 		}
 	}
 }
+
+// TestEraseLenient: of items some of which are not there, the others go.
+func TestEraseLenient(t *testing.T) {
+	_, a := filled(t, 256)
+	if err := a.Erase([]Target{{Seq: 47, Items: []int{1, 99}}}); !errors.Is(err, ErrRecord) {
+		t.Errorf("an item that is not there: %v", err)
+	}
+	if err := a.Erase([]Target{{Seq: 47, Items: []int{1, 99}, Lenient: true}, {Seq: 4, Items: []int{7}, Lenient: true}}); err != nil {
+		t.Fatal(err)
+	}
+	p, err := a.Payload(47)
+	if err != nil || !p.Items[1].Erased || p.Items[0].Erased {
+		t.Errorf("the items of 47: %+v, %v", p.Items, err)
+	}
+	if err := a.Verify(context.Background(), nil); err != nil {
+		t.Error(err)
+	}
+}

@@ -188,6 +188,43 @@ func TestArchivedFilesGo(t *testing.T) {
 	must(t, l.Close())
 }
 
+// Sealed files go as a whole, whatever stood in them, and Holds tells when they have.
+func TestSeal(t *testing.T) {
+	fs := vfs.NewCrashableMem()
+	o := options(t, fs)
+	l := open(t, o)
+	if index, err := l.Seal(); err != nil || index != 0 {
+		t.Fatalf("an empty log: %d, %v", index, err)
+	}
+	must(t, l.Append(run(1, 5, 1, 100)))
+	must(t, l.TruncateSuffix(4)) // what was cut off stays in its file
+	must(t, l.Append(run(4, 2, 2, 100)))
+	for range 2 { // sealing twice is sealing once
+		if index, err := l.Seal(); err != nil || index != 5 || !l.Sealed(5) || l.Sealed(6) {
+			t.Fatalf("sealed up to %d, %v", index, err)
+		}
+	}
+	must(t, l.Append(run(6, 2, 2, 100)))
+	expect(t, l, contents{entries: append(append(run(1, 3, 1, 100), run(4, 2, 2, 100)...), run(6, 2, 2, 100)...)})
+	must(t, l.SetArchived(5))
+	if !l.Holds(5) || !l.Holds(1) || l.Archived() != 5 {
+		t.Fatal("what was not truncated is gone")
+	}
+	must(t, l.TruncatePrefix(6))
+	l.quiesce()
+	if l.Holds(5) || !l.Holds(6) {
+		t.Fatalf("below 6 it holds %v, at 6 %v", l.Holds(5), l.Holds(6))
+	}
+	must(t, l.TruncateSuffix(7)) // the end is replaced: the new file begins below what was sealed
+	if index, err := l.Seal(); err != nil || index != 6 {
+		t.Fatalf("sealed up to %d, %v", index, err)
+	}
+	must(t, l.Close())
+	l = open(t, o)
+	expect(t, l, contents{floor: 5, entries: run(6, 1, 2, 100)})
+	must(t, l.Close())
+}
+
 // The list of retired files stays short, however often the archive reports.
 func TestRetiredIsForgotten(t *testing.T) {
 	l := open(t, options(t, vfs.NewMem()))

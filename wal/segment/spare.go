@@ -106,6 +106,7 @@ type keeper struct {
 	spare   *file
 	full    bool     // the last attempt found no space; the appender tries next
 	doomed  []uint64 // to unlink
+	left    int      // of those that were ever doomed, how many are not durably gone
 	gone    []uint64 // unlinked, durably
 	busy    bool
 	stopped bool
@@ -193,6 +194,7 @@ func (k *keeper) unlink() {
 		}
 	})
 	k.gone = append(k.gone, ids...)
+	k.left -= len(ids)
 	k.changed.Broadcast()
 }
 
@@ -210,7 +212,15 @@ func (k *keeper) ask(id uint64, doomed []uint64) {
 		k.order = id
 	}
 	k.doomed = append(k.doomed, doomed...)
+	k.left += len(doomed)
 	k.changed.Broadcast()
+}
+
+// unlinking tells whether doomed files are still there.
+func (k *keeper) unlinking() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.left > 0
 }
 
 // take returns the spare, waiting for one that is being made; nil if there is none.

@@ -52,6 +52,48 @@ func (l *Log) SetArchived(index uint64) error {
 	return nil
 }
 
+// Archived is the index that SetArchived was last told; 0: nothing since the log is open.
+func (l *Log) Archived() uint64 {
+	l.write.Lock()
+	defer l.write.Unlock()
+	return l.archived
+}
+
+// Seal goes on in a new file, so that what stands in the log now can go as a whole. It
+// returns the index of the last entry there.
+func (l *Log) Seal() (uint64, error) {
+	if err := l.begin(); err != nil {
+		return 0, err
+	}
+	defer l.done()
+	if f := l.open(); f.last() >= f.base {
+		l.rotate(0)
+		l.settle()
+	}
+	return l.tail(), nil
+}
+
+// Sealed tells whether nothing up to index stands in the file that is appended to. It may,
+// after Seal, where the end of the log was replaced since.
+func (l *Log) Sealed(index uint64) bool {
+	l.state.RLock()
+	defer l.state.RUnlock()
+	return l.open().base > index
+}
+
+// Holds tells whether a file is still there that may have bytes of an entry up to index:
+// also one of which nothing is read any more.
+func (l *Log) Holds(index uint64) bool {
+	l.write.Lock()
+	defer l.write.Unlock()
+	for _, f := range l.segments {
+		if f.base <= index {
+			return true
+		}
+	}
+	return l.keeper.unlinking()
+}
+
 // TruncateSuffix removes the entries from index from on. Durable on return, and
 // for good: the segment is sealed below from and a new one begins, so that nothing
 // of what was removed can be read again. Such entries were never committed; the

@@ -52,7 +52,7 @@ after an orderly stop these are all.`,
 	c.PersistentFlags().StringVar(&f.key, "key", "", "verifier key that the ledger must be signed with (the one that its first event names)")
 	c.PersistentFlags().BoolVar(&f.json, "json", false, "print JSON")
 	c.AddCommand(f.logCommand(), f.showCommand(), f.verifyCommand(), f.proveCommand(), f.checkCommand(), f.consistencyCommand(),
-		f.exportCommand(), f.replayCommand(), f.diffCommand())
+		f.exportCommand(), f.replayCommand(), f.diffCommand(), f.eraseCommand(), f.erasuresCommand())
 	return c
 }
 
@@ -537,8 +537,9 @@ that the node has signed.`,
 	return c
 }
 
-// machine opens an empty state machine in a directory; "": in one that is removed again.
-func emptyMachine(dir string) (m *fsm.Machine, done func() error, err error) {
+// replayMachine opens a state machine that a replay of the events below to can begin with, in
+// an empty directory; "": in one that is removed again.
+func replayMachine(x *audit.Reader, to uint64, dir string) (m *fsm.Machine, done func() error, err error) {
 	done = func() error { return nil }
 	if dir == "" {
 		if dir, err = os.MkdirTemp("", "ironman-audit-"); err != nil {
@@ -549,9 +550,16 @@ func emptyMachine(dir string) (m *fsm.Machine, done func() error, err error) {
 	} else if err := emptyDir(dir); err != nil {
 		return nil, nil, err
 	}
-	m, err = fsm.Open(fsm.Options{FS: vfs.Default, Dir: filepath.Join(dir, "state"), Fatal: fatal})
+	state := filepath.Join(dir, "state")
+	next, err := x.Base(to, vfs.Default, state)
+	if err == nil {
+		m, err = fsm.Open(fsm.Options{FS: vfs.Default, Dir: state, Fatal: fatal})
+	}
 	if err != nil {
 		return nil, nil, errors.Join(err, done())
+	}
+	if next > 0 {
+		fmt.Fprintf(os.Stderr, "payloads of events were erased by law: the replay begins at this node's snapshot behind %d events, whose state is that of the record\n", next)
 	}
 	rest := done
 	return m, func() error { return errors.Join(m.Close(), rest()) }, nil
@@ -575,7 +583,10 @@ func (f *auditFlags) replayCommand() *cobra.Command {
 		Use:   "replay",
 		Short: "Make the state anew from the record and compare every step",
 		Long: `Apply all events, from the first on, to an empty state machine, and compare every outcome, the digest of the state behind every
-event, and the root of the ledger with what the cluster recorded. The state stays in --out, if that is given.`,
+event, and the root of the ledger with what the cluster recorded. The state stays in --out, if that is given.
+
+Where payloads were erased by law ("ironman audit erase"), the replay begins at the node's newest snapshot instead, which every node takes
+before it erases, and which must have the state that is recorded for its last event.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return f.reading(func(ctx context.Context, n *audit.Reader) (err error) {
@@ -588,7 +599,7 @@ event, and the root of the ledger with what the cluster recorded. The state stay
 						return err
 					}
 				}
-				m, done, err := emptyMachine(out)
+				m, done, err := replayMachine(n, size, out)
 				if err != nil {
 					return err
 				}
@@ -602,8 +613,9 @@ event, and the root of the ledger with what the cluster recorded. The state stay
 				if f.json {
 					return printJSON(c.OutOrStdout(), r)
 				}
+				replayed := r.Events - r.From
 				_, err = fmt.Fprintf(c.OutOrStdout(), "%d events replayed, %.0f a second: every outcome and state is as recorded\nstate   %s\nledger  %s\n",
-					r.Events, float64(r.Events)/r.Took.Seconds(), r.StateDigest, r.LedgerRoot)
+					replayed, float64(replayed)/r.Took.Seconds(), r.StateDigest, r.LedgerRoot)
 				return err
 			})
 		},
@@ -629,7 +641,7 @@ of users, nodes, uploads and older versions, and what was undone.`,
 						return err
 					}
 				}
-				m, done, err := emptyMachine("")
+				m, done, err := replayMachine(n, at[1], "")
 				if err != nil {
 					return err
 				}

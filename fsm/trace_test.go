@@ -1,0 +1,73 @@
+package fsm
+
+import (
+	"testing"
+
+	"ironman/wal/event"
+)
+
+// TestTrace: a key that a row still tells is found, whatever the row is, and no other one.
+func TestTrace(t *testing.T) {
+	const name = "a\x00k"
+	for _, c := range []struct {
+		what string
+		make func(r *rig, bucket uint64)
+	}{
+		{"", func(*rig, uint64) {}},
+		{"object", func(r *rig, bucket uint64) { r.accept(r.put(bucket, name, 0)) }},
+		{"version", func(r *rig, bucket uint64) {
+			r.versioning(bucket, event.VersioningState_VERSIONING_STATE_ENABLED)
+			r.delete(bucket, name) // a marker alone
+		}},
+		{"upload", func(r *rig, bucket uint64) {
+			r.accept(event.NewDraft(r.header(), &event.Statement_UploadCreated{UploadCreated: &event.UploadCreated{
+				Bucket: bucket, Owner: alice, Initiator: alice, Acl: private(alice),
+			}}).AddText(event.ItemKind_ITEM_KIND_KEY, 0, name))
+		}},
+		{"history", func(r *rig, bucket uint64) {
+			r.accept(r.put(bucket, name, 0))
+			r.delete(bucket, name)
+		}},
+	} {
+		r := newRig(t, Options{})
+		r.level = 4
+		bucket := r.genesis(3600e9)
+		for _, other := range []string{"a", "a\x00", "a\x00k\x00", "a\x00kk", "b"} {
+			r.accept(r.put(bucket, other, 0))
+			r.delete(bucket, other)
+			r.accept(r.put(bucket, other, 0))
+		}
+		c.make(r, bucket)
+		v := r.view()
+		for _, ask := range []struct {
+			bucket   uint64
+			name     string
+			isPrefix bool
+			want     string
+		}{
+			{bucket, name, false, c.what}, {bucket + 1, name, false, ""}, {bucket, "a\x00j", false, ""}, {bucket, "c", true, ""}, {bucket, "a\x00k", true, "object"},
+		} {
+			found, err := v.Trace(ask.bucket, ask.name, ask.isPrefix)
+			if err != nil || found == nil && ask.want != "" || found != nil && found.What != ask.want {
+				t.Errorf("%s: of %q in %d there is %+v, %v; want %q", c.what, ask.name, ask.bucket, found, err, ask.want)
+			}
+			if found != nil && !ask.isPrefix && (found.Key != name || (found.To > 0) != (found.What == "history")) {
+				t.Errorf("%s: it is told as %+v", c.what, found)
+			}
+		}
+		if err := v.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if c.what == "history" {
+			r.accept(event.NewDraft(r.header(), &event.Statement_HistoryTrimmed{HistoryTrimmed: &event.HistoryTrimmed{To: r.Applied().Next, Rows: 1000}}))
+			v := r.view()
+			if found, err := v.Trace(bucket, name, false); found != nil || err != nil {
+				t.Errorf("after the history was trimmed: %+v, %v", found, err)
+			}
+			if err := v.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.close()
+	}
+}
