@@ -405,23 +405,25 @@ func TestEraseKilled(t *testing.T) {
 	if _, said, err := r.run(0, "audit", "erase", r.bucket, eraseKey, eraseCopy, "--yes"); err != nil {
 		t.Fatalf("%v: %s", err, said)
 	}
-	// Every node is killed again and again, at moments that move through all it does.
+	// All nodes are killed again and again, at moments that move through all they do.
 	kills := 0
-	for n := range 24 {
-		i := n % 3
-		time.Sleep(time.Duration(150+n*40) * time.Millisecond)
-		if done := r.done((i + 1) % 3); !done[i] {
-			kills++
+	for n := range 30 {
+		time.Sleep(time.Duration(n*50) * time.Millisecond)
+		if n > 0 {
+			var x server.Erasures
+			if err := r.fetchAdmin(n%3, "/-/erasures", &x); err == nil && x.Done() {
+				break
+			}
 		}
-		r.nodes[i].kill()
-		if err := r.nodes[i].tryStart(); err != nil {
-			t.Fatalf("node %d did not start: %v\n%s", i+1, err, r.nodes[i].log.tail(3000))
+		for i := range r.nodes {
+			r.nodes[i].kill()
 		}
-		r.settled()
+		kills++
+		r.restart(all()...)
 	}
 	t.Logf("killed %d times before it was done", kills)
 	if kills < 3 {
-		t.Errorf("only %d of them before it was done: nothing is proven", kills)
+		t.Errorf("only %d times before it was done: nothing is proven", kills)
 	}
 	r.await("all have erased", func() error {
 		if done := r.done(0); slices.Contains(done, false) {
