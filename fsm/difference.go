@@ -96,13 +96,53 @@ func (v *View) difference(past *View, q DifferenceQuery, name string) (*Differen
 	if kind == event.RestoredKind_RESTORED_KIND_UNSPECIFIED {
 		return nil, nil
 	}
-	changed, err := v.lastChange(objectKey(q.Bucket, name))
-	return &Difference{Key: name, Kind: kind, Now: now, Then: then, Changed: changed}, err
+	d := &Difference{Key: name, Kind: kind, Now: now, Then: then}
+	d.Changed, err = v.lastChange(q.Bucket, name)
+	if err != nil || then == nil {
+		return d, err
+	}
+	removed, err := v.lastRemoval(q.Source, name, then.Version)
+	d.Changed = max(d.Changed, removed)
+	return d, err
 }
 
-// lastChange is the event that last changed a row of a historical table; 0 if history
+// lastChange is tx.lastChange, in a view of the present.
+func (v *View) lastChange(bucket uint64, name string) (uint64, error) {
+	seq, err := v.lastWrite(objectKey(bucket, name))
+	if err != nil {
+		return 0, err
+	}
+	c, err := v.walk(versionsOf(bucket, name))
+	if err != nil {
+		return 0, err
+	}
+	ok, err := c.seek(versionsOf(bucket, name))
+	if ok && err == nil {
+		seq = max(seq, writtenBy(c.value()))
+	}
+	return seq, errors.Join(err, c.close())
+}
+
+// lastRemoval is tx.lastRemoval, in a view of the present.
+func (v *View) lastRemoval(bucket uint64, name string, id *event.Version) (uint64, error) {
+	k := versionKey(bucket, name, id)
+	if b, err := v.raw(k); b != nil || err != nil {
+		return 0, err
+	}
+	return v.lastWrite(k)
+}
+
+// SettingsChanged tells when a bucket's own row, and its document of a kind, were last
+// written or deleted, in a view of the present; 0 if history does not tell.
+func (v *View) SettingsChanged(bucket uint64, kind event.DocumentKind) (row, document uint64, err error) {
+	row, err1 := v.lastWrite(key(tableBucket, bucket))
+	document, err2 := v.lastWrite(documentKey(bucket, kind))
+	return row, document, errors.Join(err1, err2)
+}
+
+// lastWrite is the event that last wrote or deleted a row of a historical table; 0 if history
 // tells of none.
-func (v *View) lastChange(k []byte) (seq uint64, err error) {
+func (v *View) lastWrite(k []byte) (seq uint64, err error) {
 	b, closer, err := v.snap.Get(k)
 	if err == nil {
 		seq = writtenBy(b)

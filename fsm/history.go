@@ -98,7 +98,8 @@ func (t *tx) bucketHistoryTrimmed(b *event.HistoryTrimmed, limit int) *event.Out
 	if r.own() {
 		retention, strict = r.History, r.Strict
 	}
-	if strict && b.To > r.Trimmed && !t.expired(retention, b.To) {
+	// What no view can read any more may go, strict or not.
+	if strict && b.To > r.oldest(t.oldest(), t.seq) && !t.expired(retention, b.To) {
 		return refuse(event.Refusal_REFUSAL_CONFLICT)
 	}
 	r.Trimmed = max(r.Trimmed, b.To)

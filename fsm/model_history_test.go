@@ -159,7 +159,7 @@ func (m *model) trimBucket(b *event.HistoryTrimmed) *event.Outcome {
 	if r.Inherits {
 		retention, strict = m.cluster.HistoryRetention, m.cluster.HistoryStrict
 	}
-	if m.early(strict, retention, r.Trimmed, b.To) {
+	if m.early(strict, retention, m.oldestIn(b.Bucket), b.To) {
 		return refuse(conflict)
 	}
 	r.Trimmed = max(r.Trimmed, b.To)

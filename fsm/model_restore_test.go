@@ -25,17 +25,25 @@ func (m *model) restore(p *event.Parsed, b *event.ObjectsRestored) *event.Outcom
 	if b.To < m.oldestIn(b.Source) || b.Seen < m.oldestIn(b.Bucket) {
 		return refuse(event.Refusal_REFUSAL_NOT_KEPT)
 	}
-	before, did := m.clone(), make(map[objectPlace]bool)
+	if !m.bucketBefore(b.Source, b.To) {
+		return refuse(event.Refusal_REFUSAL_NOT_FOUND)
+	}
+	before := m.clone()
 	out := &event.Outcome{}
 	for i, name := range keys {
 		if name == "" || len(name) > 1024 {
 			return refuse(invalid)
 		}
 		at := objectPlace{b.Bucket, name}
-		sub := &event.SubOutcome{Refusal: conflict}
-		if m.touched(at) < b.Seen && !did[at] {
-			sub = m.restoreOne(at, i, before.objectBefore(objectPlace{b.Source, name}, b.To))
-			did[at] = sub.Restored != 0
+		then := before.objectBefore(objectPlace{b.Source, name}, b.To)
+		tried := m.clone()
+		sub := tried.restoreOne(at, i, then)
+		switch {
+		case sub.Absent:
+		case max(m.touched(at), m.removed(objectPlace{b.Source, name}, then)) >= b.Seen:
+			sub = &event.SubOutcome{Refusal: conflict}
+		default:
+			*m = *tried
 		}
 		out.Subs = append(out.Subs, sub)
 	}
@@ -49,6 +57,9 @@ func (m *model) restoreOne(at objectPlace, i int, then *Object) *event.SubOutcom
 		return &event.SubOutcome{Absent: true}
 	case then == nil:
 		sub := m.remove(at, i)
+		if sub.Refusal != none {
+			return sub
+		}
 		sub.Restored = event.RestoredKind_RESTORED_KIND_REMOVED
 		return sub
 	}
@@ -69,24 +80,65 @@ func (m *model) restoreOne(at objectPlace, i int, then *Object) *event.SubOutcom
 		m.setChain(at, append([]*Object{o}, m.chain(at)[1:]...))
 	} else {
 		o.Version, o.Time = &event.Version{Seq: m.seq, Ordinal: uint32(i)}, m.now
-		if r := m.add(at, o); r != none {
+		if r := m.add(at, o); r == objLocked {
+			return &event.SubOutcome{Refusal: r}
+		} else if r != none {
 			panic(r)
 		}
 	}
 	return &event.SubOutcome{Version: o.Version, NullVersion: o.NullVersion, Restored: kind, Size: o.Size, Etag: o.Etag}
 }
 
-// touched is the event that last changed a key's object; 0 if nothing tells.
+// touched is the event that last changed a key: its object, or the newest of its other
+// versions and markers; 0 if nothing tells.
 func (m *model) touched(at objectPlace) (seq uint64) {
 	if o, ok := m.objects[at]; ok {
-		return o.from
+		seq = o.from
+	} else {
+		seq = m.ended(objectKey(at.bucket, at.name))
 	}
+	chain := m.chain(at)
+	if _, ok := m.objects[at]; ok {
+		chain = chain[1:]
+	}
+	if len(chain) > 0 {
+		seq = max(seq, m.versions[versionPlace{at, ver(chain[0].Version)}].from)
+	}
+	return seq
+}
+
+// removed is the event that removed a version for good; 0 if it is there, or nothing tells.
+func (m *model) removed(at objectPlace, o *Object) uint64 {
+	if o == nil {
+		return 0
+	}
+	if _, ok := m.versions[versionPlace{at, ver(o.Version)}]; ok {
+		return 0
+	}
+	return m.ended(versionKey(at.bucket, at.name, o.Version))
+}
+
+// ended is the event that ended the newest row of history of a key.
+func (m *model) ended(k []byte) (seq uint64) {
 	for _, h := range m.history {
-		if h.key == string(objectKey(at.bucket, at.name)) {
+		if h.key == string(k) {
 			seq = max(seq, h.to)
 		}
 	}
 	return seq
+}
+
+// bucketBefore tells whether there was a bucket before a sequence.
+func (m *model) bucketBefore(id, next uint64) bool {
+	if b, ok := m.buckets[id]; ok && b.from < next {
+		return true
+	}
+	for _, h := range m.history {
+		if h.key == string(key(tableBucket, id)) && h.from < next && next <= h.to {
+			return true
+		}
+	}
+	return false
 }
 
 // objectBefore is a key's object before a sequence.
@@ -171,6 +223,7 @@ func (m *model) differences(q DifferenceQuery) (all []Difference, keys int) {
 		keys++
 		at := objectPlace{q.Bucket, name}
 		x := Difference{Key: name, Now: m.objects[at].row, Then: m.objectBefore(objectPlace{q.Source, name}, q.To), Changed: m.touched(at)}
+		x.Changed = max(x.Changed, m.removed(objectPlace{q.Source, name}, x.Then))
 		if x.Kind = m.clone().restoreOne(at, 0, x.Then).Restored; x.Kind != 0 {
 			all = append(all, x)
 		}

@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 
@@ -32,6 +33,9 @@ func (t *tx) objectsRestored(p *event.Parsed, b *event.ObjectsRestored) *event.O
 	if b.To < t.oldestOf(b.Source) || b.Seen < t.oldestOf(b.Bucket) {
 		return refuse(event.Refusal_REFUSAL_NOT_KEPT)
 	}
+	if t.before(key(tableBucket, b.Source), b.To) == nil {
+		return refuse(event.Refusal_REFUSAL_NOT_FOUND) // or all there is would be removed
+	}
 	o := accept()
 	for i, name := range keys {
 		if !validKey(name) {
@@ -49,39 +53,46 @@ func (t *tx) objectsRestored(p *event.Parsed, b *event.ObjectsRestored) *event.O
 	return o
 }
 
-// restoreKey makes one key what it was.
+// restoreKey makes one key what it was, unless somebody has changed it since the restore
+// began. A key that is as it was was not changed, or by this very restore.
 func (t *tx) restoreKey(b *Bucket, name string, ordinal int, r *event.ObjectsRestored) (*event.SubOutcome, event.Refusal) {
 	none := event.Refusal_REFUSAL_NONE
 	k := objectKey(b.Bucket, name)
-	if t.lastChange(k) >= r.Seen {
+	then := t.past(objectKey(r.Source, name), r.To)
+	now, from := getFrom[Object](t, k)
+	kind := restoring(now, then)
+	if kind == event.RestoredKind_RESTORED_KIND_UNSPECIFIED {
+		return &event.SubOutcome{Absent: true}, none
+	}
+	if t.lastChange(b, name) >= r.Seen || t.lastRemoval(r.Source, name, then) >= r.Seen {
 		return &event.SubOutcome{Refusal: event.Refusal_REFUSAL_CONFLICT}, none
 	}
-	now, from := getFrom[Object](t, k)
-	then := t.past(objectKey(r.Source, name), r.To)
-	switch restoring(now, then) {
+	switch kind {
 	case event.RestoredKind_RESTORED_KIND_REMOVED:
 		sub := t.deleteCurrent(b, name, ordinal, false)
 		if sub.Refusal == none {
-			sub.Restored = event.RestoredKind_RESTORED_KIND_REMOVED
+			sub.Restored = kind
 		}
 		return sub, none
 	case event.RestoredKind_RESTORED_KIND_CHANGED:
 		now.Acl, now.Tags = then.Acl, then.Tags
 		t.putRow(b.Bucket, k, now, from, now)
-		return restored(now, event.RestoredKind_RESTORED_KIND_CHANGED), none
-	case event.RestoredKind_RESTORED_KIND_PUT:
-		o := proto.Clone(then).(*Object)
-		o.Version = &event.Version{Seq: t.seq, Ordinal: uint32(ordinal)}
-		o.Time, o.Lock, o.Upload, o.Transaction = t.lastModified(now), nil, nil, nil
-		if refusal := t.lockNew(b, o); refusal != none {
-			return nil, refusal
-		}
-		if refusal := t.putCurrent(b, name, o); refusal != none {
-			return nil, refusal
-		}
-		return restored(o, event.RestoredKind_RESTORED_KIND_PUT), none
+		return restored(now, kind), none
 	}
-	return &event.SubOutcome{Absent: true}, none
+	o := proto.Clone(then).(*Object)
+	o.Version = &event.Version{Seq: t.seq, Ordinal: uint32(ordinal)}
+	o.Time, o.Lock, o.Upload, o.Transaction = t.lastModified(now), nil, nil, nil
+	if refusal := t.lockNew(b, o); refusal != none {
+		return nil, refusal
+	}
+	switch refusal := t.putCurrent(b, name, o); refusal {
+	case none:
+		return restored(o, kind), none
+	case event.Refusal_REFUSAL_OBJECT_LOCKED: // judged before anything is written
+		return &event.SubOutcome{Refusal: refusal}, none
+	default:
+		return nil, refusal
+	}
 }
 
 func restored(o *Object, kind event.RestoredKind) *event.SubOutcome {
@@ -116,17 +127,25 @@ func content(o *Object) *Object {
 // nil if there was none. A row of a past that is still kept holds a reference to its
 // body, here or in history.
 func (t *tx) past(k []byte, next uint64) *Object {
-	if b := t.stored(k); b != nil && seen(b, next) {
-		return t.objectIn(k, b)
+	b := t.before(k, next)
+	if b == nil {
+		return nil
 	}
-	var o *Object
+	return t.objectIn(k, b)
+}
+
+// before is a row of a historical table as it was before a sequence; nil if there was none.
+func (t *tx) before(k []byte, next uint64) (row []byte) {
+	if b := t.stored(k); b != nil && seen(b, next) {
+		return b
+	}
 	t.scanFrom(historyKey(k, next), historyOf(k), func(_, b []byte) bool {
 		if seen(b, next) {
-			o = t.objectIn(k, b)
+			row = bytes.Clone(b)
 		}
 		return false
 	})
-	return o
+	return row
 }
 
 func (t *tx) objectIn(k, b []byte) *Object {
@@ -137,9 +156,35 @@ func (t *tx) objectIn(k, b []byte) *Object {
 	return o
 }
 
-// lastChange is the event that last changed a row, this one included; 0 if history tells
-// of none.
-func (t *tx) lastChange(k []byte) (seq uint64) {
+// lastChange is the event that last changed a key, this one included; 0 if history tells
+// of none. Where there are versions a marker may be new although the object is not: it
+// lies in front of all other versions.
+func (t *tx) lastChange(b *Bucket, name string) uint64 {
+	seq := t.lastWrite(objectKey(b.Bucket, name))
+	if b.Versioning != event.VersioningState_VERSIONING_STATE_NEVER {
+		if first := t.firstVersion(b.Bucket, name); first != nil {
+			seq = max(seq, t.lastWrite(first.key))
+		}
+	}
+	return seq
+}
+
+// lastRemoval is the event that removed a version for good; 0 if it is there, or history does
+// not tell.
+func (t *tx) lastRemoval(bucket uint64, name string, o *Object) uint64 {
+	if o == nil {
+		return 0
+	}
+	k := versionKey(bucket, name, o.Version)
+	if t.has(k) {
+		return 0
+	}
+	return t.lastWrite(k)
+}
+
+// lastWrite is the event that last wrote or deleted a row, this one included; 0 if history
+// tells of none.
+func (t *tx) lastWrite(k []byte) (seq uint64) {
 	if r := t.at(k); r.changed {
 		return t.seq
 	} else if r.old != nil {

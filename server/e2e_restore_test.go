@@ -30,9 +30,12 @@ func restoreTo(t testing.TB, n *server.Node, bucket, moment, prefix string) (p *
 		t.Fatalf("restore of %s to %s: %v", bucket, moment, err)
 	}
 	if prefix == "" {
-		made, err := n.RestoreSettings(t.Context(), bucket, p.To)
+		made, err := n.RestoreSettings(t.Context(), bucket, p.To, p.Seen)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if p.Bucket == 0 {
+			p.Seen = made.Seen
 		}
 		if p.Bucket != 0 && !slices.Equal(p.Settings, made.Settings) {
 			t.Errorf("%v was planned, and %v done", p.Settings, made.Settings)
@@ -179,6 +182,38 @@ func TestRestoreOfADeletedBucket(t *testing.T) {
 	}
 }
 
+// TestRestoreOfHistoryOfItsOwn: a deleted bucket comes back in a cluster that keeps no history,
+// if it kept its own; and a request for what never was changes nothing.
+func TestRestoreOfHistoryOfItsOwn(t *testing.T) {
+	t.Parallel()
+	p := openInProcess(t, vfs.NewMem(), "/own", func(o *server.Options) { o.HistoryRetention = 0 })
+	c := p.client()
+	c.must(t, 200, "PUT", "/own", nil)
+	hour := time.Hour
+	if _, err := p.node.SetRetention(t.Context(), "own", &hour, false); err != nil {
+		t.Fatal(err)
+	}
+	c.must(t, 200, "PUT", "/own/a", []byte("a"))
+	then := c.must(t, 200, "PUT", "/own/b", []byte("b")).header.Get(sequence)
+	c.must(t, 204, "DELETE", "/own/a", nil)
+	c.must(t, 204, "DELETE", "/own/b", nil)
+	c.must(t, 204, "DELETE", "/own", nil)
+	plan, keys := restoreTo(t, p.node, "own", then, "")
+	if len(keys) != 2 || plan.Bucket == plan.Source {
+		t.Errorf("%+v %+v", plan, keys)
+	}
+	if a := c.must(t, 200, "GET", "/own/a", nil); string(a.body) != "a" {
+		t.Error(a)
+	}
+	c.must(t, 204, "DELETE", "/own/a", nil) // the new bucket keeps its history as long
+	restoreTo(t, p.node, "own", fmt.Sprint(plan.Seen+1), "")
+	s, err := p.node.RestoreObjects(t.Context(), server.RestoreAsk{Bucket: plan.Bucket, Source: 4711, To: plan.To, Seen: plan.Seen + 1})
+	if err == nil {
+		t.Errorf("of a bucket that never was: %+v", s)
+	}
+	c.must(t, 200, "GET", "/own/b", nil)
+}
+
 // idsOfVersions are keys and ids of all versions and markers.
 func idsOfVersions(t testing.TB, c *client, bucket string) (all [][2]string) {
 	t.Helper()
@@ -229,6 +264,13 @@ func TestRestoreBesideWriters(t *testing.T) {
 		}
 	}
 	r.c.refused(t, 404, "NoSuchKey", "GET", "/box/in/d", nil)
+	// Settings that somebody changed meanwhile stay, too.
+	r.do(204, "PUT", "/box?policy", rules(rule("Allow", everybody, "s3:GetObject", "box/meanwhile", "")))
+	settings, err := r.p.node.RestoreSettings(t.Context(), "box", p.To, p.Seen)
+	if err != nil || len(settings.Settings) != 0 || !slices.Equal(settings.Left, []string{"policy"}) {
+		t.Errorf("%+v, %v", settings, err)
+	}
+	r.c.must(t, 200, "GET", "/box?policy", nil)
 	// A moment that is not kept, or has not come.
 	if _, err := r.p.node.PlanRestore(t.Context(), "box", "1000000"); err == nil || !strings.Contains(err.Error(), "has not happened yet") {
 		t.Error(err)

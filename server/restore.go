@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,6 +44,8 @@ type RestorePlan struct {
 	At time.Time `json:"at"`
 	// Settings are those that differ: "acl", "policy", "versioning", ...
 	Settings []string `json:"settings"`
+	// Left are settings that somebody has changed since the restore began.
+	Left []string `json:"left,omitempty"`
 	// Objects is how many current objects the bucket has now.
 	Objects uint64 `json:"objects"`
 }
@@ -68,7 +71,8 @@ type RestoreStep struct {
 type restoring struct {
 	now  *fsm.Bucket // nil: it is gone
 	then *fsm.Bucket
-	past *fsm.View // as of then; good while the view is open
+	past *fsm.View      // as of then; good while the view is open
+	kept *fsm.Retention // of the bucket that was; nil: as the cluster's
 }
 
 // PlanRestore says what it takes to make a bucket what it was at a moment: the sequence of
@@ -83,6 +87,9 @@ func (n *Node) PlanRestore(ctx context.Context, name, moment string) (*RestorePl
 }
 
 func (n *Node) planRestore(v *fsm.View, name, moment string) (*RestorePlan, error) {
+	if err := canRestore(v); err != nil {
+		return nil, err
+	}
 	to, err := s3api.BehindMoment("to", moment, v, n.opts.Now())
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errBadAsk, err)
@@ -112,6 +119,15 @@ func (n *Node) planRestore(v *fsm.View, name, moment string) (*RestorePlan, erro
 	return p, err
 }
 
+// canRestore refuses before anything is done, while a node could not read what is to come.
+func canRestore(v *fsm.View) error {
+	c, err := v.Cluster()
+	if err == nil && c.GetFeatureLevel() < event.LevelOf((&event.Statement{Body: &event.Statement_ObjectsRestored{}}).Kind()) {
+		return restoreRefused(event.Refusal_REFUSAL_FEATURE_LEVEL)
+	}
+	return err
+}
+
 // restoringIn finds a bucket as it is and as it was.
 func restoringIn(v *fsm.View, name string, to uint64) (*restoring, error) {
 	past, then, err := v.AtName(name, to)
@@ -125,6 +141,11 @@ func restoringIn(v *fsm.View, name string, to uint64) (*restoring, error) {
 		return nil, err
 	}
 	x := &restoring{past: past, then: then}
+	if x.then != nil {
+		if x.kept, err = v.Retention(x.then.Bucket); err != nil {
+			return nil, err
+		}
+	}
 	if x.now, err = v.BucketByName(name); err != nil {
 		return nil, err
 	}
@@ -146,6 +167,7 @@ func restoringIn(v *fsm.View, name string, to uint64) (*restoring, error) {
 // setting is one setting of a bucket that differs from what it was.
 type setting struct {
 	name  string
+	kind  event.DocumentKind               // of a document
 	event func(bucket uint64) *event.Draft // that makes it what it was
 }
 
@@ -159,7 +181,7 @@ func (x *restoring) settings(v *fsm.View) ([]setting, error) {
 		all = append(all, x.foundations()...)
 	}
 	if now != nil && !proto.Equal(now.Acl, then.Acl) {
-		all = append(all, setting{"acl", func(bucket uint64) *event.Draft {
+		all = append(all, setting{"acl", 0, func(bucket uint64) *event.Draft {
 			return event.NewDraft(nil, &event.Statement_BucketAclSet{BucketAclSet: &event.BucketACLSet{Bucket: bucket, Acl: then.Acl}})
 		}})
 	}
@@ -179,19 +201,19 @@ func (x *restoring) settings(v *fsm.View) ([]setting, error) {
 func (x *restoring) foundations() (all []setting) {
 	now, then := x.now, x.then
 	if then.Versioning != event.VersioningState_VERSIONING_STATE_NEVER && now.GetVersioning() != then.Versioning && !now.GetObjectLock() {
-		all = append(all, setting{"versioning", func(bucket uint64) *event.Draft {
+		all = append(all, setting{"versioning", 0, func(bucket uint64) *event.Draft {
 			return event.NewDraft(nil, &event.Statement_BucketVersioningSet{BucketVersioningSet: &event.BucketVersioningSet{Bucket: bucket, State: then.Versioning}})
 		}})
 	}
-	if then.ObjectLock && (now.GetDefaultMode() != then.DefaultMode || now.GetDefaultDays() != then.DefaultDays || now.GetDefaultYears() != then.DefaultYears) {
-		all = append(all, setting{"object lock", func(bucket uint64) *event.Draft {
+	if then.ObjectLock && (!now.GetObjectLock() || now.GetDefaultMode() != then.DefaultMode || now.GetDefaultDays() != then.DefaultDays || now.GetDefaultYears() != then.DefaultYears) {
+		all = append(all, setting{"object lock", 0, func(bucket uint64) *event.Draft {
 			return event.NewDraft(nil, &event.Statement_BucketLockSet{BucketLockSet: &event.BucketLockSet{
 				Bucket: bucket, Mode: then.DefaultMode, Days: then.DefaultDays, Years: then.DefaultYears,
 			}})
 		}})
 	}
 	if then.Quota != nil && !proto.Equal(now.GetQuota(), then.Quota) {
-		all = append(all, setting{"quota", func(bucket uint64) *event.Draft {
+		all = append(all, setting{"quota", 0, func(bucket uint64) *event.Draft {
 			return event.NewDraft(nil, &event.Statement_BucketQuotaSet{BucketQuotaSet: &event.BucketQuotaSet{Bucket: bucket, Quota: then.Quota}})
 		}})
 	}
@@ -212,7 +234,7 @@ func (x *restoring) document(v *fsm.View, kind event.DocumentKind) (*setting, er
 		return nil, err
 	}
 	name := strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(kind.String(), "DOCUMENT_KIND_"), "_", " "))
-	return &setting{name, func(bucket uint64) *event.Draft {
+	return &setting{name, kind, func(bucket uint64) *event.Draft {
 		b := &event.BucketDocumentSet{Bucket: bucket, Kind: kind, Confirmed: then.GetConfirmed()}
 		return event.NewDraft(nil, &event.Statement_BucketDocumentSet{BucketDocumentSet: b}).
 			Add(event.ItemKind_ITEM_KIND_DOCUMENT, 0, then.GetText())
@@ -220,8 +242,10 @@ func (x *restoring) document(v *fsm.View, kind event.DocumentKind) (*setting, er
 }
 
 // RestoreSettings makes the bucket if it is gone, and its settings what they were before
-// a sequence. It gives the bucket's number and what it changed.
-func (n *Node) RestoreSettings(ctx context.Context, name string, to uint64) (*RestorePlan, error) {
+// a sequence, but for those that were changed at seen or later. It gives the bucket's number,
+// what it changed and what it left, and of a bucket that it made the sequence that its objects' restore
+// begins with.
+func (n *Node) RestoreSettings(ctx context.Context, name string, to, seen uint64) (*RestorePlan, error) {
 	if err := n.room(); err != nil {
 		return nil, err
 	}
@@ -229,17 +253,13 @@ func (n *Node) RestoreSettings(ctx context.Context, name string, to uint64) (*Re
 	if err != nil {
 		return nil, err
 	}
-	x, err := restoringIn(v, name, to)
-	var all []setting
-	if err == nil {
-		all, err = x.settings(v)
-	}
+	x, all, left, err := settingsToRestore(v, name, to, seen)
 	if err := errors.Join(err, v.Close()); err != nil {
 		return nil, err
 	}
-	p := &RestorePlan{Name: name, Bucket: x.now.GetBucket(), Source: x.then.Bucket, To: to, Settings: []string{}}
+	p := &RestorePlan{Name: name, Bucket: x.now.GetBucket(), Source: x.then.Bucket, To: to, Seen: seen, Settings: []string{}, Left: left}
 	if x.now == nil {
-		if p.Bucket, err = n.makeAgain(ctx, x.then); err != nil {
+		if p.Bucket, err = n.makeAgain(ctx, x); err != nil {
 			return nil, err
 		}
 	}
@@ -253,11 +273,45 @@ func (n *Node) RestoreSettings(ctx context.Context, name string, to uint64) (*Re
 		}
 		p.Settings = append(p.Settings, s.name)
 	}
+	if x.now == nil {
+		p.Seen = n.machine.Applied().Next // nobody had anything in it before
+	}
 	return p, nil
 }
 
-// makeAgain makes a bucket like one that is gone.
-func (n *Node) makeAgain(ctx context.Context, then *fsm.Bucket) (uint64, error) {
+// settingsToRestore are those that differ, and the names of those that were changed at seen
+// or later.
+func settingsToRestore(v *fsm.View, name string, to, seen uint64) (x *restoring, all []setting, left []string, err error) {
+	if err = canRestore(v); err != nil {
+		return nil, nil, nil, err
+	}
+	if x, err = restoringIn(v, name, to); err != nil {
+		return nil, nil, nil, err
+	}
+	differ, err := x.settings(v)
+	if err != nil || x.now == nil {
+		return x, differ, nil, err
+	}
+	for _, s := range differ {
+		changed, document, err := v.SettingsChanged(x.now.Bucket, s.kind)
+		if s.kind != 0 {
+			changed = document
+		}
+		switch {
+		case err != nil:
+			return nil, nil, nil, err
+		case changed >= seen:
+			left = append(left, s.name)
+		default:
+			all = append(all, s)
+		}
+	}
+	return x, all, left, nil
+}
+
+// makeAgain makes a bucket like one that is gone, whose history is kept as long.
+func (n *Node) makeAgain(ctx context.Context, x *restoring) (uint64, error) {
+	then := x.then
 	d := event.NewDraft(nil, &event.Statement_BucketCreated{BucketCreated: &event.BucketCreated{
 		Owner: then.Owner, Region: then.Region, Acl: then.Acl, ObjectLock: then.ObjectLock,
 	}}).AddText(event.ItemKind_ITEM_KIND_BUCKET_NAME, 0, then.Name)
@@ -265,7 +319,17 @@ func (n *Node) makeAgain(ctx context.Context, then *fsm.Bucket) (uint64, error) 
 	if err == nil {
 		err = restoreRefused(a.Outcome.GetRefusal())
 	}
-	return a.Outcome.GetAllocated(), err
+	made := a.Outcome.GetAllocated()
+	if err != nil || x.kept == nil || x.kept.Inherits {
+		return made, err
+	}
+	a, err = n.agreeAsRoot(ctx, restoreOperation, event.NewDraft(nil, &event.Statement_HistoryRetentionSet{HistoryRetentionSet: &event.HistoryRetentionSet{
+		Bucket: made, Retention: x.kept.History, Strict: x.kept.Strict,
+	}}))
+	if err == nil {
+		err = restoreRefused(a.Outcome.GetRefusal())
+	}
+	return made, err
 }
 
 // RestoreAsk is one step of a restore of objects. Its numbers are those of the plan.
@@ -320,8 +384,8 @@ func foundKey(d *fsm.Difference, seen uint64) RestoredKey {
 
 const changedMeanwhile = "it has changed since the restore began"
 
-// restoreKeys makes keys what they were by one event. If a quota refuses all of them each
-// is tried alone, so that those which fit come back.
+// restoreKeys makes keys what they were by one event. If a quota refuses all of them, what is to be
+// removed goes first, and the rest is tried in halves, so that those which fit come back.
 func (n *Node) restoreKeys(ctx context.Context, ask RestoreAsk, found []fsm.Difference) ([]RestoredKey, error) {
 	b := &event.ObjectsRestored{Bucket: ask.Bucket, Source: ask.Source, To: ask.To, Seen: ask.Seen, Keys: uint32(len(found))}
 	d := event.NewDraft(nil, &event.Statement_ObjectsRestored{ObjectsRestored: b})
@@ -334,15 +398,13 @@ func (n *Node) restoreKeys(ctx context.Context, ask RestoreAsk, found []fsm.Diff
 	}
 	switch r := a.Outcome.GetRefusal(); {
 	case r == event.Refusal_REFUSAL_QUOTA_EXCEEDED && len(found) > 1:
-		var all []RestoredKey
-		for one := range slices.Chunk(found, 1) {
-			k, err := n.restoreKeys(ctx, ask, one)
-			if err != nil {
-				return nil, err
-			}
-			all = append(all, k...)
+		slices.SortStableFunc(found, func(a, b fsm.Difference) int { return cmp.Compare(a.Then.GetSize(), b.Then.GetSize()) })
+		first, err := n.restoreKeys(ctx, ask, found[:len(found)/2])
+		if err != nil {
+			return nil, err
 		}
-		return all, nil
+		second, err := n.restoreKeys(ctx, ask, found[len(found)/2:])
+		return append(first, second...), err
 	case r == event.Refusal_REFUSAL_QUOTA_EXCEEDED:
 		k := foundKey(&found[0], ask.Seen)
 		k.Failure = "it would exceed a quota"
@@ -392,6 +454,8 @@ func restoreRefused(r event.Refusal) error {
 		return nil
 	case event.Refusal_REFUSAL_NO_SUCH_BUCKET:
 		return fmt.Errorf("%w: the bucket is gone", errNoObject)
+	case event.Refusal_REFUSAL_NOT_FOUND:
+		return fmt.Errorf("%w: there was no such bucket at that moment", errNoObject)
 	case event.Refusal_REFUSAL_NOT_KEPT:
 		return fmt.Errorf("%w: the state at that moment is not kept any more", errBadAsk)
 	case event.Refusal_REFUSAL_FEATURE_LEVEL:

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -17,16 +18,18 @@ func (n *Node) serveRestorePlan(w http.ResponseWriter, r *http.Request) {
 	n.answerAdmin(w, p, err)
 }
 
-// serveRestoreSettings answers POST /-/restore/settings?bucket=B&to=SEQ.
+// serveRestoreSettings answers POST /-/restore/settings?bucket=B&to=SEQ&seen=SEQ.
 func (n *Node) serveRestoreSettings(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), accountLimit)
 	defer cancel()
 	q := r.URL.Query()
 	to, err := numberIn(q, "to")
-	var p *RestorePlan
-	if err == nil {
-		p, err = n.RestoreSettings(ctx, q.Get("bucket"), to)
+	seen, err2 := numberIn(q, "seen")
+	if err = errors.Join(err, err2); err != nil {
+		n.adminError(w, err)
+		return
 	}
+	p, err := n.RestoreSettings(ctx, q.Get("bucket"), to, seen)
 	n.answerAdmin(w, p, err)
 }
 

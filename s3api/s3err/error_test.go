@@ -135,6 +135,7 @@ func TestEveryRefusalIsMapped(t *testing.T) {
 		event.Refusal_REFUSAL_LIMIT_EXCEEDED:      "TooManyParts",
 		event.Refusal_REFUSAL_IN_USE:              "OperationAborted",
 		event.Refusal_REFUSAL_OFFSET:              "InvalidWriteOffset",
+		event.Refusal_REFUSAL_NOT_KEPT:            "InvalidRequest",
 	}
 	full := Subject{Bucket: "b", Key: "k", VersionID: "v", UploadID: "u", Condition: "If-Match"}
 	for n := range event.Refusal_name {

@@ -80,6 +80,8 @@ func FromRefusal(r event.Refusal) *Error {
 		return New("InvalidWriteOffset")
 	case event.Refusal_REFUSAL_LIMIT_EXCEEDED: // of an object that grows; IAM has codes of its own for its limits
 		return New("TooManyParts")
+	case event.Refusal_REFUSAL_NOT_KEPT: // of a restore, which the admin listener answers
+		return New("InvalidRequest").Because(refused(r))
 	case event.Refusal_REFUSAL_IN_USE: // IAM has a code of its own
 		return New("OperationAborted").Because(refused(r))
 	case event.Refusal_REFUSAL_FEATURE_LEVEL:

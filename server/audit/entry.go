@@ -212,6 +212,8 @@ func (d *decoded) source() uint64 {
 		return b.ObjectPut.GetSource().GetBucket()
 	case *event.Statement_PartPut:
 		return b.PartPut.GetSource().GetBucket()
+	case *event.Statement_ObjectsRestored:
+		return b.ObjectsRestored.GetSource()
 	}
 	return 0
 }

@@ -31,6 +31,7 @@ const (
 type restoreFlags struct {
 	source            sourceFlags
 	to, prefix        string
+	seen              uint64
 	objects, dry, yes bool
 	verbose, json     bool
 	bucket            string
@@ -67,6 +68,7 @@ The root keys are taken from IRONMAN_ROOT_ACCESS_KEY and IRONMAN_ROOT_SECRET_KEY
 	c.Flags().StringVar(&f.to, "to", "", "the moment: a time in whole seconds (2026-01-02T03:04:05Z), or the sequence of the last event that counts")
 	c.Flags().StringVar(&f.prefix, "prefix", "", "only objects whose keys begin so; the bucket's settings stay")
 	c.Flags().BoolVar(&f.objects, "objects-only", false, "the bucket's ACL, policy and other documents stay")
+	c.Flags().Uint64Var(&f.seen, "seen", 0, "go on with a restore that began here, as it printed: what was changed from this sequence on stays")
 	c.Flags().BoolVar(&f.dry, "dry-run", false, "print what would be done, and change nothing")
 	c.Flags().BoolVar(&f.yes, "yes", false, "do not ask")
 	c.Flags().BoolVar(&f.verbose, "verbose", false, "print every key that is changed")
@@ -79,14 +81,15 @@ The root keys are taken from IRONMAN_ROOT_ACCESS_KEY and IRONMAN_ROOT_SECRET_KEY
 
 // restoreSum is what a restore did, or would do.
 type restoreSum struct {
-	Put      int      `json:"put"`      // objects that came back
-	Removed  int      `json:"removed"`  // objects that had not been there
-	Changed  int      `json:"changed"`  // objects that got ACL and tags back
-	Failed   int      `json:"failed"`   // objects that were left
-	Bytes    uint64   `json:"bytes"`    // of the objects that came back
-	Settings []string `json:"settings"` // that were changed
-	Made     bool     `json:"made"`     // the bucket was made again
-	To       uint64   `json:"to"`       // the last event that counts
+	Put      int      `json:"put"`            // objects that came back
+	Removed  int      `json:"removed"`        // objects that had not been there
+	Changed  int      `json:"changed"`        // objects that got ACL and tags back
+	Failed   int      `json:"failed"`         // objects that were left
+	Bytes    uint64   `json:"bytes"`          // of the objects that came back
+	Settings []string `json:"settings"`       // that were changed
+	Left     []string `json:"left,omitempty"` // settings that somebody has changed meanwhile
+	Made     bool     `json:"made"`           // the bucket was made again
+	To       uint64   `json:"to"`             // the last event that counts
 	// Undo is the sequence to restore to if all of it is to be undone.
 	Undo uint64 `json:"undo"`
 	Dry  bool   `json:"dry_run"`
@@ -103,6 +106,12 @@ func (f *restoreFlags) run(ctx context.Context) error {
 	}
 	if f.prefix != "" || f.objects {
 		plan.Settings = nil
+	}
+	if f.seen > plan.Seen || f.seen != 0 && f.seen < plan.To {
+		return fmt.Errorf("--seen: a restore to that moment can have begun from %d to %d", plan.To, plan.Seen)
+	}
+	if f.seen != 0 {
+		plan.Seen = f.seen
 	}
 	f.announce(&plan)
 	if !f.yes {
@@ -124,22 +133,25 @@ func (f *restoreFlags) run(ctx context.Context) error {
 	made := plan.Bucket == 0
 	done := server.RestorePlan{}
 	if len(plan.Settings) > 0 || made {
-		q := url.Values{"bucket": {f.bucket}, "to": {strconv.FormatUint(plan.To, 10)}}
+		q := url.Values{"bucket": {f.bucket}, "to": {strconv.FormatUint(plan.To, 10)}, "seen": {strconv.FormatUint(plan.Seen, 10)}}
 		if err := s.exchange(ctx, http.MethodPost, "/-/restore/settings", q, &done); err != nil {
 			return err
 		}
 		plan.Bucket = done.Bucket
+		if made {
+			plan.Seen = done.Seen
+		}
 	}
 	sum, err := f.objectsOf(ctx, s, &plan, false)
 	if err != nil {
-		return fmt.Errorf("%w\nstart it again to go on; what was done stays", err)
+		return fmt.Errorf("%w\nwhat was done stays; to go on, start it again with --seen %d", err, plan.Seen)
 	}
-	sum.Settings, sum.Made = done.Settings, made
+	sum.Settings, sum.Made, sum.Left = done.Settings, made, done.Left
 	if err := f.report(sum); err != nil {
 		return err
 	}
-	if sum.Failed > 0 {
-		return fmt.Errorf("%d keys were left as they are", sum.Failed)
+	if left := sum.Failed + len(sum.Left); left > 0 {
+		return fmt.Errorf("%d keys and settings were left as they are", left)
 	}
 	return nil
 }
@@ -275,6 +287,9 @@ func (f *restoreFlags) report(s *restoreSum) error {
 	}
 	if len(s.Settings) > 0 {
 		fmt.Fprintf(w, "\tsettings\t%s\n", strings.Join(s.Settings, ", "))
+	}
+	if len(s.Left) > 0 {
+		fmt.Fprintf(w, "\tsettings left, as they were changed meanwhile\t%s\n", strings.Join(s.Left, ", "))
 	}
 	if err := w.Flush(); err != nil || s.Dry || s.nothing() || s.Made {
 		return err
