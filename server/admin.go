@@ -36,6 +36,9 @@ func (n *Node) adminHandler() http.Handler {
 	mux.Handle("GET /-/quotas/accounts", n.rootOnly(http.HandlerFunc(n.accountHoldings)))
 	mux.Handle("GET /-/quotas/buckets", n.rootOnly(http.HandlerFunc(n.bucketHoldings)))
 	mux.Handle("POST /-/quotas/set", n.rootOnly(http.HandlerFunc(n.setQuota)))
+	mux.Handle("GET /-/ledger/verify", n.rootOnly(http.HandlerFunc(n.serveVerify)))
+	mux.Handle("GET /-/ledger/consistency", n.rootOnly(http.HandlerFunc(n.serveConsistency)))
+	mux.Handle("GET /-/ledger/proof/{seq}", n.rootOnly(http.HandlerFunc(n.serveProof)))
 	mux.Handle("GET /-/restore", n.rootOnly(http.HandlerFunc(n.serveRestorePlan)))
 	mux.Handle("POST /-/restore/settings", n.rootOnly(http.HandlerFunc(n.serveRestoreSettings)))
 	for _, method := range [...]string{"GET", "POST"} {

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -262,6 +263,37 @@ func (c *trio) recorded(node int, lines [][]byte) {
 	}
 }
 
+// onlineProofs has a node that runs verify its ledger, prove an event, and that the ledger of
+// before is where that of now begins; what it answers is checked by the ledger's key.
+func (c *trio) onlineProofs(run func(ok bool, args ...string) string, admins string, seq uint64) {
+	c.Helper()
+	var v struct {
+		Events    uint64
+		Root, Key string
+		RootHex   string `json:"root_hex"`
+	}
+	if out := run(true, "audit", "verify", "--admin", admins, "--json"); json.Unmarshal([]byte(out), &v) != nil || v.Events < 512 || v.Key == "" {
+		c.Fatalf("audit verify prints %s", out)
+	}
+	run(true, "audit", "verify", "--admin", admins, "--key", v.Key, "--root", v.RootHex)
+	other := "ironman/other/1+c1676478+ARf1PI0h/sDroQuRQE3KCSCgKkmhf/DJIRTTmOHJHas7"
+	run(false, "audit", "verify", "--admin", admins, "--key", other)
+	run(false, "audit", "verify", "--admin", admins, "--root", strings.Repeat("ab", 32))
+	file := filepath.Join(c.TempDir(), "proof")
+	run(true, "audit", "prove", strconv.FormatUint(seq, 10), "--admin", admins, "-o", file)
+	if out := run(true, "audit", "check", file, "--key", v.Key); !strings.Contains(out, "fed") {
+		c.Errorf("audit check prints %s", out)
+	}
+	out := run(true, "audit", "consistency", "300", strconv.FormatUint(v.Events, 10), "--admin", admins, "--key", v.Key)
+	if !strings.Contains(out, v.RootHex) {
+		c.Errorf("audit consistency prints %s, not %s", out, v.RootHex)
+	}
+	_, early, _ := strings.Cut(out, "300 events  root ")
+	early, _, _ = strings.Cut(early, "\n")
+	run(true, "audit", "consistency", "300", "400", "--admin", admins, "--root", early)
+	run(false, "audit", "consistency", "301", "400", "--admin", admins, "--root", early)
+}
+
 // onlineAudit reads the record of a cluster that runs by the commands that read that of a
 // stopped node, also while the first of the addresses is of a dead node.
 func (c *trio) onlineAudit(end int) {
@@ -295,6 +327,7 @@ func (c *trio) onlineAudit(end int) {
 	if err := json.Unmarshal([]byte(shown), &d); err != nil || d.Seq != e.Seq || d.LeafHash == "" {
 		c.Errorf("audit show prints %s: %v", shown, err)
 	}
+	c.onlineProofs(run, admins, e.Seq)
 	endpoints := c.nodes[dead].endpoint + "," + c.nodes[lead].endpoint
 	for _, at := range [][]string{{"--admin", admins}, {"--endpoint", endpoints, "--bucket", "fed"}} {
 		do := func(ok bool, args ...string) string {
@@ -325,7 +358,10 @@ func (c *trio) onlineAudit(end int) {
 		{"audit", "show", "100000000", "--admin", admins},
 		{"audit", "log", "--admin", admins, "--key", "a key"},
 		{"audit", "log", "--admin", admins, "--kind", "none"},
-		{"audit", "verify", "--admin", admins},
+		{"audit", "verify"},
+		{"audit", "verify", "--admin", admins, "--root", "ab"},
+		{"audit", "prove", "100000000", "--admin", admins},
+		{"audit", "consistency", "300", "100000000", "--admin", admins},
 		{"audit", "log"},
 	} {
 		run(false, args...)

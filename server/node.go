@@ -43,9 +43,11 @@ type Node struct {
 	notifier atomic.Pointer[notifier] // nil: there are no webhooks
 	access   *accessLogs
 	changes  *changes // nil: not yet
-	eraser   *eraser
-	space    *erasure.Space // of the file system of Options.Dir: log, state, ledger
-	trims    *trims         // owned by the collector
+
+	verifications chan struct{} // a place for each verification of the ledger
+	eraser        *eraser
+	space         *erasure.Space // of the file system of Options.Dir: log, state, ledger
+	trims         *trims         // owned by the collector
 
 	// Other nodes ask while this one starts: logOpen says that the log can answer,
 	// serving that the disks can, too.
@@ -75,7 +77,7 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 		return nil, err
 	}
 	run, cancel := context.WithCancel(context.Background())
-	n := &Node{opts: o, stop: cancel, closed: make(chan struct{}), hooks: hooks}
+	n := &Node{opts: o, stop: cancel, closed: make(chan struct{}), hooks: hooks, verifications: make(chan struct{}, ledgerVerifications)}
 	n.eraser = newEraser(n)
 	n.opts.FS = syncCounter{o.FS, &n.syncs}
 	n.access = newAccessLogs(&o, n.deliverLog, func(result string, lines int) { n.metrics.logged(result, lines) })

@@ -317,6 +317,14 @@ func (n *Node) OpenLedger(origin string, signer note.Signer, keys note.Verifiers
 	return nil
 }
 
+// Ledger is the ledger's archive, to be read; nil until OpenLedger.
+func (n *Node) Ledger() *ledger.Archive {
+	if a := n.archiver.Load(); a != nil {
+		return a.archive
+	}
+	return nil
+}
+
 // LedgerSizes tells what the ledger's files hold; false: not known yet.
 func (n *Node) LedgerSizes() (ledger.Sizes, bool) {
 	if a := n.archiver.Load(); a != nil {

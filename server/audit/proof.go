@@ -47,9 +47,30 @@ func (n *Node) Prove(seq uint64) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("audit: %w", err)
 	}
-	p := tlogProof{extra: appendRecord(nil, &r), index: seq, hashes: hashes, checkpoint: c.Note}
+	return proofOf(&r, hashes, c, n.Key)
+}
+
+// ErrUnsigned says that no checkpoint vouches for an event yet.
+var ErrUnsigned = errors.New("audit: no checkpoint vouches for that yet")
+
+// ProveArchived is Node.Prove for the ledger of a node that runs, whose checkpoints are what
+// there is. The key is that of the ledger.
+func ProveArchived(a *ledger.Archive, r *ledger.Record, key string) ([]byte, error) {
+	c, ok := a.Checkpoint()
+	if !ok || r.Seq >= uint64(c.Tree.N) {
+		return nil, fmt.Errorf("%w: the newest is of %d events", ErrUnsigned, c.Tree.N)
+	}
+	hashes, err := a.Prove(r.Seq, uint64(c.Tree.N))
+	if err != nil {
+		return nil, fmt.Errorf("audit: %w", err)
+	}
+	return proofOf(r, hashes, c, key)
+}
+
+func proofOf(r *ledger.Record, hashes tlog.RecordProof, c ledger.Checkpoint, key string) ([]byte, error) {
+	p := tlogProof{extra: appendRecord(nil, r), index: r.Seq, hashes: hashes, checkpoint: c.Note}
 	b := p.marshal()
-	if _, err := Check(b, n.Key); err != nil { // nothing leaves that does not prove
+	if _, err := Check(b, key); err != nil { // nothing leaves that does not prove
 		return nil, err
 	}
 	return b, nil

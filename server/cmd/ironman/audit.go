@@ -59,7 +59,7 @@ after an orderly stop these are all.`,
 // open opens the record.
 func (f *auditFlags) open() (*audit.Node, error) {
 	if f.dir == "" {
-		return nil, errors.New("--dir is needed: the directory of a node that does not run (log and show can ask nodes that run, by --admin)")
+		return nil, errors.New("--dir is needed: the directory of a node that does not run (log, show, verify, prove and consistency can ask nodes that run, by --admin)")
 	}
 	dir, err := filepath.Abs(f.dir)
 	if err != nil {
@@ -249,6 +249,7 @@ func (f *auditFlags) showCommand() *cobra.Command {
 
 func (f *auditFlags) verifyCommand() *cobra.Command {
 	bare, root := false, ""
+	var admin []string
 	c := &cobra.Command{
 		Use:   "verify [EXPORT]",
 		Short: "Check all that is recorded: every hash, signature, sequence and payload",
@@ -268,6 +269,9 @@ node has (ledger_root of ironman admin status) or that you noted; that of fewer 
 			if len(args) == 1 {
 				return f.verifyExport(c.OutOrStdout(), args[0], bare, wanted)
 			}
+			if c.Flags().Changed("admin") {
+				return f.verifyOnline(c.OutOrStdout(), admin, wanted)
+			}
 			return f.with(func(ctx context.Context, n *audit.Node) error {
 				began, b := time.Now(), newProgress("verified")
 				v, err := n.Verify(ctx, b.at)
@@ -286,6 +290,7 @@ node has (ledger_root of ironman admin status) or that you noted; that of fewer 
 	}
 	c.Flags().BoolVar(&bare, "bare", false, "of an export without payloads: its envelopes only")
 	c.Flags().StringVar(&root, "root", "", "the root that it must have, in hex or base64")
+	c.Flags().StringSliceVar(&admin, "admin", nil, "address of the admin listener of a node that runs, which verifies what is in its ledger's files")
 	return c
 }
 
@@ -374,6 +379,7 @@ func (f *auditFlags) verifyExport(out io.Writer, dir string, bare bool, root kno
 
 func (f *auditFlags) proveCommand() *cobra.Command {
 	var to string
+	var admin []string
 	c := &cobra.Command{
 		Use:   "prove SEQ",
 		Short: "Write a proof that an event is in the ledger",
@@ -382,32 +388,44 @@ nothing but that file and the ledger's verifier key, which "audit verify" prints
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			seq, err := sequence(args[0])
-			if err == nil && to != "" {
+			if err == nil && to != "" && f.dir != "" {
 				err = f.outside(to)
 			}
 			if err != nil {
 				return err
+			}
+			if c.Flags().Changed("admin") {
+				b, err := f.proveOnline(admin, seq)
+				if err != nil {
+					return err
+				}
+				return writeProof(c.OutOrStdout(), to, b)
 			}
 			return f.with(func(_ context.Context, n *audit.Node) error {
 				b, err := n.Prove(seq)
 				if err != nil {
 					return err
 				}
-				if to == "" {
-					_, err = c.OutOrStdout().Write(b)
-					return err
-				}
-				w, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-				if err != nil {
-					return err
-				}
-				_, err = w.Write(b)
-				return errors.Join(err, w.Close())
+				return writeProof(c.OutOrStdout(), to, b)
 			})
 		},
 	}
 	c.Flags().StringVarP(&to, "out", "o", "", "the file to write, which must not be there; standard output if not given")
+	c.Flags().StringSliceVar(&admin, "admin", nil, adminUsage)
 	return c
+}
+
+func writeProof(out io.Writer, to string, b []byte) error {
+	if to == "" {
+		_, err := out.Write(b)
+		return err
+	}
+	w, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(b)
+	return errors.Join(err, w.Close())
 }
 
 func (f *auditFlags) checkCommand() *cobra.Command {
@@ -444,6 +462,7 @@ func (f *auditFlags) checkCommand() *cobra.Command {
 
 func (f *auditFlags) consistencyCommand() *cobra.Command {
 	var root string
+	var admin []string
 	c := &cobra.Command{
 		Use:   "consistency A B",
 		Short: "Prove that the ledger of A events is where that of B events begins",
@@ -461,6 +480,16 @@ func (f *auditFlags) consistencyCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if c.Flags().Changed("admin") {
+				old, grown, p, err := f.consistentOnline(admin, a, b)
+				if err == nil {
+					err = wanted.check(old)
+				}
+				if err != nil {
+					return err
+				}
+				return f.tellConsistent(c.OutOrStdout(), old, grown, p)
+			}
 			return f.with(func(_ context.Context, n *audit.Node) error {
 				old, grown, p, err := n.Consistent(a, b)
 				if err == nil {
@@ -469,20 +498,26 @@ func (f *auditFlags) consistencyCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				if f.json {
-					return printJSON(c.OutOrStdout(), struct {
-						Sizes [2]int64  `json:"sizes"`
-						Roots [2]string `json:"roots"` // base64
-						Proof []string  `json:"proof"` // RFC 6962, base64
-					}{[2]int64{old.N, grown.N}, [2]string{old.Hash.String(), grown.Hash.String()}, hashes(p)})
-				}
-				_, err = fmt.Fprintf(c.OutOrStdout(), "%d events  root %s\n%d events  root %s\nproof\n  %s\n", old.N, rootHex(old.Hash), grown.N, rootHex(grown.Hash), strings.Join(hashes(p), "\n  "))
-				return err
+				return f.tellConsistent(c.OutOrStdout(), old, grown, p)
 			})
 		},
 	}
+	c.Flags().StringSliceVar(&admin, "admin", nil, adminUsage)
 	c.Flags().StringVar(&root, "root", "", "the root that the ledger of A events must have, as somebody noted it, in hex or base64")
 	return c
+}
+
+// tellConsistent prints that one tree is where another begins.
+func (f *auditFlags) tellConsistent(out io.Writer, old, grown tlog.Tree, p tlog.TreeProof) error {
+	if f.json {
+		return printJSON(out, struct {
+			Sizes [2]int64  `json:"sizes"`
+			Roots [2]string `json:"roots"` // base64
+			Proof []string  `json:"proof"` // RFC 6962, base64
+		}{[2]int64{old.N, grown.N}, [2]string{old.Hash.String(), grown.Hash.String()}, hashes(p)})
+	}
+	_, err := fmt.Fprintf(out, "%d events  root %s\n%d events  root %s\nproof\n  %s\n", old.N, rootHex(old.Hash), grown.N, rootHex(grown.Hash), strings.Join(hashes(p), "\n  "))
+	return err
 }
 
 func hashes[H fmt.Stringer](p []H) []string {
