@@ -261,7 +261,7 @@ func TestTransactionRefused(t *testing.T) {
 		"an upload of another key":  {404, "NoSuchUpload", with(put, func(o *transaction.Operation) { o.Put.Key = "else" })},
 		"a tag too much":            {400, "InvalidTag", with(x.copy("new", "refused/other"), func(o *transaction.Operation) { o.Copy.TaggingDirective, o.Copy.Tagging = "REPLACE", "aws:x=y" })},
 		"a value that breaks out": {400, "InvalidArgument", with(x.copy("new", "refused/other"), func(o *transaction.Operation) {
-			o.Copy.MetadataDirective, o.Copy.CacheControl = "REPLACE", "x\r\nSet-Cookie: y"
+			o.Copy.MetadataDirective, o.Copy.Metadata = "REPLACE", map[string]string{"a": "x\r\nSet-Cookie: y"}
 		})},
 		"a key that is too long": {400, "KeyTooLongError", deleteOf(strings.Repeat("k", 1025))},
 	} {
@@ -302,6 +302,8 @@ func TestTransactionRefused(t *testing.T) {
 	}{
 		{400, "InvalidRequest", -1, "There are more than 100 operations.", document(many...), nil},
 		{400, "InvalidRequest", 1, "An operation before it has the same key.", document(deleteOf("there"), x.copy("there", "refused/other")), nil},
+		{400, "InvalidRequest", 1, `The field "cacheControl" begins or ends with white space, or has a control character.`,
+			document(deleteOf("there"), with(x.copy("new", "refused/other"), func(o *transaction.Operation) { o.Copy.CacheControl = "x\r\nSet-Cookie: y" })), nil},
 		{400, "InvalidRequest", 0, `There is no field "iffMatch".`, []byte(`{"operations":[{"delete":{"key":"there","iffMatch":"x"}}]}`), nil},
 		{400, "InvalidRequest", -1, "The document is not valid JSON in UTF-8.", []byte("<Delete/>"), nil},
 		{400, "InvalidRequest", -1, "The document is not valid JSON in UTF-8.", []byte{}, nil},
@@ -466,6 +468,7 @@ func TestTransactionRights(t *testing.T) {
 	x.must(t, 204, "PUT", "/rights?policy", []byte(`{"Statement":[
 		{"Effect":"Allow","Principal":"*","Action":["s3:PutObject","s3:DeleteObject","s3:GetObject"],"Resource":"arn:aws:s3:::rights/open/*"},
 		{"Effect":"Deny","Principal":"*","Action":"s3:PutObject","Resource":"arn:aws:s3:::rights/open/tags/*"},
+		{"Effect":"Deny","Principal":"*","Action":"s3:PutObject","Resource":"arn:aws:s3:::rights/open/hidden/*","Condition":{"StringEquals":{"s3:x-amz-acl":"public-read"}}},
 		{"Effect":"Allow","Principal":"*","Action":"s3:PutObject","Resource":"arn:aws:s3:::rights/create/*","Condition":{"Null":{"s3:if-none-match":"false"}}}]}`))
 	alice := &transactor{t, v.alice, "rights"}
 	stage := func(key string) transaction.Operation {
@@ -497,6 +500,13 @@ func TestTransactionRights(t *testing.T) {
 	governed := deleteOf("open/there")
 	governed.Delete.BypassGovernance = true
 	denied(1, own, governed)
+	for _, acl := range []string{"public-read ", "public-read\n", "\u00a0public-read"} { // would be another for the policy than for what is done
+		shown := alice.copy("open/hidden/copied", "rights/open/there")
+		shown.Copy.ACL = "public-read"
+		denied(1, own, shown)
+		shown.Copy.ACL = acl
+		alice.refused(t, 400, "InvalidRequest", "POST", "/rights?transaction", document(own, shown))
+	}
 	listed := alice.copy("open/copied", "rights/open/there")
 	listed.Copy.ACL = "public-read"
 	alice.commit(own, listed, deleteOf("open/there"), func() transaction.Operation {

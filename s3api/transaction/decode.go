@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -103,6 +104,24 @@ func (w *walk) value(depth int, name string) error {
 	case json.Delim('['):
 		return w.list(depth, name)
 	}
+	if v, ok := t.(string); ok {
+		return w.text(v, name)
+	}
+	return nil
+}
+
+// text looks at a string. What a header could not have, or what would be another value
+// once it is trimmed, is refused: whoever judges it must see what whoever does it sees.
+func (w *walk) text(v, name string) error {
+	switch name {
+	case "key": // any is one, with what white space it has
+		return nil
+	case "metadata", "tagging":
+		return nil
+	}
+	if strings.TrimSpace(v) != v || strings.ContainsFunc(v, unicode.IsControl) {
+		return malformed(w.operation, "The field %q begins or ends with white space, or has a control character.", shown(name))
+	}
 	return nil
 }
 
@@ -122,6 +141,9 @@ func (w *walk) object(depth int, name string) error {
 			return malformed(w.operation, "The field %q stands twice.", shown(field))
 		}
 		seen[folded] = true
+		if name == "metadata" {
+			field = name // what it has bears names of the client's
+		}
 		if err := w.value(depth+1, field); err != nil {
 			return err
 		}
