@@ -130,6 +130,9 @@ func (s *Server) commitOnce(ctx context.Context, r *Request, t *transacting) (*R
 	if resp, err := s.committedBefore(r, t, subs); resp != nil || err != nil {
 		return resp, err
 	}
+	if err := s.requireUploads(r, t, subs); err != nil {
+		return nil, err
+	}
 	b := &event.TransactionCommitted{Bucket: r.bucket.Bucket, Request: t.request}
 	d := event.NewDraft(nil, &event.Statement_TransactionCommitted{TransactionCommitted: b})
 	answer := &transaction.Answer{}
@@ -182,6 +185,28 @@ func (s *Server) commitOnce(ctx context.Context, r *Request, t *transacting) (*R
 	}
 	answer.Sequence, _ = strconv.ParseUint(r.responseHeader.Get(sequenceHeader), 10, 64)
 	return transactionAnswer(answer)
+}
+
+// requireUploads refuses a transaction of which an upload is gone, whatever else would
+// refuse it: it may have been committed, and what it made have been replaced. Any other
+// refusal so says that none of its puts was done.
+func (s *Server) requireUploads(r *Request, t *transacting, subs []*Request) error {
+	for i, sub := range subs {
+		if t.doc.Operations[i].Put == nil {
+			continue
+		}
+		sub.bucket = r.bucket
+		_, err := sub.upload()
+		if s3err.Is(err, "NoSuchUpload") {
+			if denied := s.admit(sub); denied != nil {
+				err = denied
+			}
+		}
+		if err != nil {
+			return operationError(err, i, sub.Key)
+		}
+	}
+	return nil
 }
 
 // committedBefore answers a transaction that the same document has committed, as far as

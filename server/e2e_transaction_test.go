@@ -394,6 +394,15 @@ func TestTransactionRepeated(t *testing.T) {
 			t.Errorf("the version that it put is there, and it says %v", a)
 		}
 	}
+	// Once what was put is gone another operation's refusal does not hide that.
+	x.versioning("Suspended")
+	x.must(t, 200, "PUT", "/again/moved", []byte("moved"))
+	moved := deleteOf("moved")
+	moved.Delete.IfMatch = "*"
+	body := document(moved, x.stage("e", nil, []byte("e")))
+	x.must(t, 200, "POST", "/again?transaction", body)
+	x.must(t, 200, "PUT", "/again/e", []byte("replaced"))
+	x.refuses(404, "NoSuchUpload", 1, body)
 	// One that was completed by itself was not part of any.
 	put := x.stage("d", nil, []byte("d"))
 	x.must(t, 200, "POST", "/again/d?uploadId="+put.Put.UploadID, completion("<ETag>"+etag([]byte("d"))+"</ETag>"))

@@ -38,9 +38,18 @@ func TestCommitURL(t *testing.T) {
 func TestCommitTries(t *testing.T) {
 	var statuses []int
 	sent := 0
+	const lost, broken = 0, 1 // the answer, or the rest of it
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		sent++
 		status := statuses[min(sent, len(statuses))-1]
+		switch status {
+		case lost:
+			panic(http.ErrAbortHandler)
+		case broken:
+			w.Header().Set("Content-Length", "1000")
+			_, _ = w.Write([]byte("{"))
+			return
+		}
 		w.WriteHeader(status)
 		if status == 200 {
 			_, _ = w.Write([]byte(`{"sequence":7,"results":[]}`))
@@ -55,12 +64,17 @@ func TestCommitTries(t *testing.T) {
 		put      bool
 		sent     int
 		done     bool
+		known    bool // of what is not done
 	}{
-		{[]int{200}, false, 1, true},
-		{[]int{503, 500, 200}, true, 3, true},
-		{[]int{503}, true, commitTries, false},
-		{[]int{503, 200}, false, 1, false},
-		{[]int{412, 200}, true, 1, false},
+		{[]int{200}, false, 1, true, true},
+		{[]int{503, 500, 200}, true, 3, true, true},
+		{[]int{503}, true, commitTries, false, false},
+		{[]int{503, 200}, false, 1, false, false},
+		{[]int{412, 200}, true, 1, false, true},
+		{[]int{503, 412}, true, 2, false, false}, // the first may have been done, and be why the second is refused
+		{[]int{lost, 404}, true, 2, false, false},
+		{[]int{broken, 404}, true, 2, false, false},
+		{[]int{lost, 200}, true, 2, true, true},
 	} {
 		statuses, sent = c.statuses, 0
 		tx := New(client, "b")
@@ -74,6 +88,19 @@ func TestCommitTries(t *testing.T) {
 		}
 		var api smithy.APIError
 		var e *Error
+		if c.known == errors.As(err, new(*UnknownError)) {
+			t.Errorf("%v: whether it is done is told as %v", c.statuses, err)
+		}
+		if !c.known {
+			if errors.As(err, &e) || !tx.unknown {
+				t.Errorf("%v: nothing was done, says %v", c.statuses, err)
+			}
+			statuses = []int{412} // as it was sent before
+			if _, err := tx.Commit(t.Context()); !errors.As(err, new(*UnknownError)) {
+				t.Errorf("%v: nothing was done, says %v later", c.statuses, err)
+			}
+			continue
+		}
 		if !c.done && (!errors.As(err, &api) || api.ErrorCode() != "SlowDown" || !errors.As(err, &e) || e.Operation != 1 || e.Key != "k" || !strings.Contains(err.Error(), `operation 1, key "k"`)) {
 			t.Errorf("%v: %v", c.statuses, err)
 		}

@@ -34,6 +34,9 @@ type Transaction struct {
 	doc    transaction.Document
 	staged []upload // that are neither committed nor aborted
 	err    error    // of what could not be staged: there is nothing to commit then
+	// unknown: it was sent, and no answer told what came of it. Only success or an end of it
+	// changes that: what was sent may still be on its way.
+	unknown bool
 }
 
 // upload is one that was begun.
@@ -126,6 +129,6 @@ func (t *Transaction) Abort(ctx context.Context) error {
 			failed, errs = append(failed, u), append(errs, err)
 		}
 	}
-	t.staged, t.doc, t.err = failed, transaction.Document{}, nil
+	t.staged, t.doc, t.err, t.unknown = failed, transaction.Document{}, nil, false
 	return errors.Join(errs...)
 }
