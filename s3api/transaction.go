@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	"ironman/fsm"
+	"ironman/s3api/access"
 	"ironman/s3api/accesslog"
 	"ironman/s3api/s3err"
 	"ironman/s3api/transaction"
@@ -24,9 +25,17 @@ const (
 	transactionName = "CommitTransaction"
 	// transactionLevel is the feature level from which nodes know the event.
 	transactionLevel = 4
-	// requestDigestBytes of the digest of a document are kept with each object it made.
+	// requestDigestBytes of the digest of a request are kept with each object it made.
 	requestDigestBytes = 16
 )
+
+// requestDigest tells a request from others: who commits, and the document. What another
+// has committed is not told to whoever has the same document.
+func requestDigest(p access.Principal, document []byte) []byte {
+	id := digest.SHA256([]byte(p.ID()))
+	sum := digest.SHA256(id[:], document)
+	return sum[:requestDigestBytes]
+}
 
 // commitTransaction does up to 100 puts, copies and deletes of a bucket, or none of them.
 func (s *Server) commitTransaction(ctx context.Context, r *Request) (*Response, error) {
@@ -47,8 +56,7 @@ func (s *Server) commitTransaction(ctx context.Context, r *Request) (*Response, 
 	if err != nil {
 		return nil, documentError(err)
 	}
-	sum := digest.SHA256(text)
-	t := &transacting{doc: doc, request: sum[:requestDigestBytes]}
+	t := &transacting{doc: doc, request: requestDigest(r.principal, text)}
 	for tries := 0; ; tries++ {
 		resp, err := s.commitOnce(ctx, r, t)
 		if err == nil {
@@ -92,7 +100,7 @@ var operationHeaders = [...]string{
 // transacting is a transaction that is being committed.
 type transacting struct {
 	doc     *transaction.Document
-	request []byte        // the beginning of the document's digest
+	request []byte        // requestDigest
 	refused event.Refusal // why apply refused its last event; NONE: there is none
 }
 
@@ -209,9 +217,9 @@ func (s *Server) requireUploads(r *Request, t *transacting, subs []*Request) err
 	return nil
 }
 
-// committedBefore answers a transaction that the same document has committed, as far as
+// committedBefore answers a transaction that the same request has committed, as far as
 // what it made is still there; nil: that cannot be said. Only puts can tell: each of their
-// uploads is gone and became a version that remembers this document.
+// uploads is gone and became a version that remembers this request.
 func (s *Server) committedBefore(r *Request, t *transacting, subs []*Request) (*Response, error) {
 	made := make([]*fsm.Object, len(subs))
 	seq := uint64(0)

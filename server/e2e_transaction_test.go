@@ -525,6 +525,13 @@ func TestTransactionRights(t *testing.T) {
 	}())
 	x.holds("open/there", nil)
 	x.holds("create/it", []byte("there"))
+	// Who commits is told again what was done; another with the same document is not.
+	again := document(alice.stage("open/mine", nil, []byte("mine")))
+	alice.must(t, 200, "POST", "/rights?transaction", again)
+	x.refuses(404, "NoSuchUpload", 0, again)
+	if a := alice.answer(alice.must(t, 200, "POST", "/rights?transaction", again)); !a.Repeated {
+		t.Errorf("answered again with %+v", a)
+	}
 	nobody := *v.root
 	nobody.cred = sig.Credential{}
 	nobody.refused(t, 403, "AccessDenied", "POST", "/rights?transaction", document(deleteOf("open/put")), header("Content-Md5", contentMD5(document(deleteOf("open/put")))))
