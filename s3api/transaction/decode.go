@@ -110,7 +110,8 @@ func (w *walk) value(depth int, name string) error {
 	return nil
 }
 
-// text looks at a string. What a header could not have, or what would be another value
+// text looks at a string. An empty one is not taken for none: who computed it may have meant
+// something. What a header could not have, or what would be another value
 // once it is trimmed, is refused: whoever judges it must see what whoever does it sees.
 func (w *walk) text(v, name string) error {
 	switch name {
@@ -118,6 +119,9 @@ func (w *walk) text(v, name string) error {
 		return nil
 	case "metadata", "tagging":
 		return nil
+	}
+	if v == "" {
+		return malformed(w.operation, "The field %q is empty. Leave it out.", shown(name))
 	}
 	if strings.TrimSpace(v) != v || strings.ContainsFunc(v, unicode.IsControl) {
 		return malformed(w.operation, "The field %q begins or ends with white space, or has a control character.", shown(name))

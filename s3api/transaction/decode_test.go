@@ -106,6 +106,11 @@ func TestDecodeRefuses(t *testing.T) {
 		{op(`{"copy":{"key":"a","source":{"bucket":"b ","key":"k"}}}`), 1, space("bucket")},
 		{op(`{"copy":{"key":"a","source":{"bucket":"b","key":"k"},"contentType":"a\u0085b"}}`), 1, space("contentType")},
 		{op(`{"delete":{"key":"a","versionId":"\t"}}`), 1, space("versionId")},
+		{op(`{"delete":{"key":"a","versionId":""}}`), 1, `The field "versionId" is empty. Leave it out.`},
+		{op(`{"delete":{"key":"a","ifMatch":""}}`), 1, `The field "ifMatch" is empty. Leave it out.`},
+		{op(`{"copy":{"key":"a","source":{"bucket":"b","key":"k","versionId":""}}}`), 1, `The field "versionId" is empty. Leave it out.`},
+		{op(`{"copy":{"key":"a","source":{"bucket":"b","key":"k"},"ifNoneMatch":" "}}`), 1, space("ifNoneMatch")},
+		{op(`{"put":{"key":"a","uploadId":"u","parts":[{"partNumber":1,"etag":""}]}}`), 1, `The field "etag" is empty. Leave it out.`},
 		{op(`{"delete":{"key":[[[[[[[]]]]]]]}}`), 1, `The field "key" is no list.`},
 		{`{"operations":[` + many(101, deletes) + `]}`, -1, "There are more than 100 operations."},
 		{`{"operations":[` + put("a", 5000) + "," + put("b", 5001) + `]}`, 1, "There are more than 10000 parts in all operations together."},
@@ -120,7 +125,7 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 	for _, text := range []string{
 		`{"operations":[` + many(100, deletes) + `]}`, `{"operations":[` + put("a", 5000) + "," + put("b", 5000) + `]}`,
-		op(`{"copy":{"key":" a\n","source":{"bucket":"b","key":"\u00a0k"},"metadata":{"acl":" ","key":"\t"},"tagging":"a=b "}}`),
+		op(`{"copy":{"key":" a\n","source":{"bucket":"b","key":"\u00a0k"},"metadata":{"acl":" ","key":"\t","ifMatch":""},"tagging":"a=b "}}`), op(`{"copy":{"key":"a","source":{"bucket":"b","key":"k"},"tagging":""}}`),
 	} {
 		if _, err := Decode([]byte(text)); err != nil {
 			t.Errorf("%.100s: %v", text, err)
