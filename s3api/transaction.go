@@ -135,6 +135,11 @@ func (s *Server) admitTransaction(r *Request, q question) error {
 func (s *Server) commitOnce(ctx context.Context, r *Request, t *transacting) (*Response, error) {
 	t.refused = event.Refusal_REFUSAL_NONE
 	subs := s.operationRequests(r, t.doc)
+	for i, sub := range subs {
+		if err := sub.checkOperation(); err != nil {
+			return nil, operationError(err, i, sub.Key)
+		}
+	}
 	if resp, err := s.committedBefore(r, t, subs); resp != nil || err != nil {
 		return resp, err
 	}

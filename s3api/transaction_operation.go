@@ -1,6 +1,7 @@
 package s3api
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 
@@ -113,11 +114,24 @@ type readyOperation struct {
 	decided   bool    // there is nothing to do
 }
 
+// checkOperation refuses before anything is looked up what no request could say: its key is
+// no object's, or its headers are longer than they may be. Tags have limits of their own,
+// and where they come in a document they may be longer than a header.
+func (r *Request) checkOperation() error {
+	if err := checkKey(r.Key); err != nil {
+		return err
+	}
+	h := maps.Clone(r.Header)
+	delete(h, "X-Amz-Tagging")
+	if headerBytes(&http.Request{Header: h}) > maxHeaderBytes {
+		return s3err.Newf("RequestHeaderSectionTooLarge", "What the operation says is longer than %d bytes as the headers of a request.", maxHeaderBytes).
+			With("MaxSizeAllowed", itoa(maxHeaderBytes))
+	}
+	return nil
+}
+
 // readyOperation admits an operation and makes it ready.
 func (s *Server) readyOperation(r *Request, o *transaction.Operation) (*readyOperation, error) {
-	if err := checkKey(r.Key); err != nil {
-		return nil, err
-	}
 	if err := s.admit(r); err != nil {
 		return nil, err
 	}

@@ -320,6 +320,19 @@ func TestTransactionRefused(t *testing.T) {
 			t.Errorf("%q, not %q", e.Message, c.message)
 		}
 	}
+	// Values are as long as they can be in headers.
+	long := func(n int) transaction.Operation {
+		return with(x.copy("new", "refused/other"), func(o *transaction.Operation) {
+			o.Copy.MetadataDirective, o.Copy.CacheControl, o.Copy.Disposition = "REPLACE", strings.Repeat("c", n/2), strings.Repeat("d", n/2)
+		})
+	}
+	x.refuses(400, "RequestHeaderSectionTooLarge", 1, document(deleteOf("there"), long(8192)))
+	x.refuses(400, "RequestHeaderSectionTooLarge", 1, document(deleteOf("there"), long(1<<20)))
+	x.refuses(400, "RequestHeaderSectionTooLarge", 0, document(with(deleteOf("there"), func(o *transaction.Operation) { o.Delete.IfMatch = strings.Repeat("x,", 4096) })))
+	x.commit(long(7000), x.copy("untouched", "refused/other"))
+	x.commit(deleteOf("new"), deleteOf("untouched"))
+	// What no key can be is not looked for, nor anything before it.
+	x.refuses(400, "KeyTooLongError", 1, document(x.copy("new", "refused/none"), deleteOf(strings.Repeat("k", 1025))))
 	x.refused(t, 405, "MethodNotAllowed", "POST", "/refused--at-s1?transaction", document(deleteOf("there")))
 	x.refused(t, 404, "NoSuchBucket", "POST", "/nowhere?transaction", document(deleteOf("there")))
 	x.refused(t, 501, "NotImplemented", "PUT", "/refused?transaction", document(deleteOf("there")))
