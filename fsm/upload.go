@@ -168,7 +168,7 @@ func (t *tx) choose(upload *event.Version, chosen []*event.CompletedPart) (body 
 	ok, body.sealed = true, t.knowsSealed()
 	t.eachPart(upload, func(p *Part) bool {
 		body.stored += p.Size
-		body.pieces += max(1, len(p.Segments))
+		body.pieces += p.pieces()
 		if len(chosen) == 0 || chosen[0].Number != p.Number {
 			t.unrefPart(p)
 			return true
@@ -181,6 +181,9 @@ func (t *tx) choose(upload *event.Version, chosen []*event.CompletedPart) (body 
 	})
 	return body, ok && len(chosen) == 0 && len(body.parts) > 0
 }
+
+// pieces is what a part costs whoever takes or gives up all of its upload.
+func (p *Part) pieces() int { return max(1, len(p.GetSegments())) }
 
 // eachPart calls f for the parts of an upload, ascending, until it says stop.
 func (t *tx) eachPart(upload *event.Version, f func(*Part) bool) {

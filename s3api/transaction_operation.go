@@ -170,7 +170,7 @@ func (s *Server) readyTransactionPut(r *Request, p *transaction.Put) (*readyOper
 	if err != nil {
 		return nil, err
 	}
-	pieces, stored, err := r.piecesOf(u)
+	pieces, stored, err := r.view.UploadPieces(u.Upload, fsm.MaxTransactionPieces)
 	if err != nil || pieces > fsm.MaxTransactionPieces {
 		return &readyOperation{pieces: pieces}, err
 	}
@@ -194,28 +194,6 @@ func (s *Server) readyTransactionPut(r *Request, p *transaction.Put) (*readyOper
 	return &readyOperation{
 		operation: &event.TransactionOperation{Completed: c.event}, pieces: pieces, grows: r.replacing(c.old, c.event.Size, stored), result: transaction.Result{ETag: quoted(c.event.Etag), Size: sizeOf(c.event.Size)},
 	}, nil
-}
-
-// piecesOf counts the pieces and bytes of all parts of an upload as apply does, up to more
-// than a transaction may have.
-func (r *Request) piecesOf(u *fsm.Upload) (n int, stored uint64, err error) {
-	const page = 1000
-	above := uint32(0)
-	for n <= fsm.MaxTransactionPieces {
-		parts, err := r.view.Parts(u.Upload, above, page)
-		if err != nil {
-			return 0, 0, err
-		}
-		for _, p := range parts {
-			n += max(1, len(p.Segments))
-			stored += p.Size
-			above = p.Number
-		}
-		if len(parts) < page {
-			break
-		}
-	}
-	return n, stored, nil
 }
 
 // growing is what an operation adds to what a quota counts.
