@@ -688,8 +688,8 @@ func TestTransactClient(t *testing.T) {
 	}}))
 	must(tx.Put(ctx, "empty", strings.NewReader(""), transact.PutOptions{}))
 	must(tx.Put(ctx, "exact", strings.NewReader(string(large[:10<<20])), transact.PutOptions{}))
-	tx.Copy(transact.Copy{Key: "kept", Source: transact.Source{Bucket: "helped", Key: "old"}})
-	tx.Delete(transact.Delete{Key: "old"})
+	must(tx.Copy(transact.Copy{Key: "kept", Source: transact.Source{Bucket: "helped", Key: "old"}}))
+	must(tx.Delete(transact.Delete{Key: "old"}))
 	a, err := tx.Commit(ctx)
 	must(err)
 	if len(a.Results) != 5 || a.Sequence == 0 {
@@ -709,7 +709,7 @@ func TestTransactClient(t *testing.T) {
 
 	tx = transact.New(client, "helped")
 	must(tx.Put(ctx, "large", strings.NewReader("small"), transact.PutOptions{IfMatch: `"other"`}))
-	tx.Delete(transact.Delete{Key: "kept"})
+	must(tx.Delete(transact.Delete{Key: "kept"}))
 	_, err = tx.Commit(ctx)
 	var refused *transact.Error
 	if !errors.As(err, &refused) || refused.Code != "PreconditionFailed" || refused.Operation != 0 || refused.Key != "large" || refused.Status != 412 {
@@ -723,7 +723,7 @@ func TestTransactClient(t *testing.T) {
 
 	// What was not staged whole is not committed.
 	tx = transact.New(client, "helped")
-	tx.Delete(transact.Delete{Key: "kept"})
+	must(tx.Delete(transact.Delete{Key: "kept"}))
 	if err := tx.Put(ctx, "broken", brokenReader{}, transact.PutOptions{}); err == nil {
 		t.Error("a reader that fails was staged")
 	}
@@ -740,7 +740,7 @@ func TestTransactClient(t *testing.T) {
 	})
 	tx = transact.New(client, "helped")
 	must(tx.Put(ctx, "once", strings.NewReader("once"), transact.PutOptions{IfNoneMatch: "*"}))
-	tx.Delete(transact.Delete{Key: "kept", IfMatch: "*"})
+	must(tx.Delete(transact.Delete{Key: "kept", IfMatch: "*"}))
 	a, err = tx.Commit(ctx)
 	must(err)
 	if !a.Repeated || lossy.lose != 0 {

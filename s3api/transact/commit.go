@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -90,14 +91,14 @@ func (e *Error) ErrorFault() smithy.ErrorFault {
 // not known, which does it at most once.
 func (t *Transaction) Commit(ctx context.Context) (*Answer, error) {
 	if t.err != nil {
-		return nil, fmt.Errorf("transact: something was not staged: %w", t.err)
+		return nil, fmt.Errorf("transact: an operation could not be staged or said: %w", t.err)
 	}
 	text, err := json.Marshal(&t.doc)
 	if err != nil {
 		return nil, err
 	}
 	tries := 1
-	if len(t.staged) > 0 {
+	if len(t.uploads()) > 0 {
 		tries = commitTries
 	}
 	for pause := firstPause; ; pause *= 2 {
@@ -121,9 +122,23 @@ func (t *Transaction) Commit(ctx context.Context) (*Answer, error) {
 	}
 }
 
+// uploads are those that the transaction puts. Others may be staged: what an Abort could not
+// give up, or what failed.
+func (t *Transaction) uploads() map[string]bool {
+	ids := make(map[string]bool)
+	for _, o := range t.doc.Operations {
+		if o.Put != nil {
+			ids[o.Put.UploadID] = true
+		}
+	}
+	return ids
+}
+
 // committed forgets what is done.
 func (t *Transaction) committed() {
-	t.staged, t.doc, t.unknown = nil, transaction.Document{}, false
+	ids := t.uploads()
+	t.staged = slices.DeleteFunc(t.staged, func(u upload) bool { return ids[u.id] })
+	t.doc, t.unknown = transaction.Document{}, false
 }
 
 // send sends a document once. told: an error says that this time nothing was done.

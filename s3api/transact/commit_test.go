@@ -11,6 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go"
+
+	"ironman/s3api/transaction"
 )
 
 func TestCommitURL(t *testing.T) {
@@ -78,12 +80,17 @@ func TestCommitTries(t *testing.T) {
 	} {
 		statuses, sent = c.statuses, 0
 		tx := New(client, "b")
-		tx.Delete(Delete{Key: "k"})
+		tx.staged = []upload{{"other", "that could not be aborted"}}
+		operation := transaction.Operation{Delete: &Delete{Key: "k"}}
 		if c.put {
-			tx.staged = []upload{{"k", "u"}}
+			operation = transaction.Operation{Put: &transaction.Put{Key: "k", UploadID: "u"}}
+			tx.staged = append(tx.staged, upload{"k", "u"})
+		}
+		if err := tx.add(operation); err != nil {
+			t.Fatal(err)
 		}
 		a, err := tx.Commit(t.Context())
-		if (err == nil) != c.done || sent != c.sent || c.done && (a.Sequence != 7 || tx.staged != nil) || !c.done && len(tx.doc.Operations) != 1 {
+		if (err == nil) != c.done || sent != c.sent || c.done && (a.Sequence != 7 || (len(tx.staged) != 1 || tx.staged[0].key != "other")) || !c.done && len(tx.doc.Operations) != 1 {
 			t.Errorf("%v: sent %d times: %+v, %v", c.statuses, sent, a, err)
 		}
 		var api smithy.APIError
@@ -106,7 +113,9 @@ func TestCommitTries(t *testing.T) {
 		}
 	}
 	tx := New(s3.New(s3.Options{Region: "us-east-1"}), "b")
-	tx.Delete(Delete{Key: "k"})
+	if err := tx.Delete(Delete{Key: "k"}); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := tx.Commit(t.Context()); err == nil {
 		t.Error("there is no endpoint")
 	}
