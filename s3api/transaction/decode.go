@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"strconv"
 	"strings"
 	"sync"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -40,6 +42,8 @@ func Decode(text []byte) (*Document, error) {
 		return nil, malformed(-1, "The document is larger than %d bytes.", MaxBytes)
 	case !utf8.Valid(text) || !json.Valid(text):
 		return nil, malformed(-1, "The document is not valid JSON in UTF-8.")
+	case halfCharacter(text):
+		return nil, malformed(-1, "An escape in the document is half a character: a surrogate without the other of its pair.")
 	}
 	w := &walk{d: json.NewDecoder(bytes.NewReader(text)), operation: -1}
 	w.d.UseNumber()
@@ -56,6 +60,44 @@ func Decode(text []byte) (*Document, error) {
 		return nil, malformed(-1, "Something follows the document.")
 	}
 	return doc, doc.check()
+}
+
+// halfCharacter tells whether valid JSON has an escaped surrogate that is not of a pair. Go
+// would read another character, and so do what was asked of one key to another.
+func halfCharacter(text []byte) bool {
+	for {
+		i := bytes.IndexByte(text, '\\') // only in strings
+		if i < 0 {
+			return false
+		}
+		if text = text[i:]; text[1] != 'u' {
+			text = text[2:]
+			continue
+		}
+		c := escaped(text)
+		text = text[escapeBytes:]
+		if !utf16.IsSurrogate(c) {
+			continue
+		}
+		if utf16.DecodeRune(c, escaped(text)) == utf8.RuneError {
+			return true
+		}
+		text = text[escapeBytes:]
+	}
+}
+
+const escapeBytes = len(`\u0000`)
+
+// escaped is the escape that text begins with; 0: it begins with none.
+func escaped(text []byte) rune {
+	if len(text) < escapeBytes || text[0] != '\\' || text[1] != 'u' {
+		return 0
+	}
+	n, err := strconv.ParseUint(string(text[2:escapeBytes]), 16, 16)
+	if err != nil {
+		return 0
+	}
+	return rune(n)
 }
 
 // wrongType tells what of a document is not of its type, or not where it belongs.

@@ -66,6 +66,7 @@ func TestDecodeRefuses(t *testing.T) {
 	put := func(key string, parts int) string {
 		return `{"put":{"key":"` + key + `","uploadId":"u","parts":[` + many(parts, part) + `]}}`
 	}
+	const half = "An escape in the document is half a character: a surrogate without the other of its pair."
 	space := func(field string) string {
 		return `The field "` + field + `" begins or ends with white space, or has a control character.`
 	}
@@ -106,6 +107,11 @@ func TestDecodeRefuses(t *testing.T) {
 		{op(`{"copy":{"key":"a","source":{"bucket":"b ","key":"k"}}}`), 1, space("bucket")},
 		{op(`{"copy":{"key":"a","source":{"bucket":"b","key":"k"},"contentType":"a\u0085b"}}`), 1, space("contentType")},
 		{op(`{"delete":{"key":"a","versionId":"\t"}}`), 1, space("versionId")},
+		{op(`{"delete":{"key":"\ud800"}}`), -1, half},
+		{op(`{"delete":{"key":"\uDC00\uD800"}}`), -1, half},
+		{op(`{"delete":{"key":"\ud83d\ud83d\ude00"}}`), -1, half},
+		{op(`{"delete":{"key":"\ud83dx"}}`), -1, half},
+		{op(`{"delete":{"key":"\\\ud83d\n"}}`), -1, half},
 		{op(`{"delete":{"key":"a","versionId":""}}`), 1, `The field "versionId" is empty. Leave it out.`},
 		{op(`{"delete":{"key":"a","ifMatch":""}}`), 1, `The field "ifMatch" is empty. Leave it out.`},
 		{op(`{"copy":{"key":"a","source":{"bucket":"b","key":"k","versionId":""}}}`), 1, `The field "versionId" is empty. Leave it out.`},
@@ -125,6 +131,7 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 	for _, text := range []string{
 		`{"operations":[` + many(100, deletes) + `]}`, `{"operations":[` + put("a", 5000) + "," + put("b", 5000) + `]}`,
+		op(`{"delete":{"key":"\ud83d\ude00\\ud800\ufffd"}}`),
 		op(`{"copy":{"key":" a\n","source":{"bucket":"b","key":"\u00a0k"},"metadata":{"acl":" ","key":"\t","ifMatch":""},"tagging":"a=b "}}`), op(`{"copy":{"key":"a","source":{"bucket":"b","key":"k"},"tagging":""}}`),
 	} {
 		if _, err := Decode([]byte(text)); err != nil {
