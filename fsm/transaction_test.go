@@ -225,6 +225,11 @@ func TestTransactionLimits(t *testing.T) {
 	if o := transact([]*event.TransactionOperation{x, y}, "x", "y"); o.Refusal != event.Refusal_REFUSAL_LIMIT_EXCEEDED || o.Subs[1].Refusal != o.Refusal {
 		t.Errorf("one piece too many: %v", o)
 	}
+	w := upload("w", 1, half)
+	w.Completed.Parts[0].Seq++ // beyond the limit no part is looked at
+	if o := transact([]*event.TransactionOperation{x, w}, "x", "w"); o.Refusal != event.Refusal_REFUSAL_LIMIT_EXCEEDED || o.Subs[1].Refusal != o.Refusal {
+		t.Errorf("too many pieces before a part that is another: %v", o)
+	}
 	z := upload("z", half-1, 1)
 	if o := transact([]*event.TransactionOperation{x, z}, "x", "z"); o.Refusal != none {
 		t.Errorf("as many pieces as there may be: %v", o)
