@@ -43,10 +43,8 @@ func (t *tx) transactionCommitted(p *event.Parsed, b *event.TransactionCommitted
 	}
 	o, pieces := accept(), 0
 	for i, op := range b.Operations {
-		sub, more := t.operate(p, i, bucket, op, sources[i], b.Request)
-		if pieces += more; sub.Refusal == event.Refusal_REFUSAL_NONE && pieces > MaxTransactionPieces {
-			sub.Refusal = event.Refusal_REFUSAL_LIMIT_EXCEEDED
-		}
+		sub, more := t.operate(p, i, bucket, op, sources[i], b.Request, MaxTransactionPieces-pieces)
+		pieces += more
 		if sub.Refusal != event.Refusal_REFUSAL_NONE {
 			return refuseOne(n, i, sub.Refusal)
 		}
@@ -75,8 +73,8 @@ func operable(op *event.TransactionOperation, bucket uint64) bool {
 	}
 }
 
-// operate does operation i of a transaction. pieces is what it costs.
-func (t *tx) operate(p *event.Parsed, i int, b *Bucket, op *event.TransactionOperation, src *Object, request []byte) (sub *event.SubOutcome, pieces int) {
+// operate does operation i of a transaction. pieces is what it costs, of limit at most.
+func (t *tx) operate(p *event.Parsed, i int, b *Bucket, op *event.TransactionOperation, src *Object, request []byte, limit int) (sub *event.SubOutcome, pieces int) {
 	if op.Deleted != nil {
 		name := p.Text(event.ItemKind_ITEM_KIND_KEY, i)
 		return t.deleteObject(b, name, i, op.Deleted, p.Statement.Header.Base), 0
@@ -84,7 +82,7 @@ func (t *tx) operate(p *event.Parsed, i int, b *Bucket, op *event.TransactionOpe
 	var o *Object
 	var r event.Refusal
 	if op.Completed != nil {
-		o, pieces, r = t.complete(p, i, op.Completed)
+		o, pieces, r = t.complete(p, i, op.Completed, limit)
 	} else {
 		o, r = t.newObject(p, i, op.Copied, src)
 	}

@@ -113,6 +113,58 @@ func (w *world) growTransactions(n int) {
 	}
 }
 
+// TestUploadPieces: pieces are counted of all parts, and not beyond what is asked for.
+func TestUploadPieces(t *testing.T) {
+	r := newRig(t, Options{})
+	defer r.close()
+	b := r.genesis(0)
+	source := r.accept(r.put(b, "source", 1)).Version
+	v := r.view()
+	o, err := v.Object(b, "source")
+	if err := errors.Join(err, v.Close()); err != nil {
+		t.Fatal(err)
+	}
+	item := event.ItemKind_ITEM_KIND_KEY
+	begin := func() *event.Version {
+		return r.accept(event.NewDraft(r.header(), &event.Statement_UploadCreated{UploadCreated: &event.UploadCreated{
+			Bucket: b, Owner: alice, Acl: private(alice),
+		}}).AddText(item, 0, "k")).Version
+	}
+	id, empty := begin(), begin()
+	for number, pieces := range []int{3, 0, 4, 5} { // of no bytes: one all the same
+		part := &event.PartPut{Bucket: b, Upload: id, Number: uint32(number + 1), Size: uint64(pieces), Source: &event.CopySource{Bucket: b, Version: source}}
+		for range pieces {
+			part.Segments = append(part.Segments, &event.Segment{Blob: o.Blob, Length: 1})
+		}
+		if pieces == 0 {
+			part.Source = nil
+		}
+		put := event.NewDraft(r.header(), &event.Statement_PartPut{PartPut: part}).AddText(item, 0, "k")
+		if pieces > 0 {
+			put.AddText(event.ItemKind_ITEM_KIND_SOURCE_KEY, 0, "source")
+		}
+		if got := r.propose(put).Outcome; got.Refusal != none {
+			t.Fatal(got)
+		}
+	}
+	for _, c := range []struct {
+		upload *event.Version
+		limit  int
+		pieces int
+		stored uint64
+		parts  int // that are read
+	}{
+		{id, 100, 13, 12, 4}, {id, 13, 13, 12, 4}, {id, 8, 13, 12, 4}, {id, 7, 8, 7, 3}, {id, 3, 4, 3, 2}, {id, 2, 3, 3, 1}, {empty, 100, 0, 0, 0},
+	} {
+		v := r.view()
+		pieces, stored, err := v.UploadPieces(c.upload, c.limit)
+		read := v.steps
+		if err := errors.Join(err, v.Close()); err != nil || pieces != c.pieces || stored != c.stored || int(read) != c.parts {
+			t.Errorf("up to %d: %d pieces, %d bytes of %d parts, %v", c.limit, pieces, stored, read, err)
+		}
+	}
+}
+
 // TestTransactionLimits: a transaction has a bound of operations, and one of the pieces
 // of all its uploads; what is at the bound is done.
 func TestTransactionLimits(t *testing.T) {
@@ -172,6 +224,11 @@ func TestTransactionLimits(t *testing.T) {
 	x, y := upload("x", 1, half-1), upload("y", half, 1)
 	if o := transact([]*event.TransactionOperation{x, y}, "x", "y"); o.Refusal != event.Refusal_REFUSAL_LIMIT_EXCEEDED || o.Subs[1].Refusal != o.Refusal {
 		t.Errorf("one piece too many: %v", o)
+	}
+	w := upload("w", 1, half)
+	w.Completed.Parts[0].Seq++ // beyond the limit no part is looked at
+	if o := transact([]*event.TransactionOperation{x, w}, "x", "w"); o.Refusal != event.Refusal_REFUSAL_LIMIT_EXCEEDED || o.Subs[1].Refusal != o.Refusal {
+		t.Errorf("too many pieces before a part that is another: %v", o)
 	}
 	z := upload("z", half-1, 1)
 	if o := transact([]*event.TransactionOperation{x, z}, "x", "z"); o.Refusal != none {

@@ -1,6 +1,8 @@
 package fsm
 
 import (
+	"math"
+
 	"ironman/sim/sabotage"
 	"ironman/wal/event"
 )
@@ -94,7 +96,7 @@ func (t *tx) uploadCompleted(p *event.Parsed, b *event.UploadCompleted) *event.O
 		}
 		return refuse(event.Refusal_REFUSAL_NO_SUCH_UPLOAD)
 	}
-	o, _, r := t.complete(p, 0, b)
+	o, _, r := t.complete(p, 0, b, math.MaxInt)
 	if r == event.Refusal_REFUSAL_NONE {
 		r = t.withinQuota(t.bucket(b.Bucket))
 	}
@@ -107,7 +109,7 @@ func (t *tx) uploadCompleted(p *event.Parsed, b *event.UploadCompleted) *event.O
 // complete makes the object of operation i of an event of parts, whatever the quota says.
 // The parts' references become the assembly's; parts that are not part of it give theirs
 // up. Of all of them together it tells the number of pieces, which is what it costs.
-func (t *tx) complete(p *event.Parsed, i int, b *event.UploadCompleted) (o *Object, pieces int, r event.Refusal) {
+func (t *tx) complete(p *event.Parsed, i int, b *event.UploadCompleted, limit int) (o *Object, pieces int, r event.Refusal) {
 	name := p.Text(event.ItemKind_ITEM_KIND_KEY, i)
 	uk := uploadKey(b.Bucket, name, b.Upload)
 	u := get[Upload](t, uk)
@@ -119,7 +121,10 @@ func (t *tx) complete(p *event.Parsed, i int, b *event.UploadCompleted) (o *Obje
 	if r := condition(b.Condition, old); r != event.Refusal_REFUSAL_NONE && !ignored {
 		return nil, 0, r
 	}
-	body, ok := t.choose(u.Upload, b.Parts)
+	body, ok := t.choose(u.Upload, b.Parts, limit)
+	if body.pieces > limit {
+		return nil, body.pieces, event.Refusal_REFUSAL_LIMIT_EXCEEDED
+	}
 	if !ok {
 		return nil, body.pieces, event.Refusal_REFUSAL_INVALID_PART
 	}
@@ -163,12 +168,15 @@ func (c *completed) add(p *Part) {
 
 // choose puts the chosen parts together and gives up those that are stored beside
 // them. It is false if a chosen part is not stored, or is another than the proposer
-// saw; the event is to be refused then. Of those given up one is in memory at a time.
-func (t *tx) choose(upload *event.Version, chosen []*event.CompletedPart) (body completed, ok bool) {
+// saw; the event is to be refused then, and so if the parts have more pieces than limit: it
+// looks at no part beyond. Of those given up one is in memory at a time.
+func (t *tx) choose(upload *event.Version, chosen []*event.CompletedPart, limit int) (body completed, ok bool) {
 	ok, body.sealed = true, t.knowsSealed()
 	t.eachPart(upload, func(p *Part) bool {
 		body.stored += p.Size
-		body.pieces += max(1, len(p.Segments))
+		if body.pieces += p.pieces(); body.pieces > limit {
+			return false
+		}
 		if len(chosen) == 0 || chosen[0].Number != p.Number {
 			t.unrefPart(p)
 			return true
@@ -181,6 +189,9 @@ func (t *tx) choose(upload *event.Version, chosen []*event.CompletedPart) (body 
 	})
 	return body, ok && len(chosen) == 0 && len(body.parts) > 0
 }
+
+// pieces is what a part costs whoever takes or gives up all of its upload.
+func (p *Part) pieces() int { return max(1, len(p.GetSegments())) }
 
 // eachPart calls f for the parts of an upload, ascending, until it says stop.
 func (t *tx) eachPart(upload *event.Version, f func(*Part) bool) {

@@ -303,6 +303,19 @@ func (v *View) Part(upload *event.Version, number uint32) (*Part, error) {
 	return read[Part](v, partKey(upload, number))
 }
 
+// UploadPieces counts the pieces and bytes of all parts of an upload as apply does, one part
+// in memory at a time, until there are more than limit pieces.
+func (v *View) UploadPieces(upload *event.Version, limit int) (pieces int, stored uint64, err error) {
+	prefix := appendVersion([]byte{byte(tablePart)}, upload)
+	err = v.scan(prefix, after(prefix), func(k, b []byte) (bool, error) {
+		p, _, err := decodeRow[Part](k, b)
+		pieces += p.pieces()
+		stored += p.GetSize()
+		return pieces <= limit, err
+	})
+	return pieces, stored, err
+}
+
 // Parts returns the parts of an upload above a number, ascending, at most max.
 func (v *View) Parts(upload *event.Version, above uint32, max int) ([]*Part, error) {
 	var parts []*Part

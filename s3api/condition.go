@@ -42,6 +42,15 @@ func wantedTags(value string) []string {
 	return tags
 }
 
+// namesTag refuses an If-None-Match that is there and names no tag: it would hold of every
+// object, and whoever sent it means to be stopped by one.
+func namesTag(name, value string) error {
+	if value != "" && len(entityTags(value)) == 0 {
+		return s3err.InvalidArgument(strings.ToLower(name), value, "The condition names no entity tag.")
+	}
+	return nil
+}
+
 func matchesTag(tags []string, etag string) bool {
 	for _, t := range tags {
 		if t == "*" || strings.EqualFold(t, etag) {
@@ -65,6 +74,10 @@ func (r *Request) readConditions(o *fsm.Object) error {
 
 // copyConditions judges the x-amz-copy-source-if-* conditions of a copy.
 func (r *Request) copyConditions(o *fsm.Object) error {
+	const none = "X-Amz-Copy-Source-If-None-Match"
+	if err := namesTag(none, tagList(r.Header, none)); err != nil {
+		return err
+	}
 	return judge(r.Header, "X-Amz-Copy-Source-", o, preconditionFailed)
 }
 
@@ -115,6 +128,9 @@ func (r *Request) writeCondition() (*event.Condition, error) {
 	match, none := tagList(r.Header, "If-Match"), tagList(r.Header, "If-None-Match")
 	if match == "" && none == "" {
 		return nil, nil
+	}
+	if err := namesTag("If-None-Match", none); err != nil {
+		return nil, err
 	}
 	c := &event.Condition{IfMatch: wantedTags(match)}
 	for _, t := range entityTags(none) {

@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	"ironman/fsm"
+	"ironman/s3api/access"
 	"ironman/s3api/accesslog"
 	"ironman/s3api/s3err"
 	"ironman/s3api/transaction"
@@ -24,9 +25,17 @@ const (
 	transactionName = "CommitTransaction"
 	// transactionLevel is the feature level from which nodes know the event.
 	transactionLevel = 4
-	// requestDigestBytes of the digest of a document are kept with each object it made.
+	// requestDigestBytes of the digest of a request are kept with each object it made.
 	requestDigestBytes = 16
 )
+
+// requestDigest tells a request from others: who commits, and the document. What another
+// has committed is not told to whoever has the same document.
+func requestDigest(p access.Principal, document []byte) []byte {
+	id := digest.SHA256([]byte(p.ID()))
+	sum := digest.SHA256(id[:], document)
+	return sum[:requestDigestBytes]
+}
 
 // commitTransaction does up to 100 puts, copies and deletes of a bucket, or none of them.
 func (s *Server) commitTransaction(ctx context.Context, r *Request) (*Response, error) {
@@ -47,8 +56,7 @@ func (s *Server) commitTransaction(ctx context.Context, r *Request) (*Response, 
 	if err != nil {
 		return nil, documentError(err)
 	}
-	sum := digest.SHA256(text)
-	t := &transacting{doc: doc, request: sum[:requestDigestBytes]}
+	t := &transacting{doc: doc, request: requestDigest(r.principal, text)}
 	for tries := 0; ; tries++ {
 		resp, err := s.commitOnce(ctx, r, t)
 		if err == nil {
@@ -92,7 +100,7 @@ var operationHeaders = [...]string{
 // transacting is a transaction that is being committed.
 type transacting struct {
 	doc     *transaction.Document
-	request []byte        // the beginning of the document's digest
+	request []byte        // requestDigest
 	refused event.Refusal // why apply refused its last event; NONE: there is none
 }
 
@@ -127,8 +135,16 @@ func (s *Server) admitTransaction(r *Request, q question) error {
 func (s *Server) commitOnce(ctx context.Context, r *Request, t *transacting) (*Response, error) {
 	t.refused = event.Refusal_REFUSAL_NONE
 	subs := s.operationRequests(r, t.doc)
+	for i, sub := range subs {
+		if err := sub.checkOperation(); err != nil {
+			return nil, operationError(err, i, sub.Key)
+		}
+	}
 	if resp, err := s.committedBefore(r, t, subs); resp != nil || err != nil {
 		return resp, err
+	}
+	if err := s.requireUploads(r, t, subs); err != nil {
+		return nil, err
 	}
 	b := &event.TransactionCommitted{Bucket: r.bucket.Bucket, Request: t.request}
 	d := event.NewDraft(nil, &event.Statement_TransactionCommitted{TransactionCommitted: b})
@@ -184,9 +200,31 @@ func (s *Server) commitOnce(ctx context.Context, r *Request, t *transacting) (*R
 	return transactionAnswer(answer)
 }
 
-// committedBefore answers a transaction that the same document has committed, as far as
+// requireUploads refuses a transaction of which an upload is gone, whatever else would
+// refuse it: it may have been committed, and what it made have been replaced. Any other
+// refusal so says that none of its puts was done.
+func (s *Server) requireUploads(r *Request, t *transacting, subs []*Request) error {
+	for i, sub := range subs {
+		if t.doc.Operations[i].Put == nil {
+			continue
+		}
+		sub.bucket = r.bucket
+		_, err := sub.upload()
+		if s3err.Is(err, "NoSuchUpload") {
+			if denied := s.admit(sub); denied != nil {
+				err = denied
+			}
+		}
+		if err != nil {
+			return operationError(err, i, sub.Key)
+		}
+	}
+	return nil
+}
+
+// committedBefore answers a transaction that the same request has committed, as far as
 // what it made is still there; nil: that cannot be said. Only puts can tell: each of their
-// uploads is gone and became a version that remembers this document.
+// uploads is gone and became a version that remembers this request.
 func (s *Server) committedBefore(r *Request, t *transacting, subs []*Request) (*Response, error) {
 	made := make([]*fsm.Object, len(subs))
 	seq := uint64(0)

@@ -1,6 +1,7 @@
 package s3api
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 
@@ -113,11 +114,24 @@ type readyOperation struct {
 	decided   bool    // there is nothing to do
 }
 
+// checkOperation refuses before anything is looked up what no request could say: its key is
+// no object's, or its headers are longer than they may be. Tags have limits of their own,
+// and where they come in a document they may be longer than a header.
+func (r *Request) checkOperation() error {
+	if err := checkKey(r.Key); err != nil {
+		return err
+	}
+	h := maps.Clone(r.Header)
+	delete(h, "X-Amz-Tagging")
+	if headerBytes(&http.Request{Header: h}) > maxHeaderBytes {
+		return s3err.Newf("RequestHeaderSectionTooLarge", "What the operation says is longer than %d bytes as the headers of a request.", maxHeaderBytes).
+			With("MaxSizeAllowed", itoa(maxHeaderBytes))
+	}
+	return nil
+}
+
 // readyOperation admits an operation and makes it ready.
 func (s *Server) readyOperation(r *Request, o *transaction.Operation) (*readyOperation, error) {
-	if err := checkKey(r.Key); err != nil {
-		return nil, err
-	}
 	if err := s.admit(r); err != nil {
 		return nil, err
 	}
@@ -156,7 +170,7 @@ func (s *Server) readyTransactionPut(r *Request, p *transaction.Put) (*readyOper
 	if err != nil {
 		return nil, err
 	}
-	pieces, stored, err := r.piecesOf(u)
+	pieces, stored, err := r.view.UploadPieces(u.Upload, fsm.MaxTransactionPieces)
 	if err != nil || pieces > fsm.MaxTransactionPieces {
 		return &readyOperation{pieces: pieces}, err
 	}
@@ -180,28 +194,6 @@ func (s *Server) readyTransactionPut(r *Request, p *transaction.Put) (*readyOper
 	return &readyOperation{
 		operation: &event.TransactionOperation{Completed: c.event}, pieces: pieces, grows: r.replacing(c.old, c.event.Size, stored), result: transaction.Result{ETag: quoted(c.event.Etag), Size: sizeOf(c.event.Size)},
 	}, nil
-}
-
-// piecesOf counts the pieces and bytes of all parts of an upload as apply does, up to more
-// than a transaction may have.
-func (r *Request) piecesOf(u *fsm.Upload) (n int, stored uint64, err error) {
-	const page = 1000
-	above := uint32(0)
-	for n <= fsm.MaxTransactionPieces {
-		parts, err := r.view.Parts(u.Upload, above, page)
-		if err != nil {
-			return 0, 0, err
-		}
-		for _, p := range parts {
-			n += max(1, len(p.Segments))
-			stored += p.Size
-			above = p.Number
-		}
-		if len(parts) < page {
-			break
-		}
-	}
-	return n, stored, nil
 }
 
 // growing is what an operation adds to what a quota counts.

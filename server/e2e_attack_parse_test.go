@@ -263,6 +263,8 @@ func TestAttackHeaders(t *testing.T) {
 	for _, tag := range []string{`""`, ",", "W/", `"" , ""`} { // an empty tag is a condition all the same
 		c.refused(t, 412, "PreconditionFailed", "PUT", "/vault/secret", []byte("x"), header("If-Match", tag))
 		c.refused(t, 412, "PreconditionFailed", "DELETE", "/vault/secret", nil, header("If-Match", tag))
+		c.refused(t, 400, "InvalidArgument", "PUT", "/vault/secret", []byte("x"), header("If-None-Match", tag))
+		c.refused(t, 400, "InvalidArgument", "PUT", "/vault/copied", []byte{}, header("X-Amz-Copy-Source", "/vault/secret"), header("X-Amz-Copy-Source-If-None-Match", tag))
 	}
 	for _, q := range []string{"max-keys=-1", "max-keys=2147483648", "max-keys=x", "max-keys=1.5", "encoding-type=xml", "continuation-token=!", "prefix=%ff", "delimiter=%ff"} {
 		c.refused(t, 400, "InvalidArgument", "GET", "/vault?list-type=2&"+q, nil)

@@ -256,12 +256,14 @@ func TestTransactionRefused(t *testing.T) {
 		"deletes another":           {412, "PreconditionFailed", with(deleteOf("there"), func(o *transaction.Operation) { o.Delete.IfMatch = etag([]byte("x")) })},
 		"deletes another size":      {412, "PreconditionFailed", with(deleteOf("there"), func(o *transaction.Operation) { o.Delete.IfMatchSize = &size })},
 		"deletes what is not there": {404, "NoSuchKey", with(deleteOf("none"), func(o *transaction.Operation) { o.Delete.IfMatch = "*" })},
+		"no tag it must not have":   {400, "InvalidArgument", with(x.copy("there", "refused/other"), func(o *transaction.Operation) { o.Copy.IfNoneMatch = "," })},
+		"no tag it must have":       {412, "PreconditionFailed", with(x.copy("there", "refused/other"), func(o *transaction.Operation) { o.Copy.IfMatch = "," })},
 		"a bad version":             {400, "InvalidArgument", with(deleteOf("there"), func(o *transaction.Operation) { o.Delete.VersionID = "x" })},
 		"no upload":                 {404, "NoSuchUpload", transaction.Operation{Put: &transaction.Put{Key: "none", UploadID: "00", Parts: put.Put.Parts}}},
 		"an upload of another key":  {404, "NoSuchUpload", with(put, func(o *transaction.Operation) { o.Put.Key = "else" })},
 		"a tag too much":            {400, "InvalidTag", with(x.copy("new", "refused/other"), func(o *transaction.Operation) { o.Copy.TaggingDirective, o.Copy.Tagging = "REPLACE", "aws:x=y" })},
 		"a value that breaks out": {400, "InvalidArgument", with(x.copy("new", "refused/other"), func(o *transaction.Operation) {
-			o.Copy.MetadataDirective, o.Copy.CacheControl = "REPLACE", "x\r\nSet-Cookie: y"
+			o.Copy.MetadataDirective, o.Copy.Metadata = "REPLACE", map[string]string{"a": "x\r\nSet-Cookie: y"}
 		})},
 		"a key that is too long": {400, "KeyTooLongError", deleteOf(strings.Repeat("k", 1025))},
 	} {
@@ -302,6 +304,9 @@ func TestTransactionRefused(t *testing.T) {
 	}{
 		{400, "InvalidRequest", -1, "There are more than 100 operations.", document(many...), nil},
 		{400, "InvalidRequest", 1, "An operation before it has the same key.", document(deleteOf("there"), x.copy("there", "refused/other")), nil},
+		{400, "InvalidRequest", 1, `The field "cacheControl" begins or ends with white space, or has a control character.`,
+			document(deleteOf("there"), with(x.copy("new", "refused/other"), func(o *transaction.Operation) { o.Copy.CacheControl = "x\r\nSet-Cookie: y" })), nil},
+		{400, "InvalidRequest", 0, `The field "versionId" is empty. Leave it out.`, []byte(`{"operations":[{"delete":{"key":"there","versionId":""}}]}`), nil},
 		{400, "InvalidRequest", 0, `There is no field "iffMatch".`, []byte(`{"operations":[{"delete":{"key":"there","iffMatch":"x"}}]}`), nil},
 		{400, "InvalidRequest", -1, "The document is not valid JSON in UTF-8.", []byte("<Delete/>"), nil},
 		{400, "InvalidRequest", -1, "The document is not valid JSON in UTF-8.", []byte{}, nil},
@@ -315,6 +320,19 @@ func TestTransactionRefused(t *testing.T) {
 			t.Errorf("%q, not %q", e.Message, c.message)
 		}
 	}
+	// Values are as long as they can be in headers.
+	long := func(n int) transaction.Operation {
+		return with(x.copy("new", "refused/other"), func(o *transaction.Operation) {
+			o.Copy.MetadataDirective, o.Copy.CacheControl, o.Copy.Disposition = "REPLACE", strings.Repeat("c", n/2), strings.Repeat("d", n/2)
+		})
+	}
+	x.refuses(400, "RequestHeaderSectionTooLarge", 1, document(deleteOf("there"), long(8192)))
+	x.refuses(400, "RequestHeaderSectionTooLarge", 1, document(deleteOf("there"), long(1<<20)))
+	x.refuses(400, "RequestHeaderSectionTooLarge", 0, document(with(deleteOf("there"), func(o *transaction.Operation) { o.Delete.IfMatch = strings.Repeat("x,", 4096) })))
+	x.commit(long(7000), x.copy("untouched", "refused/other"))
+	x.commit(deleteOf("new"), deleteOf("untouched"))
+	// What no key can be is not looked for, nor anything before it.
+	x.refuses(400, "KeyTooLongError", 1, document(x.copy("new", "refused/none"), deleteOf(strings.Repeat("k", 1025))))
 	x.refused(t, 405, "MethodNotAllowed", "POST", "/refused--at-s1?transaction", document(deleteOf("there")))
 	x.refused(t, 404, "NoSuchBucket", "POST", "/nowhere?transaction", document(deleteOf("there")))
 	x.refused(t, 501, "NotImplemented", "PUT", "/refused?transaction", document(deleteOf("there")))
@@ -392,6 +410,15 @@ func TestTransactionRepeated(t *testing.T) {
 			t.Errorf("the version that it put is there, and it says %v", a)
 		}
 	}
+	// Once what was put is gone another operation's refusal does not hide that.
+	x.versioning("Suspended")
+	x.must(t, 200, "PUT", "/again/moved", []byte("moved"))
+	moved := deleteOf("moved")
+	moved.Delete.IfMatch = "*"
+	body := document(moved, x.stage("e", nil, []byte("e")))
+	x.must(t, 200, "POST", "/again?transaction", body)
+	x.must(t, 200, "PUT", "/again/e", []byte("replaced"))
+	x.refuses(404, "NoSuchUpload", 1, body)
 	// One that was completed by itself was not part of any.
 	put := x.stage("d", nil, []byte("d"))
 	x.must(t, 200, "POST", "/again/d?uploadId="+put.Put.UploadID, completion("<ETag>"+etag([]byte("d"))+"</ETag>"))
@@ -466,6 +493,7 @@ func TestTransactionRights(t *testing.T) {
 	x.must(t, 204, "PUT", "/rights?policy", []byte(`{"Statement":[
 		{"Effect":"Allow","Principal":"*","Action":["s3:PutObject","s3:DeleteObject","s3:GetObject"],"Resource":"arn:aws:s3:::rights/open/*"},
 		{"Effect":"Deny","Principal":"*","Action":"s3:PutObject","Resource":"arn:aws:s3:::rights/open/tags/*"},
+		{"Effect":"Deny","Principal":"*","Action":"s3:PutObject","Resource":"arn:aws:s3:::rights/open/hidden/*","Condition":{"StringEquals":{"s3:x-amz-acl":"public-read"}}},
 		{"Effect":"Allow","Principal":"*","Action":"s3:PutObject","Resource":"arn:aws:s3:::rights/create/*","Condition":{"Null":{"s3:if-none-match":"false"}}}]}`))
 	alice := &transactor{t, v.alice, "rights"}
 	stage := func(key string) transaction.Operation {
@@ -497,6 +525,13 @@ func TestTransactionRights(t *testing.T) {
 	governed := deleteOf("open/there")
 	governed.Delete.BypassGovernance = true
 	denied(1, own, governed)
+	for _, acl := range []string{"public-read ", "public-read\n", "\u00a0public-read"} { // would be another for the policy than for what is done
+		shown := alice.copy("open/hidden/copied", "rights/open/there")
+		shown.Copy.ACL = "public-read"
+		denied(1, own, shown)
+		shown.Copy.ACL = acl
+		alice.refused(t, 400, "InvalidRequest", "POST", "/rights?transaction", document(own, shown))
+	}
 	listed := alice.copy("open/copied", "rights/open/there")
 	listed.Copy.ACL = "public-read"
 	alice.commit(own, listed, deleteOf("open/there"), func() transaction.Operation {
@@ -506,6 +541,13 @@ func TestTransactionRights(t *testing.T) {
 	}())
 	x.holds("open/there", nil)
 	x.holds("create/it", []byte("there"))
+	// Who commits is told again what was done; another with the same document is not.
+	again := document(alice.stage("open/mine", nil, []byte("mine")))
+	alice.must(t, 200, "POST", "/rights?transaction", again)
+	x.refuses(404, "NoSuchUpload", 0, again)
+	if a := alice.answer(alice.must(t, 200, "POST", "/rights?transaction", again)); !a.Repeated {
+		t.Errorf("answered again with %+v", a)
+	}
 	nobody := *v.root
 	nobody.cred = sig.Credential{}
 	nobody.refused(t, 403, "AccessDenied", "POST", "/rights?transaction", document(deleteOf("open/put")), header("Content-Md5", contentMD5(document(deleteOf("open/put")))))
@@ -646,8 +688,8 @@ func TestTransactClient(t *testing.T) {
 	}}))
 	must(tx.Put(ctx, "empty", strings.NewReader(""), transact.PutOptions{}))
 	must(tx.Put(ctx, "exact", strings.NewReader(string(large[:10<<20])), transact.PutOptions{}))
-	tx.Copy(transact.Copy{Key: "kept", Source: transact.Source{Bucket: "helped", Key: "old"}})
-	tx.Delete(transact.Delete{Key: "old"})
+	must(tx.Copy(transact.Copy{Key: "kept", Source: transact.Source{Bucket: "helped", Key: "old"}}))
+	must(tx.Delete(transact.Delete{Key: "old"}))
 	a, err := tx.Commit(ctx)
 	must(err)
 	if len(a.Results) != 5 || a.Sequence == 0 {
@@ -667,7 +709,7 @@ func TestTransactClient(t *testing.T) {
 
 	tx = transact.New(client, "helped")
 	must(tx.Put(ctx, "large", strings.NewReader("small"), transact.PutOptions{IfMatch: `"other"`}))
-	tx.Delete(transact.Delete{Key: "kept"})
+	must(tx.Delete(transact.Delete{Key: "kept"}))
 	_, err = tx.Commit(ctx)
 	var refused *transact.Error
 	if !errors.As(err, &refused) || refused.Code != "PreconditionFailed" || refused.Operation != 0 || refused.Key != "large" || refused.Status != 412 {
@@ -681,7 +723,7 @@ func TestTransactClient(t *testing.T) {
 
 	// What was not staged whole is not committed.
 	tx = transact.New(client, "helped")
-	tx.Delete(transact.Delete{Key: "kept"})
+	must(tx.Delete(transact.Delete{Key: "kept"}))
 	if err := tx.Put(ctx, "broken", brokenReader{}, transact.PutOptions{}); err == nil {
 		t.Error("a reader that fails was staged")
 	}
@@ -698,7 +740,7 @@ func TestTransactClient(t *testing.T) {
 	})
 	tx = transact.New(client, "helped")
 	must(tx.Put(ctx, "once", strings.NewReader("once"), transact.PutOptions{IfNoneMatch: "*"}))
-	tx.Delete(transact.Delete{Key: "kept", IfMatch: "*"})
+	must(tx.Delete(transact.Delete{Key: "kept", IfMatch: "*"}))
 	a, err = tx.Commit(ctx)
 	must(err)
 	if !a.Repeated || lossy.lose != 0 {

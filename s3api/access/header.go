@@ -52,7 +52,7 @@ func ForCreate(h Headers, s Subject, a Accounts) (*event.ACL, error) {
 // kinds at once are InvalidRequest.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObjectAcl.html
 func FromHeaders(h Headers, s Subject, a Accounts) (*event.ACL, error) {
-	canned := strings.TrimSpace(strings.Join(h.Values("X-Amz-Acl"), ","))
+	canned := strings.Join(h.Values("X-Amz-Acl"), ",") // as policies see it: what is trimmed here a Deny would not match
 	acl := &event.ACL{Owner: s.Owner}
 	for _, header := range grantHeaders {
 		value := strings.TrimSpace(strings.Join(h.Values(header.name), ","))

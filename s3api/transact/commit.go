@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -30,7 +31,27 @@ const (
 	maxAnswerBytes = 1 << 20
 )
 
-// Error is why nothing was done. It is an smithy.APIError.
+// UnknownError says that it is not known whether a transaction was committed: no answer came,
+// or one that does not tell, to this or to an earlier try. An *Error is not in its chain, so
+// that what refused only the last try is not taken for a refusal of all.
+type UnknownError struct {
+	Last error // that came of the last try
+}
+
+// Error implements error.
+func (e *UnknownError) Error() string {
+	return "transact: the outcome is not known: " + e.Last.Error()
+}
+
+// Unwrap gives what came of the last try, unless it is an answer.
+func (e *UnknownError) Unwrap() error {
+	if _, ok := e.Last.(*Error); ok {
+		return nil
+	}
+	return e.Last
+}
+
+// Error is an answer that says why nothing was done. It is an smithy.APIError.
 type Error struct {
 	Status    int
 	Code      string
@@ -63,30 +84,34 @@ func (e *Error) ErrorFault() smithy.ErrorFault {
 	return smithy.FaultClient
 }
 
-// Commit does all operations, or none. An *Error says that nothing was done, or that it
-// is not known (5xx); any other error that it is not known. What was staged is there still:
-// the same transaction can be committed again, or aborted. One with a put is sent again
-// here a few times where that is not known, which does it at most once.
+// Commit does all operations, or none. An *UnknownError says that it is not known which; any
+// other error that nothing was done, an *Error why the server refused it. The transaction is
+// as it was then: it can be committed again, or aborted, and of one whose outcome was not
+// known it stays so until it is. One with a put is sent again here a few times where that is
+// not known, which does it at most once.
 func (t *Transaction) Commit(ctx context.Context) (*Answer, error) {
 	if t.err != nil {
-		return nil, fmt.Errorf("transact: something was not staged: %w", t.err)
+		return nil, fmt.Errorf("transact: an operation could not be staged or said: %w", t.err)
 	}
 	text, err := json.Marshal(&t.doc)
 	if err != nil {
 		return nil, err
 	}
 	tries := 1
-	if len(t.staged) > 0 {
+	if len(t.uploads()) > 0 {
 		tries = commitTries
 	}
 	for pause := firstPause; ; pause *= 2 {
-		answer, err := t.send(ctx, text)
+		answer, told, err := t.send(ctx, text)
 		if err == nil {
-			t.staged, t.doc = nil, transaction.Document{}
+			t.committed()
 			return answer, nil
 		}
-		var refused *Error
-		if tries--; tries == 0 || ctx.Err() != nil || errors.As(err, &refused) && refused.Status < 500 {
+		t.unknown = t.unknown || !told
+		if t.unknown {
+			err = &UnknownError{err}
+		}
+		if tries--; tries == 0 || told {
 			return nil, err
 		}
 		select {
@@ -97,8 +122,53 @@ func (t *Transaction) Commit(ctx context.Context) (*Answer, error) {
 	}
 }
 
-// send sends a document once.
-func (t *Transaction) send(ctx context.Context, text []byte) (*Answer, error) {
+// uploads are those that the transaction puts. Others may be staged: what an Abort could not
+// give up, or what failed.
+func (t *Transaction) uploads() map[string]bool {
+	ids := make(map[string]bool)
+	for _, o := range t.doc.Operations {
+		if o.Put != nil {
+			ids[o.Put.UploadID] = true
+		}
+	}
+	return ids
+}
+
+// committed forgets what is done.
+func (t *Transaction) committed() {
+	ids := t.uploads()
+	t.staged = slices.DeleteFunc(t.staged, func(u upload) bool { return ids[u.id] })
+	t.doc, t.unknown = transaction.Document{}, false
+}
+
+// send sends a document once. told: an error says that this time nothing was done.
+func (t *Transaction) send(ctx context.Context, text []byte) (a *Answer, told bool, err error) {
+	r, err := t.request(ctx, text)
+	if err != nil {
+		return nil, true, err
+	}
+	resp, err := t.client.Options().HTTPClient.Do(r)
+	if err != nil {
+		return nil, false, err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswerBytes))
+	switch {
+	case resp.StatusCode != http.StatusOK:
+		e := readError(resp, b)
+		return nil, e.Status < 500, e
+	case err != nil:
+		return nil, false, err
+	}
+	a = &Answer{}
+	if err := json.Unmarshal(b, a); err != nil {
+		return nil, false, fmt.Errorf("transact: the answer cannot be read: %w", err)
+	}
+	return a, true, nil
+}
+
+// request is the one that commits a document.
+func (t *Transaction) request(ctx context.Context, text []byte) (*http.Request, error) {
 	o := t.client.Options()
 	target, err := commitURL(aws.ToString(o.BaseEndpoint), t.bucket, o.UsePathStyle)
 	if err != nil {
@@ -123,20 +193,7 @@ func (t *Transaction) send(ctx context.Context, text []byte) (*Answer, error) {
 	}); err != nil {
 		return nil, err
 	}
-	resp, err := o.HTTPClient.Do(r)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswerBytes))
-	if err != nil {
-		return nil, err
-	}
-	if resp.StatusCode != http.StatusOK {
-		return nil, readError(resp, b)
-	}
-	answer := &Answer{}
-	return answer, json.Unmarshal(b, answer)
+	return r, nil
 }
 
 // commitURL is where the transactions of a bucket are posted.
@@ -155,8 +212,8 @@ func commitURL(endpoint, bucket string, path bool) (*url.URL, error) {
 	return u, nil
 }
 
-// readError reads what a server says that has done nothing.
-func readError(resp *http.Response, b []byte) error {
+// readError reads what a server says that does not say that it has committed.
+func readError(resp *http.Response, b []byte) *Error {
 	doc := struct {
 		Code, Message, OperationKey, RequestId string
 		OperationIndex                         *int

@@ -34,8 +34,12 @@ func Example() {
 	if err := tx.Put(ctx, "current", strings.NewReader("data/2.parquet"), transact.PutOptions{IfMatch: `"5d41402abc4b2a76b9719d911017c592"`}); err != nil {
 		log.Fatal(err)
 	}
-	tx.Copy(transact.Copy{Key: "old/1.parquet", Source: transact.Source{Bucket: "table", Key: "data/1.parquet"}})
-	tx.Delete(transact.Delete{Key: "data/1.parquet"})
+	if err := tx.Copy(transact.Copy{Key: "old/1.parquet", Source: transact.Source{Bucket: "table", Key: "data/1.parquet"}}); err != nil {
+		log.Fatal(err)
+	}
+	if err := tx.Delete(transact.Delete{Key: "data/1.parquet"}); err != nil {
+		log.Fatal(err)
+	}
 	answer, err := tx.Commit(ctx)
 	var refused *transact.Error
 	if errors.As(err, &refused) && refused.Code == "PreconditionFailed" {

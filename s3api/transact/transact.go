@@ -3,7 +3,9 @@ package transact
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -22,18 +24,24 @@ type (
 
 // DefaultPartBytes is how long the parts are in which bytes are staged. Each is held in
 // memory while it is sent.
-const DefaultPartBytes = 8 << 20
+const (
+	DefaultPartBytes = 8 << 20
+	MinPartBytes     = 5 << 20 // of all parts but the last
+)
 
 // Transaction is what is to be done to a bucket. For one goroutine.
 type Transaction struct {
-	// PartBytes is how long parts are, at least 5 MiB; 0: DefaultPartBytes.
+	// PartBytes is how long parts are, at least MinPartBytes; 0: DefaultPartBytes.
 	PartBytes int
 
 	client *s3.Client
 	bucket string
 	doc    transaction.Document
 	staged []upload // that are neither committed nor aborted
-	err    error    // of what could not be staged: there is nothing to commit then
+	err    error    // of what could not be staged or said: there is nothing to commit then
+	// unknown: it was sent, and no answer told what came of it. Only success or an end of it
+	// changes that: what was sent may still be on its way.
+	unknown bool
 }
 
 // upload is one that was begun.
@@ -55,27 +63,35 @@ type PutOptions struct {
 
 // Put stages an object. Whoever abandons the transaction aborts it, also after an error.
 func (t *Transaction) Put(ctx context.Context, key string, body io.Reader, o PutOptions) error {
+	if !utf8.ValidString(key) || !utf8.ValidString(o.IfMatch) || !utf8.ValidString(o.IfNoneMatch) {
+		return t.fail(fmt.Errorf("transact: key %q or its condition is not UTF-8", key))
+	}
 	put, err := t.stage(ctx, key, body, o)
 	if err != nil {
-		t.err = errors.Join(t.err, err)
-		return err
+		return t.fail(err)
 	}
-	t.doc.Operations = append(t.doc.Operations, transaction.Operation{Put: put})
-	return nil
+	return t.add(transaction.Operation{Put: put})
 }
 
-// Copy adds a copy. It reads what was there before the transaction.
-func (t *Transaction) Copy(c Copy) {
-	t.doc.Operations = append(t.doc.Operations, transaction.Operation{Copy: &c})
-}
+// Copy adds a copy. It reads what was there before the transaction. An error is told by
+// Commit, too.
+func (t *Transaction) Copy(c Copy) error { return t.add(transaction.Operation{Copy: &c}) }
 
-// Delete adds a delete.
-func (t *Transaction) Delete(d Delete) {
-	t.doc.Operations = append(t.doc.Operations, transaction.Operation{Delete: &d})
+// Delete adds a delete. An error is told by Commit, too.
+func (t *Transaction) Delete(d Delete) error { return t.add(transaction.Operation{Delete: &d}) }
+
+// fail notes why nothing can be committed.
+func (t *Transaction) fail(err error) error {
+	t.err = errors.Join(t.err, err)
+	return err
 }
 
 // stage uploads an object's bytes.
 func (t *Transaction) stage(ctx context.Context, key string, body io.Reader, o PutOptions) (*transaction.Put, error) {
+	partBytes, err := t.partBytes()
+	if err != nil {
+		return nil, err
+	}
 	in := &s3.CreateMultipartUploadInput{Bucket: &t.bucket, Key: &key}
 	if o.Upload != nil {
 		o.Upload(in)
@@ -88,7 +104,7 @@ func (t *Transaction) stage(ctx context.Context, key string, body io.Reader, o P
 	id := aws.ToString(begun.UploadId)
 	t.staged = append(t.staged, upload{key, id})
 	put := &transaction.Put{Key: key, UploadID: id, IfMatch: o.IfMatch, IfNoneMatch: o.IfNoneMatch}
-	buffer := make([]byte, t.partBytes())
+	buffer := make([]byte, partBytes)
 	for number := 1; ; number++ {
 		n, err := io.ReadFull(body, buffer)
 		last := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
@@ -109,11 +125,15 @@ func (t *Transaction) stage(ctx context.Context, key string, body io.Reader, o P
 	}
 }
 
-func (t *Transaction) partBytes() int {
-	if t.PartBytes == 0 {
-		return DefaultPartBytes
+func (t *Transaction) partBytes() (int, error) {
+	switch n := t.PartBytes; {
+	case n == 0:
+		return DefaultPartBytes, nil
+	case n < MinPartBytes:
+		return 0, fmt.Errorf("transact: parts of %d bytes are too short: at least %d", n, MinPartBytes)
+	default:
+		return n, nil
 	}
-	return t.PartBytes
 }
 
 // Abort gives up what was staged and not committed. A transaction that was aborted can be
@@ -126,6 +146,6 @@ func (t *Transaction) Abort(ctx context.Context) error {
 			failed, errs = append(failed, u), append(errs, err)
 		}
 	}
-	t.staged, t.doc, t.err = failed, transaction.Document{}, nil
+	t.staged, t.doc, t.err, t.unknown = failed, transaction.Document{}, nil, false
 	return errors.Join(errs...)
 }

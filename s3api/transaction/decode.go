@@ -8,8 +8,11 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"strconv"
 	"strings"
 	"sync"
+	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -39,6 +42,8 @@ func Decode(text []byte) (*Document, error) {
 		return nil, malformed(-1, "The document is larger than %d bytes.", MaxBytes)
 	case !utf8.Valid(text) || !json.Valid(text):
 		return nil, malformed(-1, "The document is not valid JSON in UTF-8.")
+	case halfCharacter(text):
+		return nil, malformed(-1, "An escape in the document is half a character: a surrogate without the other of its pair.")
 	}
 	w := &walk{d: json.NewDecoder(bytes.NewReader(text)), operation: -1}
 	w.d.UseNumber()
@@ -55,6 +60,44 @@ func Decode(text []byte) (*Document, error) {
 		return nil, malformed(-1, "Something follows the document.")
 	}
 	return doc, doc.check()
+}
+
+// halfCharacter tells whether valid JSON has an escaped surrogate that is not of a pair. Go
+// would read another character, and so do what was asked of one key to another.
+func halfCharacter(text []byte) bool {
+	for {
+		i := bytes.IndexByte(text, '\\') // only in strings
+		if i < 0 {
+			return false
+		}
+		if text = text[i:]; text[1] != 'u' {
+			text = text[2:]
+			continue
+		}
+		c := escaped(text)
+		text = text[escapeBytes:]
+		if !utf16.IsSurrogate(c) {
+			continue
+		}
+		if utf16.DecodeRune(c, escaped(text)) == utf8.RuneError {
+			return true
+		}
+		text = text[escapeBytes:]
+	}
+}
+
+const escapeBytes = len(`\u0000`)
+
+// escaped is the escape that text begins with; 0: it begins with none.
+func escaped(text []byte) rune {
+	if len(text) < escapeBytes || text[0] != '\\' || text[1] != 'u' {
+		return 0
+	}
+	n, err := strconv.ParseUint(string(text[2:escapeBytes]), 16, 16)
+	if err != nil {
+		return 0
+	}
+	return rune(n)
 }
 
 // wrongType tells what of a document is not of its type, or not where it belongs.
@@ -103,6 +146,28 @@ func (w *walk) value(depth int, name string) error {
 	case json.Delim('['):
 		return w.list(depth, name)
 	}
+	if v, ok := t.(string); ok {
+		return w.text(v, name)
+	}
+	return nil
+}
+
+// text looks at a string. An empty one is not taken for none: who computed it may have meant
+// something. What a header could not have, or what would be another value
+// once it is trimmed, is refused: whoever judges it must see what whoever does it sees.
+func (w *walk) text(v, name string) error {
+	switch name {
+	case "key": // any is one, with what white space it has
+		return nil
+	case "metadata", "tagging":
+		return nil
+	}
+	if v == "" {
+		return malformed(w.operation, "The field %q is empty. Leave it out.", shown(name))
+	}
+	if strings.TrimSpace(v) != v || strings.ContainsFunc(v, unicode.IsControl) {
+		return malformed(w.operation, "The field %q begins or ends with white space, or has a control character.", shown(name))
+	}
 	return nil
 }
 
@@ -122,6 +187,9 @@ func (w *walk) object(depth int, name string) error {
 			return malformed(w.operation, "The field %q stands twice.", shown(field))
 		}
 		seen[folded] = true
+		if name == "metadata" {
+			field = name // what it has bears names of the client's
+		}
 		if err := w.value(depth+1, field); err != nil {
 			return err
 		}

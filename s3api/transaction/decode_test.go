@@ -66,6 +66,10 @@ func TestDecodeRefuses(t *testing.T) {
 	put := func(key string, parts int) string {
 		return `{"put":{"key":"` + key + `","uploadId":"u","parts":[` + many(parts, part) + `]}}`
 	}
+	const half = "An escape in the document is half a character: a surrogate without the other of its pair."
+	space := func(field string) string {
+		return `The field "` + field + `" begins or ends with white space, or has a control character.`
+	}
 	for _, c := range []struct {
 		text      string
 		operation int
@@ -97,6 +101,22 @@ func TestDecodeRefuses(t *testing.T) {
 		{op(`{"copy":{"key":"a","source":{"bucket":"b","key":"k"},"metadata":{"x:y":"v"}}}`), 1, "A name of metadata cannot be part of a header's."},
 		{op(`{"copy":{"key":"a","source":{"bucket":"b","key":"k"},"metadata":{"":"v"}}}`), 1, "A name of metadata cannot be part of a header's."},
 		{op(`{"delete":{"key":"a","ifMatchSize":-1}}`), 1, "A size is not negative."},
+		{op(`{"copy":{"key":"a","source":{"bucket":"b","key":"k"},"acl":"public-read "}}`), 1, space("acl")},
+		{op(`{"copy":{"key":"a","source":{"bucket":"b","key":"k"},"acl":"\u00a0public-read"}}`), 1, space("acl")},
+		{op(`{"copy":{"key":"a","source":{"bucket":"b","key":"k"},"acl":"public-read\n"}}`), 1, space("acl")},
+		{op(`{"copy":{"key":"a","source":{"bucket":"b ","key":"k"}}}`), 1, space("bucket")},
+		{op(`{"copy":{"key":"a","source":{"bucket":"b","key":"k"},"contentType":"a\u0085b"}}`), 1, space("contentType")},
+		{op(`{"delete":{"key":"a","versionId":"\t"}}`), 1, space("versionId")},
+		{op(`{"delete":{"key":"\ud800"}}`), -1, half},
+		{op(`{"delete":{"key":"\uDC00\uD800"}}`), -1, half},
+		{op(`{"delete":{"key":"\ud83d\ud83d\ude00"}}`), -1, half},
+		{op(`{"delete":{"key":"\ud83dx"}}`), -1, half},
+		{op(`{"delete":{"key":"\\\ud83d\n"}}`), -1, half},
+		{op(`{"delete":{"key":"a","versionId":""}}`), 1, `The field "versionId" is empty. Leave it out.`},
+		{op(`{"delete":{"key":"a","ifMatch":""}}`), 1, `The field "ifMatch" is empty. Leave it out.`},
+		{op(`{"copy":{"key":"a","source":{"bucket":"b","key":"k","versionId":""}}}`), 1, `The field "versionId" is empty. Leave it out.`},
+		{op(`{"copy":{"key":"a","source":{"bucket":"b","key":"k"},"ifNoneMatch":" "}}`), 1, space("ifNoneMatch")},
+		{op(`{"put":{"key":"a","uploadId":"u","parts":[{"partNumber":1,"etag":""}]}}`), 1, `The field "etag" is empty. Leave it out.`},
 		{op(`{"delete":{"key":[[[[[[[]]]]]]]}}`), 1, `The field "key" is no list.`},
 		{`{"operations":[` + many(101, deletes) + `]}`, -1, "There are more than 100 operations."},
 		{`{"operations":[` + put("a", 5000) + "," + put("b", 5001) + `]}`, 1, "There are more than 10000 parts in all operations together."},
@@ -111,6 +131,8 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 	for _, text := range []string{
 		`{"operations":[` + many(100, deletes) + `]}`, `{"operations":[` + put("a", 5000) + "," + put("b", 5000) + `]}`,
+		op(`{"delete":{"key":"\ud83d\ude00\\ud800\ufffd"}}`),
+		op(`{"copy":{"key":" a\n","source":{"bucket":"b","key":"\u00a0k"},"metadata":{"acl":" ","key":"\t","ifMatch":""},"tagging":"a=b "}}`), op(`{"copy":{"key":"a","source":{"bucket":"b","key":"k"},"tagging":""}}`),
 	} {
 		if _, err := Decode([]byte(text)); err != nil {
 			t.Errorf("%.100s: %v", text, err)

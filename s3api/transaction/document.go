@@ -34,7 +34,7 @@ type Put struct {
 // Part is one that the object is made of.
 type Part struct {
 	PartNumber int    `json:"partNumber"`
-	ETag       string `json:"etag"`
+	ETag       string `json:"etag,omitempty"`
 	Checksums
 }
 
