@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 
 	"ironman/s3api"
@@ -77,6 +78,11 @@ func (f bucketFeed) Open(ctx context.Context, q *s3api.FeedQuery) (s3api.FeedRea
 	}
 	if err != nil {
 		return nil, bucketFeedError(err)
+	}
+	for _, at := range []string{x.from, x.to} {
+		if strings.HasPrefix(at, "cursor:") { // it would be one of the cluster's
+			return nil, s3err.InvalidArgument("from", at, "The feed of a bucket knows no such cursor.")
+		}
 	}
 	x.least = q.Bucket // the bucket's id is the event that made it
 	if err := c.buckets.take(q.Account); err != nil {

@@ -19,6 +19,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"ironman/fsm"
+	"ironman/s3api"
+	"ironman/s3api/s3err"
 	"ironman/s3api/sig"
 	"ironman/server"
 	"ironman/server/audit"
@@ -368,6 +370,22 @@ func TestBucketFeedCursors(t *testing.T) {
 	if got, _ := f.read(f.alice, "bkt", "from="+url.QueryEscape("cursor:a consumer/of mine")); len(got) == 0 || got[0].Seq < 4 {
 		t.Errorf("%+v", got)
 	}
+	all, _ := f.read(f.alice, "bkt", "")
+	f.alice.must(t, 200, "PUT", fmt.Sprintf("/bkt?feedCursor=until&from=0&to=%d", all[1].Seq), nil)
+	if got, next := f.read(f.alice, "bkt", "to=cursor:until"); len(got) != 1 || next != all[1].Seq {
+		t.Errorf("to where the cursor stands: %+v, %d, of %+v", got, next, all)
+	}
+	f.alice.must(t, 204, "DELETE", "/bkt?feedCursor=until", nil)
+	// The cluster's cursors are not for tenants: neither where they stand, nor that there are any.
+	if _, err := f.node.MoveCursor(t.Context(), "of-root", 0, 3); err != nil {
+		t.Fatal(err)
+	}
+	for _, q := range []string{"from=cursor:of-root", "to=cursor:of-root", "to=cursor:none", "from=0&to=cursor:of-root"} {
+		f.alice.refused(t, 404, "NoSuchFeedCursor", "GET", "/bkt?feed&"+q, nil)
+	}
+	if err := f.node.DeleteCursor(t.Context(), "of-root"); err != nil {
+		t.Fatal(err)
+	}
 	f.bob.must(t, 204, "DELETE", path, nil)
 	f.bob.must(t, 204, "DELETE", path, nil)
 	f.bob.refused(t, 404, "NoSuchFeedCursor", "GET", path, nil)
@@ -392,6 +410,21 @@ func TestBucketFeedCursors(t *testing.T) {
 		}
 		return left == 0
 	})
+}
+
+// TestBucketFeedKnowsNoCursors: behind the front that resolves cursors the feed of a bucket knows none.
+func TestBucketFeedKnowsNoCursors(t *testing.T) {
+	t.Parallel()
+	f := newFeeds(t)
+	if _, err := f.node.MoveCursor(t.Context(), "of-root", 0, 1); err != nil {
+		t.Fatal(err)
+	}
+	for _, q := range []url.Values{{"from": {"cursor:of-root"}}, {"to": {"cursor:of-root"}}} {
+		_, err := f.node.BucketFeedForTest().Open(t.Context(), &s3api.FeedQuery{Bucket: 1, Account: "a", Query: q})
+		if err == nil || s3err.From(err).Code != "InvalidArgument" {
+			t.Errorf("%v: %v", q, err)
+		}
+	}
 }
 
 // TestBucketFeedReaders: an account has room for so many, which others do not take.
