@@ -33,6 +33,8 @@ const (
 // it has not looked at. It keeps nothing of its readers. Safe for concurrent use.
 type changes struct {
 	machine *fsm.Machine
+	// applied is the sequence behind all that this node has applied.
+	applied func() uint64
 	records func(from uint64, max int) ([]ledger.Record, error)
 	// present shows the state at a linearizable point.
 	present func(context.Context) (*fsm.View, error)
@@ -51,7 +53,7 @@ type changes struct {
 func newChanges(n *Node) *changes {
 	ending, end := context.WithCancel(context.Background())
 	return &changes{
-		machine: n.machine, records: n.log.Records, present: views{n}.View, places: make(chan struct{}, changesReaders),
+		machine: n.machine, applied: func() uint64 { return n.machine.Applied().Next }, records: n.log.Records, present: views{n}.View, places: make(chan struct{}, changesReaders),
 		scans: make(chan struct{}, changesScans), ending: ending, end: end,
 		stall: 30 * time.Second, heartbeat: 15 * time.Second, progress: 2 * time.Second, pace: 50 * time.Millisecond,
 	}
@@ -66,7 +68,7 @@ var errConflict = errors.New("conflict")
 // read puts the events from one on into words, dense and in order, as many as are at
 // hand. None: this node has not applied that event yet. Nobody may change the entries.
 func (c *changes) read(ctx context.Context, from uint64, max int) ([]*audit.Entry, error) {
-	if next := c.machine.Applied().Next; from < next && next-from <= changesNear {
+	if next := c.applied(); from < next && next-from <= changesNear {
 		return c.head.read(from, max, c.words)
 	}
 	select {

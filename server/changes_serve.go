@@ -316,7 +316,7 @@ read:
 			looked++
 		}
 	}
-	if err := p.out.json("", changesTail{Next: p.next, More: p.next < min(p.to, p.machine.Applied().Next)}, "\n"); err != nil {
+	if err := p.out.json("", changesTail{Next: p.next, More: p.next < min(p.to, p.applied())}, "\n"); err != nil {
 		return err
 	}
 	return p.out.flush()
@@ -352,12 +352,19 @@ func (p *changesReading) stream(ctx context.Context) error {
 		if err := p.out.flush(); err != nil {
 			return err
 		}
-		if p.next+changesBatch > p.machine.Applied().Next { // it has caught up
+		if p.caughtUp() {
 			if err := p.rest(ctx); err != nil {
 				return err
 			}
 		}
 	}
+}
+
+// caughtUp tells whether there is less than a batch to tell. A reading may begin anywhere, so that
+// nothing is added to where it is.
+func (p *changesReading) caughtUp() bool {
+	end := p.applied()
+	return p.next >= end || end-p.next < changesBatch
 }
 
 // sendEvent sends an event if it is for the reader.

@@ -2,6 +2,8 @@ package server
 
 import (
 	"context"
+	"fmt"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -30,7 +32,7 @@ func TestFeedNotHere(t *testing.T) {
 	}()
 	for _, accept := range []string{"application/x-ndjson", "text/event-stream"} {
 		n := &Node{changes: &changes{
-			machine: m, scans: make(chan struct{}, 1),
+			machine: m, applied: func() uint64 { return 10_000 }, scans: make(chan struct{}, 1),
 			records: func(uint64, int) ([]ledger.Record, error) { return nil, wal.ErrNotHere },
 			places:  make(chan struct{}, 1), ending: context.Background(), stall: time.Second,
 		}}
@@ -46,6 +48,44 @@ func TestFeedNotHere(t *testing.T) {
 		}
 	}
 }
+
+// TestFeedFromTheEndOfNumbers: a stream that begins where no event will ever be waits; it does not look
+// again and again.
+func TestFeedFromTheEndOfNumbers(t *testing.T) {
+	m, err := fsm.Open(fsm.Options{FS: vfs.NewMem(), Dir: "state", Fatal: func(err error) { panic(err) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	for _, from := range []uint64{math.MaxUint64, math.MaxUint64 - 1, math.MaxUint64 - changesBatch + 1, 1000} {
+		asked := 0
+		c := &changes{
+			machine: m, applied: func() uint64 { asked++; return 7 }, scans: make(chan struct{}, 1),
+			records: func(uint64, int) ([]ledger.Record, error) { return nil, nil },
+			places:  make(chan struct{}, 1), ending: context.Background(), stall: time.Second, heartbeat: 50 * time.Millisecond, progress: time.Second,
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		r := httptest.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("/-/feed?from=%d", from), nil)
+		r.Header.Set("Accept", "text/event-stream")
+		(&Node{changes: c}).serveChanges(deadlined{httptest.NewRecorder()}, r)
+		cancel()
+		if asked > 100 {
+			t.Errorf("from %d it looked %d times in a moment", from, asked)
+		}
+		if asked < 4 {
+			t.Errorf("from %d it looked %d times: it did not go on", from, asked)
+		}
+	}
+}
+
+// deadlined is a recorder that knows deadlines.
+type deadlined struct{ *httptest.ResponseRecorder }
+
+func (deadlined) SetWriteDeadline(time.Time) error { return nil }
 
 // TestFeedHead: all who follow share what is put into words, wherever near the end they are;
 // what they get is dense, and is forgotten after a moment.
