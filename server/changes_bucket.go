@@ -88,7 +88,7 @@ func (f bucketFeed) Open(ctx context.Context, q *s3api.FeedQuery) (s3api.FeedRea
 	if err := c.buckets.take(q.Account); err != nil {
 		return nil, err
 	}
-	p, err := c.begin(ctx, x)
+	p, err := c.begin(ctx, x, q.Account)
 	if err != nil {
 		c.buckets.give(q.Account)
 		return nil, bucketFeedError(err)
@@ -101,14 +101,13 @@ func (f bucketFeed) Open(ctx context.Context, q *s3api.FeedQuery) (s3api.FeedRea
 		}
 		return told
 	}
-	return &bucketReading{changesReading: p, stream: q.Stream, account: q.Account}, nil
+	return &bucketReading{changesReading: p, stream: q.Stream}, nil
 }
 
 // bucketReading is a reading of a bucket's feed.
 type bucketReading struct {
 	*changesReading
-	stream  bool
-	account string
+	stream bool
 }
 
 // Send implements s3api.FeedReading.

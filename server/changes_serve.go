@@ -142,7 +142,7 @@ func (n *Node) serveChanges(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	p, err := c.begin(ctx, q)
+	p, err := c.begin(ctx, q, "")
 	if err != nil {
 		n.changesError(w, err)
 		return
@@ -163,9 +163,10 @@ func (n *Node) serveChanges(w http.ResponseWriter, r *http.Request) {
 	_ = p.send(ctx, w, stream) // an answer that broke off has no last line
 }
 
-// begin finds where a reading begins, and reads what it begins with.
-func (c *changes) begin(ctx context.Context, q *changesQuery) (p *changesReading, err error) {
-	p = &changesReading{changes: c, query: q, to: math.MaxUint64}
+// begin finds where a reading begins, and reads what it begins with. The account is that of who
+// reads; "": by the admin listener.
+func (c *changes) begin(ctx context.Context, q *changesQuery, account string) (p *changesReading, err error) {
+	p = &changesReading{changes: c, query: q, account: account, to: math.MaxUint64}
 	if p.next, err = c.moment(ctx, q.from); err != nil {
 		return nil, err
 	}
@@ -195,7 +196,8 @@ func (x *changesQuery) after(last string) error {
 // changesReading is one reading of the feed: of the events from next on, before to.
 type changesReading struct {
 	*changes
-	query *changesQuery
+	query   *changesQuery
+	account string // of who reads; "": by the admin listener
 	// tell is what the reader is told of an event; nil: nothing.
 	tell func(*audit.Entry) *audit.Entry
 	// may decides again whether the reader may be told; nil: always. Invariant: it is asked
@@ -233,7 +235,7 @@ func (p *changesReading) batch(ctx context.Context) ([]*audit.Entry, error) {
 		return b, nil
 	}
 	p.judged, p.looked = false, time.Now()
-	return p.changes.read(ctx, p.next, changesBatch)
+	return p.changes.read(ctx, p.account, p.next, changesBatch)
 }
 
 // changesDenied says that the reader may not be told any more.

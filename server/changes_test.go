@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -32,7 +33,7 @@ func TestFeedNotHere(t *testing.T) {
 	}()
 	for _, accept := range []string{"application/x-ndjson", "text/event-stream"} {
 		n := &Node{changes: &changes{
-			machine: m, applied: func() uint64 { return 10_000 }, scans: make(chan struct{}, 1),
+			machine: m, applied: func() uint64 { return 10_000 }, scans: newChangesScans(),
 			records: func(uint64, int) ([]ledger.Record, error) { return nil, wal.ErrNotHere },
 			places:  make(chan struct{}, 1), ending: context.Background(), stall: time.Second,
 		}}
@@ -64,7 +65,7 @@ func TestFeedFromTheEndOfNumbers(t *testing.T) {
 	for _, from := range []uint64{math.MaxUint64, math.MaxUint64 - 1, math.MaxUint64 - changesBatch + 1, 1000} {
 		asked := 0
 		c := &changes{
-			machine: m, applied: func() uint64 { asked++; return 7 }, scans: make(chan struct{}, 1),
+			machine: m, applied: func() uint64 { asked++; return 7 }, scans: newChangesScans(),
 			records: func(uint64, int) ([]ledger.Record, error) { return nil, nil },
 			places:  make(chan struct{}, 1), ending: context.Background(), stall: time.Second, heartbeat: 50 * time.Millisecond, progress: time.Second,
 		}
@@ -79,6 +80,69 @@ func TestFeedFromTheEndOfNumbers(t *testing.T) {
 		if asked < 4 {
 			t.Errorf("from %d it looked %d times: it did not go on", from, asked)
 		}
+	}
+}
+
+// TestFeedScans: who looks through what is long past waits for others of the account, and for as many
+// as may at once; the admin listener has its own places, and who has caught up needs none.
+func TestFeedScans(t *testing.T) {
+	const end = 100_000
+	entered, leave := make(chan struct{}, 10), make(chan struct{})
+	c := &changes{
+		applied: func() uint64 { return end }, scans: newChangesScans(),
+		records: func(uint64, int) ([]ledger.Record, error) {
+			entered <- struct{}{}
+			<-leave
+			return nil, nil
+		},
+	}
+	var wait sync.WaitGroup
+	scan := func(ctx context.Context, account string) {
+		wait.Go(func() { _, _ = c.read(ctx, account, 1, 1) }) // it finds nothing, or its context ends
+	}
+	enters := func(what string, want bool) {
+		t.Helper()
+		limit := 5 * time.Second
+		if !want {
+			limit = 50 * time.Millisecond
+		}
+		select {
+		case <-entered:
+			if !want {
+				t.Error(what)
+			}
+		case <-time.After(limit):
+			if want {
+				t.Error(what)
+			}
+		}
+	}
+	short, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	scan(t.Context(), "alice")
+	enters("alice does not read", true)
+	scan(short, "alice")
+	enters("alice reads twice", false)
+	scan(t.Context(), "bob")
+	enters("alice keeps bob from it", true)
+	scan(short, "carol")
+	enters("there are more than may", false)
+	scan(t.Context(), "")
+	enters("those who read buckets keep the admin listener from it", true)
+	scan(t.Context(), "")
+	enters("one keeps the other from it", true)
+	scan(short, "")
+	enters("there are more than may by the admin listener", false)
+	for _, account := range []string{"", "alice", "dora"} {
+		if entries, err := c.read(short, account, end, 1); err != nil || entries != nil {
+			t.Errorf("%q has caught up: %v, %v", account, entries, err)
+		}
+	}
+	<-short.Done()
+	close(leave)
+	wait.Wait()
+	if len(c.scans.of) != 0 || len(c.scans.admin) != 0 || len(c.scans.buckets) != 0 {
+		t.Error("a place was not given back")
 	}
 }
 
