@@ -92,6 +92,7 @@ func TestBucketFeed(t *testing.T) {
 	f.alice.refused(t, 412, "PreconditionFailed", "PUT", "/shared/a", []byte("two"), header("If-None-Match", "*"))
 	f.alice.must(t, 200, "PUT", "/shared?feedCursor=c&from=0&to=1", nil)
 	f.alice.must(t, 204, "DELETE", "/shared/a", nil)
+	f.alice.must(t, 204, "DELETE", "/shared/a", nil) // of what is not there: nothing happens
 	f.bob.must(t, 200, "PUT", "/private/more", []byte("more"))
 	f.alice.must(t, 204, "PUT", "/shared?policy", rules(rule("Allow", bobAccount, "s3:GetBucketFeed", "shared", ""), rule("Allow", bobAccount, "s3:GetObject", "shared/*", "")))
 	f.bob.must(t, 200, "PUT", "/private/outward", []byte{}, header("X-Amz-Copy-Source", "/shared/inner"))
@@ -105,7 +106,7 @@ func TestBucketFeed(t *testing.T) {
 		t.Errorf("after %d the feed goes on with %d", all[len(all)-1].Seq, next)
 	}
 	for _, e := range all {
-		if e.Actor == "" || e.Request == "" || e.Name != "shared" || e.Client != nil || e.Why != (audit.Why{}) || e.Node != 0 {
+		if e.Actor == "" || e.ActorName != "alice" || e.Request == "" || e.Name != "shared" || e.Client != nil || e.Why != (audit.Why{}) || e.Node != 0 {
 			t.Errorf("the owner is told %+v", e)
 		}
 	}
@@ -140,6 +141,12 @@ func TestBucketFeed(t *testing.T) {
 	}
 	if got, next := f.read(f.alice, "shared", fmt.Sprintf("from=%d&max=1", all[2].Seq)); len(got) != 1 || got[0].Seq != all[2].Seq || next != all[2].Seq+1 {
 		t.Errorf("%+v, %d", got, next)
+	}
+	// Of others' users the owner is told that it was somebody, and not who.
+	f.alice.must(t, 204, "PUT", "/shared?policy", rules(rule("Allow", bobAccount, "s3:GetBucketFeed", "shared", ""), rule("Allow", bobAccount, "s3:PutObject", "shared/*", "")))
+	f.bob.must(t, 200, "PUT", "/shared/by-bob", []byte("x"))
+	if got, _ := f.read(f.alice, "shared", "key=by-bob"); len(got) != 1 || got[0].Actor == "" || got[0].ActorName != "" {
+		t.Errorf("of another account's: %+v", got)
 	}
 	f.refuses()
 }

@@ -136,10 +136,11 @@ func (m *Mirror) batch(ctx context.Context, from uint64, events []Event, next ui
 // no key, as those of a later release, nobody knows.
 func keepsObjects(kind string) bool {
 	switch kind {
-	case "bucket_created", "bucket_deleted", "bucket_acl_set", "bucket_document_set", "bucket_versioning_set", "bucket_lock_set", "bucket_quota_set":
+	case "bucket_created", "bucket_deleted", "bucket_acl_set", "bucket_document_set", "bucket_versioning_set", "bucket_lock_set", "bucket_quota_set",
+		"history_retention_set", "history_trimmed", "cursor_set", "cursor_deleted", "upload_created", "part_put", "upload_aborted":
 		return true
 	}
-	return strings.HasPrefix(kind, "part_") || kind == "upload_created" || kind == "upload_aborted"
+	return false
 }
 
 // changesObjects tells the events with keys of which the mirror shows something.

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"ironman/s3api/sig"
+	"ironman/wal/event"
 )
 
 // TestParsePage: an answer of the feed without its last line is none.
@@ -52,10 +53,34 @@ func TestPassing(t *testing.T) {
 	}
 }
 
+// TestKinds: of each kind of event that is about a bucket somebody has decided what it does to objects. One
+// that is not decided has the whole bucket compared whenever it comes.
+func TestKinds(t *testing.T) {
+	changes := []string{"object_put", "objects_deleted", "object_tags_set", "object_renamed", "object_appended", "objects_expired", "objects_restored", "transaction_committed", "upload_completed"}
+	hardly := []string{"object_acl_set", "object_lock_set"} // they name keys, of which the mirror shows nothing that they change
+	fields := (&event.Statement{}).ProtoReflect().Descriptor().Oneofs().ByName("body").Fields()
+	for i := range fields.Len() {
+		f := fields.Get(i)
+		kind := string(f.Name())
+		if f.Message().Fields().ByName("bucket") == nil && kind != "bucket_created" {
+			continue
+		}
+		n := 0
+		for _, is := range []bool{slices.Contains(changes, kind), slices.Contains(hardly, kind), keepsObjects(kind)} {
+			if is {
+				n++
+			}
+		}
+		if n != 1 || slices.Contains(changes, kind) && !changesObjects(kind) || slices.Contains(hardly, kind) && changesObjects(kind) {
+			t.Errorf("it is not decided what %s does", kind)
+		}
+	}
+}
+
 // TestUnknownEvents: an event that names no key and of which nobody knows what it does has the
 // whole bucket compared; one that is known to leave objects as they are has not.
 func TestUnknownEvents(t *testing.T) {
-	for kind, want := range map[string]bool{"bucket_acl_set": false, "upload_aborted": false, "bucket_from_the_future": true, "objects_deleted": true} {
+	for kind, want := range map[string]bool{"bucket_acl_set": false, "upload_aborted": false, "history_trimmed": false, "history_retention_set": false, "bucket_from_the_future": true, "objects_deleted": true} {
 		var mu sync.Mutex
 		listed := false
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
