@@ -55,7 +55,12 @@ func (s *Server) getBucketFeed(ctx context.Context, r *Request) (*Response, erro
 	}
 	q := &FeedQuery{
 		Bucket: r.bucket.Bucket, Account: r.principal.CanonicalID, Owner: r.principal.CanonicalID == r.bucket.Owner, Query: feedParameters(r.Query),
-		May: func() error { return s.stillMay(r) },
+		May: func() error {
+			if err := s.stillMay(r); err != nil {
+				return clientError(err) // the feed knows the errors of S3 alone
+			}
+			return nil
+		},
 	}
 	contentType := feedLines
 	for _, accept := range r.Header.Values("Accept") {

@@ -281,17 +281,21 @@ type changesTail struct {
 	More bool   `json:"more,omitempty"` // there is more already
 }
 
-// lines answers with what is there, or with the first that comes.
+// lines answers with what is there, or with the first that comes. An error that comes before it has got
+// anywhere breaks it off: whoever was sent on from where he is would ask again at once.
 func (p *changesReading) lines(ctx context.Context) error {
 	q := p.query
 	wait, cancel := context.WithTimeout(ctx, q.wait)
 	defer cancel()
-	given := 0
+	given, began := 0, p.next
 	// A reader that is given nothing for long takes the node for dead.
 	end := time.Now().Add(max(changesLookFor, q.wait))
 read:
 	for looked := 0; p.next < p.to && given < q.max && looked < changesLooks && p.out.bytes < changesBytes && time.Now().Before(end) && ctx.Err() == nil; {
 		entries, err := p.batch(ctx)
+		if err != nil && p.next == began {
+			return err
+		}
 		if err != nil {
 			break // with what is there; whoever goes on is told
 		}
@@ -306,7 +310,9 @@ read:
 				break
 			}
 			if told := p.tell(e); told != nil {
-				if p.judge() != nil {
+				if err := p.judge(); err != nil && p.next == began {
+					return err
+				} else if err != nil {
 					break read // who goes on is told
 				}
 				given++

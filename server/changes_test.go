@@ -14,6 +14,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"ironman/fsm"
+	"ironman/s3api/s3err"
 	"ironman/server/audit"
 	"ironman/wal"
 	"ironman/wal/ledger"
@@ -150,6 +151,34 @@ func TestFeedScans(t *testing.T) {
 type deadlined struct{ *httptest.ResponseRecorder }
 
 func (deadlined) SetWriteDeadline(time.Time) error { return nil }
+
+// TestFeedBreaksOff: an answer that could not even begin has no last line, by which its reader would ask
+// for the same at once.
+func TestFeedBreaksOff(t *testing.T) {
+	entries := []*audit.Entry{{Seq: 7}, {Seq: 8}}
+	for _, tc := range []struct {
+		name  string
+		ahead []*audit.Entry
+		fails error // the right to it
+		tail  bool
+	}{
+		{"nothing can be read", nil, nil, false},
+		{"something was told", entries, nil, true},
+		{"nothing may be told", entries, s3err.New("ExpiredToken"), false},
+	} {
+		c := &changes{
+			applied: func() uint64 { return 100_000 }, scans: newChangesScans(), stall: time.Second, ending: context.Background(),
+			records: func(uint64, int) ([]ledger.Record, error) { return nil, wal.ErrNotHere },
+		}
+		w := httptest.NewRecorder()
+		p := &changesReading{changes: c, query: &changesQuery{max: 100}, next: 7, to: math.MaxUint64, ahead: tc.ahead, tell: func(e *audit.Entry) *audit.Entry { return e }}
+		p.may = func() error { return tc.fails }
+		err := p.send(t.Context(), deadlined{w}, false)
+		if (err == nil) != tc.tail || strings.Contains(w.Body.String(), `"next":`) != tc.tail {
+			t.Errorf("%s: %v, %q", tc.name, err, w.Body)
+		}
+	}
+}
 
 // TestFeedHead: all who follow share what is put into words, wherever near the end they are;
 // what they get is dense, and is forgotten after a moment.

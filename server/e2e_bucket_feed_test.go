@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"ironman/fsm"
@@ -333,6 +335,43 @@ func TestBucketFeedRevoked(t *testing.T) {
 	for range l.messages { // of the bucket that is gone nothing is told any more, nor of bob's
 		continue
 	}
+}
+
+// TestBucketFeedSessionExpires: a stream ends with the session that began it, and says so.
+func TestBucketFeedSessionExpires(t *testing.T) {
+	t.Parallel()
+	var ahead atomic.Int64
+	p := openInProcess(t, vfs.NewMem(), "/feed", func(o *server.Options) {
+		o.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	})
+	f := &feeds{T: t, inProcess: p, root: p.client()}
+	f.node.PaceChangesForTest(30*time.Second, 100*ms, 50*ms)
+	f.root.must(t, 200, "PUT", "/bkt", nil)
+	api := iam.New(iam.Options{Region: region, BaseEndpoint: &p.endpoint, RetryMaxAttempts: 1,
+		Credentials: credentials.NewStaticCredentialsProvider(p.cred.AccessKey, string(p.cred.Secret.Reveal()), "")})
+	ok := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	name := aws.String("ada")
+	_, err := api.CreateUser(t.Context(), &iam.CreateUserInput{UserName: name})
+	ok(err)
+	_, err = api.PutUserPolicy(t.Context(), &iam.PutUserPolicyInput{UserName: name, PolicyName: name, PolicyDocument: aws.String(allowing([]string{"s3:GetBucketFeed"}, []string{"*"}))})
+	ok(err)
+	key, err := api.CreateAccessKey(t.Context(), &iam.CreateAccessKeyInput{UserName: name})
+	ok(err)
+	tokens := sts.New(sts.Options{Region: region, BaseEndpoint: &p.endpoint, RetryMaxAttempts: 1,
+		Credentials: credentials.NewStaticCredentialsProvider(*key.AccessKey.AccessKeyId, *key.AccessKey.SecretAccessKey, "")})
+	got, err := tokens.GetSessionToken(t.Context(), &sts.GetSessionTokenInput{DurationSeconds: aws.Int32(900)})
+	ok(err)
+	c := p.client()
+	c.cred = sig.Credential{AccessKey: *got.Credentials.AccessKeyId, Secret: sig.NewSecret(*got.Credentials.SecretAccessKey), Session: sig.NewSecret(*got.Credentials.SessionToken)}
+	l := f.listen(c, "bkt", "from=end")
+	l.next(t)
+	ahead.Store(int64(time.Hour))
+	l.ends(t, "ExpiredToken", "unseen")
 }
 
 // TestBucketFeedCursors: a cursor is its account's; it is moved by whoever knows where it

@@ -34,6 +34,7 @@ const (
 	workers   = 8 // keys at once
 	batchSize = 500
 	pollWait  = 20 * time.Second
+	idlePause = 250 * time.Millisecond
 	// idleMove is after how many events of others the cursor is moved, though there was nothing to do.
 	idleMove = 100_000
 )
@@ -89,9 +90,22 @@ func (m *Mirror) Run(ctx context.Context, follow bool) error {
 			at, moved = next, next
 		case next > at:
 			at = next
+		default: // who asked again at once might do so all the time
+			if err := sleep(ctx, idlePause); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
 }
 
 // batch does what events say, up to next, and moves the cursor. It returns where the cursor is.

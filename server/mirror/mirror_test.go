@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"ironman/s3api/sig"
@@ -73,6 +74,39 @@ func TestKinds(t *testing.T) {
 		}
 		if n != 1 || slices.Contains(changes, kind) && !changesObjects(kind) || slices.Contains(hardly, kind) && changesObjects(kind) {
 			t.Errorf("it is not decided what %s does", kind)
+		}
+	}
+}
+
+// TestNoProgress: a feed that gives nothing and goes nowhere is not asked all the time.
+func TestNoProgress(t *testing.T) {
+	var asked atomic.Int64
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch q := r.URL.Query(); {
+		case q.Get("from") == "end":
+			_, _ = w.Write([]byte(`{"next":20}`))
+		case q.Has("feed"):
+			asked.Add(1)
+			_, _ = w.Write([]byte(`{"next":5,"more":true}`))
+		case q.Has("feedCursor"):
+			_, _ = w.Write([]byte(`{"next":5}`))
+		}
+	}))
+	defer s.Close()
+	c, err := NewClient([]string{s.URL}, sig.Credential{AccessKey: "KEY", Secret: sig.NewSecret("a secret of a test")}, "us-east-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, follow := range []bool{false, true} {
+		asked.Store(0)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*idlePause)
+		m := &Mirror{Source: c, From: "from", Target: c, To: "to", Cursor: "c"}
+		if err := m.Run(ctx, follow); !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+		cancel()
+		if n := asked.Load(); n < 1 || n > 4 {
+			t.Errorf("it was asked %d times", n)
 		}
 	}
 }
