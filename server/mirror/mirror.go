@@ -16,9 +16,12 @@ type Mirror struct {
 	From   string // the bucket that is read
 	Target *Client
 	To     string // the bucket that is written
-	Cursor string // the name of the cursor in the feed of From
+	Cursor string // what the name of the cursor in the feed of From begins with
 	// Tell is told what was done; may be nil. One call at a time.
 	Tell func(Done)
+
+	origin string // what the source is, and no other bucket
+	cursor string // the whole name of the cursor
 
 	mu sync.Mutex // of Tell
 }
@@ -53,6 +56,9 @@ func asRefusal(err error) *refusal {
 func (m *Mirror) Run(ctx context.Context, follow bool) error {
 	if m.Source == m.Target && m.From == m.To {
 		return final("a bucket cannot be its own mirror")
+	}
+	if err := m.know(ctx); err != nil {
+		return err
 	}
 	end, err := m.end(ctx)
 	if err != nil {

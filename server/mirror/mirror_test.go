@@ -85,6 +85,8 @@ func TestNoProgress(t *testing.T) {
 		switch q := r.URL.Query(); {
 		case q.Get("from") == "end":
 			_, _ = w.Write([]byte(`{"next":20}`))
+		case q.Has("kind"):
+			_, _ = w.Write([]byte(`{"seq":3,"kind":"bucket_created","time":"` + r.URL.Path + `"}` + "\n" + `{"next":4}`))
 		case q.Has("feed"):
 			asked.Add(1)
 			_, _ = w.Write([]byte(`{"next":5,"more":true}`))

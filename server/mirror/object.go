@@ -14,8 +14,8 @@ import (
 	"strings"
 )
 
-// markHeader is where an object of the target says what it shows: the bucket, the sequence
-// as of which, and the source's entity tag then.
+// markHeader is where an object of the target says what it shows: the sequence as of which, the
+// source's entity tag then, and the proof that it is this source's, and this key.
 const markHeader = "X-Amz-Meta-Ironman-Mirror"
 
 // errForgotten says that the source does not keep the state at the moment any more;
@@ -30,7 +30,7 @@ type shown struct {
 	etag   string
 	header http.Header
 	size   int64
-	mine   bool   // it was written by a mirror of this bucket
+	mine   bool   // it was written by a mirror of this source, at this key
 	seq    uint64 // as of which it shows the source
 	of     string // the source's entity tag then
 }
@@ -95,9 +95,9 @@ func (m *Mirror) target(ctx context.Context, key string) (shown, error) {
 	}
 	s := shown{etag: h.Get("Etag"), header: h}
 	s.size, _ = strconv.ParseInt(h.Get("Content-Length"), 10, 64) // an answer to HEAD has it
-	if f := strings.Fields(h.Get(markHeader)); len(f) == 3 && f[0] == m.From {
-		if s.seq, err = strconv.ParseUint(f[1], 10, 64); err == nil {
-			s.mine, s.of = true, f[2]
+	if f := strings.Fields(h.Get(markHeader)); len(f) == 3 && f[2] == m.proof(key) {
+		if seq, err := strconv.ParseUint(f[0], 10, 64); err == nil {
+			s.mine, s.seq, s.of = true, seq, f[1]
 		}
 	}
 	return s, nil
@@ -202,7 +202,7 @@ func (m *Mirror) remove(ctx context.Context, key string, there shown, asOf uint6
 // target's is made of the same: then it has the same entity tag, too.
 func (m *Mirror) put(ctx context.Context, key string, there shown, head *http.Response, tags string, asOf uint64) error {
 	h := kept(head.Header)
-	h.Set(markHeader, m.From+" "+seqText(asOf)+" "+head.Header.Get("Etag"))
+	h.Set(markHeader, seqText(asOf)+" "+head.Header.Get("Etag")+" "+m.proof(key))
 	if tags != "" {
 		h.Set("X-Amz-Tagging", tags)
 	}
