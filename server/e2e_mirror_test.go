@@ -406,6 +406,37 @@ func TestMirrorTargetAnew(t *testing.T) {
 	}
 }
 
+// TestMirrorPassesOver: an object whose metadata leaves no room for the mark does not stop the mirror: all else
+// is mirrored, and in the end it is named.
+func TestMirrorPassesOver(t *testing.T) {
+	t.Parallel()
+	m := newMirrored(t)
+	full := header("X-Amz-Meta-Long", strings.Repeat("x", 2040))
+	m.c.must(t, 200, "PUT", "/source/a-full", []byte("x"), full)
+	for i := range 20 {
+		m.c.must(t, 200, "PUT", fmt.Sprintf("/source/%d", i), []byte("x"))
+	}
+	passes := func() {
+		t.Helper()
+		if err := m.mirror(t.Context(), false); err == nil || !strings.Contains(err.Error(), `["a-full"]`) {
+			t.Errorf("not all could be mirrored: %v", err)
+		}
+		for i := range 20 {
+			m.c.must(t, 200, "GET", fmt.Sprintf("/target/%d", i), nil)
+		}
+		m.c.refused(t, 404, "NoSuchKey", "GET", "/target/a-full", nil)
+	}
+	passes()
+	m.once() // it was told
+	m.c.must(t, 200, "PUT", "/source/a-full", []byte("y"), full)
+	m.c.must(t, 200, "PUT", "/source/after", []byte("x"))
+	passes()
+	m.c.must(t, 200, "GET", "/target/after", nil)
+	m.c.must(t, 200, "PUT", "/source/a-full", []byte("z"))
+	m.once()
+	equal(t, m.c, m.c, "source", "target")
+}
+
 // TestMirrorElsewhere: the target may be of another cluster.
 func TestMirrorElsewhere(t *testing.T) {
 	t.Parallel()

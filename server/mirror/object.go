@@ -47,9 +47,14 @@ func (m *Mirror) bring(ctx context.Context, key string, asOf, least uint64) erro
 			}
 		}
 	})
+	if r := asRefusal(err); r != nil && r.code == "MetadataTooLarge" {
+		m.pass(key, asOf)
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("%q: %w", key, err)
 	}
+	m.brought(key)
 	return nil
 }
 
@@ -62,7 +67,7 @@ func (m *Mirror) bringOnce(ctx context.Context, key string, asOf, least uint64) 
 	switch {
 	case err == nil:
 		head.Body.Close()
-	case refused(err, http.StatusNotFound):
+	case gone(err):
 		return m.remove(ctx, key, there, asOf)
 	default:
 		return err
@@ -108,7 +113,7 @@ func (m *Mirror) source(ctx context.Context, method, key string, asOf uint64, qu
 	h := http.Header{"X-Ironman-As-Of": {seqText(asOf)}}
 	maps.Copy(h, header)
 	resp, err := m.Source.send(ctx, &request{method: method, bucket: m.From, key: key, query: query, header: h})
-	if method == http.MethodHead && refused(err, http.StatusBadRequest) { // which does not say why; GET does
+	if method == http.MethodHead && (refused(err, http.StatusBadRequest) || refused(err, http.StatusNotFound)) { // which does not say why; GET does
 		got, getErr := m.source(ctx, http.MethodGet, key, asOf, query, header)
 		if getErr == nil {
 			got.Body.Close()
@@ -117,6 +122,13 @@ func (m *Mirror) source(ctx context.Context, method, key string, asOf uint64, qu
 		err = getErr
 	}
 	return resp, forgotten(err)
+}
+
+// gone tells the answer that there is no such object. That there is no such bucket is another: it was
+// deleted, or somebody made a mistake, and is no reason to empty its mirror.
+func gone(err error) bool {
+	r := asRefusal(err)
+	return r != nil && r.status == http.StatusNotFound && (r.code == "NoSuchKey" || r.code == "NoSuchVersion")
 }
 
 // forgotten tells the answer that a moment is not kept any more.
@@ -189,7 +201,7 @@ func (m *Mirror) remove(ctx context.Context, key string, there shown, asOf uint6
 		return nil
 	}
 	_, _, err := m.Target.document(ctx, &request{method: http.MethodDelete, bucket: m.To, key: key, header: http.Header{"If-Match": {there.etag}}})
-	if refused(err, http.StatusNotFound) { // an answer that was lost
+	if gone(err) { // an answer that was lost
 		return nil
 	}
 	if err == nil {

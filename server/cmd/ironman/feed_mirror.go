@@ -39,7 +39,7 @@ With s3:GetBucketFeed there, too, a target that was deleted and made anew is not
 			}
 			m.From, m.To, m.Cursor = from, to, either(cursor, "mirror-"+to)
 			m.Tell = func(d mirror.Done) {
-				if verbose || d.Key == "" {
+				if verbose || d.Key == "" || d.What == "pass" {
 					fmt.Fprintln(c.OutOrStdout(), d.What, d.Seq, quoted(d.Key))
 				}
 			}
