@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -54,7 +55,12 @@ func (s *Server) getBucketFeed(ctx context.Context, r *Request) (*Response, erro
 	}
 	q := &FeedQuery{
 		Bucket: r.bucket.Bucket, Account: r.principal.CanonicalID, Owner: r.principal.CanonicalID == r.bucket.Owner, Query: feedParameters(r.Query),
-		May: func() error { return s.stillMay(r) },
+		May: func() error {
+			if err := s.stillMay(r); err != nil {
+				return clientError(err) // the feed knows the errors of S3 alone
+			}
+			return nil
+		},
 	}
 	contentType := feedLines
 	for _, accept := range r.Header.Values("Accept") {
@@ -62,12 +68,8 @@ func (s *Server) getBucketFeed(ctx context.Context, r *Request) (*Response, erro
 			contentType, q.Stream, q.Last = feedStream, true, r.Header.Get("Last-Event-Id")
 		}
 	}
-	if name, ok := strings.CutPrefix(q.Query.Get("from"), "cursor:"); ok {
-		row, err := r.feedCursor(name)
-		if err != nil {
-			return nil, err
-		}
-		q.Query.Set("from", strconv.FormatUint(row.Next, 10))
+	if err := r.resolveFeedCursors(q.Query); err != nil {
+		return nil, err
 	}
 	r.closeView()
 	reading, err := s.Feed.Open(ctx, q)
@@ -79,6 +81,25 @@ func (s *Server) getBucketFeed(ctx context.Context, r *Request) (*Response, erro
 		h.Set("X-Accel-Buffering", "no")
 	}
 	return &Response{Header: h, Feed: reading}, nil
+}
+
+// resolveFeedCursors puts, for a cursor of the caller's account, where it stands. The feed itself
+// knows the cluster's cursors only, which are not for whoever reads a bucket's.
+func (r *Request) resolveFeedCursors(q url.Values) error {
+	for _, bound := range []string{"from", "to"} {
+		for i, text := range q[bound] {
+			name, ok := strings.CutPrefix(text, "cursor:")
+			if !ok {
+				continue
+			}
+			row, err := r.feedCursor(name)
+			if err != nil {
+				return err
+			}
+			q[bound][i] = strconv.FormatUint(row.Next, 10)
+		}
+	}
+	return nil
 }
 
 // feedForNamed refuses who does not say who he is.
@@ -95,7 +116,7 @@ func feedParameters(all url.Values) url.Values {
 	q := make(url.Values)
 	for name, values := range all {
 		if name != "feed" && !sig.IsSigningParam(name) && !(len(name) > 1 && (name[0] == 'x' || name[0] == 'X') && name[1] == '-') {
-			q[name] = values
+			q[name] = slices.Clone(values)
 		}
 	}
 	return q

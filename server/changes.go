@@ -23,8 +23,9 @@ const (
 	changesNear = 4 * changesBatch
 	// changesReaders is how many may read the change feed of a node at once.
 	changesReaders = 64
-	// changesScans is how many of them may look through what is long past at one moment.
-	changesScans = 2
+	// changesScansAtOnce is how many of them may look through what is long past at one moment, and how
+	// many of those who read the feeds of buckets.
+	changesScansAtOnce = 2
 )
 
 // changes is the change feed: the record of what happened, for consumers that follow it.
@@ -33,13 +34,15 @@ const (
 // it has not looked at. It keeps nothing of its readers. Safe for concurrent use.
 type changes struct {
 	machine *fsm.Machine
+	// applied is the sequence behind all that this node has applied.
+	applied func() uint64
 	records func(from uint64, max int) ([]ledger.Record, error)
 	// present shows the state at a linearizable point.
 	present func(context.Context) (*fsm.View, error)
 	places  chan struct{} // one is taken by each that reads by the admin listener
 	buckets bucketPlaces  // those of who reads the feed of a bucket
 	head    changesHead
-	scans   chan struct{} // one is taken by each that reads what is long past, for as long as it does
+	scans   *changesScans // a place is taken by each that reads what is long past, for as long as it does
 	ending  context.Context
 	end     context.CancelFunc // ends all readings at once
 
@@ -51,8 +54,8 @@ type changes struct {
 func newChanges(n *Node) *changes {
 	ending, end := context.WithCancel(context.Background())
 	return &changes{
-		machine: n.machine, records: n.log.Records, present: views{n}.View, places: make(chan struct{}, changesReaders),
-		scans: make(chan struct{}, changesScans), ending: ending, end: end,
+		machine: n.machine, applied: func() uint64 { return n.machine.Applied().Next }, records: n.log.Records, present: views{n}.View, places: make(chan struct{}, changesReaders),
+		scans: newChangesScans(), ending: ending, end: end,
 		stall: 30 * time.Second, heartbeat: 15 * time.Second, progress: 2 * time.Second, pace: 50 * time.Millisecond,
 	}
 }
@@ -64,17 +67,21 @@ var errNotNow = errors.New("try again, or ask another node")
 var errConflict = errors.New("conflict")
 
 // read puts the events from one on into words, dense and in order, as many as are at
-// hand. None: this node has not applied that event yet. Nobody may change the entries.
-func (c *changes) read(ctx context.Context, from uint64, max int) ([]*audit.Entry, error) {
-	if next := c.machine.Applied().Next; from < next && next-from <= changesNear {
+// hand. None: this node has not applied that event yet. Nobody may change the entries. The
+// account is that of who reads; "": by the admin listener.
+func (c *changes) read(ctx context.Context, account string, from uint64, max int) ([]*audit.Entry, error) {
+	next := c.applied()
+	if from >= next { // a reader that has caught up takes nobody's place
+		return nil, nil
+	}
+	if next-from <= changesNear {
 		return c.head.read(from, max, c.words)
 	}
-	select {
-	case c.scans <- struct{}{}:
-		defer func() { <-c.scans }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	give, err := c.scans.take(ctx, account)
+	if err != nil {
+		return nil, err
 	}
+	defer give()
 	return c.words(from, max)
 }
 

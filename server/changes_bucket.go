@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 
 	"ironman/s3api"
@@ -78,31 +79,39 @@ func (f bucketFeed) Open(ctx context.Context, q *s3api.FeedQuery) (s3api.FeedRea
 	if err != nil {
 		return nil, bucketFeedError(err)
 	}
+	for _, at := range []string{x.from, x.to} {
+		if strings.HasPrefix(at, "cursor:") { // it would be one of the cluster's
+			return nil, s3err.InvalidArgument("from", at, "The feed of a bucket knows no such cursor.")
+		}
+	}
 	x.least = q.Bucket // the bucket's id is the event that made it
 	if err := c.buckets.take(q.Account); err != nil {
 		return nil, err
 	}
-	p, err := c.begin(ctx, x)
+	p, err := c.begin(ctx, x, q.Account)
 	if err != nil {
 		c.buckets.give(q.Account)
 		return nil, bucketFeedError(err)
 	}
 	p.may = q.May
+	owner := ""
+	if q.Owner {
+		owner = q.Account
+	}
 	p.tell = func(e *audit.Entry) *audit.Entry {
-		told := ofBucket(e, q.Bucket, q.Owner)
+		told := ofBucket(e, q.Bucket, owner)
 		if told == nil || !x.filter.Takes(told) {
 			return nil
 		}
 		return told
 	}
-	return &bucketReading{changesReading: p, stream: q.Stream, account: q.Account}, nil
+	return &bucketReading{changesReading: p, stream: q.Stream}, nil
 }
 
 // bucketReading is a reading of a bucket's feed.
 type bucketReading struct {
 	*changesReading
-	stream  bool
-	account string
+	stream bool
 }
 
 // Send implements s3api.FeedReading.
@@ -120,33 +129,74 @@ func (b *bucketReading) Send(ctx context.Context, w http.ResponseWriter) error {
 // Close implements s3api.FeedReading.
 func (b *bucketReading) Close() { b.buckets.give(b.account) }
 
+// toldOfBucket are the kinds of events that a bucket's feed tells. Not among them: where consumers
+// stand, and how the store keeps what it has to.
+func toldOfBucket(kind string) bool {
+	switch kind {
+	case "bucket_created", "bucket_deleted", "bucket_acl_set", "bucket_document_set", "bucket_versioning_set", "bucket_lock_set", "bucket_quota_set",
+		"history_retention_set",
+		"object_put", "objects_deleted", "object_acl_set", "object_tags_set", "object_lock_set", "object_renamed", "object_appended",
+		"objects_expired", "objects_restored", "transaction_committed",
+		"upload_created", "part_put", "upload_completed", "upload_aborted":
+		return true
+	}
+	return false
+}
+
 // ofBucket is what a reader of a bucket's feed is told of an event; nil: nothing. That is
-// what happened in the bucket: not what was refused, nor where consumers stand, nor what was copied
+// what happened in the bucket: not what was refused, or changed nothing, nor what was copied
 // from it to others'. Where a copy came from is told only of the bucket itself. Who did it is for the
-// bucket's owner, as in an access log; from where, and which rule allowed it, are in the cluster's
-// feed alone.
-func ofBucket(e *audit.Entry, bucket uint64, owner bool) *audit.Entry {
-	if e.Bucket != bucket || e.Outcome != "accepted" || e.Kind == "cursor_set" || e.Kind == "cursor_deleted" {
+// bucket's owner, as in an access log, whose canonical id is given if he reads; from where, and which
+// rule allowed it, are in the cluster's feed alone.
+func ofBucket(e *audit.Entry, bucket uint64, owner string) *audit.Entry {
+	if e.Bucket != bucket || e.Outcome != "accepted" || !toldOfBucket(e.Kind) {
 		return nil
 	}
 	told := &audit.Entry{
 		Seq: e.Seq, Time: e.Time, Kind: e.Kind, Operation: e.Operation, Bucket: e.Bucket, Name: e.Name, Keys: e.Keys,
-		Outcome: e.Outcome, Subs: e.Subs, Version: e.Version, ETag: e.ETag, Erased: e.Erased,
+		Outcome: e.Outcome, Version: e.Version, ETag: e.ETag, Erased: e.Erased,
+	}
+	if e.Idle != nil {
+		told.Keys = nil
+		for i, key := range e.Keys {
+			if !e.Idle[i] {
+				told.Keys = append(told.Keys, key)
+			}
+		}
+		if len(told.Keys) == 0 && e.Erased == 0 { // what was erased may have been a key to which something happened
+			return nil
+		}
 	}
 	if e.SourceID == 0 || e.SourceID == bucket {
 		told.SourceKey, told.SourceBucket, told.SourceID = e.SourceKey, e.SourceBucket, e.SourceID
 	}
 	for _, step := range e.Steps {
+		if step.Idle {
+			continue
+		}
 		of := audit.Step{What: step.What, Key: step.Key, Version: step.Version, ETag: step.ETag}
 		if step.SourceID == 0 || step.SourceID == bucket {
 			of.SourceKey, of.SourceBucket, of.SourceID = step.SourceKey, step.SourceBucket, step.SourceID
 		}
 		told.Steps = append(told.Steps, of)
 	}
-	if owner {
-		told.Actor, told.ActorName, told.Request = e.Actor, e.ActorName, e.Request
+	if owner != "" {
+		told.Actor, told.Request = actorFor(owner, e), e.Request
+		if e.ActorAccount == owner {
+			told.ActorName = e.ActorName
+		}
 	}
 	return told
+}
+
+// actorFor is the id of who did something, as another account may know it: of a session its role,
+// but not its name, which may be a person's. The account's own are told whole.
+func actorFor(owner string, e *audit.Entry) string {
+	if e.ActorAccount == owner {
+		return e.Actor
+	}
+	id, _, _ := strings.Cut(e.Actor, ":")
+	return id
 }
 
 // bucketFeedError tells a client of S3 why the feed does not give what was asked for.

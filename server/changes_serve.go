@@ -142,7 +142,7 @@ func (n *Node) serveChanges(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	p, err := c.begin(ctx, q)
+	p, err := c.begin(ctx, q, "")
 	if err != nil {
 		n.changesError(w, err)
 		return
@@ -163,9 +163,10 @@ func (n *Node) serveChanges(w http.ResponseWriter, r *http.Request) {
 	_ = p.send(ctx, w, stream) // an answer that broke off has no last line
 }
 
-// begin finds where a reading begins, and reads what it begins with.
-func (c *changes) begin(ctx context.Context, q *changesQuery) (p *changesReading, err error) {
-	p = &changesReading{changes: c, query: q, to: math.MaxUint64}
+// begin finds where a reading begins, and reads what it begins with. The account is that of who
+// reads; "": by the admin listener.
+func (c *changes) begin(ctx context.Context, q *changesQuery, account string) (p *changesReading, err error) {
+	p = &changesReading{changes: c, query: q, account: account, to: math.MaxUint64}
 	if p.next, err = c.moment(ctx, q.from); err != nil {
 		return nil, err
 	}
@@ -195,7 +196,8 @@ func (x *changesQuery) after(last string) error {
 // changesReading is one reading of the feed: of the events from next on, before to.
 type changesReading struct {
 	*changes
-	query *changesQuery
+	query   *changesQuery
+	account string // of who reads; "": by the admin listener
 	// tell is what the reader is told of an event; nil: nothing.
 	tell func(*audit.Entry) *audit.Entry
 	// may decides again whether the reader may be told; nil: always. Invariant: it is asked
@@ -233,7 +235,7 @@ func (p *changesReading) batch(ctx context.Context) ([]*audit.Entry, error) {
 		return b, nil
 	}
 	p.judged, p.looked = false, time.Now()
-	return p.changes.read(ctx, p.next, changesBatch)
+	return p.changes.read(ctx, p.account, p.next, changesBatch)
 }
 
 // changesDenied says that the reader may not be told any more.
@@ -279,17 +281,21 @@ type changesTail struct {
 	More bool   `json:"more,omitempty"` // there is more already
 }
 
-// lines answers with what is there, or with the first that comes.
+// lines answers with what is there, or with the first that comes. An error that comes before it has got
+// anywhere breaks it off: whoever was sent on from where he is would ask again at once.
 func (p *changesReading) lines(ctx context.Context) error {
 	q := p.query
 	wait, cancel := context.WithTimeout(ctx, q.wait)
 	defer cancel()
-	given := 0
+	given, began := 0, p.next
 	// A reader that is given nothing for long takes the node for dead.
 	end := time.Now().Add(max(changesLookFor, q.wait))
 read:
 	for looked := 0; p.next < p.to && given < q.max && looked < changesLooks && p.out.bytes < changesBytes && time.Now().Before(end) && ctx.Err() == nil; {
 		entries, err := p.batch(ctx)
+		if err != nil && p.next == began {
+			return err
+		}
 		if err != nil {
 			break // with what is there; whoever goes on is told
 		}
@@ -304,7 +310,9 @@ read:
 				break
 			}
 			if told := p.tell(e); told != nil {
-				if p.judge() != nil {
+				if err := p.judge(); err != nil && p.next == began {
+					return err
+				} else if err != nil {
 					break read // who goes on is told
 				}
 				given++
@@ -316,7 +324,7 @@ read:
 			looked++
 		}
 	}
-	if err := p.out.json("", changesTail{Next: p.next, More: p.next < min(p.to, p.machine.Applied().Next)}, "\n"); err != nil {
+	if err := p.out.json("", changesTail{Next: p.next, More: p.next < min(p.to, p.applied())}, "\n"); err != nil {
 		return err
 	}
 	return p.out.flush()
@@ -352,12 +360,19 @@ func (p *changesReading) stream(ctx context.Context) error {
 		if err := p.out.flush(); err != nil {
 			return err
 		}
-		if p.next+changesBatch > p.machine.Applied().Next { // it has caught up
+		if p.caughtUp() {
 			if err := p.rest(ctx); err != nil {
 				return err
 			}
 		}
 	}
+}
+
+// caughtUp tells whether there is less than a batch to tell. A reading may begin anywhere, so that
+// nothing is added to where it is.
+func (p *changesReading) caughtUp() bool {
+	end := p.applied()
+	return p.next >= end || end-p.next < changesBatch
 }
 
 // sendEvent sends an event if it is for the reader.

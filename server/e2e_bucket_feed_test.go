@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,9 +17,12 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"ironman/fsm"
+	"ironman/s3api"
+	"ironman/s3api/s3err"
 	"ironman/s3api/sig"
 	"ironman/server"
 	"ironman/server/audit"
@@ -90,6 +94,7 @@ func TestBucketFeed(t *testing.T) {
 	f.alice.refused(t, 412, "PreconditionFailed", "PUT", "/shared/a", []byte("two"), header("If-None-Match", "*"))
 	f.alice.must(t, 200, "PUT", "/shared?feedCursor=c&from=0&to=1", nil)
 	f.alice.must(t, 204, "DELETE", "/shared/a", nil)
+	f.alice.must(t, 204, "DELETE", "/shared/a", nil) // of what is not there: nothing happens
 	f.bob.must(t, 200, "PUT", "/private/more", []byte("more"))
 	f.alice.must(t, 204, "PUT", "/shared?policy", rules(rule("Allow", bobAccount, "s3:GetBucketFeed", "shared", ""), rule("Allow", bobAccount, "s3:GetObject", "shared/*", "")))
 	f.bob.must(t, 200, "PUT", "/private/outward", []byte{}, header("X-Amz-Copy-Source", "/shared/inner"))
@@ -103,7 +108,7 @@ func TestBucketFeed(t *testing.T) {
 		t.Errorf("after %d the feed goes on with %d", all[len(all)-1].Seq, next)
 	}
 	for _, e := range all {
-		if e.Actor == "" || e.Request == "" || e.Name != "shared" || e.Client != nil || e.Why != (audit.Why{}) || e.Node != 0 {
+		if e.Actor == "" || e.ActorName != "alice" || e.Request == "" || e.Name != "shared" || e.Client != nil || e.Why != (audit.Why{}) || e.Node != 0 {
 			t.Errorf("the owner is told %+v", e)
 		}
 	}
@@ -138,6 +143,12 @@ func TestBucketFeed(t *testing.T) {
 	}
 	if got, next := f.read(f.alice, "shared", fmt.Sprintf("from=%d&max=1", all[2].Seq)); len(got) != 1 || got[0].Seq != all[2].Seq || next != all[2].Seq+1 {
 		t.Errorf("%+v, %d", got, next)
+	}
+	// Of others' users the owner is told that it was somebody, and not who.
+	f.alice.must(t, 204, "PUT", "/shared?policy", rules(rule("Allow", bobAccount, "s3:GetBucketFeed", "shared", ""), rule("Allow", bobAccount, "s3:PutObject", "shared/*", "")))
+	f.bob.must(t, 200, "PUT", "/shared/by-bob", []byte("x"))
+	if got, _ := f.read(f.alice, "shared", "key=by-bob"); len(got) != 1 || got[0].Actor == "" || got[0].ActorName != "" {
+		t.Errorf("of another account's: %+v", got)
 	}
 	f.refuses()
 }
@@ -326,6 +337,43 @@ func TestBucketFeedRevoked(t *testing.T) {
 	}
 }
 
+// TestBucketFeedSessionExpires: a stream ends with the session that began it, and says so.
+func TestBucketFeedSessionExpires(t *testing.T) {
+	t.Parallel()
+	var ahead atomic.Int64
+	p := openInProcess(t, vfs.NewMem(), "/feed", func(o *server.Options) {
+		o.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	})
+	f := &feeds{T: t, inProcess: p, root: p.client()}
+	f.node.PaceChangesForTest(30*time.Second, 100*ms, 50*ms)
+	f.root.must(t, 200, "PUT", "/bkt", nil)
+	api := iam.New(iam.Options{Region: region, BaseEndpoint: &p.endpoint, RetryMaxAttempts: 1,
+		Credentials: credentials.NewStaticCredentialsProvider(p.cred.AccessKey, string(p.cred.Secret.Reveal()), "")})
+	ok := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	name := aws.String("ada")
+	_, err := api.CreateUser(t.Context(), &iam.CreateUserInput{UserName: name})
+	ok(err)
+	_, err = api.PutUserPolicy(t.Context(), &iam.PutUserPolicyInput{UserName: name, PolicyName: name, PolicyDocument: aws.String(allowing([]string{"s3:GetBucketFeed"}, []string{"*"}))})
+	ok(err)
+	key, err := api.CreateAccessKey(t.Context(), &iam.CreateAccessKeyInput{UserName: name})
+	ok(err)
+	tokens := sts.New(sts.Options{Region: region, BaseEndpoint: &p.endpoint, RetryMaxAttempts: 1,
+		Credentials: credentials.NewStaticCredentialsProvider(*key.AccessKey.AccessKeyId, *key.AccessKey.SecretAccessKey, "")})
+	got, err := tokens.GetSessionToken(t.Context(), &sts.GetSessionTokenInput{DurationSeconds: aws.Int32(900)})
+	ok(err)
+	c := p.client()
+	c.cred = sig.Credential{AccessKey: *got.Credentials.AccessKeyId, Secret: sig.NewSecret(*got.Credentials.SecretAccessKey), Session: sig.NewSecret(*got.Credentials.SessionToken)}
+	l := f.listen(c, "bkt", "from=end")
+	l.next(t)
+	ahead.Store(int64(time.Hour))
+	l.ends(t, "ExpiredToken", "unseen")
+}
+
 // TestBucketFeedCursors: a cursor is its account's; it is moved by whoever knows where it
 // stands, and there may be so many.
 func TestBucketFeedCursors(t *testing.T) {
@@ -368,6 +416,22 @@ func TestBucketFeedCursors(t *testing.T) {
 	if got, _ := f.read(f.alice, "bkt", "from="+url.QueryEscape("cursor:a consumer/of mine")); len(got) == 0 || got[0].Seq < 4 {
 		t.Errorf("%+v", got)
 	}
+	all, _ := f.read(f.alice, "bkt", "")
+	f.alice.must(t, 200, "PUT", fmt.Sprintf("/bkt?feedCursor=until&from=0&to=%d", all[1].Seq), nil)
+	if got, next := f.read(f.alice, "bkt", "to=cursor:until"); len(got) != 1 || next != all[1].Seq {
+		t.Errorf("to where the cursor stands: %+v, %d, of %+v", got, next, all)
+	}
+	f.alice.must(t, 204, "DELETE", "/bkt?feedCursor=until", nil)
+	// The cluster's cursors are not for tenants: neither where they stand, nor that there are any.
+	if _, err := f.node.MoveCursor(t.Context(), "of-root", 0, 3); err != nil {
+		t.Fatal(err)
+	}
+	for _, q := range []string{"from=cursor:of-root", "to=cursor:of-root", "to=cursor:none", "from=0&to=cursor:of-root"} {
+		f.alice.refused(t, 404, "NoSuchFeedCursor", "GET", "/bkt?feed&"+q, nil)
+	}
+	if err := f.node.DeleteCursor(t.Context(), "of-root"); err != nil {
+		t.Fatal(err)
+	}
 	f.bob.must(t, 204, "DELETE", path, nil)
 	f.bob.must(t, 204, "DELETE", path, nil)
 	f.bob.refused(t, 404, "NoSuchFeedCursor", "GET", path, nil)
@@ -392,6 +456,21 @@ func TestBucketFeedCursors(t *testing.T) {
 		}
 		return left == 0
 	})
+}
+
+// TestBucketFeedKnowsNoCursors: behind the front that resolves cursors the feed of a bucket knows none.
+func TestBucketFeedKnowsNoCursors(t *testing.T) {
+	t.Parallel()
+	f := newFeeds(t)
+	if _, err := f.node.MoveCursor(t.Context(), "of-root", 0, 1); err != nil {
+		t.Fatal(err)
+	}
+	for _, q := range []url.Values{{"from": {"cursor:of-root"}}, {"to": {"cursor:of-root"}}} {
+		_, err := f.node.BucketFeedForTest().Open(t.Context(), &s3api.FeedQuery{Bucket: 1, Account: "a", Query: q})
+		if err == nil || s3err.From(err).Code != "InvalidArgument" {
+			t.Errorf("%v: %v", q, err)
+		}
+	}
 }
 
 // TestBucketFeedReaders: an account has room for so many, which others do not take.

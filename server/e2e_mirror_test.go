@@ -334,6 +334,109 @@ func TestMirrorKeepsOthers(t *testing.T) {
 	}
 }
 
+// TestMirrorKnowsItsOwn: a mark proves which source an object shows, and at which key: an object with the
+// mark of another source of the same name, or of another key, is not the mirror's.
+func TestMirrorKnowsItsOwn(t *testing.T) {
+	t.Parallel()
+	m := newMirrored(t)
+	m.c.must(t, 200, "PUT", "/source/a", []byte("mirrored"))
+	m.once()
+	// A copy has the mark, too.
+	m.c.must(t, 200, "PUT", "/target/copied", []byte{}, header("X-Amz-Copy-Source", "/target/a"))
+	m.c.must(t, 200, "PUT", "/source/copied", []byte("of the source"))
+	if err := m.mirror(t.Context(), false); err == nil || !strings.Contains(err.Error(), "not of this mirror") {
+		t.Errorf("a copy with another key's mark was replaced: %v", err)
+	}
+	m.c.must(t, 204, "DELETE", "/source/copied", nil)
+	m.once()
+	m.c.must(t, 200, "GET", "/target/copied", nil)
+	// Another source of the name, in another cluster, whose sequences mean nothing here.
+	other := openInProcess(t, vfs.NewMem(), "/other")
+	other.client().must(t, 200, "PUT", "/source", nil)
+	other.client().must(t, 200, "PUT", "/source/a", []byte("of another"))
+	from := func(x *mirror.Mirror) {
+		c, err := mirror.NewClient([]string{other.endpoint}, other.cred, region)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x.Source = c
+	}
+	if err := m.mirror(t.Context(), false, from); err == nil || !strings.Contains(err.Error(), "not of this mirror") {
+		t.Errorf("another source's object was replaced, or taken for its own: %v", err)
+	}
+	if a := m.c.must(t, 200, "GET", "/target/a", nil); string(a.body) != "mirrored" {
+		t.Errorf("%v", a)
+	}
+}
+
+// TestMirrorTargetAnew: a target that was deleted and made anew, and another one, are filled, though
+// the mirror had come far.
+func TestMirrorTargetAnew(t *testing.T) {
+	t.Parallel()
+	m := newMirrored(t)
+	m.c.must(t, 200, "PUT", "/source/a", []byte("one"))
+	m.c.must(t, 200, "PUT", "/source/b", []byte("two"))
+	m.c.must(t, 200, "PUT", "/target?versioning", []byte("<VersioningConfiguration><Status>Suspended</Status></VersioningConfiguration>"))
+	m.once()
+	equal(t, m.c, m.c, "source", "target")
+	for key := range versionsOf(t, m.c, "target") {
+		for _, l := range []string{"a", "b"} {
+			if key == l {
+				m.c.must(t, 204, "DELETE", "/target/"+key+"?versionId=null", nil)
+			}
+		}
+	}
+	m.c.must(t, 204, "DELETE", "/target", nil)
+	m.c.must(t, 200, "PUT", "/target", nil)
+	m.once()
+	equal(t, m.c, m.c, "source", "target")
+	m.c.must(t, 200, "PUT", "/elsewhere", nil)
+	if err := m.mirror(t.Context(), false, func(x *mirror.Mirror) { x.To = "elsewhere" }); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, m.c, m.c, "source", "elsewhere")
+	if err := m.mirror(t.Context(), false, func(x *mirror.Mirror) {
+		c, err := mirror.NewClient([]string{m.p.endpoint}, m.p.cred, region)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x.Target, x.To = c, "source"
+	}); err == nil || !strings.Contains(err.Error(), "its own mirror") {
+		t.Errorf("a bucket is its own mirror: %v", err)
+	}
+}
+
+// TestMirrorPassesOver: an object whose metadata leaves no room for the mark does not stop the mirror: all else
+// is mirrored, and in the end it is named.
+func TestMirrorPassesOver(t *testing.T) {
+	t.Parallel()
+	m := newMirrored(t)
+	full := header("X-Amz-Meta-Long", strings.Repeat("x", 2040))
+	m.c.must(t, 200, "PUT", "/source/a-full", []byte("x"), full)
+	for i := range 20 {
+		m.c.must(t, 200, "PUT", fmt.Sprintf("/source/%d", i), []byte("x"))
+	}
+	passes := func() {
+		t.Helper()
+		if err := m.mirror(t.Context(), false); err == nil || !strings.Contains(err.Error(), `["a-full"]`) {
+			t.Errorf("not all could be mirrored: %v", err)
+		}
+		for i := range 20 {
+			m.c.must(t, 200, "GET", fmt.Sprintf("/target/%d", i), nil)
+		}
+		m.c.refused(t, 404, "NoSuchKey", "GET", "/target/a-full", nil)
+	}
+	passes()
+	m.once() // it was told
+	m.c.must(t, 200, "PUT", "/source/a-full", []byte("y"), full)
+	m.c.must(t, 200, "PUT", "/source/after", []byte("x"))
+	passes()
+	m.c.must(t, 200, "GET", "/target/after", nil)
+	m.c.must(t, 200, "PUT", "/source/a-full", []byte("z"))
+	m.once()
+	equal(t, m.c, m.c, "source", "target")
+}
+
 // TestMirrorElsewhere: the target may be of another cluster.
 func TestMirrorElsewhere(t *testing.T) {
 	t.Parallel()

@@ -8,6 +8,7 @@ import (
 
 	"ironman/erasure"
 	"ironman/fsm"
+	"ironman/s3api"
 	"ironman/wal/event"
 )
 
@@ -168,6 +169,9 @@ func (n *Node) OpenPackFilesForTest(disk uint32) (files map[string]bool, err err
 
 // ViewForTest shows the state as it is. It must be closed.
 func (n *Node) ViewForTest() (*fsm.View, error) { return n.machine.View() }
+
+// BucketFeedForTest is the feed of buckets without the front.
+func (n *Node) BucketFeedForTest() s3api.Feed { return bucketFeed{n} }
 
 // PaceChangesForTest sets how long a reader of the change feed may take nothing, and when
 // a stream says that it is there, and how far it has come. To be called before any reads.

@@ -42,6 +42,13 @@ type Entry struct {
 	Request string   `json:"request_id,omitempty"`
 	Node    uint32   `json:"node,omitempty"` // that proposed it
 	Erased  int      `json:"erased,omitempty"`
+
+	// ActorAccount is the canonical id of the account that the actor is, or belongs to; "": of none
+	// that is there now.
+	ActorAccount string `json:"-"`
+	// Idle tells of each of the keys, if of any, that nothing happened to it: that part was
+	// refused, or there was nothing to do.
+	Idle []bool `json:"-"`
 }
 
 // Why is the rule that allowed an operation.
@@ -63,6 +70,8 @@ type Step struct {
 	Version      string `json:"version,omitempty"` // that was made, or removed
 	ETag         string `json:"etag,omitempty"`
 	Why          Why    `json:"why,omitzero"`
+
+	Idle bool `json:"-"` // nothing happened to its key
 }
 
 // Client is where a request came from.
@@ -160,10 +169,15 @@ func (d *decoded) entry(seq uint64) *Entry {
 	e.Bucket, e.Name = d.bucket(seq), d.parsed.Text(event.ItemKind_ITEM_KIND_BUCKET_NAME, 0)
 	e.SourceKey = d.parsed.Text(event.ItemKind_ITEM_KIND_SOURCE_KEY, 0)
 	e.SourceID = d.source()
+	var idle []bool
 	for _, it := range d.parsed.Items {
 		if it.Kind == event.ItemKind_ITEM_KIND_KEY {
 			e.Keys = append(e.Keys, string(it.Value))
+			idle = append(idle, d.idle(int(it.Ordinal)))
 		}
+	}
+	if slices.Contains(idle, true) {
+		e.Idle = idle
 	}
 	if e.Steps = d.steps(); e.Steps != nil {
 		e.SourceKey = "" // it is a step's
@@ -186,7 +200,7 @@ func why(r *event.Reason) Why {
 // steps are the operations of a transaction.
 func (d *decoded) steps() (steps []Step) {
 	for i, op := range d.parsed.Statement.GetTransactionCommitted().GetOperations() {
-		s := Step{What: "delete", Key: d.parsed.Text(event.ItemKind_ITEM_KIND_KEY, i), Why: why(op.Reason)}
+		s := Step{What: "delete", Idle: d.idle(i), Key: d.parsed.Text(event.ItemKind_ITEM_KIND_KEY, i), Why: why(op.Reason)}
 		switch {
 		case op.Completed != nil:
 			s.What, s.ETag = "put", op.Completed.Etag
@@ -200,6 +214,15 @@ func (d *decoded) steps() (steps []Step) {
 		steps = append(steps, s)
 	}
 	return steps
+}
+
+// idle tells whether nothing happened to the key of an ordinal.
+func (d *decoded) idle(ordinal int) bool {
+	if ordinal >= len(d.outcome.Subs) {
+		return false
+	}
+	s := d.outcome.Subs[ordinal]
+	return s.Refusal != event.Refusal_REFUSAL_NONE || s.Absent
 }
 
 // anonymous is the actor of what nobody signed.

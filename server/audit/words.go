@@ -21,13 +21,19 @@ type Words struct {
 	view    *fsm.View
 	record  func(seq uint64) (ledger.Record, error)
 	buckets map[uint64]string
-	actors  map[string]string
+	actors  map[string]actor
+}
+
+// actor is what a state knows of who did something; zero: nothing.
+type actor struct {
+	name    string
+	account string // the canonical id of the account that it is, or belongs to
 }
 
 // NewWords begins to put records into words. The view stays the caller's to close; without
 // one (nil) nobody has a name.
 func NewWords(v *fsm.View, record func(seq uint64) (ledger.Record, error)) *Words {
-	return &Words{view: v, record: record, buckets: make(map[uint64]string), actors: make(map[string]string)}
+	return &Words{view: v, record: record, buckets: make(map[uint64]string), actors: make(map[string]actor)}
 }
 
 // Entry puts a record into words. That a name cannot be looked up now is an error: without
@@ -61,25 +67,25 @@ func (w *Words) entry(d *decoded, seq uint64) (*Entry, error) {
 		}
 	}
 	id := d.envelope.Principal
-	name, ok := w.actors[id]
+	who, ok := w.actors[id]
 	if !ok {
-		if name, err = w.actorName(id); err != nil {
+		if who, err = w.actor(id); err != nil {
 			return nil, err
 		}
-		remember(w.actors, id, name)
+		remember(w.actors, id, who)
 	}
-	e.ActorName = name
+	e.ActorName, e.ActorAccount = who.name, who.account
 	return e, nil
 }
 
 // mostRemembered bounds what is remembered of names.
 const mostRemembered = 100_000
 
-func remember[K comparable](known map[K]string, k K, name string) {
+func remember[K comparable, V any](known map[K]V, k K, v V) {
 	if len(known) >= mostRemembered {
 		clear(known)
 	}
-	known[k] = name
+	known[k] = v
 }
 
 // bucket is the name of a bucket, also of one that is gone; "" if its record does not tell
@@ -120,35 +126,43 @@ func madeAs(record func(seq uint64) (ledger.Record, error), id uint64) (string, 
 	return d.parsed.Text(event.ItemKind_ITEM_KIND_BUCKET_NAME, 0), nil
 }
 
-// actorName is the name that an actor has now; "" if there is none any more.
-func (w *Words) actorName(id string) (string, error) {
+// actor is who has an id now.
+func (w *Words) actor(id string) (actor, error) {
 	if id == "" || id == event.System || w.view == nil {
-		return "", nil
+		return actor{}, nil
 	}
 	id, session, _ := strings.Cut(id, ":") // of a session: its role's id, and its name
-	name, isRoot, err := w.nameOf(id)
-	switch {
+	who, isRoot, err := w.actorOf(id)
+	switch name := who.name; {
 	case err != nil:
-		return "", fmt.Errorf("audit: the name of %s: %w", id, err)
+		return actor{}, fmt.Errorf("audit: the name of %s: %w", id, err)
 	case name != "" && session != "":
-		return name + "/" + session, nil
+		who.name = name + "/" + session
 	case name == event.System || name == anonymous || name == "root" && !isRoot: // these are not said of anybody else
-		return "", nil
+		who.name = ""
 	}
-	return name, nil
+	return who, nil
 }
 
-// nameOf is the name of a principal or, by its canonical id or number, of an account.
-func (w *Words) nameOf(id string) (name string, isRoot bool, err error) {
+// actorOf is a principal or, by its canonical id or number, an account.
+func (w *Words) actorOf(id string) (who actor, isRoot bool, err error) {
 	p, err := w.view.Principal(id)
-	if p != nil || err != nil {
-		return p.GetName(), false, err
+	if err != nil {
+		return who, false, err
+	}
+	if p != nil {
+		id = p.Account
 	}
 	a, err := w.view.Account(id)
 	if a == nil && err == nil {
 		a, err = w.view.AccountByID(id)
 	}
-	return a.GetName(), a.GetRoot(), err
+	who = actor{a.GetName(), a.GetCanonicalId()}
+	if p != nil {
+		who.name = p.Name
+		return who, false, err
+	}
+	return who, a.GetRoot(), err
 }
 
 // Detail puts all of a record into words.

@@ -13,6 +13,7 @@ import (
 // Event is what the mirror reads of an event of the feed.
 type Event struct {
 	Seq       uint64   `json:"seq"`
+	Time      string   `json:"time"` // of the log
 	Kind      string   `json:"kind"`
 	Keys      []string `json:"keys"`
 	SourceKey string   `json:"source_key"` // within the bucket
@@ -61,7 +62,7 @@ func (m *Mirror) end(ctx context.Context) (uint64, error) {
 
 // position is where the cursor stands; 0: there is none.
 func (m *Mirror) position(ctx context.Context) (uint64, error) {
-	b, _, err := m.Source.document(ctx, &request{method: http.MethodGet, bucket: m.From, query: url.Values{"feedCursor": {m.Cursor}}})
+	b, _, err := m.Source.document(ctx, &request{method: http.MethodGet, bucket: m.From, query: url.Values{"feedCursor": {m.cursor}}})
 	if r := asRefusal(err); r != nil && r.code == "NoSuchFeedCursor" {
 		return 0, nil
 	}
@@ -72,20 +73,20 @@ func (m *Mirror) position(ctx context.Context) (uint64, error) {
 		Next uint64 `json:"next"`
 	}
 	if err := json.Unmarshal(b, &c); err != nil {
-		return 0, final("the cursor %q: %w", m.Cursor, err)
+		return 0, final("the cursor %q: %w", m.cursor, err)
 	}
 	return c.Next, nil
 }
 
 // move moves the cursor. That it stands there already is what an answer that was lost had said.
 func (m *Mirror) move(ctx context.Context, from, to uint64) error {
-	q := url.Values{"feedCursor": {m.Cursor}, "from": {strconv.FormatUint(from, 10)}, "to": {strconv.FormatUint(to, 10)}}
+	q := url.Values{"feedCursor": {m.cursor}, "from": {strconv.FormatUint(from, 10)}, "to": {strconv.FormatUint(to, 10)}}
 	_, _, err := m.Source.document(ctx, &request{method: http.MethodPut, bucket: m.From, query: q})
 	if refused(err, http.StatusConflict) {
 		if at, askErr := m.position(ctx); askErr == nil && at == to {
 			return nil
 		}
-		return final("the cursor %q is not where it was left: another mirror has it: %w", m.Cursor, err)
+		return final("the cursor %q is not where it was left: another mirror has it: %w", m.cursor, err)
 	}
 	return err
 }

@@ -16,16 +16,20 @@ type Mirror struct {
 	From   string // the bucket that is read
 	Target *Client
 	To     string // the bucket that is written
-	Cursor string // the name of the cursor in the feed of From
+	Cursor string // what the name of the cursor in the feed of From begins with
 	// Tell is told what was done; may be nil. One call at a time.
 	Tell func(Done)
 
-	mu sync.Mutex // of Tell
+	origin string // what the source is, and no other bucket
+	cursor string // the whole name of the cursor
+
+	mu     sync.Mutex      // of Tell, and of
+	passed map[string]bool // keys that could not be brought, and have not changed since
 }
 
 // Done is a step that was done.
 type Done struct {
-	What string // "put", "delete": a key; "sync", "batch": as far as Seq
+	What string // "put", "delete", "pass" (it cannot be mirrored): a key; "sync", "batch": as far as Seq
 	Key  string
 	Seq  uint64 // the state of the source that it shows
 }
@@ -34,6 +38,8 @@ const (
 	workers   = 8 // keys at once
 	batchSize = 500
 	pollWait  = 20 * time.Second
+	mostTries = 5 // to read a moment before it is not kept any more
+	idlePause = 250 * time.Millisecond
 	// idleMove is after how many events of others the cursor is moved, though there was nothing to do.
 	idleMove = 100_000
 )
@@ -53,8 +59,14 @@ func (m *Mirror) Run(ctx context.Context, follow bool) error {
 	if m.Source == m.Target && m.From == m.To {
 		return final("a bucket cannot be its own mirror")
 	}
+	if err := m.know(ctx); err != nil {
+		return err
+	}
 	end, err := m.end(ctx)
 	if err != nil {
+		return err
+	}
+	if err := m.keepsHistory(ctx); err != nil {
 		return err
 	}
 	at, err := m.position(ctx)
@@ -89,9 +101,45 @@ func (m *Mirror) Run(ctx context.Context, follow bool) error {
 			at, moved = next, next
 		case next > at:
 			at = next
+		default: // who asked again at once might do so all the time
+			if err := sleep(ctx, idlePause); err != nil {
+				return err
+			}
 		}
 	}
-	return nil
+	return m.left()
+}
+
+// keepsHistory asks for the state of now as a moment. Where no history is kept that is past at once.
+func (m *Mirror) keepsHistory(ctx context.Context) error {
+	for tries := 0; ; tries++ {
+		end, err := m.end(ctx)
+		if err != nil {
+			return err
+		}
+		err = (&listing{client: m.Source, bucket: m.From, asOf: end - 1, most: 1}).fill(ctx)
+		switch {
+		case errors.Is(err, errForgotten) && tries < mostTries:
+		case errors.Is(err, errForgotten):
+			return m.noHistory(err)
+		default:
+			return err
+		}
+	}
+}
+
+// noHistory says what the mirror needs.
+func (m *Mirror) noHistory(err error) error {
+	return final("the history of %s is not kept, or not for as long as a copy takes; a mirror reads from it: set a retention (ironman admin history set %s 1h): %w", m.From, m.From, err)
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
 }
 
 // batch does what events say, up to next, and moves the cursor. It returns where the cursor is.
@@ -117,8 +165,11 @@ func (m *Mirror) batch(ctx context.Context, from uint64, events []Event, next ui
 		if err == nil {
 			err = m.each(ctx, last, func(key string, seq uint64) error { return m.bring(ctx, key, end-1, seq) })
 		}
-		if errors.Is(err, errForgotten) && tries < 5 { // it took too long: the state of a later moment does as well
+		if errors.Is(err, errForgotten) && tries < mostTries { // it took too long: the state of a later moment does as well
 			continue
+		}
+		if errors.Is(err, errForgotten) {
+			return 0, m.noHistory(err)
 		}
 		if err != nil {
 			return 0, err
@@ -136,10 +187,11 @@ func (m *Mirror) batch(ctx context.Context, from uint64, events []Event, next ui
 // no key, as those of a later release, nobody knows.
 func keepsObjects(kind string) bool {
 	switch kind {
-	case "bucket_created", "bucket_deleted", "bucket_acl_set", "bucket_document_set", "bucket_versioning_set", "bucket_lock_set", "bucket_quota_set":
+	case "bucket_created", "bucket_deleted", "bucket_acl_set", "bucket_document_set", "bucket_versioning_set", "bucket_lock_set", "bucket_quota_set",
+		"history_retention_set", "history_trimmed", "cursor_set", "cursor_deleted", "upload_created", "part_put", "upload_aborted":
 		return true
 	}
-	return strings.HasPrefix(kind, "part_") || kind == "upload_created" || kind == "upload_aborted"
+	return false
 }
 
 // changesObjects tells the events with keys of which the mirror shows something.

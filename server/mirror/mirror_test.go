@@ -3,14 +3,17 @@ package mirror
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"ironman/s3api/sig"
+	"ironman/wal/event"
 )
 
 // TestParsePage: an answer of the feed without its last line is none.
@@ -52,10 +55,71 @@ func TestPassing(t *testing.T) {
 	}
 }
 
+// TestKinds: of each kind of event that is about a bucket somebody has decided what it does to objects. One
+// that is not decided has the whole bucket compared whenever it comes.
+func TestKinds(t *testing.T) {
+	changes := []string{"object_put", "objects_deleted", "object_tags_set", "object_renamed", "object_appended", "objects_expired", "objects_restored", "transaction_committed", "upload_completed"}
+	hardly := []string{"object_acl_set", "object_lock_set"} // they name keys, of which the mirror shows nothing that they change
+	fields := (&event.Statement{}).ProtoReflect().Descriptor().Oneofs().ByName("body").Fields()
+	for i := range fields.Len() {
+		f := fields.Get(i)
+		kind := string(f.Name())
+		if f.Message().Fields().ByName("bucket") == nil && kind != "bucket_created" {
+			continue
+		}
+		n := 0
+		for _, is := range []bool{slices.Contains(changes, kind), slices.Contains(hardly, kind), keepsObjects(kind)} {
+			if is {
+				n++
+			}
+		}
+		if n != 1 || slices.Contains(changes, kind) && !changesObjects(kind) || slices.Contains(hardly, kind) && changesObjects(kind) {
+			t.Errorf("it is not decided what %s does", kind)
+		}
+	}
+}
+
+// TestNoProgress: a feed that gives nothing and goes nowhere is not asked all the time.
+func TestNoProgress(t *testing.T) {
+	var asked atomic.Int64
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch q := r.URL.Query(); {
+		case q.Get("from") == "end":
+			_, _ = w.Write([]byte(`{"next":20}`))
+		case q.Has("kind"):
+			_, _ = w.Write([]byte(`{"seq":3,"kind":"bucket_created","time":"` + r.URL.Path + `"}` + "\n" + `{"next":4}`))
+		case q.Has("feed"):
+			asked.Add(1)
+			_, _ = w.Write([]byte(`{"next":5,"more":true}`))
+		case q.Has("feedCursor"):
+			_, _ = w.Write([]byte(`{"next":5}`))
+		case q.Has("list-type"):
+			_, _ = w.Write([]byte("<ListBucketResult/>"))
+		}
+	}))
+	defer s.Close()
+	c, err := NewClient([]string{s.URL}, sig.Credential{AccessKey: "KEY", Secret: sig.NewSecret("a secret of a test")}, "us-east-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, follow := range []bool{false, true} {
+		asked.Store(0)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*idlePause)
+		m := &Mirror{Source: c, From: "from", Target: c, To: "to", Cursor: "c"}
+		if err := m.Run(ctx, follow); !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+		cancel()
+		if n := asked.Load(); n < 1 || n > 4 {
+			t.Errorf("it was asked %d times", n)
+		}
+	}
+}
+
 // TestUnknownEvents: an event that names no key and of which nobody knows what it does has the
 // whole bucket compared; one that is known to leave objects as they are has not.
 func TestUnknownEvents(t *testing.T) {
-	for kind, want := range map[string]bool{"bucket_acl_set": false, "upload_aborted": false, "bucket_from_the_future": true, "objects_deleted": true} {
+	for kind, want := range map[string]bool{"bucket_acl_set": false, "upload_aborted": false, "history_trimmed": false, "history_retention_set": false, "bucket_from_the_future": true, "objects_deleted": true} {
 		var mu sync.Mutex
 		listed := false
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -86,5 +150,119 @@ func TestUnknownEvents(t *testing.T) {
 	}
 	if !changesObjects("object_from_the_future") || changesObjects("part_put") || !strings.HasPrefix(markHeader, "X-Amz-Meta-") {
 		t.Error("an event of a later release that names keys is passed over")
+	}
+}
+
+// TestGone: that there is no such bucket, or an answer that nobody understands, removes nothing.
+func TestGone(t *testing.T) {
+	for code, want := range map[string]bool{"NoSuchKey": true, "NoSuchVersion": true, "NoSuchBucket": false, "": false} {
+		var removed atomic.Bool
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			switch {
+			case strings.HasPrefix(r.URL.Path, "/from/"):
+				w.WriteHeader(http.StatusNotFound)
+				_, _ = w.Write([]byte("<Error><Code>" + code + "</Code></Error>"))
+			case r.Method == http.MethodHead:
+				w.Header().Set("Etag", `"e"`)
+				w.Header().Set(markHeader, `4 "e" `+(&Mirror{}).proof("k"))
+			case r.Method == http.MethodDelete:
+				removed.Store(true)
+				w.WriteHeader(http.StatusNoContent)
+			}
+		}))
+		c, err := NewClient([]string{s.URL}, sig.Credential{AccessKey: "KEY", Secret: sig.NewSecret("a secret of a test")}, "us-east-1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := &Mirror{Source: c, From: "from", Target: c, To: "to"}
+		err = m.bring(t.Context(), "k", 9, 8)
+		if removed.Load() != want || (err == nil) != want {
+			t.Errorf("%q: removed: %v, %v", code, removed.Load(), err)
+		}
+		if r := asRefusal(err); !want && (r == nil || passing(err) || r.code != code) {
+			t.Errorf("%q: %v", code, err)
+		}
+		s.Close()
+	}
+}
+
+// bodies counts the bodies of answers that were not closed.
+type bodies struct {
+	http.RoundTripper
+	open atomic.Int64
+}
+
+type counted struct {
+	io.ReadCloser
+	once sync.Once
+	of   *bodies
+}
+
+func (c *counted) Close() error {
+	c.once.Do(func() { c.of.open.Add(-1) })
+	return c.ReadCloser.Close()
+}
+
+func (b *bodies) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := b.RoundTripper.RoundTrip(r)
+	if err == nil {
+		b.open.Add(1)
+		resp.Body = &counted{ReadCloser: resp.Body, of: b}
+	}
+	return resp, err
+}
+
+// TestAbortCloses: an upload that is aborted leaves no answer open, and with it no connection.
+func TestAbortCloses(t *testing.T) {
+	var aborted atomic.Bool
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch q := r.URL.Query(); {
+		case q.Has("uploads"):
+			_, _ = w.Write([]byte("<R><UploadId>u</UploadId></R>"))
+		case r.Method == http.MethodDelete:
+			aborted.Store(true)
+		default:
+			w.WriteHeader(http.StatusForbidden)
+		}
+	}))
+	defer s.Close()
+	c, err := NewClient([]string{s.URL}, sig.Credential{AccessKey: "KEY", Secret: sig.NewSecret("a secret of a test")}, "us-east-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bodies{RoundTripper: c.http.Transport}
+	c.http.Transport = b
+	m := &Mirror{Source: c, From: "from", Target: c, To: "to"}
+	if err := m.putParts(t.Context(), "k", shown{}, []part{{0, 1}}, http.Header{}, 9); err == nil {
+		t.Error("it was put")
+	}
+	if !aborted.Load() || b.open.Load() != 0 {
+		t.Errorf("aborted: %v, %d bodies are open", aborted.Load(), b.open.Load())
+	}
+}
+
+// TestNoHistory: a source whose past is not kept is told at the start.
+func TestNoHistory(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch q := r.URL.Query(); {
+		case q.Has("kind"):
+			_, _ = w.Write([]byte(`{"seq":3,"kind":"bucket_created","time":"` + r.URL.Path + `"}` + "\n" + `{"next":4}`))
+		case q.Has("feed"):
+			_, _ = w.Write([]byte(`{"next":5}`))
+		case q.Has("list-type") && r.Header.Get("X-Ironman-As-Of") != "":
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = w.Write([]byte("<Error><Code>InvalidArgument</Code><Message>The state at that moment is not kept any more.</Message></Error>"))
+		default:
+			t.Errorf("it goes on with %s %s", r.Method, r.URL)
+		}
+	}))
+	defer s.Close()
+	c, err := NewClient([]string{s.URL}, sig.Credential{AccessKey: "KEY", Secret: sig.NewSecret("a secret of a test")}, "us-east-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = (&Mirror{Source: c, From: "from", Target: c, To: "to", Cursor: "c"}).Run(t.Context(), true)
+	if err == nil || !strings.Contains(err.Error(), "set a retention") {
+		t.Errorf("%v", err)
 	}
 }

@@ -14,8 +14,8 @@ import (
 	"strings"
 )
 
-// markHeader is where an object of the target says what it shows: the bucket, the sequence
-// as of which, and the source's entity tag then.
+// markHeader is where an object of the target says what it shows: the sequence as of which, the
+// source's entity tag then, and the proof that it is this source's, and this key.
 const markHeader = "X-Amz-Meta-Ironman-Mirror"
 
 // errForgotten says that the source does not keep the state at the moment any more;
@@ -30,7 +30,7 @@ type shown struct {
 	etag   string
 	header http.Header
 	size   int64
-	mine   bool   // it was written by a mirror of this bucket
+	mine   bool   // it was written by a mirror of this source, at this key
 	seq    uint64 // as of which it shows the source
 	of     string // the source's entity tag then
 }
@@ -47,9 +47,14 @@ func (m *Mirror) bring(ctx context.Context, key string, asOf, least uint64) erro
 			}
 		}
 	})
+	if r := asRefusal(err); r != nil && r.code == "MetadataTooLarge" {
+		m.pass(key, asOf)
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("%q: %w", key, err)
 	}
+	m.brought(key)
 	return nil
 }
 
@@ -62,7 +67,7 @@ func (m *Mirror) bringOnce(ctx context.Context, key string, asOf, least uint64) 
 	switch {
 	case err == nil:
 		head.Body.Close()
-	case refused(err, http.StatusNotFound):
+	case gone(err):
 		return m.remove(ctx, key, there, asOf)
 	default:
 		return err
@@ -95,9 +100,9 @@ func (m *Mirror) target(ctx context.Context, key string) (shown, error) {
 	}
 	s := shown{etag: h.Get("Etag"), header: h}
 	s.size, _ = strconv.ParseInt(h.Get("Content-Length"), 10, 64) // an answer to HEAD has it
-	if f := strings.Fields(h.Get(markHeader)); len(f) == 3 && f[0] == m.From {
-		if s.seq, err = strconv.ParseUint(f[1], 10, 64); err == nil {
-			s.mine, s.of = true, f[2]
+	if f := strings.Fields(h.Get(markHeader)); len(f) == 3 && f[2] == m.proof(key) {
+		if seq, err := strconv.ParseUint(f[0], 10, 64); err == nil {
+			s.mine, s.seq, s.of = true, seq, f[1]
 		}
 	}
 	return s, nil
@@ -108,7 +113,7 @@ func (m *Mirror) source(ctx context.Context, method, key string, asOf uint64, qu
 	h := http.Header{"X-Ironman-As-Of": {seqText(asOf)}}
 	maps.Copy(h, header)
 	resp, err := m.Source.send(ctx, &request{method: method, bucket: m.From, key: key, query: query, header: h})
-	if method == http.MethodHead && refused(err, http.StatusBadRequest) { // which does not say why; GET does
+	if method == http.MethodHead && (refused(err, http.StatusBadRequest) || refused(err, http.StatusNotFound)) { // which does not say why; GET does
 		got, getErr := m.source(ctx, http.MethodGet, key, asOf, query, header)
 		if getErr == nil {
 			got.Body.Close()
@@ -117,6 +122,13 @@ func (m *Mirror) source(ctx context.Context, method, key string, asOf uint64, qu
 		err = getErr
 	}
 	return resp, forgotten(err)
+}
+
+// gone tells the answer that there is no such object. That there is no such bucket is another: it was
+// deleted, or somebody made a mistake, and is no reason to empty its mirror.
+func gone(err error) bool {
+	r := asRefusal(err)
+	return r != nil && r.status == http.StatusNotFound && (r.code == "NoSuchKey" || r.code == "NoSuchVersion")
 }
 
 // forgotten tells the answer that a moment is not kept any more.
@@ -189,7 +201,7 @@ func (m *Mirror) remove(ctx context.Context, key string, there shown, asOf uint6
 		return nil
 	}
 	_, _, err := m.Target.document(ctx, &request{method: http.MethodDelete, bucket: m.To, key: key, header: http.Header{"If-Match": {there.etag}}})
-	if refused(err, http.StatusNotFound) { // an answer that was lost
+	if gone(err) { // an answer that was lost
 		return nil
 	}
 	if err == nil {
@@ -202,7 +214,7 @@ func (m *Mirror) remove(ctx context.Context, key string, there shown, asOf uint6
 // target's is made of the same: then it has the same entity tag, too.
 func (m *Mirror) put(ctx context.Context, key string, there shown, head *http.Response, tags string, asOf uint64) error {
 	h := kept(head.Header)
-	h.Set(markHeader, m.From+" "+seqText(asOf)+" "+head.Header.Get("Etag"))
+	h.Set(markHeader, seqText(asOf)+" "+head.Header.Get("Etag")+" "+m.proof(key))
 	if tags != "" {
 		h.Set("X-Amz-Tagging", tags)
 	}

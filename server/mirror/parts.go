@@ -75,7 +75,10 @@ func (m *Mirror) putParts(ctx context.Context, key string, there shown, parts []
 	defer func() {
 		if err != nil {
 			// If it cannot be aborted the target's lifecycle rules may.
-			_, _ = m.Target.send(context.WithoutCancel(ctx), &request{method: http.MethodDelete, bucket: m.To, key: key, query: url.Values{"uploadId": {begun.UploadId}}})
+			resp, abortErr := m.Target.send(context.WithoutCancel(ctx), &request{method: http.MethodDelete, bucket: m.To, key: key, query: url.Values{"uploadId": {begun.UploadId}}})
+			if abortErr == nil {
+				resp.Body.Close()
+			}
 		}
 	}()
 	var list bytes.Buffer

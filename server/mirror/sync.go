@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strconv"
 )
 
 // syncAll brings the whole target to the state of the source as of now, and moves the cursor
@@ -17,8 +18,11 @@ func (m *Mirror) syncAll(ctx context.Context, from uint64) (uint64, error) {
 		if err == nil {
 			err = m.syncAsOf(ctx, end-1)
 		}
-		if errors.Is(err, errForgotten) && tries < 5 {
+		if errors.Is(err, errForgotten) && tries < mostTries {
 			continue
+		}
+		if errors.Is(err, errForgotten) {
+			err = m.noHistory(err)
 		}
 		if err == nil {
 			err = m.move(ctx, from, end)
@@ -75,6 +79,7 @@ type listing struct {
 	client *Client
 	bucket string
 	asOf   uint64 // 0: the present
+	most   int    // keys of a page; 0: as many as there may be
 	keys   []string
 	token  string
 	ended  bool
@@ -84,6 +89,9 @@ type listing struct {
 func (l *listing) fill(ctx context.Context) error {
 	for len(l.keys) == 0 && !l.ended {
 		q := &request{method: http.MethodGet, bucket: l.bucket, query: url.Values{"list-type": {"2"}, "encoding-type": {"url"}}}
+		if l.most > 0 {
+			q.query.Set("max-keys", strconv.Itoa(l.most))
+		}
 		if l.token != "" {
 			q.query.Set("continuation-token", l.token)
 		}

@@ -312,9 +312,11 @@ func (s *feedSource) log(ctx context.Context, q url.Values, tell func(*audit.Ent
 		switch {
 		case err == nil && !more:
 			return nil
-		case err == nil:
+		case err == nil && q.Get("from") != began:
 			failures = 0
 			continue
+		case err == nil: // it cannot tell now what there is
+			err = fmt.Errorf("%s: the feed does not go on behind %s", s.addresses[s.at], began)
 		case final(err) || ctx.Err() != nil:
 			return err
 		case q.Get("from") != began:

@@ -27,7 +27,8 @@ started again. What the mirror has not written it does not replace or remove.
 
 The keys are taken from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, and for --to-endpoint from IRONMAN_TO_ACCESS_KEY and IRONMAN_TO_SECRET_KEY if those are set.
 They need the rights s3:GetBucketFeed, s3:PutBucketFeedCursor, s3:ListBucket, s3:ListBucketVersions, s3:GetObject, s3:GetObjectVersion, s3:GetObjectTagging and s3:GetObjectVersionTagging in
-the source, s3:ListBucket, s3:GetObject, s3:GetObjectTagging, s3:PutObject, s3:PutObjectTagging, s3:DeleteObject and s3:AbortMultipartUpload in the target.`,
+the source, s3:ListBucket, s3:GetObject, s3:GetObjectTagging, s3:PutObject, s3:PutObjectTagging, s3:DeleteObject and s3:AbortMultipartUpload in the target.
+With s3:GetBucketFeed there, too, a target that was deleted and made anew is noticed, and filled; without it the cursor is bound to the target's first address and name alone.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -38,7 +39,7 @@ the source, s3:ListBucket, s3:GetObject, s3:GetObjectTagging, s3:PutObject, s3:P
 			}
 			m.From, m.To, m.Cursor = from, to, either(cursor, "mirror-"+to)
 			m.Tell = func(d mirror.Done) {
-				if verbose || d.Key == "" {
+				if verbose || d.Key == "" || d.What == "pass" {
 					fmt.Fprintln(c.OutOrStdout(), d.What, d.Seq, quoted(d.Key))
 				}
 			}
@@ -53,7 +54,7 @@ the source, s3:ListBucket, s3:GetObject, s3:GetObjectTagging, s3:PutObject, s3:P
 	c.Flags().StringVar(&to, "to", "", "the bucket that is written")
 	c.Flags().StringSliceVar(&endpoints, "endpoint", []string{"http://127.0.0.1:9000"}, "addresses of S3, of one cluster")
 	c.Flags().StringSliceVar(&toEndpoints, "to-endpoint", nil, "addresses of the target's S3; none: the same")
-	c.Flags().StringVar(&cursor, "cursor", "", "the name of the cursor in the source's feed (default mirror-TO)")
+	c.Flags().StringVar(&cursor, "cursor", "", "what the name of the cursor in the source's feed begins with, before what stands for the target (default mirror-TO)")
 	c.Flags().BoolVar(&once, "once", false, "end when the target shows all that had happened when it began")
 	c.Flags().BoolVar(&verbose, "verbose", false, "print each key")
 	for _, name := range []string{"from", "to"} {
