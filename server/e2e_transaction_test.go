@@ -413,9 +413,9 @@ func TestTransactionRepeated(t *testing.T) {
 	// Once what was put is gone another operation's refusal does not hide that.
 	x.versioning("Suspended")
 	x.must(t, 200, "PUT", "/again/moved", []byte("moved"))
-	moved := deleteOf("moved")
-	moved.Delete.IfMatch = "*"
-	body := document(moved, x.stage("e", nil, []byte("e")))
+	once := x.copy("once", "again/moved")
+	once.Copy.IfNoneMatch = "*"
+	body := document(once, x.stage("e", nil, []byte("e")))
 	x.must(t, 200, "POST", "/again?transaction", body)
 	x.must(t, 200, "PUT", "/again/e", []byte("replaced"))
 	x.refuses(404, "NoSuchUpload", 1, body)
