@@ -3,12 +3,13 @@ package mirror
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
+
+	"ironman/wal/digest"
 )
 
 // errNoFeed says that a store has no feed of a bucket.
@@ -69,6 +70,6 @@ func (m *Mirror) know(ctx context.Context) error {
 func (m *Mirror) proof(key string) string { return short(m.origin + "\x00" + key) }
 
 func short(s string) string {
-	sum := sha256.Sum256([]byte(s))
+	sum := digest.SHA256([]byte(s))
 	return base64.RawURLEncoding.EncodeToString(sum[:12])
 }
