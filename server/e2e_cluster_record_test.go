@@ -85,7 +85,7 @@ func TestClusterRecord(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	c := startTrio(t, "--snapshot-entries", strconv.Itoa(events/8), "--log-segment-bytes", strconv.Itoa(max(65536, min(events*16, 64<<20))))
+	c := startTrio(t, "--snapshot-entries", strconv.Itoa(events/8), "--log-segment-bytes", strconv.Itoa(max(65536, min(events*16, 64<<20)>>16<<16)))
 	c.clients[0].must(t, 200, "PUT", "/record-0", nil)
 	c.clients[0].must(t, 200, "PUT", "/record-1", nil)
 	c.clients[0].must(t, 200, "PUT", "/record-1?versioning", []byte("<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"))
