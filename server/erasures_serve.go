@@ -45,16 +45,7 @@ func (n *Node) erase(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	defer context.AfterFunc(n.changes.ending, cancel)()
-	w.Header().Set("Content-Type", "application/x-ndjson")
-	lines, control := json.NewEncoder(w), http.NewResponseController(w)
-	tell := func(l *eraseLine) {
-		if err := control.SetWriteDeadline(time.Now().Add(eraseSend)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-			cancel()
-		}
-		if lines.Encode(l) != nil || control.Flush() != nil {
-			cancel() // nobody is there any more
-		}
-	}
+	tell := linesTo(w, cancel)
 	tell(&eraseLine{})
 	said := time.Now()
 	plan, err := n.Erase(ctx, e, func(done, total uint64) {
@@ -68,6 +59,21 @@ func (n *Node) erase(w http.ResponseWriter, r *http.Request) {
 		last.Status, last.Error = n.eraseError(err)
 	}
 	tell(last)
+}
+
+// linesTo answers with lines of JSON as they come. It ends the work (cancel) if nobody is there
+// to read them any more.
+func linesTo(w http.ResponseWriter, cancel func()) (tell func(line any)) {
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	lines, control := json.NewEncoder(w), http.NewResponseController(w)
+	return func(line any) {
+		if err := control.SetWriteDeadline(time.Now().Add(eraseSend)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+			cancel()
+		}
+		if lines.Encode(line) != nil || control.Flush() != nil {
+			cancel()
+		}
+	}
 }
 
 // eraseError is how a failure is told in a line.

@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -179,16 +178,7 @@ func (n *Node) serveVerify(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	defer context.AfterFunc(n.changes.ending, cancel)()
-	w.Header().Set("Content-Type", "application/x-ndjson")
-	lines, control := json.NewEncoder(w), http.NewResponseController(w)
-	tell := func(l ledgerLine) {
-		if err := control.SetWriteDeadline(time.Now().Add(eraseSend)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-			cancel()
-		}
-		if lines.Encode(l) != nil || control.Flush() != nil {
-			cancel() // nobody is there any more
-		}
-	}
+	tell := linesTo(w, cancel)
 	tell(ledgerLine{})
 	said := time.Now()
 	head, err := n.VerifyLedger(ctx, func(done, total uint64) {

@@ -53,3 +53,33 @@ func (b *bar) end() {
 		_ = b.p.Clear()
 	}
 }
+
+// progress is a bar of events, or of something else, in steps of a thousandth.
+type progress struct {
+	what, of string
+	bar      *bar
+	done     uint64
+}
+
+func newProgress(what string) *progress { return &progress{what: what, of: "events"} }
+
+const progressSteps = 1000
+
+func (p *progress) at(done, total uint64) {
+	if total == 0 {
+		return
+	}
+	if p.bar == nil {
+		p.bar = newBar(progressSteps)
+	}
+	p.bar.show("%s %d of %d %s", p.what, done, total, p.of)
+	for ; p.done < done*progressSteps/total; p.done++ {
+		p.bar.advance()
+	}
+}
+
+func (p *progress) end() {
+	if p.bar != nil {
+		p.bar.end()
+	}
+}

@@ -151,7 +151,7 @@ func (f *restoreFlags) run(ctx context.Context) error {
 		return err
 	}
 	if left := sum.Failed + len(sum.Left); left > 0 {
-		return fmt.Errorf("%d keys and settings were left as they are", left)
+		return fmt.Errorf("%d keys and settings were left as they are; to try again what had no room, start it again with --seen %d", left, plan.Seen)
 	}
 	return nil
 }
