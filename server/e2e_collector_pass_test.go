@@ -51,11 +51,16 @@ func (w *collectorWorld) look() {
 	}
 }
 
-// act has what was seen released. A pack that is read may stay.
+// act has what was seen released. A pack that is read may stay; without a read that
+// is kept open nothing may.
 func (w *collectorWorld) act() {
 	w.log("the collector releases them")
+	patience := time.Minute
+	if len(w.reads) > 0 {
+		patience = time.Millisecond
+	}
 	for _, p := range w.packs {
-		if err := p.Act(w.Context()); err != nil && (len(w.reads) == 0 || !errors.Is(err, context.DeadlineExceeded)) {
+		if err := p.Act(w.Context(), patience); err != nil && (len(w.reads) == 0 || !errors.Is(err, context.DeadlineExceeded)) {
 			w.Fatal(err)
 		}
 	}

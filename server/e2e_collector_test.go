@@ -111,7 +111,7 @@ func (w *collectorWorld) open() {
 	})
 	w.packs = nil
 	for disk := range uint32(6) {
-		w.packs = append(w.packs, w.p.node.PackCollectorForTest(disk+1, time.Millisecond))
+		w.packs = append(w.packs, w.p.node.PackCollectorForTest(disk+1))
 	}
 }
 

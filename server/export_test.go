@@ -90,10 +90,8 @@ type PackCollectorForTest struct {
 	seen []*event.PackID
 }
 
-func (n *Node) PackCollectorForTest(disk uint32, patience time.Duration) *PackCollectorForTest {
-	c := newPackCollector(n, disk)
-	c.patience = patience
-	return &PackCollectorForTest{c: c}
+func (n *Node) PackCollectorForTest(disk uint32) *PackCollectorForTest {
+	return &PackCollectorForTest{c: newPackCollector(n, disk)}
 }
 
 // Look finds the packs that may go.
@@ -102,10 +100,10 @@ func (p *PackCollectorForTest) Look() (err error) {
 	return err
 }
 
-// Act releases and unlinks those.
-func (p *PackCollectorForTest) Act(ctx context.Context) error {
+// Act releases and unlinks those, and waits so long for who reads them.
+func (p *PackCollectorForTest) Act(ctx context.Context, patience time.Duration) error {
 	seen := p.seen
-	p.seen = nil
+	p.seen, p.c.patience = nil, patience
 	return p.c.release(ctx, seen)
 }
 
