@@ -177,10 +177,9 @@ func plainBytes(sealed bool, size uint64) uint64 {
 	if !sealed {
 		return size
 	}
-	for tags := range uint64(2) { // blobs here have one chunk at most
-		if n := size - 16*tags; n <= size && n > 0 && (n+65535)/65536 == tags {
-			return n
-		}
+	tags := (size + 65551) / 65552 // one for each chunk of 65,536 plain bytes
+	if n := size - 16*tags; n <= size && n > 0 && (n+65535)/65536 == tags {
+		return n
 	}
 	return 0
 }
