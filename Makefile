@@ -7,7 +7,7 @@ TESTFLAGS ?=
 NODES ?= 3
 DISKS ?= 2
 
-.PHONY: help build run cluster clients conformance test check race lint fmt generate wasip1 sim sim-build sim-long sim-fast crash chaos sabotage races fuzz golden bench clean
+.PHONY: help build run cluster clients conformance test check race lint fmt generate wasip1 sim sim-build sim-long sim-fast crash chaos sabotage races fuzz properties golden bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,9 +40,11 @@ RACE := ./wal/... ./erasure/... ./s3api/... ./fsm/... ./server/link ./sim/disk .
 race: ## tests of the packages with concurrency, under the race detector
 	CGO_ENABLED=1 $(GO) test -race -short -timeout 20m $(TESTFLAGS) $(RACE)
 
-# End-to-end tests mostly wait, for elections and for disks: three at a time.
+# End-to-end tests mostly wait, for elections and for disks: three at a time, and nothing
+# beside them.
 check: ## all tests
-	$(GO) test -timeout 30m -parallel 3 $(TESTFLAGS) ./...
+	$(GO) test -timeout 30m -parallel 3 $(TESTFLAGS) ./server
+	$(GO) test -timeout 30m -parallel 3 $(TESTFLAGS) $$($(GO) list ./... | grep -v '/server$$')
 
 lint: ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "gofmt would change: $$unformatted"; exit 1; fi
@@ -102,6 +104,10 @@ races: ## ROUNDS (1000) of 32 conditional requests that race for a key through t
 
 FUZZTIME ?= 30s
 FUZZED ?= ./...
+PROPERTIES ?= 2000
+properties: ## property tests of the state machine over PROPERTIES (2000) cases each, drawn anew
+	IRONMAN_RANDOM=1 $(GO) test -timeout 60m ./fsm -run '^Test(Model|Versions|Transactions|VaultModel)$$' -rapid.checks=$(PROPERTIES)
+
 fuzz: ## every fuzz target for FUZZTIME (30s); FUZZED="./s3api/..." only those of some packages
 	@for p in $$($(GO) list $(FUZZED)); do \
 	  for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
