@@ -223,11 +223,19 @@ func TestClusterFeed(t *testing.T) {
 	c.onlineAudit(end)
 }
 
-// fed is the feed of the bucket, as one node tells it.
+// fed is the feed of the bucket, as one node tells it. A node that was away for long first
+// fetches what it missed of the record.
 func (c *trio) fed() (lines [][]byte) {
 	c.Helper()
 	for from, more := 0, true; more; {
-		a := c.clients[0].must(c, 200, "GET", fmt.Sprintf("/fed?feed&from=%d&to=end", from), nil)
+		var a *answer
+		c.await("the node has the record", func() (err error) {
+			a, err = c.clients[0].try("GET", fmt.Sprintf("/fed?feed&from=%d&to=end", from), nil)
+			if err == nil && a.status != 200 {
+				err = fmt.Errorf("from %d on: %v", from, a)
+			}
+			return err
+		})
 		page := bytes.Split(bytes.TrimSpace(a.body), []byte("\n"))
 		var tail struct {
 			Next int
@@ -246,10 +254,14 @@ func (c *trio) fed() (lines [][]byte) {
 func (c *trio) recorded(node int, lines [][]byte) {
 	c.Helper()
 	for from := 0; from < len(lines); {
-		a, err := c.askAdmin(node, "GET", fmt.Sprintf("/-/feed?from=%d&to=%d", from, len(lines)))
-		if err != nil || a.status != 200 {
-			c.Fatalf("node %d: %v, %v", node+1, a, err)
-		}
+		var a *answer
+		c.await("the node has the record", func() (err error) {
+			a, err = c.askAdmin(node, "GET", fmt.Sprintf("/-/feed?from=%d&to=%d", from, len(lines)))
+			if err == nil && a.status != 200 {
+				err = fmt.Errorf("node %d, from %d on: %v", node+1, from, a)
+			}
+			return err
+		})
 		page := bytes.Split(bytes.TrimSpace(a.body), []byte("\n"))
 		for _, line := range page[:len(page)-1] {
 			if !bytes.Equal(line, lines[from]) {
