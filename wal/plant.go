@@ -13,13 +13,6 @@ import (
 	"ironman/wal/segment"
 )
 
-// RawEntry is an entry of Raft's log as it stands there.
-type RawEntry struct {
-	Index, Term uint64
-	Type        uint8 // Raft's
-	Data        []byte
-}
-
 // PlantOptions of Plant.
 type PlantOptions struct {
 	FS vfs.FS
@@ -33,7 +26,7 @@ type PlantOptions struct {
 	Index, Term uint64
 	// Entries are those that end with Index, in order, without a gap: those of all events
 	// that are not in the ledger. None: the ledger has all events.
-	Entries iter.Seq2[RawEntry, error]
+	Entries iter.Seq2[segment.Entry, error]
 	// SegmentBytes as in Options.
 	SegmentBytes int64
 	Fatal        func(error) // never returns
@@ -122,8 +115,8 @@ func (p *planting) entries() (err error) {
 			}
 		}
 		next, term = e.Index+1, e.Term
-		batch = append(batch, segment.Entry{Index: e.Index, Term: e.Term, Type: e.Type, Data: e.Data})
-		if bytes += len(e.Data); len(batch) >= plantedAtOnce || bytes >= plantedBytes {
+		batch = append(batch, e)
+		if bytes += len(e.Data) + len(e.Extensions); len(batch) >= plantedAtOnce || bytes >= plantedBytes {
 			if err := log.Append(batch); err != nil {
 				return err
 			}

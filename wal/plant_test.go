@@ -13,11 +13,13 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/hashicorp/raft"
+
+	"ironman/wal/segment"
 )
 
 // rawEntries are given as Plant takes them.
-func rawEntries(entries []RawEntry) iter.Seq2[RawEntry, error] {
-	return func(yield func(RawEntry, error) bool) {
+func rawEntries(entries []segment.Entry) iter.Seq2[segment.Entry, error] {
+	return func(yield func(segment.Entry, error) bool) {
 		for _, e := range entries {
 			if !yield(e, nil) {
 				return
@@ -27,9 +29,9 @@ func rawEntries(entries []RawEntry) iter.Seq2[RawEntry, error] {
 }
 
 // plantedEntries are events of indexes from to to, in two terms.
-func plantedEntries(t testing.TB, from, to uint64) (out []RawEntry) {
+func plantedEntries(t testing.TB, from, to uint64) (out []segment.Entry) {
 	for _, c := range fakeEntries(t, from, to) {
-		out = append(out, RawEntry{Index: c.Index, Term: 1 + c.Index/20, Data: c.Data})
+		out = append(out, segment.Entry{Index: c.Index, Term: 1 + c.Index/20, Data: c.Data})
 	}
 	return out
 }
@@ -44,7 +46,7 @@ func plantState(t testing.TB, fs vfs.FS, index uint64) {
 	}
 }
 
-func plantOptions(t testing.TB, fs vfs.FS, entries []RawEntry) PlantOptions {
+func plantOptions(t testing.TB, fs vfs.FS, entries []segment.Entry) PlantOptions {
 	return PlantOptions{
 		FS: fs, Dir: "wal", State: "state", ID: "node-1", Index: 40, Term: 3, Entries: rawEntries(entries), SegmentBytes: 16 << 10,
 		Fatal: func(err error) { t.Errorf("fatal: %v", err); panic(err) },
@@ -59,7 +61,7 @@ func TestPlant(t *testing.T) {
 	for i := range 40 {
 		old.mustPropose(i)
 	}
-	var entries []RawEntry
+	var entries []segment.Entry
 	var committed []Committed
 	configurations, last := 0, old.machine.AppliedIndex()
 	for i := uint64(1); i <= last; i++ {
@@ -67,7 +69,7 @@ func TestPlant(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		entries = append(entries, RawEntry{Index: e.Index, Term: e.Term, Type: e.Type, Data: e.Data})
+		entries = append(entries, e)
 		switch raft.LogType(e.Type) {
 		case raft.LogCommand:
 			committed = append(committed, Committed{Index: e.Index, Term: e.Term, Data: e.Data})
@@ -151,22 +153,24 @@ func TestPlantWithoutEntries(t *testing.T) {
 // TestPlantRefused: what does not end with the state's last entry, has a gap or is newer
 // makes no log; nor is one made where there is one.
 func TestPlantRefused(t *testing.T) {
-	with := func(change func([]RawEntry) []RawEntry) func(testing.TB) iter.Seq2[RawEntry, error] {
-		return func(t testing.TB) iter.Seq2[RawEntry, error] { return rawEntries(change(plantedEntries(t, 11, 40))) }
+	with := func(change func([]segment.Entry) []segment.Entry) func(testing.TB) iter.Seq2[segment.Entry, error] {
+		return func(t testing.TB) iter.Seq2[segment.Entry, error] {
+			return rawEntries(change(plantedEntries(t, 11, 40)))
+		}
 	}
 	for _, c := range []struct {
 		say     string
-		entries func(testing.TB) iter.Seq2[RawEntry, error]
+		entries func(testing.TB) iter.Seq2[segment.Entry, error]
 	}{
-		{"end with 39", with(func(e []RawEntry) []RawEntry { return e[:29] })},
-		{"entry 21 stands where 20 belongs", with(func(e []RawEntry) []RawEntry { return slices.Delete(e, 9, 10) })},
-		{"entry 41 stands", with(func(e []RawEntry) []RawEntry { return append(e, RawEntry{Index: 41, Term: 3}) })},
-		{"entry 30 is of term 1", with(func(e []RawEntry) []RawEntry { e[19].Term = 1; return e })},
-		{"entry 15 is of term 0", with(func(e []RawEntry) []RawEntry { e[4].Term = 0; return e })},
-		{"entry 40 is of term 4", with(func(e []RawEntry) []RawEntry { e[29].Term = 4; return e })},
-		{"entry 12 is of type 77: newer", with(func(e []RawEntry) []RawEntry { e[1].Type = 77; return e })},
-		{"the target is gone", func(t testing.TB) iter.Seq2[RawEntry, error] {
-			return func(yield func(RawEntry, error) bool) { yield(RawEntry{}, errors.New("the target is gone")) }
+		{"end with 39", with(func(e []segment.Entry) []segment.Entry { return e[:29] })},
+		{"entry 21 stands where 20 belongs", with(func(e []segment.Entry) []segment.Entry { return slices.Delete(e, 9, 10) })},
+		{"entry 41 stands", with(func(e []segment.Entry) []segment.Entry { return append(e, segment.Entry{Index: 41, Term: 3}) })},
+		{"entry 30 is of term 1", with(func(e []segment.Entry) []segment.Entry { e[19].Term = 1; return e })},
+		{"entry 15 is of term 0", with(func(e []segment.Entry) []segment.Entry { e[4].Term = 0; return e })},
+		{"entry 40 is of term 4", with(func(e []segment.Entry) []segment.Entry { e[29].Term = 4; return e })},
+		{"entry 12 is of type 77: newer", with(func(e []segment.Entry) []segment.Entry { e[1].Type = 77; return e })},
+		{"the target is gone", func(t testing.TB) iter.Seq2[segment.Entry, error] {
+			return func(yield func(segment.Entry, error) bool) { yield(segment.Entry{}, errors.New("the target is gone")) }
 		}},
 	} {
 		fs := vfs.NewMem()
