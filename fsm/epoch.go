@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"bytes"
+	"slices"
 
 	"ironman/wal/event"
 )
@@ -32,7 +33,7 @@ func (t *tx) epochBegun(b *event.EpochBegun) *event.Outcome {
 	switch {
 	case known != nil && !known.Removed && c.LedgerOrigin == b.LedgerOrigin && c.LedgerKey == b.LedgerKey:
 		return &event.Outcome{Refusal: event.Refusal_REFUSAL_EXISTS, Allocated: uint64(known.Node)}
-	case known != nil || c.LedgerOrigin == b.LedgerOrigin || c.LedgerKey == b.LedgerKey:
+	case known != nil || c.had(b.LedgerOrigin, b.LedgerKey):
 		return refuse(event.Refusal_REFUSAL_CONFLICT)
 	}
 	for _, n := range others {
@@ -40,7 +41,15 @@ func (t *tx) epochBegun(b *event.EpochBegun) *event.Outcome {
 	}
 	n := &Node{Node: highest + 1, PublicKey: b.PublicKey, LinkAddress: b.LinkAddress}
 	t.set(key32(tableNode, n.Node), n)
+	c.PastEpochs = append(c.PastEpochs, &PastEpoch{LedgerOrigin: c.LedgerOrigin, LedgerKey: c.LedgerKey, End: t.seq})
 	c.LedgerOrigin, c.LedgerKey = b.LedgerOrigin, b.LedgerKey
 	t.set(key(tableCluster), c)
 	return &event.Outcome{Allocated: uint64(n.Node)}
+}
+
+// had tells whether the ledger has, or ever had, an origin or a key.
+func (c *Cluster) had(origin, key string) bool {
+	return c.LedgerOrigin == origin || c.LedgerKey == key || slices.ContainsFunc(c.PastEpochs, func(p *PastEpoch) bool {
+		return p.LedgerOrigin == origin || p.LedgerKey == key
+	})
 }

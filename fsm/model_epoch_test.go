@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"bytes"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -25,6 +26,9 @@ func (m *model) beginEpoch(b *event.EpochBegun) *event.Outcome {
 		}
 		return refuse(conflict)
 	}
+	for _, p := range m.cluster.PastEpochs {
+		sameOrigin, sameKey = sameOrigin || p.LedgerOrigin == b.LedgerOrigin, sameKey || p.LedgerKey == b.LedgerKey
+	}
 	if sameOrigin || sameKey {
 		return refuse(conflict)
 	}
@@ -36,6 +40,7 @@ func (m *model) beginEpoch(b *event.EpochBegun) *event.Outcome {
 	next++
 	m.nodes[next] = &Node{Node: next, PublicKey: b.PublicKey, LinkAddress: b.LinkAddress}
 	m.cluster = proto.CloneOf(m.cluster)
+	m.cluster.PastEpochs = append(m.cluster.PastEpochs, &PastEpoch{LedgerOrigin: m.cluster.LedgerOrigin, LedgerKey: m.cluster.LedgerKey, End: m.seq})
 	m.cluster.LedgerOrigin, m.cluster.LedgerKey = b.LedgerOrigin, b.LedgerKey
 	return &event.Outcome{Allocated: uint64(next)}
 }
@@ -139,7 +144,7 @@ func (g *generator) revive(d *event.Draft) bool {
 func (g *generator) epoch(d *event.Draft) {
 	b := &event.EpochBegun{
 		PublicKey: []byte{byte(g.choose(250)), 1}, LinkAddress: "a", Remark: "r",
-		LedgerOrigin: g.one("o1", "o2", "o3", "o4", "o5", "o6"), LedgerKey: g.one("k1", "k2", "k3", "k4", "k5", "k6"),
+		LedgerOrigin: fmt.Sprintf("o%d", g.choose(100)), LedgerKey: fmt.Sprintf("k%d", g.choose(100)),
 	}
 	switch g.choose(12) {
 	case 0:

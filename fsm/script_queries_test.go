@@ -104,7 +104,11 @@ var queries = map[string]func(*script, args) []string{
 		defer v.Close()
 		nodes, err1 := v.Nodes()
 		c, err2 := v.Cluster()
-		out := []string{fmt.Sprintf("  ledger %s %s", c.GetLedgerOrigin(), c.GetLedgerKey())}
+		var out []string
+		for _, p := range c.GetPastEpochs() {
+			out = append(out, fmt.Sprintf("  ledger %q %q until %d", p.LedgerOrigin, p.LedgerKey, p.End))
+		}
+		out = append(out, fmt.Sprintf("  ledger %q %q", c.GetLedgerOrigin(), c.GetLedgerKey()))
 		for _, n := range nodes {
 			line := fmt.Sprintf("  %d key=%s incarnation=%d", n.Node, n.PublicKey, n.Incarnation)
 			if n.Removed {
