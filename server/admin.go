@@ -127,6 +127,15 @@ type Status struct {
 	Leader       string       `json:"leader"`      // of the Raft group, as this node knows; empty: none
 	Disks        []DiskStatus `json:"disks"`
 	Ledger       LedgerStatus `json:"ledger"`
+	// PastEpochs are those of the ledger that are over: the cluster was restored so often.
+	PastEpochs []PastEpoch `json:"past_epochs,omitempty"`
+}
+
+// PastEpoch is an epoch of the ledger that is over.
+type PastEpoch struct {
+	Origin string `json:"ledger_origin"`
+	Key    string `json:"ledger_key"`
+	End    uint64 `json:"end"` // the event that began the next one
 }
 
 // DiskStatus is what a node says of one of its disks.

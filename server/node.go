@@ -153,7 +153,7 @@ func (n *Node) identify(ctx context.Context) error {
 	if err := durable.MakeDir(o.FS, o.Dir, 0o700); err != nil {
 		return fmt.Errorf("server: %w", err)
 	}
-	if err := refuseFenced(o); err != nil {
+	if err := errors.Join(refuseFenced(o), refuseRestoring(o)); err != nil {
 		return err
 	}
 	var err error
