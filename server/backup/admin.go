@@ -61,6 +61,10 @@ func passing(err error) bool {
 	if errors.As(err, &s) {
 		return s.status >= 500 && s.status != http.StatusNotImplemented || s.status == http.StatusRequestTimeout || s.status == http.StatusTooManyRequests
 	}
+	var r *refusal
+	if errors.As(err, &r) {
+		return r.status >= 500 && r.status != http.StatusNotImplemented || r.status == http.StatusRequestTimeout || r.status == http.StatusTooManyRequests
+	}
 	return !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrNewer) && !errors.Is(err, ErrNotFound)
 }
 
