@@ -51,6 +51,7 @@ func (n *Node) adminHandler() http.Handler {
 	for _, method := range [...]string{"GET", "PUT", "DELETE"} {
 		mux.Handle(method+" /-/feed/cursors/{name}", n.rootOnly(http.HandlerFunc(n.cursor)))
 	}
+	n.backupRoutes(mux)
 	mux.Handle("GET /-/events/{seq}", n.rootOnly(http.HandlerFunc(n.showEvent)))
 	mux.Handle("GET /-/erasures", n.rootOnly(http.HandlerFunc(n.erasures)))
 	mux.Handle("POST /-/erasures", n.rootOnly(http.HandlerFunc(n.erase)))

@@ -46,6 +46,8 @@ type Node struct {
 
 	verifications chan struct{} // a place for each verification of the ledger
 	eraser        *eraser
+	backups       *backups
+	holds         holds
 	space         *erasure.Space // of the file system of Options.Dir: log, state, ledger
 	trims         *trims         // owned by the collector
 
@@ -78,7 +80,7 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 	}
 	run, cancel := context.WithCancel(context.Background())
 	n := &Node{opts: o, stop: cancel, closed: make(chan struct{}), hooks: hooks, verifications: make(chan struct{}, ledgerVerifications)}
-	n.eraser = newEraser(n)
+	n.eraser, n.backups = newEraser(n), newBackups(n)
 	n.opts.FS = syncCounter{o.FS, &n.syncs}
 	n.access = newAccessLogs(&o, n.deliverLog, func(result string, lines int) { n.metrics.logged(result, lines) })
 	if err := n.open(ctx, run); err != nil {
@@ -129,6 +131,7 @@ func (n *Node) open(ctx, run context.Context) error {
 	n.done.Go(func() { n.countHistory(run) })
 	n.done.Go(func() { newExpirer(n).run(run) })
 	n.done.Go(func() { n.eraser.run(run) })
+	n.done.Go(func() { n.backups.run(run) })
 	n.done.Go(func() { n.access.run(run) })
 	if len(n.opts.Webhooks) > 0 {
 		n.notifier.Store(newNotifier(n, n.hooks))
