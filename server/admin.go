@@ -44,6 +44,8 @@ func (n *Node) adminHandler() http.Handler {
 	for _, method := range [...]string{"GET", "POST"} {
 		mux.Handle(method+" /-/restore/objects", n.rootOnly(http.HandlerFunc(n.serveRestoreObjects)))
 	}
+	mux.Handle("GET /-/blobs/lost", n.rootOnly(http.HandlerFunc(n.serveLostBlobs)))
+	mux.Handle("PUT /-/blobs/{id}", n.rootOnly(http.HandlerFunc(n.servePlaceBlob)))
 	mux.Handle("GET /-/history", n.rootOnly(http.HandlerFunc(n.history)))
 	mux.Handle("POST /-/history/set", n.rootOnly(http.HandlerFunc(n.setHistory)))
 	mux.Handle("GET /-/feed", n.rootOnly(http.HandlerFunc(n.serveChanges)))

@@ -50,6 +50,7 @@ type Node struct {
 	holds         holds
 	space         *erasure.Space // of the file system of Options.Dir: log, state, ledger
 	trims         *trims         // owned by the collector
+	placements    *placements
 
 	// Other nodes ask while this one starts: logOpen says that the log can answer,
 	// serving that the disks can, too.
@@ -125,6 +126,7 @@ func (n *Node) open(ctx, run context.Context) error {
 	n.s3 = n.newS3()
 	n.changes = newChanges(n)
 	n.trims = newTrims(n)
+	n.placements = newPlacements(n)
 	n.serving.Store(true)
 	n.done.Go(func() { n.space.Watch(run.Done()) })
 	n.done.Go(func() { n.collect(run) })
