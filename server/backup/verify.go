@@ -105,6 +105,9 @@ func (x *verifying) points(ctx context.Context) error {
 			return err
 		}
 	}
+	if len(x.all) == 0 {
+		return nil
+	}
 	x.report.Source, err = SourceOf(ctx, x.Target)
 	known := err == nil
 	if err := x.bad(identityName, err, x.all...); err != nil {
