@@ -41,8 +41,8 @@ type ClusterRestore struct {
 	Now    func() time.Time
 	Fatal  func(error) // never returns
 	Logger *slog.Logger
-	// Progress is told what is done, how much of it, and of how much. May be nil.
-	Progress func(what string, done, total uint64)
+	// Progress is told what is done, how much of it, of how much, and of what. May be nil.
+	Progress func(what string, done, total uint64, of string)
 }
 
 // RestoredCluster is what came of it.
@@ -77,7 +77,7 @@ func RestoreCluster(ctx context.Context, o ClusterRestore) (*RestoredCluster, er
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	if o.Progress == nil {
-		o.Progress = func(string, uint64, uint64) {}
+		o.Progress = func(string, uint64, uint64, string) {}
 	}
 	r := &clusterRestoration{ClusterRestore: o, point: o.From.Point}
 	b, err := readSecret(o.FS, o.Keyring, o.CheckModes)
@@ -155,11 +155,11 @@ func (r *clusterRestoration) run(ctx context.Context, keyring []byte) (*Restored
 	if err != nil {
 		return nil, err
 	}
-	r.Progress("beginning a new epoch", 0, 1)
+	r.Progress("beginning a new epoch:", 0, 1, "steps")
 	if err := beginEpoch(ctx, r.options(), r.id, begun); err != nil {
 		return nil, err
 	}
-	r.Progress("beginning a new epoch", 1, 1)
+	r.Progress("beginning a new epoch:", 1, 1, "steps")
 	if err := r.sign(begun); err != nil {
 		return nil, err
 	}
@@ -197,7 +197,7 @@ func (r *clusterRestoration) state(ctx context.Context) error {
 		total += uint64(f.Size)
 	}
 	for _, f := range r.point.State.Files {
-		r.Progress("copying the state, bytes", done, total)
+		r.Progress("copying the state:", done, total, "bytes")
 		if err := r.stateFile(ctx, f); err != nil {
 			return fmt.Errorf("server: state: %w", err)
 		}
@@ -206,7 +206,7 @@ func (r *clusterRestoration) state(ctx context.Context) error {
 	if err := durable.SyncDir(r.FS, r.path("state")); err != nil {
 		return fmt.Errorf("server: %w", err)
 	}
-	r.Progress("verifying the state", 0, 1)
+	r.Progress("verifying the state:", 0, 1, "steps")
 	a, err := fsm.Verify(r.FS, r.path("state"))
 	if err != nil {
 		return fmt.Errorf("server: the state of the backup: %w", err)
@@ -216,7 +216,7 @@ func (r *clusterRestoration) state(ctx context.Context) error {
 		return fmt.Errorf("server: the state of the backup stands at event %d, entry %d of term %d, digest %s, and not at event %d, entry %d of term %d, digest %s",
 			a.Next, a.Index, a.Term, sum, r.point.Seq, s.Index, s.Term, s.Digest)
 	}
-	r.Progress("verifying the state", 1, 1)
+	r.Progress("verifying the state:", 1, 1, "steps")
 	return nil
 }
 
@@ -356,7 +356,7 @@ func (r *clusterRestoration) ledger(ctx context.Context) error {
 			err = errors.Join(iofs.ErrNotExist, err)
 		}
 		return f, err
-	}, Progress: func(done, total uint64) { r.Progress("copying the ledger, events", done, total) }}
+	}, Progress: func(done, total uint64) { r.Progress("copying the ledger:", done, total, "events") }}
 	if err := x.Run(ctx); err != nil {
 		return fmt.Errorf("server: %w", err)
 	}
@@ -373,7 +373,7 @@ func (r *clusterRestoration) verifiers(key string) (note.Verifiers, error) {
 
 // plant writes the log.
 func (r *clusterRestoration) plant(ctx context.Context) error {
-	r.Progress("writing the log", 0, 1)
+	r.Progress("writing the log:", 0, 1, "steps")
 	err := wal.Plant(wal.PlantOptions{
 		FS: r.FS, Dir: r.path("wal"), State: r.path("state"), ID: raftID(r.id.Node),
 		Index: r.point.State.Index, Term: r.point.State.Term, Entries: r.From.Entries(ctx), Fatal: r.Fatal, Log: r.Logger,
@@ -381,7 +381,7 @@ func (r *clusterRestoration) plant(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("server: %w", err)
 	}
-	r.Progress("writing the log", 1, 1)
+	r.Progress("writing the log:", 1, 1, "steps")
 	return nil
 }
 
@@ -448,7 +448,7 @@ func (r *clusterRestoration) verify(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	v, err := n.Verify(ctx, func(done, total uint64) { r.Progress("verifying the ledger, events", done, total) })
+	v, err := n.Verify(ctx, func(done, total uint64) { r.Progress("verifying the ledger:", done, total, "events") })
 	if err == nil && uint64(v.Tree.N) <= r.point.Seq {
 		err = fmt.Errorf("only %d events are recorded, and the new epoch began with %d", v.Tree.N, r.point.Seq)
 	}
