@@ -39,7 +39,7 @@ func (s *Store) Put(ctx context.Context, r io.Reader, size int64, o PutOptions) 
 	defer s.calls.Done()
 	ctx, stop := s.bound(ctx)
 	defer stop()
-	w := &blobWriter{s: s, key: s.nextBlob(), policy: s.o.Policy}
+	w := &blobWriter{s: s, key: s.nextBlob(), policy: s.o.Policy, generation: FirstGeneration}
 	if o.MinTolerance != 0 {
 		w.policy.MinTolerance = o.MinTolerance
 	}
@@ -47,24 +47,20 @@ func (s *Store) Put(ctx context.Context, r io.Reader, size int64, o PutOptions) 
 	if size >= 0 {
 		n = uint64(size)
 	}
-	if n != UnknownSize && n > maxBlob {
-		return nil, fmt.Errorf("%w: a blob of %d bytes", ErrInvalid, n)
-	}
-	if err := w.plan(n); err != nil {
-		return nil, err // nothing was begun under this id
-	}
-	blob, err := w.put(ctx, r)
+	blob, err := w.write(ctx, r, n)
 	if err != nil && w.begun {
 		s.abandoned.add(w.key)
 	}
 	return blob, err
 }
 
-// blobWriter is one Put.
+// blobWriter is one Put or Place.
 type blobWriter struct {
-	s      *Store
-	key    BlobKey
-	policy Policy
+	s          *Store
+	key        BlobKey
+	policy     Policy
+	generation uint32 // of every shard
+	lost       uint32 // generation of what the row has in the place of a shard that was given up
 
 	// Set by plan.
 	topology []Disk
@@ -73,6 +69,17 @@ type blobWriter struct {
 	disks []uint32 // by shard index; changed where a spare takes over
 
 	begun bool // something may be on a disk
+}
+
+// write plans and writes a body of n bytes. Unless it was begun, nothing is on a disk.
+func (w *blobWriter) write(ctx context.Context, r io.Reader, n uint64) (*event.Blob, error) {
+	if n != UnknownSize && n > maxBlob {
+		return nil, fmt.Errorf("%w: a blob of %d bytes", ErrInvalid, n)
+	}
+	if err := w.plan(n); err != nil {
+		return nil, err
+	}
+	return w.put(ctx, r)
 }
 
 // plan chooses geometry and placement for a body of n bytes.
@@ -93,7 +100,7 @@ func (w *blobWriter) layout() Layout { return Layout{K: w.K, Cell: w.Cell, Size:
 // spec is the identity of the shard with that index.
 func (w *blobWriter) spec(index int) ShardSpec {
 	return ShardSpec{
-		Blob: w.key, Size: w.size, Cell: w.Cell, Generation: FirstGeneration,
+		Blob: w.key, Size: w.size, Cell: w.Cell, Generation: w.generation,
 		K: uint8(w.K), M: uint8(w.M), Index: uint8(index),
 	}
 }
@@ -455,13 +462,13 @@ func (w *blobWriter) row(size uint64, got []shardOutcome) (*event.Blob, error) {
 		Shards: make([]*event.Shard, len(got)), Tolerance: w.M,
 	}
 	for i, o := range got {
-		b.Shards[i] = &event.Shard{}
+		b.Shards[i] = &event.Shard{Generation: w.lost}
 		if o.err != nil {
 			b.Tolerance--
 			continue
 		}
 		b.Shards[i] = &event.Shard{
-			Disk: w.disks[i], Pack: o.place.Pack.ID(), Offset: o.place.Offset, Generation: FirstGeneration,
+			Disk: w.disks[i], Pack: o.place.Pack.ID(), Offset: o.place.Offset, Generation: w.generation,
 		}
 	}
 	if len(got) > 1 && sabotage.On(sabotage.X06) {

@@ -195,6 +195,8 @@ func (t *tx) execute(p *event.Parsed) *event.Outcome {
 		return t.nodeAdded(b.NodeAdded)
 	case *event.Statement_NodeRemoved:
 		return t.nodeRemoved(b.NodeRemoved)
+	case *event.Statement_EpochBegun:
+		return t.epochBegun(b.EpochBegun)
 	case *event.Statement_NodeStarted:
 		return t.nodeStarted(b.NodeStarted)
 	case *event.Statement_DiskAdded:
@@ -209,6 +211,8 @@ func (t *tx) execute(p *event.Parsed) *event.Outcome {
 		return t.blobsReleased(b.BlobsReleased)
 	case *event.Statement_ShardsPlaced:
 		return t.shardsPlaced(b.ShardsPlaced)
+	case *event.Statement_BlobsPlaced:
+		return t.blobsPlaced(b.BlobsPlaced)
 	case *event.Statement_PacksReleased:
 		return t.packsReleased(b.PacksReleased)
 	case *event.Statement_HistoryTrimmed:

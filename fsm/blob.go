@@ -31,6 +31,18 @@ func (t *tx) adoptBlobs(blobs []*event.Blob) event.Refusal {
 }
 
 func (t *tx) adoptable(b *event.Blob) event.Refusal {
+	if r := coded(b); r != event.Refusal_REFUSAL_NONE {
+		return r
+	}
+	if look[Incarnation](t, key(tableIncarnation, b.Id.Incarnation)) == nil ||
+		t.has(blobKey(tableAbandoned, b.Id)) || t.has(blobKey(tableBlob, b.Id)) {
+		return event.Refusal_REFUSAL_BLOB_FENCED
+	}
+	return event.Refusal_REFUSAL_NONE
+}
+
+// coded tells whether a blob could be as it says that it was coded.
+func coded(b *event.Blob) event.Refusal {
 	shards := uint64(b.K) + uint64(b.M)
 	if b.Id == nil || b.K == 0 || shards > maxShards || uint64(len(b.Shards)) != shards ||
 		b.Cell == 0 || b.Size == 0 || b.Size > maxBlobBytes {
@@ -49,16 +61,23 @@ func (t *tx) adoptable(b *event.Blob) event.Refusal {
 	if b.Tolerance > spare {
 		return event.Refusal_REFUSAL_PLACEMENT
 	}
-	if look[Incarnation](t, key(tableIncarnation, b.Id.Incarnation)) == nil ||
-		t.has(blobKey(tableAbandoned, b.Id)) || t.has(blobKey(tableBlob, b.Id)) {
-		return event.Refusal_REFUSAL_BLOB_FENCED
-	}
 	return event.Refusal_REFUSAL_NONE
 }
 
-// addShard counts a new shard in its pack. A pack takes new shards only in the
-// incarnation of its disk's node that made it, and not once it is released.
+// addShard counts a new shard in its pack.
 func (t *tx) addShard(s *event.Shard, bytes uint64) event.Refusal {
+	if r := t.takes(s); r != event.Refusal_REFUSAL_NONE {
+		return r
+	}
+	k := packKey(s.Disk, s.Pack)
+	p := look[Pack](t, k)
+	t.set(k, &Pack{LiveBytes: p.GetLiveBytes() + bytes, LiveShards: p.GetLiveShards() + 1})
+	return event.Refusal_REFUSAL_NONE
+}
+
+// takes tells whether a shard may be named where it is. A pack takes new shards only in
+// the incarnation of its disk's node that made it, and not once it is released.
+func (t *tx) takes(s *event.Shard) event.Refusal {
 	d := look[Disk](t, key32(tableDisk, s.Disk))
 	if d == nil || s.Pack == nil {
 		return event.Refusal_REFUSAL_NOT_FOUND
@@ -67,12 +86,9 @@ func (t *tx) addShard(s *event.Shard, bytes uint64) event.Refusal {
 	if n == nil || n.Incarnation != s.Pack.Incarnation {
 		return event.Refusal_REFUSAL_BLOB_FENCED
 	}
-	k := packKey(s.Disk, s.Pack)
-	p := look[Pack](t, k)
-	if p.GetReleased() {
+	if look[Pack](t, packKey(s.Disk, s.Pack)).GetReleased() {
 		return event.Refusal_REFUSAL_PACK_RELEASED
 	}
-	t.set(k, &Pack{LiveBytes: p.GetLiveBytes() + bytes, LiveShards: p.GetLiveShards() + 1})
 	return event.Refusal_REFUSAL_NONE
 }
 

@@ -59,15 +59,18 @@ func (t *tx) nodeAdded(b *event.NodeAdded) *event.Outcome {
 // nodeRemoved ends a node. Its row stays, so that neither its number nor its key
 // can come back; what its disks hold is for others to heal.
 func (t *tx) nodeRemoved(b *event.NodeRemoved) *event.Outcome {
-	k := key32(tableNode, b.Node)
-	n := get[Node](t, k)
+	n := get[Node](t, key32(tableNode, b.Node))
 	if n == nil || n.Removed {
 		return refuse(event.Refusal_REFUSAL_NOT_FOUND)
 	}
+	t.remove(n)
+	return accept()
+}
+
+func (t *tx) remove(n *Node) {
 	t.fence(n)
 	n.Removed, n.Incarnation = true, 0
-	t.set(k, n)
-	return accept()
+	t.set(key32(tableNode, n.Node), n)
 }
 
 // fence ends a node's incarnation: blobs of it that no row names can never be

@@ -42,7 +42,12 @@ func (g *generator) begin(retention int64) []*event.Draft {
 // draft draws one event.
 func (g *generator) draft() *event.Draft {
 	d := event.NewDraft(g.request(), nil)
-	switch g.choose(60) {
+	kind := g.choose(60)
+	if g.revive(d) {
+		kind = -1
+	}
+	switch kind {
+	case -1:
 	default:
 		g.put(d)
 	case 0, 1, 2, 3:
@@ -105,6 +110,11 @@ func (g *generator) draft() *event.Draft {
 		g.retention(d)
 	case 55:
 		g.erase(d)
+	case 56:
+		g.placeBlobs(d)
+		if g.odds(6) {
+			g.epoch(d)
+		}
 	}
 	// Mostly in the vocabulary that its kind needs.
 	if need := d.Statement.Level(); need > d.Statement.Header.FeatureLevel && !g.odds(20) {
@@ -327,13 +337,13 @@ func (g *generator) place(d *event.Draft) {
 }
 
 func (g *generator) topology(d *event.Draft) {
-	node := uint32(g.choose(4))
+	node := g.node()
 	boot := g.m.nodes[node].GetBoot() + uint64(g.choose(4))
 	switch g.choose(15) {
 	case 8, 10:
 		d.Statement.Body = &event.Statement_NodeAdded{NodeAdded: &event.NodeAdded{PublicKey: []byte{byte(g.choose(60))}, LinkAddress: "a"}}
 	case 9, 11:
-		// The rest needs some that stay.
+		// The rest needs some that stay, but for an epoch.
 		later := maps.Collect(func(yield func(uint32, *Node) bool) {
 			for number, n := range g.m.nodes {
 				if number > 2 && !(yield(number, n)) {
@@ -347,11 +357,11 @@ func (g *generator) topology(d *event.Draft) {
 		d.Statement.Body = &event.Statement_NodeRemoved{NodeRemoved: &event.NodeRemoved{Node: max(node, 3)}}
 	case 0, 1:
 		d.Statement.Body = &event.Statement_NodeStarted{NodeStarted: &event.NodeStarted{
-			Node: node, PublicKey: []byte{byte(node)}[g.choose(10)/9:], Boot: boot, LinkAddress: "a", FeatureLevel: 4 - uint32(g.choose(10)/9),
+			Node: node, PublicKey: g.public(node)[g.choose(10)/9:], Boot: boot, LinkAddress: "a", FeatureLevel: 4 - uint32(g.choose(10)/9),
 		}}
 	case 2, 3:
 		id := make([]byte, 16-g.choose(10)/9)
-		id[0] = byte(g.choose(5))
+		id[0] = byte(g.choose(12))
 		d.Statement.Body = &event.Statement_DiskAdded{DiskAdded: &event.DiskAdded{DiskId: id, Node: node, Slot: uint32(g.choose(10) / 9)}}
 	case 4, 5:
 		b := &event.BlobsAbandoned{Blobs: []*event.BlobID{{Incarnation: uint64(g.choose(30)), Counter: g.blobs + uint64(g.choose(3))}}}

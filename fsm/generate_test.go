@@ -97,7 +97,25 @@ func (g *generator) shard(disk uint32, generation uint32) *event.Shard {
 	return &event.Shard{Disk: disk, Pack: pack, Offset: uint64(g.choose(1 << 20)), Generation: generation}
 }
 
-func (g *generator) disk() uint32 { return uint32(1 + g.choose(max(1, len(g.m.disks)))) }
+// disk is one of a node that is not removed, mostly.
+func (g *generator) disk() uint32 {
+	of := maps.Clone(g.m.disks)
+	maps.DeleteFunc(of, func(_ uint32, d *Disk) bool { return g.m.nodes[d.Node].Removed })
+	if d, ok := pick(g, of, func(d uint32) string { return number(uint64(d)) }); ok && !g.odds(20) {
+		return d
+	}
+	return uint32(1 + g.choose(max(1, len(g.m.disks))))
+}
+
+// node is one that is not removed, mostly.
+func (g *generator) node() uint32 {
+	of := maps.Clone(g.m.nodes)
+	maps.DeleteFunc(of, func(_ uint32, n *Node) bool { return n.Removed })
+	if n, ok := pick(g, of, func(n uint32) string { return number(uint64(n)) }); ok && !g.odds(4) {
+		return n
+	}
+	return uint32(g.choose(4))
+}
 
 func (g *generator) blob() *event.Blob {
 	inc, _ := pick(g, g.m.incarnations, number)

@@ -32,6 +32,8 @@ func (m *model) dispatch(p *event.Parsed) *event.Outcome {
 		return m.initialize(b.ClusterInitialized)
 	case *event.Statement_NodeAdded:
 		return m.addNode(b.NodeAdded)
+	case *event.Statement_EpochBegun:
+		return m.beginEpoch(b.EpochBegun)
 	case *event.Statement_NodeRemoved:
 		return m.removeNode(b.NodeRemoved.Node)
 	case *event.Statement_NodeStarted:
@@ -48,6 +50,8 @@ func (m *model) dispatch(p *event.Parsed) *event.Outcome {
 		return m.release(b.BlobsReleased)
 	case *event.Statement_ShardsPlaced:
 		return m.place(b.ShardsPlaced)
+	case *event.Statement_BlobsPlaced:
+		return m.placeBlobs(b.BlobsPlaced)
 	case *event.Statement_PacksReleased:
 		return m.releasePacks(b.PacksReleased)
 	case *event.Statement_HistoryTrimmed:

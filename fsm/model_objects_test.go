@@ -127,17 +127,8 @@ func (m *model) brought(p *event.Parsed) (map[event.DocumentKind][]byte, bool) {
 // adopt takes in new blobs.
 func (m *model) adopt(blobs []*event.Blob) event.Refusal {
 	for _, b := range blobs {
-		if b.Id == nil || b.K == 0 || b.Cell == 0 || b.Size == 0 || b.Size > 1<<43 || int(b.K)+int(b.M) != len(b.Shards) || len(b.Shards) > 256 {
-			return invalid
-		}
-		missing := 0
-		for _, s := range b.Shards {
-			if s.Disk == 0 {
-				missing++
-			}
-		}
-		if missing+int(b.Tolerance) > int(b.M) {
-			return event.Refusal_REFUSAL_PLACEMENT
+		if r := m.coded(b); r != none {
+			return r
 		}
 		_, live := m.incarnations[b.Id.Incarnation]
 		_, known := m.blobs[b.Id.Key()]
@@ -152,6 +143,23 @@ func (m *model) adopt(blobs []*event.Blob) event.Refusal {
 			}
 		}
 		m.blobs[b.Id.Key()] = modelBlob{blob: b}
+	}
+	return none
+}
+
+// coded tells whether a blob may be as it says.
+func (m *model) coded(b *event.Blob) event.Refusal {
+	if b.Id == nil || b.K == 0 || b.Cell == 0 || b.Size == 0 || b.Size > 1<<43 || int(b.K)+int(b.M) != len(b.Shards) || len(b.Shards) > 256 {
+		return invalid
+	}
+	missing := 0
+	for _, s := range b.Shards {
+		if s.Disk == 0 {
+			missing++
+		}
+	}
+	if missing+int(b.Tolerance) > int(b.M) {
+		return event.Refusal_REFUSAL_PLACEMENT
 	}
 	return none
 }

@@ -114,6 +114,9 @@ func TestModelLong(t *testing.T) {
 				}
 			}
 			for _, s := range r.Outcome.Subs {
+				if p.Statement.GetBlobsPlaced() != nil && !r.Duplicate {
+					outcomes["placed "+s.Refusal.String()]++
+				}
 				outcomes["sub "+s.Refusal.String()]++
 				outcomes["restored "+s.Restored.String()]++
 			}
@@ -152,6 +155,11 @@ func vacuous(t *testing.T, outcomes map[string]int, duplicates int) {
 	for _, name := range event.RestoredKind_name {
 		if n := outcomes["restored "+name]; n < 10 {
 			t.Errorf("%s came only %d times", name, n)
+		}
+	}
+	for _, r := range []event.Refusal{none, invalid, notFound, exists, conflict, event.Refusal_REFUSAL_PLACEMENT} {
+		if n := outcomes["placed "+r.String()]; n < 10 {
+			t.Errorf("of blobs to place, %s came only %d times", r, n)
 		}
 	}
 	for n, name := range event.Refusal_name {

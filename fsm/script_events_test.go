@@ -28,6 +28,12 @@ var events = map[string]func(*script, args, *event.Header) *event.Draft{
 	"add-node": func(s *script, a args, h *event.Header) *event.Draft {
 		return event.NewDraft(h, &event.Statement_NodeAdded{NodeAdded: &event.NodeAdded{PublicKey: []byte(a.named["key"]), LinkAddress: a.named["at"]}})
 	},
+	// epoch key=e at=e:9100 origin=o2 ledger=k2
+	"epoch": func(s *script, a args, h *event.Header) *event.Draft {
+		return event.NewDraft(h, &event.Statement_EpochBegun{EpochBegun: &event.EpochBegun{
+			PublicKey: []byte(a.named["key"]), LinkAddress: a.named["at"], LedgerOrigin: a.named["origin"], LedgerKey: a.named["ledger"], Remark: a.named["remark"],
+		}})
+	},
 	"remove-node": func(s *script, a args, h *event.Header) *event.Draft {
 		return event.NewDraft(h, &event.Statement_NodeRemoved{NodeRemoved: &event.NodeRemoved{Node: uint32(a.parse(a.first()))}})
 	},
@@ -47,6 +53,7 @@ var events = map[string]func(*script, args, *event.Header) *event.Draft{
 	},
 	"release":       releaseCommand,
 	"place":         placeCommand,
+	"place-blobs":   placeBlobsCommand,
 	"release-packs": releasePacksCommand,
 	"trim": func(s *script, a args, h *event.Header) *event.Draft {
 		return event.NewDraft(h, &event.Statement_HistoryTrimmed{HistoryTrimmed: &event.HistoryTrimmed{
@@ -175,12 +182,13 @@ func (a args) condition() *event.Condition {
 func (s *script) newBlob(a args) *event.Blob {
 	inc, counter := a.pair(a.named["blob"])
 	b := &event.Blob{Id: &event.BlobID{Incarnation: inc, Counter: counter}, Size: a.number("size"), K: 1, Cell: 4096, Tolerance: uint32(a.number("tolerance"))}
+	generation := uint32(max(1, a.number("generation")))
 	for _, d := range a.list("on") {
 		if d == "lost" {
-			b.Shards = append(b.Shards, &event.Shard{})
+			b.Shards = append(b.Shards, &event.Shard{Generation: uint32(a.number("generation"))})
 			continue
 		}
-		b.Shards = append(b.Shards, s.shard(a, uint32(a.parse(d)), 1))
+		b.Shards = append(b.Shards, s.shard(a, uint32(a.parse(d)), generation))
 	}
 	b.M = uint32(len(b.Shards)) - 1
 	return b
@@ -297,6 +305,16 @@ func placeCommand(s *script, a args, h *event.Header) *event.Draft {
 		Blob: a.blobIDs(a.words)[0], Index: uint32(a.number("index")), FromGeneration: uint32(a.number("from")),
 		Shard: s.shard(a, uint32(a.number("on")), uint32(a.number("generation"))),
 	}}}})
+}
+
+// place-blobs 1:2 1:3 size=4 on=5,6 generation=2: all in the same way
+func placeBlobsCommand(s *script, a args, h *event.Header) *event.Draft {
+	p := &event.BlobsPlaced{}
+	for _, word := range a.words {
+		a.named["blob"] = word
+		p.Blobs = append(p.Blobs, s.newBlob(a))
+	}
+	return event.NewDraft(h, &event.Statement_BlobsPlaced{BlobsPlaced: p})
 }
 
 // release-packs 1 packs=3:1,3:2

@@ -99,6 +99,25 @@ var queries = map[string]func(*script, args) []string{
 		}
 		return found([]string{line}, err)
 	},
+	"nodes": func(s *script, a args) []string {
+		v := s.view()
+		defer v.Close()
+		nodes, err1 := v.Nodes()
+		c, err2 := v.Cluster()
+		var out []string
+		for _, p := range c.GetPastEpochs() {
+			out = append(out, fmt.Sprintf("  ledger %q %q until %d", p.LedgerOrigin, p.LedgerKey, p.End))
+		}
+		out = append(out, fmt.Sprintf("  ledger %q %q", c.GetLedgerOrigin(), c.GetLedgerKey()))
+		for _, n := range nodes {
+			line := fmt.Sprintf("  %d key=%s incarnation=%d", n.Node, n.PublicKey, n.Incarnation)
+			if n.Removed {
+				line += " removed"
+			}
+			out = append(out, line)
+		}
+		return found(out, errors.Join(err1, err2))
+	},
 	"packs": func(s *script, a args) []string {
 		v := s.view()
 		defer v.Close()

@@ -84,12 +84,24 @@ func (x *examined) report(err error) {
 // recovered here can lose nothing, because nothing is written; the database is then
 // left as it is, since its locks may be held.
 func examine(fs vfs.FS, dir string, look func(*examined) error) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("fsm: %s cannot be read: %v", dir, r)
-		}
-	}()
-	x := &examined{fs: readOnlyFS{fs}, dir: dir}
+	defer recovered(dir, &err)
+	x, err := openExamined(fs, dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(look(x), x.close())
+}
+
+// recovered turns a panic over what is read into an error.
+func recovered(dir string, err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("fsm: %s cannot be read: %v", dir, r)
+	}
+}
+
+func openExamined(fs vfs.FS, dir string) (x *examined, err error) {
+	defer recovered(dir, &err)
+	x = &examined{fs: readOnlyFS{fs}, dir: dir}
 	o := &pebble.Options{FS: x.fs, ReadOnly: true, FormatMajorVersion: formatVersion, DisableWAL: true}
 	o.Logger = pebbleLogger{log: slog.New(slog.DiscardHandler), fatal: func(err error) { panic(err) }}
 	o.EventListener = &pebble.EventListener{
@@ -99,13 +111,18 @@ func examine(fs vfs.FS, dir string, look func(*examined) error) (err error) {
 	o.EnsureDefaults()
 	x.options = o
 	if x.db, err = pebble.Open(dir, o); err != nil {
-		return fmt.Errorf("fsm: open %s: %w", dir, err)
+		return nil, fmt.Errorf("fsm: open %s: %w", dir, err)
 	}
-	err = errors.Join(look(x), x.db.Close())
+	return x, nil
+}
+
+// close closes the state, and tells what Pebble reported beside its errors.
+func (x *examined) close() error {
+	err := x.db.Close()
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.damage != nil {
-		err = errors.Join(err, fmt.Errorf("fsm: %s: %w", dir, x.damage))
+		err = errors.Join(err, fmt.Errorf("fsm: %s: %w", x.dir, x.damage))
 	}
 	return err
 }

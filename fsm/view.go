@@ -263,8 +263,15 @@ func (v *View) Blob(id *event.BlobID) (*event.Blob, error) {
 
 // Blobs calls f for every blob that events name, in the order of their ids, until it
 // returns an error.
-func (v *View) Blobs(f func(*event.Blob) error) error {
-	return v.scan(key(tableBlob), key(tableBlob+1), func(k, value []byte) (bool, error) {
+func (v *View) Blobs(f func(*event.Blob) error) error { return v.BlobsFrom(nil, f) }
+
+// BlobsFrom is Blobs of those behind one; nil: of all.
+func (v *View) BlobsFrom(after *event.BlobID, f func(*event.Blob) error) error {
+	lower := key(tableBlob)
+	if after != nil {
+		lower = append(blobKey(tableBlob, after), 0)
+	}
+	return v.scan(lower, key(tableBlob+1), func(k, value []byte) (bool, error) {
 		r, _, err := decodeRow[BlobRow](bytes.Clone(k), bytes.Clone(value))
 		if err != nil {
 			return false, err

@@ -272,6 +272,9 @@ func (b blobs) Abandon(blob *event.Blob) { b.n.blobs.Abandon(blob.GetId()) }
 
 func (b blobs) Open(ctx context.Context, blob *event.Blob, offset, length int64) (io.ReadCloser, error) {
 	r, err := b.n.blobs.Open(ctx, blob, uint64(offset), uint64(length))
+	if errors.Is(err, erasure.ErrUnavailable) {
+		return nil, b.n.whyUnread(blob, err)
+	}
 	return r, storageError(err)
 }
 

@@ -44,6 +44,8 @@ func (n *Node) adminHandler() http.Handler {
 	for _, method := range [...]string{"GET", "POST"} {
 		mux.Handle(method+" /-/restore/objects", n.rootOnly(http.HandlerFunc(n.serveRestoreObjects)))
 	}
+	mux.Handle("GET /-/blobs/lost", n.rootOnly(http.HandlerFunc(n.serveLostBlobs)))
+	mux.Handle("PUT /-/blobs/{id}", n.rootOnly(http.HandlerFunc(n.servePlaceBlob)))
 	mux.Handle("GET /-/history", n.rootOnly(http.HandlerFunc(n.history)))
 	mux.Handle("POST /-/history/set", n.rootOnly(http.HandlerFunc(n.setHistory)))
 	mux.Handle("GET /-/feed", n.rootOnly(http.HandlerFunc(n.serveChanges)))
@@ -51,6 +53,7 @@ func (n *Node) adminHandler() http.Handler {
 	for _, method := range [...]string{"GET", "PUT", "DELETE"} {
 		mux.Handle(method+" /-/feed/cursors/{name}", n.rootOnly(http.HandlerFunc(n.cursor)))
 	}
+	n.backupRoutes(mux)
 	mux.Handle("GET /-/events/{seq}", n.rootOnly(http.HandlerFunc(n.showEvent)))
 	mux.Handle("GET /-/erasures", n.rootOnly(http.HandlerFunc(n.erasures)))
 	mux.Handle("POST /-/erasures", n.rootOnly(http.HandlerFunc(n.erase)))
@@ -127,6 +130,15 @@ type Status struct {
 	Leader       string       `json:"leader"`      // of the Raft group, as this node knows; empty: none
 	Disks        []DiskStatus `json:"disks"`
 	Ledger       LedgerStatus `json:"ledger"`
+	// PastEpochs are those of the ledger that are over: the cluster was restored so often.
+	PastEpochs []PastEpoch `json:"past_epochs,omitempty"`
+}
+
+// PastEpoch is an epoch of the ledger that is over.
+type PastEpoch struct {
+	Origin string `json:"ledger_origin"`
+	Key    string `json:"ledger_key"`
+	End    uint64 `json:"end"` // the event that began the next one
 }
 
 // DiskStatus is what a node says of one of its disks.

@@ -39,6 +39,7 @@ var floors = map[string]int{
 	"ironman/s3api/transact":     3,
 	"ironman/s3api":              3,
 	"ironman/server/audit":       4,
+	"ironman/server/backup":      4,
 	"ironman/server/link":        4,
 	"ironman/server/mirror":      4,
 	"ironman/server/outbound":    4,

@@ -13,6 +13,7 @@ import (
 
 	"ironman/erasure"
 	"ironman/fsm"
+	"ironman/server/audit"
 	"ironman/sim/sabotage"
 	"ironman/wal/event"
 )
@@ -67,7 +68,11 @@ func (n *Node) begin(ctx context.Context, c *fsm.Cluster) error {
 	if err != nil {
 		return err
 	}
-	return n.log.OpenLedger(c.LedgerOrigin, signer, note.VerifierList(verifier))
+	past, err := audit.PastEpochs(c)
+	if err != nil {
+		return err
+	}
+	return n.log.OpenLedger(c.LedgerOrigin, signer, note.VerifierList(verifier), past...)
 }
 
 // mayStart says why the cluster refuses a node's start.

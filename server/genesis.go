@@ -11,12 +11,17 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"ironman/s3api/sig"
 	"ironman/wal/event"
 )
 
 // rootAccount is the id of the account that owns the cluster.
 const rootAccount = "000000000001"
+
+// credentialsFile is where root's keys are in the directory of a cluster's first node.
+const credentialsFile = "root-credentials.json"
 
 // credentials are the root keys of the first start, kept in a file of mode 0600
 // so that whoever runs the node can read them again.
@@ -125,7 +130,7 @@ func (n *Node) must(ctx context.Context, d *event.Draft, tolerated ...event.Refu
 // openCredentials reads the root keys or, on a first start, fixes them.
 func (n *Node) openCredentials(create bool) error {
 	o := &n.opts
-	path := o.FS.PathJoin(o.Dir, "root-credentials.json")
+	path := o.FS.PathJoin(o.Dir, credentialsFile)
 	b, err := readSecret(o.FS, path, o.CheckModes)
 	switch {
 	case err == nil:
@@ -144,13 +149,22 @@ func (n *Node) openCredentials(create bool) error {
 	if err != nil {
 		return err
 	}
-	if b, err = json.MarshalIndent(c, "", "  "); err != nil {
+	if err := c.write(o.FS, path); err != nil {
 		return err
 	}
-	if err := writeDurably(o.FS, path, append(b, '\n')); err != nil {
+	n.credentials = c
+	return nil
+}
+
+// write makes the root keys durable.
+func (c *credentials) write(f vfs.FS, path string) error {
+	b, err := json.MarshalIndent(c, "", "  ")
+	if err == nil {
+		err = writeDurably(f, path, append(b, '\n'))
+	}
+	if err != nil {
 		return fmt.Errorf("server: root credentials: %w", err)
 	}
-	n.credentials = c
 	return nil
 }
 

@@ -44,9 +44,7 @@ func openIdentity(fs vfs.FS, path string, joins, checkMode bool) (*identity, err
 	b, err := readSecret(fs, path, checkMode)
 	switch {
 	case errors.Is(err, errNoFile):
-		seed := make([]byte, ed25519.SeedSize)
-		rand.Read(seed) // never fails (crypto/rand)
-		id = &identity{Format: identityFormat, Node: 1, Key: base64.StdEncoding.EncodeToString(seed)}
+		id = newIdentity(1)
 		if joins {
 			id.Node = 0
 		}
@@ -71,6 +69,15 @@ func openIdentity(fs vfs.FS, path string, joins, checkMode bool) (*identity, err
 	id.key = ed25519.NewKeyFromSeed(seed)
 	id.Boot++
 	return id, id.write(fs, path)
+}
+
+// newIdentity is that of a node which has never started, with a key that nobody has.
+func newIdentity(node uint32) *identity {
+	seed := make([]byte, ed25519.SeedSize)
+	rand.Read(seed) // never fails (crypto/rand)
+	return &identity{
+		Format: identityFormat, Node: node, Key: base64.StdEncoding.EncodeToString(seed), key: ed25519.NewKeyFromSeed(seed),
+	}
 }
 
 // write makes the identity durable.

@@ -213,6 +213,21 @@ func rotatedKeyring(b []byte) ([]byte, error) {
 	return json.MarshalIndent(f, "", "  ")
 }
 
+// renewedKeyring is a keyring's text with another key for the ledger.
+func renewedKeyring(b []byte) ([]byte, error) {
+	if _, err := parseKeyring(b); err != nil {
+		return nil, err
+	}
+	f, err := decodeKeyring(b)
+	if err != nil {
+		return nil, err
+	}
+	var seed [ed25519.SeedSize]byte
+	rand.Read(seed[:]) // never fails (crypto/rand)
+	f.Ledger = base64.StdEncoding.EncodeToString(seed[:])
+	return json.MarshalIndent(f, "", "  ")
+}
+
 func accessKeyData(accessKey string) []byte { return []byte("ironman/access-key/1\x00" + accessKey) }
 
 // sealSecret encrypts an access key's secret under a fresh nonce, bound to its id:

@@ -109,6 +109,13 @@ func (n *Node) Status() (*Status, error) {
 		Node: n.identity.Node, Version: Version(), Incarnation: n.incarnation, AppliedIndex: a.Index, Events: a.Next,
 		StateDigest: hex.EncodeToString(a.Digest.Bytes()), LedgerRoot: hex.EncodeToString(root[:]), Archived: n.log.Archived(),
 	}
+	c, err := n.cluster()
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range c.GetPastEpochs() {
+		s.PastEpochs = append(s.PastEpochs, PastEpoch{p.LedgerOrigin, p.LedgerKey, p.End})
+	}
 	s.Leader, _ = n.log.Leader()
 	s.Ledger = n.ledgerStatus()
 	for _, d := range n.blobs.Disks() {

@@ -46,8 +46,11 @@ type Node struct {
 
 	verifications chan struct{} // a place for each verification of the ledger
 	eraser        *eraser
+	backups       *backups
+	holds         holds
 	space         *erasure.Space // of the file system of Options.Dir: log, state, ledger
 	trims         *trims         // owned by the collector
+	placements    *placements
 
 	// Other nodes ask while this one starts: logOpen says that the log can answer,
 	// serving that the disks can, too.
@@ -78,7 +81,7 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 	}
 	run, cancel := context.WithCancel(context.Background())
 	n := &Node{opts: o, stop: cancel, closed: make(chan struct{}), hooks: hooks, verifications: make(chan struct{}, ledgerVerifications)}
-	n.eraser = newEraser(n)
+	n.eraser, n.backups = newEraser(n), newBackups(n)
 	n.opts.FS = syncCounter{o.FS, &n.syncs}
 	n.access = newAccessLogs(&o, n.deliverLog, func(result string, lines int) { n.metrics.logged(result, lines) })
 	if err := n.open(ctx, run); err != nil {
@@ -123,12 +126,14 @@ func (n *Node) open(ctx, run context.Context) error {
 	n.s3 = n.newS3()
 	n.changes = newChanges(n)
 	n.trims = newTrims(n)
+	n.placements = newPlacements(n)
 	n.serving.Store(true)
 	n.done.Go(func() { n.space.Watch(run.Done()) })
 	n.done.Go(func() { n.collect(run) })
 	n.done.Go(func() { n.countHistory(run) })
 	n.done.Go(func() { newExpirer(n).run(run) })
 	n.done.Go(func() { n.eraser.run(run) })
+	n.done.Go(func() { n.backups.run(run) })
 	n.done.Go(func() { n.access.run(run) })
 	if len(n.opts.Webhooks) > 0 {
 		n.notifier.Store(newNotifier(n, n.hooks))
@@ -153,7 +158,7 @@ func (n *Node) identify(ctx context.Context) error {
 	if err := durable.MakeDir(o.FS, o.Dir, 0o700); err != nil {
 		return fmt.Errorf("server: %w", err)
 	}
-	if err := refuseFenced(o); err != nil {
+	if err := errors.Join(refuseFenced(o), refuseRestoring(o)); err != nil {
 		return err
 	}
 	var err error

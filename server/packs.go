@@ -54,7 +54,7 @@ func (c *packCollector) run(ctx context.Context) {
 
 // pass releases what has been empty for the grace, and unlinks what is released.
 func (c *packCollector) pass(ctx context.Context) error {
-	if c.failed() {
+	if c.failed() || !c.n.holds.held(c.n.opts.Now()).IsZero() {
 		return nil
 	}
 	empty, err := c.empty()
@@ -148,7 +148,7 @@ func (c *packCollector) propose(ctx context.Context, packs []*event.PackID) (don
 // unlink removes the files of released packs. One that is still read stays until a
 // later pass.
 func (c *packCollector) unlink(ctx context.Context) error {
-	if len(c.released) == 0 {
+	if len(c.released) == 0 || !c.n.holds.held(c.n.opts.Now()).IsZero() { // since the pass began
 		return nil
 	}
 	limited, cancel := context.WithTimeout(ctx, c.patience)

@@ -26,6 +26,8 @@ const (
 	methodMembers link.Method = 6
 	// methodErasures is a call without a request, whose answer is an ErasureNode as JSON.
 	methodErasures link.Method = 7
+	// methodHold is a call with a holdRequest as JSON: unlink no pack while a backup is taken.
+	methodHold link.Method = 8
 
 	methodShardAppend = link.Bulk + 1 // call
 	methodShardRead   = link.Bulk + 2 // call
@@ -55,7 +57,7 @@ func (n *Node) openLink(cluster [16]byte) error {
 		Self: n.identity.Node, Key: n.identity.key, Cluster: cluster, Boot: n.identity.Boot,
 		Listener: o.Link, Dial: o.Dial, Plain: o.LinkPlain, Peer: n.linkPeer, Now: o.Now, Logger: o.Logger,
 		Calls: map[link.Method]link.CallFunc{
-			methodLog: n.serveLog, methodAdmit: n.serveAdmit, methodBeacon: n.serveBeacon, methodStarts: n.serveStarts, methodMembers: n.serveMembers, methodErasures: n.serveErasures,
+			methodLog: n.serveLog, methodAdmit: n.serveAdmit, methodBeacon: n.serveBeacon, methodStarts: n.serveStarts, methodMembers: n.serveMembers, methodErasures: n.serveErasures, methodHold: n.serveHold,
 			methodShardAppend: n.serveShardAppend, methodShardRead: n.serveShardRead,
 		},
 		Streams: map[link.Method]link.StreamFunc{

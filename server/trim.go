@@ -74,6 +74,10 @@ func (h *trims) squeeze(c *fsm.Cluster) {
 	o := &h.n.opts
 	now := o.Now()
 	// Bytes are free once their grace is over and their packs are gone.
+	// While a backup is taken none go: then that there is no space yet says nothing.
+	if h.squeezed > 0 && !h.n.holds.held(now).IsZero() {
+		h.since = now
+	}
 	if h.squeezed > 0 && now.Sub(h.since) < time.Duration(c.GetReleaseGrace())+o.PackGrace+10*collectEvery {
 		return
 	}

@@ -294,10 +294,11 @@ func checkMitigations(c *raft.Config, t raft.Transport, logs raft.LogStore) erro
 	return nil
 }
 
-// OpenLedger begins to write the ledger, once genesis has fixed its origin and key.
-func (n *Node) OpenLedger(origin string, signer note.Signer, keys note.Verifiers) error {
+// OpenLedger begins to write the ledger, once genesis has fixed its origin and key. past are
+// the epochs before the one of that origin.
+func (n *Node) OpenLedger(origin string, signer note.Signer, keys note.Verifiers, past ...ledger.Past) error {
 	a, err := ledger.Open(ledger.Options{
-		FS: n.opts.FS, Dir: n.opts.FS.PathJoin(n.opts.Dir, "ledger"), Origin: origin, Signer: signer, Verifiers: keys,
+		FS: n.opts.FS, Dir: n.opts.FS.PathJoin(n.opts.Dir, "ledger"), Origin: origin, Signer: signer, Verifiers: keys, Past: past,
 		Fatal: n.opts.Fatal, Logger: n.opts.Log,
 	})
 	if err != nil {

@@ -141,32 +141,36 @@ func (r *restoration) install(s *snapshotStore, n *snapshot, there bool) error {
 	return r.tidy()
 }
 
-// link makes a copy of a state out of links. Empty files are made anew: a lock may
-// be among them, and two directories must not share one.
+// link makes the state that takes the other's place.
 func (r *restoration) link(from string) error {
-	to := r.next()
-	if err := r.FS.RemoveAll(to); err != nil {
+	if err := r.FS.RemoveAll(r.next()); err != nil {
 		return err
 	}
-	if err := makeDir(r.FS, to); err != nil {
+	return linkState(r.FS, from, r.next())
+}
+
+// linkState makes a copy of a state out of links. Empty files are made anew: a lock may
+// be among them, and two directories must not share one.
+func linkState(fs vfs.FS, from, to string) error {
+	if err := makeDir(fs, to); err != nil {
 		return err
 	}
-	files, err := listState(r.FS, from)
+	files, err := listState(fs, from)
 	if err != nil {
 		return err
 	}
 	for _, f := range files {
-		path := r.FS.PathJoin(to, f.name)
+		path := fs.PathJoin(to, f.name)
 		if f.size == 0 {
-			err = writeNew(r.FS, path, nil)
+			err = writeNew(fs, path, nil)
 		} else {
-			err = vfs.LinkOrCopy(r.FS, r.FS.PathJoin(from, f.name), path)
+			err = vfs.LinkOrCopy(fs, fs.PathJoin(from, f.name), path)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	return durable.SyncDir(r.FS, to)
+	return durable.SyncDir(fs, to)
 }
 
 // rename is durable on return.

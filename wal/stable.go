@@ -159,8 +159,10 @@ func (s *stableStore) Get(key []byte) ([]byte, error) {
 
 // SetUint64 makes a number durable.
 func (s *stableStore) SetUint64(key []byte, n uint64) error {
-	return s.Set(key, binary.LittleEndian.AppendUint64(nil, n))
+	return s.Set(key, uint64Value(n))
 }
+
+func uint64Value(n uint64) []byte { return binary.LittleEndian.AppendUint64(nil, n) }
 
 // GetUint64 returns a number, or 0 and an error whose text is "not found".
 func (s *stableStore) GetUint64(key []byte) (uint64, error) {

@@ -30,9 +30,10 @@ type StoppedOptions struct {
 	FS    vfs.FS
 	Dir   string // what Options.Dir is of a node that runs
 	State QueuedState
-	// Origin, Verifiers and Signer as in ledger.Options.
+	// Origin, Verifiers, Past and Signer as in ledger.Options.
 	Origin    string
 	Verifiers note.Verifiers
+	Past      []ledger.Past
 	Signer    note.Signer
 	Fatal     func(error) // must not return
 }
@@ -58,7 +59,7 @@ const stoppedSegment = 64 << 10
 // its ledger can be looked at by itself.
 func OpenStopped(o StoppedOptions) (*Stopped, error) {
 	a, err := ledger.Open(ledger.Options{
-		FS: o.FS, Dir: o.FS.PathJoin(o.Dir, "ledger"), Origin: o.Origin, Verifiers: o.Verifiers, Signer: o.Signer, ReadOnly: true, Fatal: o.Fatal,
+		FS: o.FS, Dir: o.FS.PathJoin(o.Dir, "ledger"), Origin: o.Origin, Verifiers: o.Verifiers, Past: o.Past, Signer: o.Signer, ReadOnly: true, Fatal: o.Fatal,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("wal: %w", err)

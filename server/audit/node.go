@@ -24,8 +24,9 @@ type Options struct {
 	FS  vfs.FS
 	Dir string // a node's
 	// Key is the verifier key (C2SP signed-note) that the ledger must be signed with, and
-	// that its first event must name. "": whatever that names, which whoever forged the
-	// whole ledger could have made.
+	// that the event which began its newest epoch must name: the first, but for a cluster
+	// that went on from a backup. "": whatever that names, which whoever forged the whole
+	// ledger could have made.
 	Key string
 	// Signer signs checkpoints of the ledger's origin; nil: only its own can be used.
 	Signer func(origin string) (note.Signer, error)
@@ -42,6 +43,7 @@ type Node struct {
 	Reader
 
 	dir     string
+	past    []ledger.Past // epochs before that of Origin and Key
 	fs      vfs.FS
 	machine *fsm.Machine
 	log     *wal.Stopped
@@ -91,13 +93,11 @@ func Open(o Options) (_ *Node, err error) {
 	if err := n.open(w); err != nil {
 		return nil, err
 	}
-	genesis, err := n.genesis()
-	if err != nil {
+	if err := n.newestEpoch(); err != nil {
 		return nil, err
 	}
-	n.Origin, n.Key = genesis.LedgerOrigin, genesis.LedgerKey
 	if o.Key != "" && o.Key != n.Key {
-		return nil, fmt.Errorf("audit: the ledger names another key than the one that it must be signed with: %s", n.Key)
+		return nil, n.otherKey(o.Key)
 	}
 	// Again, now that it is known who signs.
 	if err := n.log.Close(); err != nil {
@@ -108,16 +108,13 @@ func Open(o Options) (_ *Node, err error) {
 	if err != nil {
 		return nil, err
 	}
-	w.Origin, w.Verifiers = n.Origin, keys
+	w.Origin, w.Verifiers, w.Past = n.Origin, keys, n.past
 	if o.Signer != nil {
 		if w.Signer, n.unsigned = o.Signer(n.Origin); n.unsigned != nil {
 			w.Signer = nil
 		}
 	}
 	if err := n.open(w); err != nil {
-		return nil, err
-	}
-	if err := n.catchUp(); err != nil {
 		return nil, err
 	}
 	for r, err := range n.log.Records(n.log.Archive().Size()) {
@@ -263,13 +260,17 @@ func (n *Node) Verify(ctx context.Context, progress func(done, total uint64)) (*
 	}
 	a := n.log.Archive()
 	c, _ := a.Checkpoint()
+	var epochs []ledger.Epoch
 	if _, err := ledger.Verify(ctx, ledger.VerifyOptions{
-		FS: n.fs, Dir: n.fs.PathJoin(n.dir, "wal", "ledger"), Origin: n.Origin, Verifiers: keys,
+		FS: n.fs, Dir: n.fs.PathJoin(n.dir, "wal", "ledger"), Origin: n.Origin, Verifiers: keys, Past: n.past, Epoch: func(e ledger.Epoch) { epochs = append(epochs, e) },
 		Known: slices.DeleteFunc([]tlog.Tree{a.Tree(), c.Tree}, func(t tlog.Tree) bool { return t.N == 0 }), Progress: progress,
 	}); err != nil {
 		return nil, err
 	}
 	if err := n.agrees(); err != nil {
+		return nil, err
+	}
+	if err := n.named(epochs); err != nil {
 		return nil, err
 	}
 	f, err := a.Follow(n.tail)
@@ -341,7 +342,12 @@ func VerifyExport(ctx context.Context, fs vfs.FS, dir, key string, progress func
 		return nil, fmt.Errorf("audit: the verifier key %q: %w", x.Key, err)
 	}
 	x.Origin, o.Origin, o.Verifiers = v.Name(), v.Name(), note.VerifierList(v)
+	var epochs []ledger.Epoch
+	o.Epoch = func(e ledger.Epoch) { epochs = append(epochs, e) }
 	if x.Tree, err = ledger.Verify(ctx, o); err != nil {
+		return nil, err
+	}
+	if _, err := newest(epochs, x.Origin, x.Key); err != nil {
 		return nil, err
 	}
 	return x, nil

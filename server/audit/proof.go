@@ -32,7 +32,7 @@ func (n *Node) Prove(seq uint64) ([]byte, error) {
 	a := n.log.Archive()
 	c, ok := a.Checkpoint()
 	var hashes tlog.RecordProof
-	if ok && seq < uint64(c.Tree.N) {
+	if ok && seq < uint64(c.Tree.N) && c.Origin == n.Origin {
 		hashes, err = a.Prove(seq, uint64(c.Tree.N))
 	} else {
 		signed := c.Tree.N

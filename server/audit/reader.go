@@ -110,14 +110,14 @@ func OpenExport(fs vfs.FS, dir, key string) (*Reader, error) {
 }
 
 // exportKey is the key that an export must be signed with: the one that is given, or the
-// one that its first event names.
+// one that its events name: the first, or that which began the epoch of its checkpoint.
 func exportKey(fs vfs.FS, dir, key string) (string, error) {
 	if key != "" {
 		return key, nil
 	}
-	g, err := ledger.Genesis(fs, dir)
+	e, err := ledger.SignedIn(fs, dir)
 	if err != nil {
 		return "", fmt.Errorf("audit: which key signs the ledger is not known (--key): %w", err)
 	}
-	return g.LedgerKey, nil
+	return e.Key, nil
 }

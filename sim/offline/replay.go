@@ -7,7 +7,6 @@ import (
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
-	"golang.org/x/mod/sumdb/note"
 
 	"ironman/fsm"
 	"ironman/server/audit"
@@ -44,7 +43,7 @@ func Replay(files vfs.FS, dir string, want Agreed, holed bool, fatal func(error)
 	}
 	defer func() { err = errors.Join(err, m.Close()) }()
 	wal := files.PathJoin(dir, "wal")
-	if r.Archived, err = replayLedger(files, files.PathJoin(wal, "ledger"), m, want.Events, fatal); err != nil {
+	if r.Archived, err = replayLedger(files, dir, m, want.Events, fatal); err != nil {
 		return r, fmt.Errorf("the ledger, behind %d events: %w", r.Archived, err)
 	}
 	if holed {
@@ -70,20 +69,14 @@ func Replay(files vfs.FS, dir string, want Agreed, holed bool, fatal func(error)
 // replayLedger applies what is archived. Its end is that of what was agreed on.
 func replayLedger(files vfs.FS, dir string, m *fsm.Machine, until uint64, fatal func(error)) (seq uint64, err error) {
 	unreadable := func(err error) error { return fmt.Errorf("%w: %w", ErrUnreadable, err) }
-	genesis, err := ledger.Genesis(files, dir)
+	o, err := signed(files, dir, fatal)
 	if errors.Is(err, ledger.ErrNotArchived) {
 		return 0, nil // the log has all of it
 	}
 	if err != nil {
 		return 0, unreadable(err)
 	}
-	key, err := note.NewVerifier(genesis.LedgerKey)
-	if err != nil {
-		return 0, unreadable(err)
-	}
-	archive, err := ledger.Open(ledger.Options{
-		FS: files, Dir: dir, ReadOnly: true, Fatal: fatal, Origin: genesis.LedgerOrigin, Verifiers: note.VerifierList(key),
-	})
+	archive, err := ledger.Open(o)
 	if err != nil {
 		return 0, unreadable(err)
 	}

@@ -19,7 +19,8 @@ package event
 //	1  one node
 //	2  NodeAdded, NodeRemoved; a node that nobody added may not start, but the first
 //	3  versions, object lock, tags, quotas, appends and renames; principals and policies
-//	4  providers of identities (OpenID Connect); tags of a policy that is there
+//	4  providers of identities (OpenID Connect); tags of a policy that is there; epochs of a
+//	   restored cluster, whose blobs are placed anew
 const FeatureLevel = 4
 
 // System is the principal of the store's own events.

@@ -1039,6 +1039,7 @@ type Statement struct {
 	//	*Statement_DiskAdded
 	//	*Statement_FeatureLevelRaised
 	//	*Statement_Cancel
+	//	*Statement_EpochBegun
 	//	*Statement_BlobsAbandoned
 	//	*Statement_BlobsReleased
 	//	*Statement_ShardsPlaced
@@ -1092,6 +1093,7 @@ type Statement struct {
 	//	*Statement_AccessKeySealed
 	//	*Statement_AccountQuotaSet
 	//	*Statement_PolicyTagsSet
+	//	*Statement_BlobsPlaced
 	Body          isStatement_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1181,6 +1183,15 @@ func (x *Statement) GetCancel() *Cancel {
 	if x != nil {
 		if x, ok := x.Body.(*Statement_Cancel); ok {
 			return x.Cancel
+		}
+	}
+	return nil
+}
+
+func (x *Statement) GetEpochBegun() *EpochBegun {
+	if x != nil {
+		if x, ok := x.Body.(*Statement_EpochBegun); ok {
+			return x.EpochBegun
 		}
 	}
 	return nil
@@ -1663,6 +1674,15 @@ func (x *Statement) GetPolicyTagsSet() *PolicyTagsSet {
 	return nil
 }
 
+func (x *Statement) GetBlobsPlaced() *BlobsPlaced {
+	if x != nil {
+		if x, ok := x.Body.(*Statement_BlobsPlaced); ok {
+			return x.BlobsPlaced
+		}
+	}
+	return nil
+}
+
 type isStatement_Body interface {
 	isStatement_Body()
 }
@@ -1685,6 +1705,10 @@ type Statement_FeatureLevelRaised struct {
 
 type Statement_Cancel struct {
 	Cancel *Cancel `protobuf:"bytes,20,opt,name=cancel,proto3,oneof"`
+}
+
+type Statement_EpochBegun struct {
+	EpochBegun *EpochBegun `protobuf:"bytes,21,opt,name=epoch_begun,json=epochBegun,proto3,oneof"` // level 4
 }
 
 type Statement_BlobsAbandoned struct {
@@ -1897,7 +1921,11 @@ type Statement_AccountQuotaSet struct {
 }
 
 type Statement_PolicyTagsSet struct {
-	PolicyTagsSet *PolicyTagsSet `protobuf:"bytes,100,opt,name=policy_tags_set,json=policyTagsSet,proto3,oneof"`
+	PolicyTagsSet *PolicyTagsSet `protobuf:"bytes,100,opt,name=policy_tags_set,json=policyTagsSet,proto3,oneof"` // level 4
+}
+
+type Statement_BlobsPlaced struct {
+	BlobsPlaced *BlobsPlaced `protobuf:"bytes,102,opt,name=blobs_placed,json=blobsPlaced,proto3,oneof"` // level 4
 }
 
 func (*Statement_ClusterInitialized) isStatement_Body() {}
@@ -1909,6 +1937,8 @@ func (*Statement_DiskAdded) isStatement_Body() {}
 func (*Statement_FeatureLevelRaised) isStatement_Body() {}
 
 func (*Statement_Cancel) isStatement_Body() {}
+
+func (*Statement_EpochBegun) isStatement_Body() {}
 
 func (*Statement_BlobsAbandoned) isStatement_Body() {}
 
@@ -2015,6 +2045,8 @@ func (*Statement_AccessKeySealed) isStatement_Body() {}
 func (*Statement_AccountQuotaSet) isStatement_Body() {}
 
 func (*Statement_PolicyTagsSet) isStatement_Body() {}
+
+func (*Statement_BlobsPlaced) isStatement_Body() {}
 
 type Header struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3885,6 +3917,86 @@ func (x *NodeRemoved) GetNode() uint32 {
 	return 0
 }
 
+// EpochBegun goes on with a cluster from a point of its past, on one node that is new to
+// it: every node before is shut out as by NodeRemoved, the new one gets the next number,
+// and the ledger goes on under a new origin and a new key, so that no signature of before
+// can stand for what comes after, nor the other way around. Level 4.
+type EpochBegun struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	PublicKey     []byte                 `protobuf:"bytes,1,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`          // PKIX of the new node's own key
+	LinkAddress   string                 `protobuf:"bytes,2,opt,name=link_address,json=linkAddress,proto3" json:"link_address,omitempty"`    // where later nodes find it
+	LedgerOrigin  string                 `protobuf:"bytes,3,opt,name=ledger_origin,json=ledgerOrigin,proto3" json:"ledger_origin,omitempty"` // of the signed checkpoints from here on
+	LedgerKey     string                 `protobuf:"bytes,4,opt,name=ledger_key,json=ledgerKey,proto3" json:"ledger_key,omitempty"`          // their verifier key (C2SP signed-note)
+	Remark        string                 `protobuf:"bytes,5,opt,name=remark,proto3" json:"remark,omitempty"`                                 // what it began from, for people
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EpochBegun) Reset() {
+	*x = EpochBegun{}
+	mi := &file_wal_event_event_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EpochBegun) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EpochBegun) ProtoMessage() {}
+
+func (x *EpochBegun) ProtoReflect() protoreflect.Message {
+	mi := &file_wal_event_event_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EpochBegun.ProtoReflect.Descriptor instead.
+func (*EpochBegun) Descriptor() ([]byte, []int) {
+	return file_wal_event_event_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *EpochBegun) GetPublicKey() []byte {
+	if x != nil {
+		return x.PublicKey
+	}
+	return nil
+}
+
+func (x *EpochBegun) GetLinkAddress() string {
+	if x != nil {
+		return x.LinkAddress
+	}
+	return ""
+}
+
+func (x *EpochBegun) GetLedgerOrigin() string {
+	if x != nil {
+		return x.LedgerOrigin
+	}
+	return ""
+}
+
+func (x *EpochBegun) GetLedgerKey() string {
+	if x != nil {
+		return x.LedgerKey
+	}
+	return ""
+}
+
+func (x *EpochBegun) GetRemark() string {
+	if x != nil {
+		return x.Remark
+	}
+	return ""
+}
+
 // NodeStarted begins a new incarnation of a node and fences every blob of its
 // older one that no event has named yet.
 type NodeStarted struct {
@@ -3901,7 +4013,7 @@ type NodeStarted struct {
 
 func (x *NodeStarted) Reset() {
 	*x = NodeStarted{}
-	mi := &file_wal_event_event_proto_msgTypes[29]
+	mi := &file_wal_event_event_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3913,7 +4025,7 @@ func (x *NodeStarted) String() string {
 func (*NodeStarted) ProtoMessage() {}
 
 func (x *NodeStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[29]
+	mi := &file_wal_event_event_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3926,7 +4038,7 @@ func (x *NodeStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeStarted.ProtoReflect.Descriptor instead.
 func (*NodeStarted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{29}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *NodeStarted) GetNode() uint32 {
@@ -3983,7 +4095,7 @@ type DiskAdded struct {
 
 func (x *DiskAdded) Reset() {
 	*x = DiskAdded{}
-	mi := &file_wal_event_event_proto_msgTypes[30]
+	mi := &file_wal_event_event_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3995,7 +4107,7 @@ func (x *DiskAdded) String() string {
 func (*DiskAdded) ProtoMessage() {}
 
 func (x *DiskAdded) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[30]
+	mi := &file_wal_event_event_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4008,7 +4120,7 @@ func (x *DiskAdded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiskAdded.ProtoReflect.Descriptor instead.
 func (*DiskAdded) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{30}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *DiskAdded) GetDiskId() []byte {
@@ -4041,7 +4153,7 @@ type FeatureLevelRaised struct {
 
 func (x *FeatureLevelRaised) Reset() {
 	*x = FeatureLevelRaised{}
-	mi := &file_wal_event_event_proto_msgTypes[31]
+	mi := &file_wal_event_event_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4053,7 +4165,7 @@ func (x *FeatureLevelRaised) String() string {
 func (*FeatureLevelRaised) ProtoMessage() {}
 
 func (x *FeatureLevelRaised) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[31]
+	mi := &file_wal_event_event_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4066,7 +4178,7 @@ func (x *FeatureLevelRaised) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeatureLevelRaised.ProtoReflect.Descriptor instead.
 func (*FeatureLevelRaised) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{31}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *FeatureLevelRaised) GetFeatureLevel() uint32 {
@@ -4087,7 +4199,7 @@ type Cancel struct {
 
 func (x *Cancel) Reset() {
 	*x = Cancel{}
-	mi := &file_wal_event_event_proto_msgTypes[32]
+	mi := &file_wal_event_event_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4099,7 +4211,7 @@ func (x *Cancel) String() string {
 func (*Cancel) ProtoMessage() {}
 
 func (x *Cancel) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[32]
+	mi := &file_wal_event_event_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4112,7 +4224,7 @@ func (x *Cancel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cancel.ProtoReflect.Descriptor instead.
 func (*Cancel) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{32}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Cancel) GetRequestId() []byte {
@@ -4132,7 +4244,7 @@ type BlobsAbandoned struct {
 
 func (x *BlobsAbandoned) Reset() {
 	*x = BlobsAbandoned{}
-	mi := &file_wal_event_event_proto_msgTypes[33]
+	mi := &file_wal_event_event_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4144,7 +4256,7 @@ func (x *BlobsAbandoned) String() string {
 func (*BlobsAbandoned) ProtoMessage() {}
 
 func (x *BlobsAbandoned) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[33]
+	mi := &file_wal_event_event_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4157,7 +4269,7 @@ func (x *BlobsAbandoned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlobsAbandoned.ProtoReflect.Descriptor instead.
 func (*BlobsAbandoned) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{33}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *BlobsAbandoned) GetBlobs() []*BlobID {
@@ -4178,7 +4290,7 @@ type BlobsReleased struct {
 
 func (x *BlobsReleased) Reset() {
 	*x = BlobsReleased{}
-	mi := &file_wal_event_event_proto_msgTypes[34]
+	mi := &file_wal_event_event_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4190,7 +4302,7 @@ func (x *BlobsReleased) String() string {
 func (*BlobsReleased) ProtoMessage() {}
 
 func (x *BlobsReleased) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[34]
+	mi := &file_wal_event_event_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4203,7 +4315,7 @@ func (x *BlobsReleased) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlobsReleased.ProtoReflect.Descriptor instead.
 func (*BlobsReleased) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{34}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *BlobsReleased) GetBlobs() []*BlobID {
@@ -4232,7 +4344,7 @@ type AssemblyRelease struct {
 
 func (x *AssemblyRelease) Reset() {
 	*x = AssemblyRelease{}
-	mi := &file_wal_event_event_proto_msgTypes[35]
+	mi := &file_wal_event_event_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4244,7 +4356,7 @@ func (x *AssemblyRelease) String() string {
 func (*AssemblyRelease) ProtoMessage() {}
 
 func (x *AssemblyRelease) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[35]
+	mi := &file_wal_event_event_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4257,7 +4369,7 @@ func (x *AssemblyRelease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssemblyRelease.ProtoReflect.Descriptor instead.
 func (*AssemblyRelease) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{35}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *AssemblyRelease) GetAssembly() *Version {
@@ -4284,7 +4396,7 @@ type ShardsPlaced struct {
 
 func (x *ShardsPlaced) Reset() {
 	*x = ShardsPlaced{}
-	mi := &file_wal_event_event_proto_msgTypes[36]
+	mi := &file_wal_event_event_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4296,7 +4408,7 @@ func (x *ShardsPlaced) String() string {
 func (*ShardsPlaced) ProtoMessage() {}
 
 func (x *ShardsPlaced) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[36]
+	mi := &file_wal_event_event_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4309,7 +4421,7 @@ func (x *ShardsPlaced) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShardsPlaced.ProtoReflect.Descriptor instead.
 func (*ShardsPlaced) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{36}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ShardsPlaced) GetPlacements() []*Placement {
@@ -4331,7 +4443,7 @@ type Placement struct {
 
 func (x *Placement) Reset() {
 	*x = Placement{}
-	mi := &file_wal_event_event_proto_msgTypes[37]
+	mi := &file_wal_event_event_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4343,7 +4455,7 @@ func (x *Placement) String() string {
 func (*Placement) ProtoMessage() {}
 
 func (x *Placement) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[37]
+	mi := &file_wal_event_event_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4356,7 +4468,7 @@ func (x *Placement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Placement.ProtoReflect.Descriptor instead.
 func (*Placement) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{37}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Placement) GetBlob() *BlobID {
@@ -4387,6 +4499,53 @@ func (x *Placement) GetShard() *Shard {
 	return nil
 }
 
+// BlobsPlaced names where blobs were coded anew, from bytes that came from elsewhere:
+// their old shards are on disks that are gone for good. A blob whose shards can still be
+// read is left as it is. Level 4.
+type BlobsPlaced struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Blobs         []*Blob                `protobuf:"bytes,1,rep,name=blobs,proto3" json:"blobs,omitempty"` // at most 1,000
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BlobsPlaced) Reset() {
+	*x = BlobsPlaced{}
+	mi := &file_wal_event_event_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BlobsPlaced) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BlobsPlaced) ProtoMessage() {}
+
+func (x *BlobsPlaced) ProtoReflect() protoreflect.Message {
+	mi := &file_wal_event_event_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BlobsPlaced.ProtoReflect.Descriptor instead.
+func (*BlobsPlaced) Descriptor() ([]byte, []int) {
+	return file_wal_event_event_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *BlobsPlaced) GetBlobs() []*Blob {
+	if x != nil {
+		return x.Blobs
+	}
+	return nil
+}
+
 // PacksReleased allows a node to unlink sealed packs that hold nothing live.
 type PacksReleased struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -4398,7 +4557,7 @@ type PacksReleased struct {
 
 func (x *PacksReleased) Reset() {
 	*x = PacksReleased{}
-	mi := &file_wal_event_event_proto_msgTypes[38]
+	mi := &file_wal_event_event_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4410,7 +4569,7 @@ func (x *PacksReleased) String() string {
 func (*PacksReleased) ProtoMessage() {}
 
 func (x *PacksReleased) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[38]
+	mi := &file_wal_event_event_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4423,7 +4582,7 @@ func (x *PacksReleased) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PacksReleased.ProtoReflect.Descriptor instead.
 func (*PacksReleased) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{38}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *PacksReleased) GetDisk() uint32 {
@@ -4454,7 +4613,7 @@ type HistoryTrimmed struct {
 
 func (x *HistoryTrimmed) Reset() {
 	*x = HistoryTrimmed{}
-	mi := &file_wal_event_event_proto_msgTypes[39]
+	mi := &file_wal_event_event_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4466,7 +4625,7 @@ func (x *HistoryTrimmed) String() string {
 func (*HistoryTrimmed) ProtoMessage() {}
 
 func (x *HistoryTrimmed) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[39]
+	mi := &file_wal_event_event_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4479,7 +4638,7 @@ func (x *HistoryTrimmed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryTrimmed.ProtoReflect.Descriptor instead.
 func (*HistoryTrimmed) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{39}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *HistoryTrimmed) GetTo() uint64 {
@@ -4525,7 +4684,7 @@ type PayloadsErased struct {
 
 func (x *PayloadsErased) Reset() {
 	*x = PayloadsErased{}
-	mi := &file_wal_event_event_proto_msgTypes[40]
+	mi := &file_wal_event_event_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4537,7 +4696,7 @@ func (x *PayloadsErased) String() string {
 func (*PayloadsErased) ProtoMessage() {}
 
 func (x *PayloadsErased) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[40]
+	mi := &file_wal_event_event_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4550,7 +4709,7 @@ func (x *PayloadsErased) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PayloadsErased.ProtoReflect.Descriptor instead.
 func (*PayloadsErased) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{40}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *PayloadsErased) GetPayloads() []*ErasedPayload {
@@ -4580,7 +4739,7 @@ type ErasedPayload struct {
 
 func (x *ErasedPayload) Reset() {
 	*x = ErasedPayload{}
-	mi := &file_wal_event_event_proto_msgTypes[41]
+	mi := &file_wal_event_event_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4592,7 +4751,7 @@ func (x *ErasedPayload) String() string {
 func (*ErasedPayload) ProtoMessage() {}
 
 func (x *ErasedPayload) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[41]
+	mi := &file_wal_event_event_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4605,7 +4764,7 @@ func (x *ErasedPayload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ErasedPayload.ProtoReflect.Descriptor instead.
 func (*ErasedPayload) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{41}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ErasedPayload) GetSeq() uint64 {
@@ -4635,7 +4794,7 @@ type CursorSet struct {
 
 func (x *CursorSet) Reset() {
 	*x = CursorSet{}
-	mi := &file_wal_event_event_proto_msgTypes[42]
+	mi := &file_wal_event_event_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4647,7 +4806,7 @@ func (x *CursorSet) String() string {
 func (*CursorSet) ProtoMessage() {}
 
 func (x *CursorSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[42]
+	mi := &file_wal_event_event_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4660,7 +4819,7 @@ func (x *CursorSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CursorSet.ProtoReflect.Descriptor instead.
 func (*CursorSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{42}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *CursorSet) GetKind() CursorKind {
@@ -4701,7 +4860,7 @@ type CursorDeleted struct {
 
 func (x *CursorDeleted) Reset() {
 	*x = CursorDeleted{}
-	mi := &file_wal_event_event_proto_msgTypes[43]
+	mi := &file_wal_event_event_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4713,7 +4872,7 @@ func (x *CursorDeleted) String() string {
 func (*CursorDeleted) ProtoMessage() {}
 
 func (x *CursorDeleted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[43]
+	mi := &file_wal_event_event_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4726,7 +4885,7 @@ func (x *CursorDeleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CursorDeleted.ProtoReflect.Descriptor instead.
 func (*CursorDeleted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{43}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *CursorDeleted) GetKind() CursorKind {
@@ -4755,7 +4914,7 @@ type AccountCreated struct {
 
 func (x *AccountCreated) Reset() {
 	*x = AccountCreated{}
-	mi := &file_wal_event_event_proto_msgTypes[44]
+	mi := &file_wal_event_event_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4767,7 +4926,7 @@ func (x *AccountCreated) String() string {
 func (*AccountCreated) ProtoMessage() {}
 
 func (x *AccountCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[44]
+	mi := &file_wal_event_event_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4780,7 +4939,7 @@ func (x *AccountCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountCreated.ProtoReflect.Descriptor instead.
 func (*AccountCreated) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{44}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *AccountCreated) GetAccount() string {
@@ -4814,7 +4973,7 @@ type UserCreated struct {
 
 func (x *UserCreated) Reset() {
 	*x = UserCreated{}
-	mi := &file_wal_event_event_proto_msgTypes[45]
+	mi := &file_wal_event_event_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4826,7 +4985,7 @@ func (x *UserCreated) String() string {
 func (*UserCreated) ProtoMessage() {}
 
 func (x *UserCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[45]
+	mi := &file_wal_event_event_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4839,7 +4998,7 @@ func (x *UserCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UserCreated.ProtoReflect.Descriptor instead.
 func (*UserCreated) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{45}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *UserCreated) GetUser() string {
@@ -4868,7 +5027,7 @@ type AccessKeyCreated struct {
 
 func (x *AccessKeyCreated) Reset() {
 	*x = AccessKeyCreated{}
-	mi := &file_wal_event_event_proto_msgTypes[46]
+	mi := &file_wal_event_event_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4880,7 +5039,7 @@ func (x *AccessKeyCreated) String() string {
 func (*AccessKeyCreated) ProtoMessage() {}
 
 func (x *AccessKeyCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[46]
+	mi := &file_wal_event_event_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4893,7 +5052,7 @@ func (x *AccessKeyCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccessKeyCreated.ProtoReflect.Descriptor instead.
 func (*AccessKeyCreated) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{46}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *AccessKeyCreated) GetAccessKey() string {
@@ -4934,7 +5093,7 @@ type AccessKeyStatusSet struct {
 
 func (x *AccessKeyStatusSet) Reset() {
 	*x = AccessKeyStatusSet{}
-	mi := &file_wal_event_event_proto_msgTypes[47]
+	mi := &file_wal_event_event_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4946,7 +5105,7 @@ func (x *AccessKeyStatusSet) String() string {
 func (*AccessKeyStatusSet) ProtoMessage() {}
 
 func (x *AccessKeyStatusSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[47]
+	mi := &file_wal_event_event_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4959,7 +5118,7 @@ func (x *AccessKeyStatusSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccessKeyStatusSet.ProtoReflect.Descriptor instead.
 func (*AccessKeyStatusSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{47}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *AccessKeyStatusSet) GetAccessKey() string {
@@ -4985,7 +5144,7 @@ type AccessKeyDeleted struct {
 
 func (x *AccessKeyDeleted) Reset() {
 	*x = AccessKeyDeleted{}
-	mi := &file_wal_event_event_proto_msgTypes[48]
+	mi := &file_wal_event_event_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4997,7 +5156,7 @@ func (x *AccessKeyDeleted) String() string {
 func (*AccessKeyDeleted) ProtoMessage() {}
 
 func (x *AccessKeyDeleted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[48]
+	mi := &file_wal_event_event_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5010,7 +5169,7 @@ func (x *AccessKeyDeleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccessKeyDeleted.ProtoReflect.Descriptor instead.
 func (*AccessKeyDeleted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{48}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *AccessKeyDeleted) GetAccessKey() string {
@@ -5037,7 +5196,7 @@ type PrincipalCreated struct {
 
 func (x *PrincipalCreated) Reset() {
 	*x = PrincipalCreated{}
-	mi := &file_wal_event_event_proto_msgTypes[49]
+	mi := &file_wal_event_event_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5049,7 +5208,7 @@ func (x *PrincipalCreated) String() string {
 func (*PrincipalCreated) ProtoMessage() {}
 
 func (x *PrincipalCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[49]
+	mi := &file_wal_event_event_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5062,7 +5221,7 @@ func (x *PrincipalCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrincipalCreated.ProtoReflect.Descriptor instead.
 func (*PrincipalCreated) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{49}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *PrincipalCreated) GetPrincipal() string {
@@ -5123,7 +5282,7 @@ type PrincipalChanged struct {
 
 func (x *PrincipalChanged) Reset() {
 	*x = PrincipalChanged{}
-	mi := &file_wal_event_event_proto_msgTypes[50]
+	mi := &file_wal_event_event_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5135,7 +5294,7 @@ func (x *PrincipalChanged) String() string {
 func (*PrincipalChanged) ProtoMessage() {}
 
 func (x *PrincipalChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[50]
+	mi := &file_wal_event_event_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5148,7 +5307,7 @@ func (x *PrincipalChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrincipalChanged.ProtoReflect.Descriptor instead.
 func (*PrincipalChanged) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{50}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *PrincipalChanged) GetPrincipal() string {
@@ -5197,7 +5356,7 @@ type PrincipalDeleted struct {
 
 func (x *PrincipalDeleted) Reset() {
 	*x = PrincipalDeleted{}
-	mi := &file_wal_event_event_proto_msgTypes[51]
+	mi := &file_wal_event_event_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5209,7 +5368,7 @@ func (x *PrincipalDeleted) String() string {
 func (*PrincipalDeleted) ProtoMessage() {}
 
 func (x *PrincipalDeleted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[51]
+	mi := &file_wal_event_event_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5222,7 +5381,7 @@ func (x *PrincipalDeleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrincipalDeleted.ProtoReflect.Descriptor instead.
 func (*PrincipalDeleted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{51}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *PrincipalDeleted) GetPrincipal() string {
@@ -5244,7 +5403,7 @@ type MembersChanged struct {
 
 func (x *MembersChanged) Reset() {
 	*x = MembersChanged{}
-	mi := &file_wal_event_event_proto_msgTypes[52]
+	mi := &file_wal_event_event_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5256,7 +5415,7 @@ func (x *MembersChanged) String() string {
 func (*MembersChanged) ProtoMessage() {}
 
 func (x *MembersChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[52]
+	mi := &file_wal_event_event_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5269,7 +5428,7 @@ func (x *MembersChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MembersChanged.ProtoReflect.Descriptor instead.
 func (*MembersChanged) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{52}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *MembersChanged) GetGroup() string {
@@ -5305,7 +5464,7 @@ type PolicyCreated struct {
 
 func (x *PolicyCreated) Reset() {
 	*x = PolicyCreated{}
-	mi := &file_wal_event_event_proto_msgTypes[53]
+	mi := &file_wal_event_event_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5317,7 +5476,7 @@ func (x *PolicyCreated) String() string {
 func (*PolicyCreated) ProtoMessage() {}
 
 func (x *PolicyCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[53]
+	mi := &file_wal_event_event_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5330,7 +5489,7 @@ func (x *PolicyCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyCreated.ProtoReflect.Descriptor instead.
 func (*PolicyCreated) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{53}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *PolicyCreated) GetPolicy() string {
@@ -5364,7 +5523,7 @@ type PolicyVersionCreated struct {
 
 func (x *PolicyVersionCreated) Reset() {
 	*x = PolicyVersionCreated{}
-	mi := &file_wal_event_event_proto_msgTypes[54]
+	mi := &file_wal_event_event_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5376,7 +5535,7 @@ func (x *PolicyVersionCreated) String() string {
 func (*PolicyVersionCreated) ProtoMessage() {}
 
 func (x *PolicyVersionCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[54]
+	mi := &file_wal_event_event_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5389,7 +5548,7 @@ func (x *PolicyVersionCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyVersionCreated.ProtoReflect.Descriptor instead.
 func (*PolicyVersionCreated) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{54}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *PolicyVersionCreated) GetPolicy() string {
@@ -5416,7 +5575,7 @@ type PolicyVersionDeleted struct {
 
 func (x *PolicyVersionDeleted) Reset() {
 	*x = PolicyVersionDeleted{}
-	mi := &file_wal_event_event_proto_msgTypes[55]
+	mi := &file_wal_event_event_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5428,7 +5587,7 @@ func (x *PolicyVersionDeleted) String() string {
 func (*PolicyVersionDeleted) ProtoMessage() {}
 
 func (x *PolicyVersionDeleted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[55]
+	mi := &file_wal_event_event_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5441,7 +5600,7 @@ func (x *PolicyVersionDeleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyVersionDeleted.ProtoReflect.Descriptor instead.
 func (*PolicyVersionDeleted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{55}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *PolicyVersionDeleted) GetPolicy() string {
@@ -5468,7 +5627,7 @@ type PolicyDefaultSet struct {
 
 func (x *PolicyDefaultSet) Reset() {
 	*x = PolicyDefaultSet{}
-	mi := &file_wal_event_event_proto_msgTypes[56]
+	mi := &file_wal_event_event_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5480,7 +5639,7 @@ func (x *PolicyDefaultSet) String() string {
 func (*PolicyDefaultSet) ProtoMessage() {}
 
 func (x *PolicyDefaultSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[56]
+	mi := &file_wal_event_event_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5493,7 +5652,7 @@ func (x *PolicyDefaultSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyDefaultSet.ProtoReflect.Descriptor instead.
 func (*PolicyDefaultSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{56}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *PolicyDefaultSet) GetPolicy() string {
@@ -5520,7 +5679,7 @@ type PolicyDeleted struct {
 
 func (x *PolicyDeleted) Reset() {
 	*x = PolicyDeleted{}
-	mi := &file_wal_event_event_proto_msgTypes[57]
+	mi := &file_wal_event_event_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5532,7 +5691,7 @@ func (x *PolicyDeleted) String() string {
 func (*PolicyDeleted) ProtoMessage() {}
 
 func (x *PolicyDeleted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[57]
+	mi := &file_wal_event_event_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5545,7 +5704,7 @@ func (x *PolicyDeleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyDeleted.ProtoReflect.Descriptor instead.
 func (*PolicyDeleted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{57}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *PolicyDeleted) GetPolicy() string {
@@ -5568,7 +5727,7 @@ type PolicyTagsSet struct {
 
 func (x *PolicyTagsSet) Reset() {
 	*x = PolicyTagsSet{}
-	mi := &file_wal_event_event_proto_msgTypes[58]
+	mi := &file_wal_event_event_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5580,7 +5739,7 @@ func (x *PolicyTagsSet) String() string {
 func (*PolicyTagsSet) ProtoMessage() {}
 
 func (x *PolicyTagsSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[58]
+	mi := &file_wal_event_event_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5593,7 +5752,7 @@ func (x *PolicyTagsSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyTagsSet.ProtoReflect.Descriptor instead.
 func (*PolicyTagsSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{58}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *PolicyTagsSet) GetPolicy() string {
@@ -5620,7 +5779,7 @@ type InlinePolicySet struct {
 
 func (x *InlinePolicySet) Reset() {
 	*x = InlinePolicySet{}
-	mi := &file_wal_event_event_proto_msgTypes[59]
+	mi := &file_wal_event_event_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5632,7 +5791,7 @@ func (x *InlinePolicySet) String() string {
 func (*InlinePolicySet) ProtoMessage() {}
 
 func (x *InlinePolicySet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[59]
+	mi := &file_wal_event_event_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5645,7 +5804,7 @@ func (x *InlinePolicySet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InlinePolicySet.ProtoReflect.Descriptor instead.
 func (*InlinePolicySet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{59}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *InlinePolicySet) GetPrincipal() string {
@@ -5667,7 +5826,7 @@ type PoliciesAttached struct {
 
 func (x *PoliciesAttached) Reset() {
 	*x = PoliciesAttached{}
-	mi := &file_wal_event_event_proto_msgTypes[60]
+	mi := &file_wal_event_event_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5679,7 +5838,7 @@ func (x *PoliciesAttached) String() string {
 func (*PoliciesAttached) ProtoMessage() {}
 
 func (x *PoliciesAttached) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[60]
+	mi := &file_wal_event_event_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5692,7 +5851,7 @@ func (x *PoliciesAttached) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoliciesAttached.ProtoReflect.Descriptor instead.
 func (*PoliciesAttached) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{60}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *PoliciesAttached) GetPrincipal() string {
@@ -5727,7 +5886,7 @@ type AccountChanged struct {
 
 func (x *AccountChanged) Reset() {
 	*x = AccountChanged{}
-	mi := &file_wal_event_event_proto_msgTypes[61]
+	mi := &file_wal_event_event_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5739,7 +5898,7 @@ func (x *AccountChanged) String() string {
 func (*AccountChanged) ProtoMessage() {}
 
 func (x *AccountChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[61]
+	mi := &file_wal_event_event_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5752,7 +5911,7 @@ func (x *AccountChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountChanged.ProtoReflect.Descriptor instead.
 func (*AccountChanged) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{61}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *AccountChanged) GetAccount() string {
@@ -5772,7 +5931,7 @@ type AccountDeleted struct {
 
 func (x *AccountDeleted) Reset() {
 	*x = AccountDeleted{}
-	mi := &file_wal_event_event_proto_msgTypes[62]
+	mi := &file_wal_event_event_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5784,7 +5943,7 @@ func (x *AccountDeleted) String() string {
 func (*AccountDeleted) ProtoMessage() {}
 
 func (x *AccountDeleted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[62]
+	mi := &file_wal_event_event_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5797,7 +5956,7 @@ func (x *AccountDeleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountDeleted.ProtoReflect.Descriptor instead.
 func (*AccountDeleted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{62}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *AccountDeleted) GetAccount() string {
@@ -5818,7 +5977,7 @@ type AccessKeySealed struct {
 
 func (x *AccessKeySealed) Reset() {
 	*x = AccessKeySealed{}
-	mi := &file_wal_event_event_proto_msgTypes[63]
+	mi := &file_wal_event_event_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5830,7 +5989,7 @@ func (x *AccessKeySealed) String() string {
 func (*AccessKeySealed) ProtoMessage() {}
 
 func (x *AccessKeySealed) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[63]
+	mi := &file_wal_event_event_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5843,7 +6002,7 @@ func (x *AccessKeySealed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccessKeySealed.ProtoReflect.Descriptor instead.
 func (*AccessKeySealed) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{63}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *AccessKeySealed) GetAccessKey() string {
@@ -5871,7 +6030,7 @@ type Quota struct {
 
 func (x *Quota) Reset() {
 	*x = Quota{}
-	mi := &file_wal_event_event_proto_msgTypes[64]
+	mi := &file_wal_event_event_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5883,7 +6042,7 @@ func (x *Quota) String() string {
 func (*Quota) ProtoMessage() {}
 
 func (x *Quota) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[64]
+	mi := &file_wal_event_event_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5896,7 +6055,7 @@ func (x *Quota) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Quota.ProtoReflect.Descriptor instead.
 func (*Quota) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{64}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *Quota) GetBytes() uint64 {
@@ -5924,7 +6083,7 @@ type AccountQuotaSet struct {
 
 func (x *AccountQuotaSet) Reset() {
 	*x = AccountQuotaSet{}
-	mi := &file_wal_event_event_proto_msgTypes[65]
+	mi := &file_wal_event_event_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5936,7 +6095,7 @@ func (x *AccountQuotaSet) String() string {
 func (*AccountQuotaSet) ProtoMessage() {}
 
 func (x *AccountQuotaSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[65]
+	mi := &file_wal_event_event_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5949,7 +6108,7 @@ func (x *AccountQuotaSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountQuotaSet.ProtoReflect.Descriptor instead.
 func (*AccountQuotaSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{65}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *AccountQuotaSet) GetAccount() string {
@@ -5980,7 +6139,7 @@ type BucketCreated struct {
 
 func (x *BucketCreated) Reset() {
 	*x = BucketCreated{}
-	mi := &file_wal_event_event_proto_msgTypes[66]
+	mi := &file_wal_event_event_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5992,7 +6151,7 @@ func (x *BucketCreated) String() string {
 func (*BucketCreated) ProtoMessage() {}
 
 func (x *BucketCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[66]
+	mi := &file_wal_event_event_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6005,7 +6164,7 @@ func (x *BucketCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketCreated.ProtoReflect.Descriptor instead.
 func (*BucketCreated) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{66}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *BucketCreated) GetOwner() string {
@@ -6045,7 +6204,7 @@ type BucketDeleted struct {
 
 func (x *BucketDeleted) Reset() {
 	*x = BucketDeleted{}
-	mi := &file_wal_event_event_proto_msgTypes[67]
+	mi := &file_wal_event_event_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6057,7 +6216,7 @@ func (x *BucketDeleted) String() string {
 func (*BucketDeleted) ProtoMessage() {}
 
 func (x *BucketDeleted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[67]
+	mi := &file_wal_event_event_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6070,7 +6229,7 @@ func (x *BucketDeleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketDeleted.ProtoReflect.Descriptor instead.
 func (*BucketDeleted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{67}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *BucketDeleted) GetBucket() uint64 {
@@ -6090,7 +6249,7 @@ type BucketACLSet struct {
 
 func (x *BucketACLSet) Reset() {
 	*x = BucketACLSet{}
-	mi := &file_wal_event_event_proto_msgTypes[68]
+	mi := &file_wal_event_event_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6102,7 +6261,7 @@ func (x *BucketACLSet) String() string {
 func (*BucketACLSet) ProtoMessage() {}
 
 func (x *BucketACLSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[68]
+	mi := &file_wal_event_event_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6115,7 +6274,7 @@ func (x *BucketACLSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketACLSet.ProtoReflect.Descriptor instead.
 func (*BucketACLSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{68}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *BucketACLSet) GetBucket() uint64 {
@@ -6146,7 +6305,7 @@ type BucketDocumentSet struct {
 
 func (x *BucketDocumentSet) Reset() {
 	*x = BucketDocumentSet{}
-	mi := &file_wal_event_event_proto_msgTypes[69]
+	mi := &file_wal_event_event_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6158,7 +6317,7 @@ func (x *BucketDocumentSet) String() string {
 func (*BucketDocumentSet) ProtoMessage() {}
 
 func (x *BucketDocumentSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[69]
+	mi := &file_wal_event_event_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6171,7 +6330,7 @@ func (x *BucketDocumentSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketDocumentSet.ProtoReflect.Descriptor instead.
 func (*BucketDocumentSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{69}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *BucketDocumentSet) GetBucket() uint64 {
@@ -6206,7 +6365,7 @@ type BucketVersioningSet struct {
 
 func (x *BucketVersioningSet) Reset() {
 	*x = BucketVersioningSet{}
-	mi := &file_wal_event_event_proto_msgTypes[70]
+	mi := &file_wal_event_event_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6218,7 +6377,7 @@ func (x *BucketVersioningSet) String() string {
 func (*BucketVersioningSet) ProtoMessage() {}
 
 func (x *BucketVersioningSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[70]
+	mi := &file_wal_event_event_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6231,7 +6390,7 @@ func (x *BucketVersioningSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketVersioningSet.ProtoReflect.Descriptor instead.
 func (*BucketVersioningSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{70}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *BucketVersioningSet) GetBucket() uint64 {
@@ -6262,7 +6421,7 @@ type BucketLockSet struct {
 
 func (x *BucketLockSet) Reset() {
 	*x = BucketLockSet{}
-	mi := &file_wal_event_event_proto_msgTypes[71]
+	mi := &file_wal_event_event_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6274,7 +6433,7 @@ func (x *BucketLockSet) String() string {
 func (*BucketLockSet) ProtoMessage() {}
 
 func (x *BucketLockSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[71]
+	mi := &file_wal_event_event_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6287,7 +6446,7 @@ func (x *BucketLockSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketLockSet.ProtoReflect.Descriptor instead.
 func (*BucketLockSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{71}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *BucketLockSet) GetBucket() uint64 {
@@ -6328,7 +6487,7 @@ type BucketQuotaSet struct {
 
 func (x *BucketQuotaSet) Reset() {
 	*x = BucketQuotaSet{}
-	mi := &file_wal_event_event_proto_msgTypes[72]
+	mi := &file_wal_event_event_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6340,7 +6499,7 @@ func (x *BucketQuotaSet) String() string {
 func (*BucketQuotaSet) ProtoMessage() {}
 
 func (x *BucketQuotaSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[72]
+	mi := &file_wal_event_event_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6353,7 +6512,7 @@ func (x *BucketQuotaSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketQuotaSet.ProtoReflect.Descriptor instead.
 func (*BucketQuotaSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{72}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *BucketQuotaSet) GetBucket() uint64 {
@@ -6384,7 +6543,7 @@ type HistoryRetentionSet struct {
 
 func (x *HistoryRetentionSet) Reset() {
 	*x = HistoryRetentionSet{}
-	mi := &file_wal_event_event_proto_msgTypes[73]
+	mi := &file_wal_event_event_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6396,7 +6555,7 @@ func (x *HistoryRetentionSet) String() string {
 func (*HistoryRetentionSet) ProtoMessage() {}
 
 func (x *HistoryRetentionSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[73]
+	mi := &file_wal_event_event_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6409,7 +6568,7 @@ func (x *HistoryRetentionSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRetentionSet.ProtoReflect.Descriptor instead.
 func (*HistoryRetentionSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{73}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *HistoryRetentionSet) GetBucket() uint64 {
@@ -6452,7 +6611,7 @@ type CopySource struct {
 
 func (x *CopySource) Reset() {
 	*x = CopySource{}
-	mi := &file_wal_event_event_proto_msgTypes[74]
+	mi := &file_wal_event_event_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6464,7 +6623,7 @@ func (x *CopySource) String() string {
 func (*CopySource) ProtoMessage() {}
 
 func (x *CopySource) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[74]
+	mi := &file_wal_event_event_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6477,7 +6636,7 @@ func (x *CopySource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CopySource.ProtoReflect.Descriptor instead.
 func (*CopySource) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{74}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *CopySource) GetBucket() uint64 {
@@ -6524,7 +6683,7 @@ type ObjectPut struct {
 
 func (x *ObjectPut) Reset() {
 	*x = ObjectPut{}
-	mi := &file_wal_event_event_proto_msgTypes[75]
+	mi := &file_wal_event_event_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6536,7 +6695,7 @@ func (x *ObjectPut) String() string {
 func (*ObjectPut) ProtoMessage() {}
 
 func (x *ObjectPut) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[75]
+	mi := &file_wal_event_event_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6549,7 +6708,7 @@ func (x *ObjectPut) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectPut.ProtoReflect.Descriptor instead.
 func (*ObjectPut) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{75}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *ObjectPut) GetBucket() uint64 {
@@ -6654,7 +6813,7 @@ type ObjectsDeleted struct {
 
 func (x *ObjectsDeleted) Reset() {
 	*x = ObjectsDeleted{}
-	mi := &file_wal_event_event_proto_msgTypes[76]
+	mi := &file_wal_event_event_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6666,7 +6825,7 @@ func (x *ObjectsDeleted) String() string {
 func (*ObjectsDeleted) ProtoMessage() {}
 
 func (x *ObjectsDeleted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[76]
+	mi := &file_wal_event_event_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6679,7 +6838,7 @@ func (x *ObjectsDeleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectsDeleted.ProtoReflect.Descriptor instead.
 func (*ObjectsDeleted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{76}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *ObjectsDeleted) GetBucket() uint64 {
@@ -6708,7 +6867,7 @@ type DeleteTarget struct {
 
 func (x *DeleteTarget) Reset() {
 	*x = DeleteTarget{}
-	mi := &file_wal_event_event_proto_msgTypes[77]
+	mi := &file_wal_event_event_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6720,7 +6879,7 @@ func (x *DeleteTarget) String() string {
 func (*DeleteTarget) ProtoMessage() {}
 
 func (x *DeleteTarget) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[77]
+	mi := &file_wal_event_event_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6733,7 +6892,7 @@ func (x *DeleteTarget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteTarget.ProtoReflect.Descriptor instead.
 func (*DeleteTarget) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{77}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *DeleteTarget) GetVersion() *Version {
@@ -6786,7 +6945,7 @@ type ObjectsRestored struct {
 
 func (x *ObjectsRestored) Reset() {
 	*x = ObjectsRestored{}
-	mi := &file_wal_event_event_proto_msgTypes[78]
+	mi := &file_wal_event_event_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6798,7 +6957,7 @@ func (x *ObjectsRestored) String() string {
 func (*ObjectsRestored) ProtoMessage() {}
 
 func (x *ObjectsRestored) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[78]
+	mi := &file_wal_event_event_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6811,7 +6970,7 @@ func (x *ObjectsRestored) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectsRestored.ProtoReflect.Descriptor instead.
 func (*ObjectsRestored) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{78}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *ObjectsRestored) GetBucket() uint64 {
@@ -6860,7 +7019,7 @@ type ObjectACLSet struct {
 
 func (x *ObjectACLSet) Reset() {
 	*x = ObjectACLSet{}
-	mi := &file_wal_event_event_proto_msgTypes[79]
+	mi := &file_wal_event_event_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6872,7 +7031,7 @@ func (x *ObjectACLSet) String() string {
 func (*ObjectACLSet) ProtoMessage() {}
 
 func (x *ObjectACLSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[79]
+	mi := &file_wal_event_event_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6885,7 +7044,7 @@ func (x *ObjectACLSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectACLSet.ProtoReflect.Descriptor instead.
 func (*ObjectACLSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{79}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *ObjectACLSet) GetBucket() uint64 {
@@ -6920,7 +7079,7 @@ type ObjectTagsSet struct {
 
 func (x *ObjectTagsSet) Reset() {
 	*x = ObjectTagsSet{}
-	mi := &file_wal_event_event_proto_msgTypes[80]
+	mi := &file_wal_event_event_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6932,7 +7091,7 @@ func (x *ObjectTagsSet) String() string {
 func (*ObjectTagsSet) ProtoMessage() {}
 
 func (x *ObjectTagsSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[80]
+	mi := &file_wal_event_event_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6945,7 +7104,7 @@ func (x *ObjectTagsSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectTagsSet.ProtoReflect.Descriptor instead.
 func (*ObjectTagsSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{80}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *ObjectTagsSet) GetBucket() uint64 {
@@ -6977,7 +7136,7 @@ type ObjectLockSet struct {
 
 func (x *ObjectLockSet) Reset() {
 	*x = ObjectLockSet{}
-	mi := &file_wal_event_event_proto_msgTypes[81]
+	mi := &file_wal_event_event_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6989,7 +7148,7 @@ func (x *ObjectLockSet) String() string {
 func (*ObjectLockSet) ProtoMessage() {}
 
 func (x *ObjectLockSet) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[81]
+	mi := &file_wal_event_event_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7002,7 +7161,7 @@ func (x *ObjectLockSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectLockSet.ProtoReflect.Descriptor instead.
 func (*ObjectLockSet) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{81}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *ObjectLockSet) GetBucket() uint64 {
@@ -7061,7 +7220,7 @@ type ObjectRenamed struct {
 
 func (x *ObjectRenamed) Reset() {
 	*x = ObjectRenamed{}
-	mi := &file_wal_event_event_proto_msgTypes[82]
+	mi := &file_wal_event_event_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7073,7 +7232,7 @@ func (x *ObjectRenamed) String() string {
 func (*ObjectRenamed) ProtoMessage() {}
 
 func (x *ObjectRenamed) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[82]
+	mi := &file_wal_event_event_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7086,7 +7245,7 @@ func (x *ObjectRenamed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectRenamed.ProtoReflect.Descriptor instead.
 func (*ObjectRenamed) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{82}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *ObjectRenamed) GetBucket() uint64 {
@@ -7139,7 +7298,7 @@ type ObjectAppended struct {
 
 func (x *ObjectAppended) Reset() {
 	*x = ObjectAppended{}
-	mi := &file_wal_event_event_proto_msgTypes[83]
+	mi := &file_wal_event_event_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7151,7 +7310,7 @@ func (x *ObjectAppended) String() string {
 func (*ObjectAppended) ProtoMessage() {}
 
 func (x *ObjectAppended) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[83]
+	mi := &file_wal_event_event_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7164,7 +7323,7 @@ func (x *ObjectAppended) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectAppended.ProtoReflect.Descriptor instead.
 func (*ObjectAppended) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{83}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *ObjectAppended) GetBucket() uint64 {
@@ -7266,7 +7425,7 @@ type ObjectsExpired struct {
 
 func (x *ObjectsExpired) Reset() {
 	*x = ObjectsExpired{}
-	mi := &file_wal_event_event_proto_msgTypes[84]
+	mi := &file_wal_event_event_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7278,7 +7437,7 @@ func (x *ObjectsExpired) String() string {
 func (*ObjectsExpired) ProtoMessage() {}
 
 func (x *ObjectsExpired) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[84]
+	mi := &file_wal_event_event_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7291,7 +7450,7 @@ func (x *ObjectsExpired) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectsExpired.ProtoReflect.Descriptor instead.
 func (*ObjectsExpired) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{84}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *ObjectsExpired) GetBucket() uint64 {
@@ -7325,7 +7484,7 @@ type ExpiredTarget struct {
 
 func (x *ExpiredTarget) Reset() {
 	*x = ExpiredTarget{}
-	mi := &file_wal_event_event_proto_msgTypes[85]
+	mi := &file_wal_event_event_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7337,7 +7496,7 @@ func (x *ExpiredTarget) String() string {
 func (*ExpiredTarget) ProtoMessage() {}
 
 func (x *ExpiredTarget) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[85]
+	mi := &file_wal_event_event_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7350,7 +7509,7 @@ func (x *ExpiredTarget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExpiredTarget.ProtoReflect.Descriptor instead.
 func (*ExpiredTarget) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{85}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *ExpiredTarget) GetVersion() *Version {
@@ -7384,7 +7543,7 @@ type TransactionCommitted struct {
 
 func (x *TransactionCommitted) Reset() {
 	*x = TransactionCommitted{}
-	mi := &file_wal_event_event_proto_msgTypes[86]
+	mi := &file_wal_event_event_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7396,7 +7555,7 @@ func (x *TransactionCommitted) String() string {
 func (*TransactionCommitted) ProtoMessage() {}
 
 func (x *TransactionCommitted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[86]
+	mi := &file_wal_event_event_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7409,7 +7568,7 @@ func (x *TransactionCommitted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransactionCommitted.ProtoReflect.Descriptor instead.
 func (*TransactionCommitted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{86}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *TransactionCommitted) GetBucket() uint64 {
@@ -7446,7 +7605,7 @@ type TransactionOperation struct {
 
 func (x *TransactionOperation) Reset() {
 	*x = TransactionOperation{}
-	mi := &file_wal_event_event_proto_msgTypes[87]
+	mi := &file_wal_event_event_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7458,7 +7617,7 @@ func (x *TransactionOperation) String() string {
 func (*TransactionOperation) ProtoMessage() {}
 
 func (x *TransactionOperation) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[87]
+	mi := &file_wal_event_event_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7471,7 +7630,7 @@ func (x *TransactionOperation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransactionOperation.ProtoReflect.Descriptor instead.
 func (*TransactionOperation) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{87}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *TransactionOperation) GetCompleted() *UploadCompleted {
@@ -7520,7 +7679,7 @@ type UploadCreated struct {
 
 func (x *UploadCreated) Reset() {
 	*x = UploadCreated{}
-	mi := &file_wal_event_event_proto_msgTypes[88]
+	mi := &file_wal_event_event_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7532,7 +7691,7 @@ func (x *UploadCreated) String() string {
 func (*UploadCreated) ProtoMessage() {}
 
 func (x *UploadCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[88]
+	mi := &file_wal_event_event_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7545,7 +7704,7 @@ func (x *UploadCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadCreated.ProtoReflect.Descriptor instead.
 func (*UploadCreated) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{88}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *UploadCreated) GetBucket() uint64 {
@@ -7631,7 +7790,7 @@ type PartPut struct {
 
 func (x *PartPut) Reset() {
 	*x = PartPut{}
-	mi := &file_wal_event_event_proto_msgTypes[89]
+	mi := &file_wal_event_event_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7643,7 +7802,7 @@ func (x *PartPut) String() string {
 func (*PartPut) ProtoMessage() {}
 
 func (x *PartPut) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[89]
+	mi := &file_wal_event_event_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7656,7 +7815,7 @@ func (x *PartPut) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartPut.ProtoReflect.Descriptor instead.
 func (*PartPut) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{89}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *PartPut) GetBucket() uint64 {
@@ -7745,7 +7904,7 @@ type UploadCompleted struct {
 
 func (x *UploadCompleted) Reset() {
 	*x = UploadCompleted{}
-	mi := &file_wal_event_event_proto_msgTypes[90]
+	mi := &file_wal_event_event_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7757,7 +7916,7 @@ func (x *UploadCompleted) String() string {
 func (*UploadCompleted) ProtoMessage() {}
 
 func (x *UploadCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[90]
+	mi := &file_wal_event_event_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7770,7 +7929,7 @@ func (x *UploadCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadCompleted.ProtoReflect.Descriptor instead.
 func (*UploadCompleted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{90}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *UploadCompleted) GetBucket() uint64 {
@@ -7833,7 +7992,7 @@ type CompletedPart struct {
 
 func (x *CompletedPart) Reset() {
 	*x = CompletedPart{}
-	mi := &file_wal_event_event_proto_msgTypes[91]
+	mi := &file_wal_event_event_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7845,7 +8004,7 @@ func (x *CompletedPart) String() string {
 func (*CompletedPart) ProtoMessage() {}
 
 func (x *CompletedPart) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[91]
+	mi := &file_wal_event_event_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7858,7 +8017,7 @@ func (x *CompletedPart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompletedPart.ProtoReflect.Descriptor instead.
 func (*CompletedPart) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{91}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *CompletedPart) GetNumber() uint32 {
@@ -7886,7 +8045,7 @@ type UploadAborted struct {
 
 func (x *UploadAborted) Reset() {
 	*x = UploadAborted{}
-	mi := &file_wal_event_event_proto_msgTypes[92]
+	mi := &file_wal_event_event_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7898,7 +8057,7 @@ func (x *UploadAborted) String() string {
 func (*UploadAborted) ProtoMessage() {}
 
 func (x *UploadAborted) ProtoReflect() protoreflect.Message {
-	mi := &file_wal_event_event_proto_msgTypes[92]
+	mi := &file_wal_event_event_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7911,7 +8070,7 @@ func (x *UploadAborted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadAborted.ProtoReflect.Descriptor instead.
 func (*UploadAborted) Descriptor() ([]byte, []int) {
-	return file_wal_event_event_proto_rawDescGZIP(), []int{92}
+	return file_wal_event_event_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *UploadAborted) GetBucket() uint64 {
@@ -7940,7 +8099,7 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\x04salt\x18\x01 \x01(\fR\x04salt\x12+\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x17.ironman.event.ItemKindR\x04kind\x12\x18\n" +
 	"\aordinal\x18\x03 \x01(\rR\aordinal\x12\x14\n" +
-	"\x05value\x18\x04 \x01(\fR\x05value\"\x94\"\n" +
+	"\x05value\x18\x04 \x01(\fR\x05value\"\x93#\n" +
 	"\tStatement\x12-\n" +
 	"\x06header\x18\x01 \x01(\v2\x15.ironman.event.HeaderR\x06header\x12T\n" +
 	"\x13cluster_initialized\x18\x10 \x01(\v2!.ironman.event.ClusterInitializedH\x00R\x12clusterInitialized\x12?\n" +
@@ -7948,7 +8107,9 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\n" +
 	"disk_added\x18\x12 \x01(\v2\x18.ironman.event.DiskAddedH\x00R\tdiskAdded\x12U\n" +
 	"\x14feature_level_raised\x18\x13 \x01(\v2!.ironman.event.FeatureLevelRaisedH\x00R\x12featureLevelRaised\x12/\n" +
-	"\x06cancel\x18\x14 \x01(\v2\x15.ironman.event.CancelH\x00R\x06cancel\x12H\n" +
+	"\x06cancel\x18\x14 \x01(\v2\x15.ironman.event.CancelH\x00R\x06cancel\x12<\n" +
+	"\vepoch_begun\x18\x15 \x01(\v2\x19.ironman.event.EpochBegunH\x00R\n" +
+	"epochBegun\x12H\n" +
 	"\x0fblobs_abandoned\x18\x16 \x01(\v2\x1d.ironman.event.BlobsAbandonedH\x00R\x0eblobsAbandoned\x12E\n" +
 	"\x0eblobs_released\x18\x17 \x01(\v2\x1c.ironman.event.BlobsReleasedH\x00R\rblobsReleased\x12B\n" +
 	"\rshards_placed\x18\x18 \x01(\v2\x1b.ironman.event.ShardsPlacedH\x00R\fshardsPlaced\x12E\n" +
@@ -8004,7 +8165,8 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\x0faccount_deleted\x18a \x01(\v2\x1d.ironman.event.AccountDeletedH\x00R\x0eaccountDeleted\x12L\n" +
 	"\x11access_key_sealed\x18b \x01(\v2\x1e.ironman.event.AccessKeySealedH\x00R\x0faccessKeySealed\x12L\n" +
 	"\x11account_quota_set\x18c \x01(\v2\x1e.ironman.event.AccountQuotaSetH\x00R\x0faccountQuotaSet\x12F\n" +
-	"\x0fpolicy_tags_set\x18d \x01(\v2\x1c.ironman.event.PolicyTagsSetH\x00R\rpolicyTagsSetB\x06\n" +
+	"\x0fpolicy_tags_set\x18d \x01(\v2\x1c.ironman.event.PolicyTagsSetH\x00R\rpolicyTagsSet\x12?\n" +
+	"\fblobs_placed\x18f \x01(\v2\x1a.ironman.event.BlobsPlacedH\x00R\vblobsPlacedB\x06\n" +
 	"\x04body\"\xdf\x01\n" +
 	"\x06Header\x12#\n" +
 	"\rfeature_level\x18\x01 \x01(\rR\ffeatureLevel\x12\x1d\n" +
@@ -8163,7 +8325,16 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"public_key\x18\x01 \x01(\fR\tpublicKey\x12!\n" +
 	"\flink_address\x18\x02 \x01(\tR\vlinkAddress\"!\n" +
 	"\vNodeRemoved\x12\x12\n" +
-	"\x04node\x18\x01 \x01(\rR\x04node\"\xb6\x01\n" +
+	"\x04node\x18\x01 \x01(\rR\x04node\"\xaa\x01\n" +
+	"\n" +
+	"EpochBegun\x12\x1d\n" +
+	"\n" +
+	"public_key\x18\x01 \x01(\fR\tpublicKey\x12!\n" +
+	"\flink_address\x18\x02 \x01(\tR\vlinkAddress\x12#\n" +
+	"\rledger_origin\x18\x03 \x01(\tR\fledgerOrigin\x12\x1d\n" +
+	"\n" +
+	"ledger_key\x18\x04 \x01(\tR\tledgerKey\x12\x16\n" +
+	"\x06remark\x18\x05 \x01(\tR\x06remark\"\xb6\x01\n" +
 	"\vNodeStarted\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\rR\x04node\x12\x1d\n" +
 	"\n" +
@@ -8199,7 +8370,9 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\x04blob\x18\x01 \x01(\v2\x15.ironman.event.BlobIDR\x04blob\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\rR\x05index\x12'\n" +
 	"\x0ffrom_generation\x18\x03 \x01(\rR\x0efromGeneration\x12*\n" +
-	"\x05shard\x18\x04 \x01(\v2\x14.ironman.event.ShardR\x05shard\"P\n" +
+	"\x05shard\x18\x04 \x01(\v2\x14.ironman.event.ShardR\x05shard\"8\n" +
+	"\vBlobsPlaced\x12)\n" +
+	"\x05blobs\x18\x01 \x03(\v2\x13.ironman.event.BlobR\x05blobs\"P\n" +
 	"\rPacksReleased\x12\x12\n" +
 	"\x04disk\x18\x01 \x01(\rR\x04disk\x12+\n" +
 	"\x05packs\x18\x02 \x03(\v2\x15.ironman.event.PackIDR\x05packs\"b\n" +
@@ -8598,7 +8771,7 @@ func file_wal_event_event_proto_rawDescGZIP() []byte {
 }
 
 var file_wal_event_event_proto_enumTypes = make([]protoimpl.EnumInfo, 14)
-var file_wal_event_event_proto_msgTypes = make([]protoimpl.MessageInfo, 93)
+var file_wal_event_event_proto_msgTypes = make([]protoimpl.MessageInfo, 95)
 var file_wal_event_event_proto_goTypes = []any{
 	(ItemKind)(0),                // 0: ironman.event.ItemKind
 	(ReasonKind)(0),              // 1: ironman.event.ReasonKind
@@ -8643,228 +8816,233 @@ var file_wal_event_event_proto_goTypes = []any{
 	(*ClusterInitialized)(nil),   // 40: ironman.event.ClusterInitialized
 	(*NodeAdded)(nil),            // 41: ironman.event.NodeAdded
 	(*NodeRemoved)(nil),          // 42: ironman.event.NodeRemoved
-	(*NodeStarted)(nil),          // 43: ironman.event.NodeStarted
-	(*DiskAdded)(nil),            // 44: ironman.event.DiskAdded
-	(*FeatureLevelRaised)(nil),   // 45: ironman.event.FeatureLevelRaised
-	(*Cancel)(nil),               // 46: ironman.event.Cancel
-	(*BlobsAbandoned)(nil),       // 47: ironman.event.BlobsAbandoned
-	(*BlobsReleased)(nil),        // 48: ironman.event.BlobsReleased
-	(*AssemblyRelease)(nil),      // 49: ironman.event.AssemblyRelease
-	(*ShardsPlaced)(nil),         // 50: ironman.event.ShardsPlaced
-	(*Placement)(nil),            // 51: ironman.event.Placement
-	(*PacksReleased)(nil),        // 52: ironman.event.PacksReleased
-	(*HistoryTrimmed)(nil),       // 53: ironman.event.HistoryTrimmed
-	(*PayloadsErased)(nil),       // 54: ironman.event.PayloadsErased
-	(*ErasedPayload)(nil),        // 55: ironman.event.ErasedPayload
-	(*CursorSet)(nil),            // 56: ironman.event.CursorSet
-	(*CursorDeleted)(nil),        // 57: ironman.event.CursorDeleted
-	(*AccountCreated)(nil),       // 58: ironman.event.AccountCreated
-	(*UserCreated)(nil),          // 59: ironman.event.UserCreated
-	(*AccessKeyCreated)(nil),     // 60: ironman.event.AccessKeyCreated
-	(*AccessKeyStatusSet)(nil),   // 61: ironman.event.AccessKeyStatusSet
-	(*AccessKeyDeleted)(nil),     // 62: ironman.event.AccessKeyDeleted
-	(*PrincipalCreated)(nil),     // 63: ironman.event.PrincipalCreated
-	(*PrincipalChanged)(nil),     // 64: ironman.event.PrincipalChanged
-	(*PrincipalDeleted)(nil),     // 65: ironman.event.PrincipalDeleted
-	(*MembersChanged)(nil),       // 66: ironman.event.MembersChanged
-	(*PolicyCreated)(nil),        // 67: ironman.event.PolicyCreated
-	(*PolicyVersionCreated)(nil), // 68: ironman.event.PolicyVersionCreated
-	(*PolicyVersionDeleted)(nil), // 69: ironman.event.PolicyVersionDeleted
-	(*PolicyDefaultSet)(nil),     // 70: ironman.event.PolicyDefaultSet
-	(*PolicyDeleted)(nil),        // 71: ironman.event.PolicyDeleted
-	(*PolicyTagsSet)(nil),        // 72: ironman.event.PolicyTagsSet
-	(*InlinePolicySet)(nil),      // 73: ironman.event.InlinePolicySet
-	(*PoliciesAttached)(nil),     // 74: ironman.event.PoliciesAttached
-	(*AccountChanged)(nil),       // 75: ironman.event.AccountChanged
-	(*AccountDeleted)(nil),       // 76: ironman.event.AccountDeleted
-	(*AccessKeySealed)(nil),      // 77: ironman.event.AccessKeySealed
-	(*Quota)(nil),                // 78: ironman.event.Quota
-	(*AccountQuotaSet)(nil),      // 79: ironman.event.AccountQuotaSet
-	(*BucketCreated)(nil),        // 80: ironman.event.BucketCreated
-	(*BucketDeleted)(nil),        // 81: ironman.event.BucketDeleted
-	(*BucketACLSet)(nil),         // 82: ironman.event.BucketACLSet
-	(*BucketDocumentSet)(nil),    // 83: ironman.event.BucketDocumentSet
-	(*BucketVersioningSet)(nil),  // 84: ironman.event.BucketVersioningSet
-	(*BucketLockSet)(nil),        // 85: ironman.event.BucketLockSet
-	(*BucketQuotaSet)(nil),       // 86: ironman.event.BucketQuotaSet
-	(*HistoryRetentionSet)(nil),  // 87: ironman.event.HistoryRetentionSet
-	(*CopySource)(nil),           // 88: ironman.event.CopySource
-	(*ObjectPut)(nil),            // 89: ironman.event.ObjectPut
-	(*ObjectsDeleted)(nil),       // 90: ironman.event.ObjectsDeleted
-	(*DeleteTarget)(nil),         // 91: ironman.event.DeleteTarget
-	(*ObjectsRestored)(nil),      // 92: ironman.event.ObjectsRestored
-	(*ObjectACLSet)(nil),         // 93: ironman.event.ObjectACLSet
-	(*ObjectTagsSet)(nil),        // 94: ironman.event.ObjectTagsSet
-	(*ObjectLockSet)(nil),        // 95: ironman.event.ObjectLockSet
-	(*ObjectRenamed)(nil),        // 96: ironman.event.ObjectRenamed
-	(*ObjectAppended)(nil),       // 97: ironman.event.ObjectAppended
-	(*ObjectsExpired)(nil),       // 98: ironman.event.ObjectsExpired
-	(*ExpiredTarget)(nil),        // 99: ironman.event.ExpiredTarget
-	(*TransactionCommitted)(nil), // 100: ironman.event.TransactionCommitted
-	(*TransactionOperation)(nil), // 101: ironman.event.TransactionOperation
-	(*UploadCreated)(nil),        // 102: ironman.event.UploadCreated
-	(*PartPut)(nil),              // 103: ironman.event.PartPut
-	(*UploadCompleted)(nil),      // 104: ironman.event.UploadCompleted
-	(*CompletedPart)(nil),        // 105: ironman.event.CompletedPart
-	(*UploadAborted)(nil),        // 106: ironman.event.UploadAborted
+	(*EpochBegun)(nil),           // 43: ironman.event.EpochBegun
+	(*NodeStarted)(nil),          // 44: ironman.event.NodeStarted
+	(*DiskAdded)(nil),            // 45: ironman.event.DiskAdded
+	(*FeatureLevelRaised)(nil),   // 46: ironman.event.FeatureLevelRaised
+	(*Cancel)(nil),               // 47: ironman.event.Cancel
+	(*BlobsAbandoned)(nil),       // 48: ironman.event.BlobsAbandoned
+	(*BlobsReleased)(nil),        // 49: ironman.event.BlobsReleased
+	(*AssemblyRelease)(nil),      // 50: ironman.event.AssemblyRelease
+	(*ShardsPlaced)(nil),         // 51: ironman.event.ShardsPlaced
+	(*Placement)(nil),            // 52: ironman.event.Placement
+	(*BlobsPlaced)(nil),          // 53: ironman.event.BlobsPlaced
+	(*PacksReleased)(nil),        // 54: ironman.event.PacksReleased
+	(*HistoryTrimmed)(nil),       // 55: ironman.event.HistoryTrimmed
+	(*PayloadsErased)(nil),       // 56: ironman.event.PayloadsErased
+	(*ErasedPayload)(nil),        // 57: ironman.event.ErasedPayload
+	(*CursorSet)(nil),            // 58: ironman.event.CursorSet
+	(*CursorDeleted)(nil),        // 59: ironman.event.CursorDeleted
+	(*AccountCreated)(nil),       // 60: ironman.event.AccountCreated
+	(*UserCreated)(nil),          // 61: ironman.event.UserCreated
+	(*AccessKeyCreated)(nil),     // 62: ironman.event.AccessKeyCreated
+	(*AccessKeyStatusSet)(nil),   // 63: ironman.event.AccessKeyStatusSet
+	(*AccessKeyDeleted)(nil),     // 64: ironman.event.AccessKeyDeleted
+	(*PrincipalCreated)(nil),     // 65: ironman.event.PrincipalCreated
+	(*PrincipalChanged)(nil),     // 66: ironman.event.PrincipalChanged
+	(*PrincipalDeleted)(nil),     // 67: ironman.event.PrincipalDeleted
+	(*MembersChanged)(nil),       // 68: ironman.event.MembersChanged
+	(*PolicyCreated)(nil),        // 69: ironman.event.PolicyCreated
+	(*PolicyVersionCreated)(nil), // 70: ironman.event.PolicyVersionCreated
+	(*PolicyVersionDeleted)(nil), // 71: ironman.event.PolicyVersionDeleted
+	(*PolicyDefaultSet)(nil),     // 72: ironman.event.PolicyDefaultSet
+	(*PolicyDeleted)(nil),        // 73: ironman.event.PolicyDeleted
+	(*PolicyTagsSet)(nil),        // 74: ironman.event.PolicyTagsSet
+	(*InlinePolicySet)(nil),      // 75: ironman.event.InlinePolicySet
+	(*PoliciesAttached)(nil),     // 76: ironman.event.PoliciesAttached
+	(*AccountChanged)(nil),       // 77: ironman.event.AccountChanged
+	(*AccountDeleted)(nil),       // 78: ironman.event.AccountDeleted
+	(*AccessKeySealed)(nil),      // 79: ironman.event.AccessKeySealed
+	(*Quota)(nil),                // 80: ironman.event.Quota
+	(*AccountQuotaSet)(nil),      // 81: ironman.event.AccountQuotaSet
+	(*BucketCreated)(nil),        // 82: ironman.event.BucketCreated
+	(*BucketDeleted)(nil),        // 83: ironman.event.BucketDeleted
+	(*BucketACLSet)(nil),         // 84: ironman.event.BucketACLSet
+	(*BucketDocumentSet)(nil),    // 85: ironman.event.BucketDocumentSet
+	(*BucketVersioningSet)(nil),  // 86: ironman.event.BucketVersioningSet
+	(*BucketLockSet)(nil),        // 87: ironman.event.BucketLockSet
+	(*BucketQuotaSet)(nil),       // 88: ironman.event.BucketQuotaSet
+	(*HistoryRetentionSet)(nil),  // 89: ironman.event.HistoryRetentionSet
+	(*CopySource)(nil),           // 90: ironman.event.CopySource
+	(*ObjectPut)(nil),            // 91: ironman.event.ObjectPut
+	(*ObjectsDeleted)(nil),       // 92: ironman.event.ObjectsDeleted
+	(*DeleteTarget)(nil),         // 93: ironman.event.DeleteTarget
+	(*ObjectsRestored)(nil),      // 94: ironman.event.ObjectsRestored
+	(*ObjectACLSet)(nil),         // 95: ironman.event.ObjectACLSet
+	(*ObjectTagsSet)(nil),        // 96: ironman.event.ObjectTagsSet
+	(*ObjectLockSet)(nil),        // 97: ironman.event.ObjectLockSet
+	(*ObjectRenamed)(nil),        // 98: ironman.event.ObjectRenamed
+	(*ObjectAppended)(nil),       // 99: ironman.event.ObjectAppended
+	(*ObjectsExpired)(nil),       // 100: ironman.event.ObjectsExpired
+	(*ExpiredTarget)(nil),        // 101: ironman.event.ExpiredTarget
+	(*TransactionCommitted)(nil), // 102: ironman.event.TransactionCommitted
+	(*TransactionOperation)(nil), // 103: ironman.event.TransactionOperation
+	(*UploadCreated)(nil),        // 104: ironman.event.UploadCreated
+	(*PartPut)(nil),              // 105: ironman.event.PartPut
+	(*UploadCompleted)(nil),      // 106: ironman.event.UploadCompleted
+	(*CompletedPart)(nil),        // 107: ironman.event.CompletedPart
+	(*UploadAborted)(nil),        // 108: ironman.event.UploadAborted
 }
 var file_wal_event_event_proto_depIdxs = []int32{
 	0,   // 0: ironman.event.Item.kind:type_name -> ironman.event.ItemKind
 	17,  // 1: ironman.event.Statement.header:type_name -> ironman.event.Header
 	40,  // 2: ironman.event.Statement.cluster_initialized:type_name -> ironman.event.ClusterInitialized
-	43,  // 3: ironman.event.Statement.node_started:type_name -> ironman.event.NodeStarted
-	44,  // 4: ironman.event.Statement.disk_added:type_name -> ironman.event.DiskAdded
-	45,  // 5: ironman.event.Statement.feature_level_raised:type_name -> ironman.event.FeatureLevelRaised
-	46,  // 6: ironman.event.Statement.cancel:type_name -> ironman.event.Cancel
-	47,  // 7: ironman.event.Statement.blobs_abandoned:type_name -> ironman.event.BlobsAbandoned
-	48,  // 8: ironman.event.Statement.blobs_released:type_name -> ironman.event.BlobsReleased
-	50,  // 9: ironman.event.Statement.shards_placed:type_name -> ironman.event.ShardsPlaced
-	52,  // 10: ironman.event.Statement.packs_released:type_name -> ironman.event.PacksReleased
-	53,  // 11: ironman.event.Statement.history_trimmed:type_name -> ironman.event.HistoryTrimmed
-	41,  // 12: ironman.event.Statement.node_added:type_name -> ironman.event.NodeAdded
-	42,  // 13: ironman.event.Statement.node_removed:type_name -> ironman.event.NodeRemoved
-	56,  // 14: ironman.event.Statement.cursor_set:type_name -> ironman.event.CursorSet
-	57,  // 15: ironman.event.Statement.cursor_deleted:type_name -> ironman.event.CursorDeleted
-	54,  // 16: ironman.event.Statement.payloads_erased:type_name -> ironman.event.PayloadsErased
-	58,  // 17: ironman.event.Statement.account_created:type_name -> ironman.event.AccountCreated
-	59,  // 18: ironman.event.Statement.user_created:type_name -> ironman.event.UserCreated
-	60,  // 19: ironman.event.Statement.access_key_created:type_name -> ironman.event.AccessKeyCreated
-	61,  // 20: ironman.event.Statement.access_key_status_set:type_name -> ironman.event.AccessKeyStatusSet
-	62,  // 21: ironman.event.Statement.access_key_deleted:type_name -> ironman.event.AccessKeyDeleted
-	63,  // 22: ironman.event.Statement.principal_created:type_name -> ironman.event.PrincipalCreated
-	64,  // 23: ironman.event.Statement.principal_changed:type_name -> ironman.event.PrincipalChanged
-	65,  // 24: ironman.event.Statement.principal_deleted:type_name -> ironman.event.PrincipalDeleted
-	66,  // 25: ironman.event.Statement.members_changed:type_name -> ironman.event.MembersChanged
-	67,  // 26: ironman.event.Statement.policy_created:type_name -> ironman.event.PolicyCreated
-	68,  // 27: ironman.event.Statement.policy_version_created:type_name -> ironman.event.PolicyVersionCreated
-	69,  // 28: ironman.event.Statement.policy_version_deleted:type_name -> ironman.event.PolicyVersionDeleted
-	70,  // 29: ironman.event.Statement.policy_default_set:type_name -> ironman.event.PolicyDefaultSet
-	71,  // 30: ironman.event.Statement.policy_deleted:type_name -> ironman.event.PolicyDeleted
-	73,  // 31: ironman.event.Statement.inline_policy_set:type_name -> ironman.event.InlinePolicySet
-	74,  // 32: ironman.event.Statement.policies_attached:type_name -> ironman.event.PoliciesAttached
-	80,  // 33: ironman.event.Statement.bucket_created:type_name -> ironman.event.BucketCreated
-	81,  // 34: ironman.event.Statement.bucket_deleted:type_name -> ironman.event.BucketDeleted
-	82,  // 35: ironman.event.Statement.bucket_acl_set:type_name -> ironman.event.BucketACLSet
-	83,  // 36: ironman.event.Statement.bucket_document_set:type_name -> ironman.event.BucketDocumentSet
-	84,  // 37: ironman.event.Statement.bucket_versioning_set:type_name -> ironman.event.BucketVersioningSet
-	85,  // 38: ironman.event.Statement.bucket_lock_set:type_name -> ironman.event.BucketLockSet
-	86,  // 39: ironman.event.Statement.bucket_quota_set:type_name -> ironman.event.BucketQuotaSet
-	87,  // 40: ironman.event.Statement.history_retention_set:type_name -> ironman.event.HistoryRetentionSet
-	89,  // 41: ironman.event.Statement.object_put:type_name -> ironman.event.ObjectPut
-	90,  // 42: ironman.event.Statement.objects_deleted:type_name -> ironman.event.ObjectsDeleted
-	93,  // 43: ironman.event.Statement.object_acl_set:type_name -> ironman.event.ObjectACLSet
-	94,  // 44: ironman.event.Statement.object_tags_set:type_name -> ironman.event.ObjectTagsSet
-	95,  // 45: ironman.event.Statement.object_lock_set:type_name -> ironman.event.ObjectLockSet
-	96,  // 46: ironman.event.Statement.object_renamed:type_name -> ironman.event.ObjectRenamed
-	97,  // 47: ironman.event.Statement.object_appended:type_name -> ironman.event.ObjectAppended
-	98,  // 48: ironman.event.Statement.objects_expired:type_name -> ironman.event.ObjectsExpired
-	92,  // 49: ironman.event.Statement.objects_restored:type_name -> ironman.event.ObjectsRestored
-	100, // 50: ironman.event.Statement.transaction_committed:type_name -> ironman.event.TransactionCommitted
-	102, // 51: ironman.event.Statement.upload_created:type_name -> ironman.event.UploadCreated
-	103, // 52: ironman.event.Statement.part_put:type_name -> ironman.event.PartPut
-	104, // 53: ironman.event.Statement.upload_completed:type_name -> ironman.event.UploadCompleted
-	106, // 54: ironman.event.Statement.upload_aborted:type_name -> ironman.event.UploadAborted
-	75,  // 55: ironman.event.Statement.account_changed:type_name -> ironman.event.AccountChanged
-	76,  // 56: ironman.event.Statement.account_deleted:type_name -> ironman.event.AccountDeleted
-	77,  // 57: ironman.event.Statement.access_key_sealed:type_name -> ironman.event.AccessKeySealed
-	79,  // 58: ironman.event.Statement.account_quota_set:type_name -> ironman.event.AccountQuotaSet
-	72,  // 59: ironman.event.Statement.policy_tags_set:type_name -> ironman.event.PolicyTagsSet
-	18,  // 60: ironman.event.Header.reason:type_name -> ironman.event.Reason
-	1,   // 61: ironman.event.Reason.kind:type_name -> ironman.event.ReasonKind
-	2,   // 62: ironman.event.Outcome.refusal:type_name -> ironman.event.Refusal
-	23,  // 63: ironman.event.Outcome.version:type_name -> ironman.event.Version
-	21,  // 64: ironman.event.Outcome.subs:type_name -> ironman.event.SubOutcome
-	2,   // 65: ironman.event.SubOutcome.refusal:type_name -> ironman.event.Refusal
-	23,  // 66: ironman.event.SubOutcome.version:type_name -> ironman.event.Version
-	3,   // 67: ironman.event.SubOutcome.restored:type_name -> ironman.event.RestoredKind
-	2,   // 68: ironman.event.Envelope.refusal:type_name -> ironman.event.Refusal
-	24,  // 69: ironman.event.Blob.id:type_name -> ironman.event.BlobID
-	26,  // 70: ironman.event.Blob.shards:type_name -> ironman.event.Shard
-	27,  // 71: ironman.event.Shard.pack:type_name -> ironman.event.PackID
-	24,  // 72: ironman.event.Segment.blob:type_name -> ironman.event.BlobID
-	4,   // 73: ironman.event.Checksum.algorithm:type_name -> ironman.event.ChecksumAlgorithm
-	30,  // 74: ironman.event.Headers.user:type_name -> ironman.event.UserHeader
-	32,  // 75: ironman.event.Tags.tags:type_name -> ironman.event.Tag
-	6,   // 76: ironman.event.Grant.group:type_name -> ironman.event.Group
-	5,   // 77: ironman.event.Grant.permission:type_name -> ironman.event.Permission
-	34,  // 78: ironman.event.ACL.grants:type_name -> ironman.event.Grant
-	7,   // 79: ironman.event.Encryption.kind:type_name -> ironman.event.EncryptionKind
-	38,  // 80: ironman.event.Encryption.keys:type_name -> ironman.event.WrappedKey
-	24,  // 81: ironman.event.WrappedKey.blob:type_name -> ironman.event.BlobID
-	8,   // 82: ironman.event.Lock.mode:type_name -> ironman.event.RetentionMode
-	24,  // 83: ironman.event.BlobsAbandoned.blobs:type_name -> ironman.event.BlobID
-	24,  // 84: ironman.event.BlobsReleased.blobs:type_name -> ironman.event.BlobID
-	49,  // 85: ironman.event.BlobsReleased.assemblies:type_name -> ironman.event.AssemblyRelease
-	23,  // 86: ironman.event.AssemblyRelease.assembly:type_name -> ironman.event.Version
-	51,  // 87: ironman.event.ShardsPlaced.placements:type_name -> ironman.event.Placement
-	24,  // 88: ironman.event.Placement.blob:type_name -> ironman.event.BlobID
-	26,  // 89: ironman.event.Placement.shard:type_name -> ironman.event.Shard
-	27,  // 90: ironman.event.PacksReleased.packs:type_name -> ironman.event.PackID
-	55,  // 91: ironman.event.PayloadsErased.payloads:type_name -> ironman.event.ErasedPayload
-	9,   // 92: ironman.event.CursorSet.kind:type_name -> ironman.event.CursorKind
-	9,   // 93: ironman.event.CursorDeleted.kind:type_name -> ironman.event.CursorKind
-	10,  // 94: ironman.event.PrincipalCreated.kind:type_name -> ironman.event.PrincipalKind
-	78,  // 95: ironman.event.AccountQuotaSet.quota:type_name -> ironman.event.Quota
-	35,  // 96: ironman.event.BucketCreated.acl:type_name -> ironman.event.ACL
-	35,  // 97: ironman.event.BucketACLSet.acl:type_name -> ironman.event.ACL
-	11,  // 98: ironman.event.BucketDocumentSet.kind:type_name -> ironman.event.DocumentKind
-	12,  // 99: ironman.event.BucketVersioningSet.state:type_name -> ironman.event.VersioningState
-	8,   // 100: ironman.event.BucketLockSet.mode:type_name -> ironman.event.RetentionMode
-	78,  // 101: ironman.event.BucketQuotaSet.quota:type_name -> ironman.event.Quota
-	23,  // 102: ironman.event.CopySource.version:type_name -> ironman.event.Version
-	25,  // 103: ironman.event.ObjectPut.blobs:type_name -> ironman.event.Blob
-	28,  // 104: ironman.event.ObjectPut.segments:type_name -> ironman.event.Segment
-	88,  // 105: ironman.event.ObjectPut.source:type_name -> ironman.event.CopySource
-	29,  // 106: ironman.event.ObjectPut.checksum:type_name -> ironman.event.Checksum
-	35,  // 107: ironman.event.ObjectPut.acl:type_name -> ironman.event.ACL
-	36,  // 108: ironman.event.ObjectPut.condition:type_name -> ironman.event.Condition
-	37,  // 109: ironman.event.ObjectPut.encryption:type_name -> ironman.event.Encryption
-	39,  // 110: ironman.event.ObjectPut.lock:type_name -> ironman.event.Lock
-	91,  // 111: ironman.event.ObjectsDeleted.targets:type_name -> ironman.event.DeleteTarget
-	23,  // 112: ironman.event.DeleteTarget.version:type_name -> ironman.event.Version
-	36,  // 113: ironman.event.DeleteTarget.condition:type_name -> ironman.event.Condition
-	23,  // 114: ironman.event.ObjectACLSet.version:type_name -> ironman.event.Version
-	35,  // 115: ironman.event.ObjectACLSet.acl:type_name -> ironman.event.ACL
-	23,  // 116: ironman.event.ObjectTagsSet.version:type_name -> ironman.event.Version
-	23,  // 117: ironman.event.ObjectLockSet.version:type_name -> ironman.event.Version
-	39,  // 118: ironman.event.ObjectLockSet.lock:type_name -> ironman.event.Lock
-	23,  // 119: ironman.event.ObjectRenamed.version:type_name -> ironman.event.Version
-	36,  // 120: ironman.event.ObjectRenamed.source_condition:type_name -> ironman.event.Condition
-	36,  // 121: ironman.event.ObjectRenamed.condition:type_name -> ironman.event.Condition
-	23,  // 122: ironman.event.ObjectAppended.version:type_name -> ironman.event.Version
-	25,  // 123: ironman.event.ObjectAppended.blobs:type_name -> ironman.event.Blob
-	29,  // 124: ironman.event.ObjectAppended.checksum:type_name -> ironman.event.Checksum
-	35,  // 125: ironman.event.ObjectAppended.acl:type_name -> ironman.event.ACL
-	36,  // 126: ironman.event.ObjectAppended.condition:type_name -> ironman.event.Condition
-	37,  // 127: ironman.event.ObjectAppended.encryption:type_name -> ironman.event.Encryption
-	99,  // 128: ironman.event.ObjectsExpired.targets:type_name -> ironman.event.ExpiredTarget
-	23,  // 129: ironman.event.ExpiredTarget.version:type_name -> ironman.event.Version
-	13,  // 130: ironman.event.ExpiredTarget.kind:type_name -> ironman.event.ExpiredKind
-	101, // 131: ironman.event.TransactionCommitted.operations:type_name -> ironman.event.TransactionOperation
-	104, // 132: ironman.event.TransactionOperation.completed:type_name -> ironman.event.UploadCompleted
-	89,  // 133: ironman.event.TransactionOperation.copied:type_name -> ironman.event.ObjectPut
-	91,  // 134: ironman.event.TransactionOperation.deleted:type_name -> ironman.event.DeleteTarget
-	18,  // 135: ironman.event.TransactionOperation.reason:type_name -> ironman.event.Reason
-	35,  // 136: ironman.event.UploadCreated.acl:type_name -> ironman.event.ACL
-	4,   // 137: ironman.event.UploadCreated.checksum_algorithm:type_name -> ironman.event.ChecksumAlgorithm
-	37,  // 138: ironman.event.UploadCreated.encryption:type_name -> ironman.event.Encryption
-	39,  // 139: ironman.event.UploadCreated.lock:type_name -> ironman.event.Lock
-	23,  // 140: ironman.event.PartPut.upload:type_name -> ironman.event.Version
-	25,  // 141: ironman.event.PartPut.blobs:type_name -> ironman.event.Blob
-	88,  // 142: ironman.event.PartPut.source:type_name -> ironman.event.CopySource
-	28,  // 143: ironman.event.PartPut.segments:type_name -> ironman.event.Segment
-	29,  // 144: ironman.event.PartPut.checksum:type_name -> ironman.event.Checksum
-	37,  // 145: ironman.event.PartPut.encryption:type_name -> ironman.event.Encryption
-	23,  // 146: ironman.event.UploadCompleted.upload:type_name -> ironman.event.Version
-	105, // 147: ironman.event.UploadCompleted.parts:type_name -> ironman.event.CompletedPart
-	29,  // 148: ironman.event.UploadCompleted.checksum:type_name -> ironman.event.Checksum
-	36,  // 149: ironman.event.UploadCompleted.condition:type_name -> ironman.event.Condition
-	23,  // 150: ironman.event.UploadAborted.upload:type_name -> ironman.event.Version
-	151, // [151:151] is the sub-list for method output_type
-	151, // [151:151] is the sub-list for method input_type
-	151, // [151:151] is the sub-list for extension type_name
-	151, // [151:151] is the sub-list for extension extendee
-	0,   // [0:151] is the sub-list for field type_name
+	44,  // 3: ironman.event.Statement.node_started:type_name -> ironman.event.NodeStarted
+	45,  // 4: ironman.event.Statement.disk_added:type_name -> ironman.event.DiskAdded
+	46,  // 5: ironman.event.Statement.feature_level_raised:type_name -> ironman.event.FeatureLevelRaised
+	47,  // 6: ironman.event.Statement.cancel:type_name -> ironman.event.Cancel
+	43,  // 7: ironman.event.Statement.epoch_begun:type_name -> ironman.event.EpochBegun
+	48,  // 8: ironman.event.Statement.blobs_abandoned:type_name -> ironman.event.BlobsAbandoned
+	49,  // 9: ironman.event.Statement.blobs_released:type_name -> ironman.event.BlobsReleased
+	51,  // 10: ironman.event.Statement.shards_placed:type_name -> ironman.event.ShardsPlaced
+	54,  // 11: ironman.event.Statement.packs_released:type_name -> ironman.event.PacksReleased
+	55,  // 12: ironman.event.Statement.history_trimmed:type_name -> ironman.event.HistoryTrimmed
+	41,  // 13: ironman.event.Statement.node_added:type_name -> ironman.event.NodeAdded
+	42,  // 14: ironman.event.Statement.node_removed:type_name -> ironman.event.NodeRemoved
+	58,  // 15: ironman.event.Statement.cursor_set:type_name -> ironman.event.CursorSet
+	59,  // 16: ironman.event.Statement.cursor_deleted:type_name -> ironman.event.CursorDeleted
+	56,  // 17: ironman.event.Statement.payloads_erased:type_name -> ironman.event.PayloadsErased
+	60,  // 18: ironman.event.Statement.account_created:type_name -> ironman.event.AccountCreated
+	61,  // 19: ironman.event.Statement.user_created:type_name -> ironman.event.UserCreated
+	62,  // 20: ironman.event.Statement.access_key_created:type_name -> ironman.event.AccessKeyCreated
+	63,  // 21: ironman.event.Statement.access_key_status_set:type_name -> ironman.event.AccessKeyStatusSet
+	64,  // 22: ironman.event.Statement.access_key_deleted:type_name -> ironman.event.AccessKeyDeleted
+	65,  // 23: ironman.event.Statement.principal_created:type_name -> ironman.event.PrincipalCreated
+	66,  // 24: ironman.event.Statement.principal_changed:type_name -> ironman.event.PrincipalChanged
+	67,  // 25: ironman.event.Statement.principal_deleted:type_name -> ironman.event.PrincipalDeleted
+	68,  // 26: ironman.event.Statement.members_changed:type_name -> ironman.event.MembersChanged
+	69,  // 27: ironman.event.Statement.policy_created:type_name -> ironman.event.PolicyCreated
+	70,  // 28: ironman.event.Statement.policy_version_created:type_name -> ironman.event.PolicyVersionCreated
+	71,  // 29: ironman.event.Statement.policy_version_deleted:type_name -> ironman.event.PolicyVersionDeleted
+	72,  // 30: ironman.event.Statement.policy_default_set:type_name -> ironman.event.PolicyDefaultSet
+	73,  // 31: ironman.event.Statement.policy_deleted:type_name -> ironman.event.PolicyDeleted
+	75,  // 32: ironman.event.Statement.inline_policy_set:type_name -> ironman.event.InlinePolicySet
+	76,  // 33: ironman.event.Statement.policies_attached:type_name -> ironman.event.PoliciesAttached
+	82,  // 34: ironman.event.Statement.bucket_created:type_name -> ironman.event.BucketCreated
+	83,  // 35: ironman.event.Statement.bucket_deleted:type_name -> ironman.event.BucketDeleted
+	84,  // 36: ironman.event.Statement.bucket_acl_set:type_name -> ironman.event.BucketACLSet
+	85,  // 37: ironman.event.Statement.bucket_document_set:type_name -> ironman.event.BucketDocumentSet
+	86,  // 38: ironman.event.Statement.bucket_versioning_set:type_name -> ironman.event.BucketVersioningSet
+	87,  // 39: ironman.event.Statement.bucket_lock_set:type_name -> ironman.event.BucketLockSet
+	88,  // 40: ironman.event.Statement.bucket_quota_set:type_name -> ironman.event.BucketQuotaSet
+	89,  // 41: ironman.event.Statement.history_retention_set:type_name -> ironman.event.HistoryRetentionSet
+	91,  // 42: ironman.event.Statement.object_put:type_name -> ironman.event.ObjectPut
+	92,  // 43: ironman.event.Statement.objects_deleted:type_name -> ironman.event.ObjectsDeleted
+	95,  // 44: ironman.event.Statement.object_acl_set:type_name -> ironman.event.ObjectACLSet
+	96,  // 45: ironman.event.Statement.object_tags_set:type_name -> ironman.event.ObjectTagsSet
+	97,  // 46: ironman.event.Statement.object_lock_set:type_name -> ironman.event.ObjectLockSet
+	98,  // 47: ironman.event.Statement.object_renamed:type_name -> ironman.event.ObjectRenamed
+	99,  // 48: ironman.event.Statement.object_appended:type_name -> ironman.event.ObjectAppended
+	100, // 49: ironman.event.Statement.objects_expired:type_name -> ironman.event.ObjectsExpired
+	94,  // 50: ironman.event.Statement.objects_restored:type_name -> ironman.event.ObjectsRestored
+	102, // 51: ironman.event.Statement.transaction_committed:type_name -> ironman.event.TransactionCommitted
+	104, // 52: ironman.event.Statement.upload_created:type_name -> ironman.event.UploadCreated
+	105, // 53: ironman.event.Statement.part_put:type_name -> ironman.event.PartPut
+	106, // 54: ironman.event.Statement.upload_completed:type_name -> ironman.event.UploadCompleted
+	108, // 55: ironman.event.Statement.upload_aborted:type_name -> ironman.event.UploadAborted
+	77,  // 56: ironman.event.Statement.account_changed:type_name -> ironman.event.AccountChanged
+	78,  // 57: ironman.event.Statement.account_deleted:type_name -> ironman.event.AccountDeleted
+	79,  // 58: ironman.event.Statement.access_key_sealed:type_name -> ironman.event.AccessKeySealed
+	81,  // 59: ironman.event.Statement.account_quota_set:type_name -> ironman.event.AccountQuotaSet
+	74,  // 60: ironman.event.Statement.policy_tags_set:type_name -> ironman.event.PolicyTagsSet
+	53,  // 61: ironman.event.Statement.blobs_placed:type_name -> ironman.event.BlobsPlaced
+	18,  // 62: ironman.event.Header.reason:type_name -> ironman.event.Reason
+	1,   // 63: ironman.event.Reason.kind:type_name -> ironman.event.ReasonKind
+	2,   // 64: ironman.event.Outcome.refusal:type_name -> ironman.event.Refusal
+	23,  // 65: ironman.event.Outcome.version:type_name -> ironman.event.Version
+	21,  // 66: ironman.event.Outcome.subs:type_name -> ironman.event.SubOutcome
+	2,   // 67: ironman.event.SubOutcome.refusal:type_name -> ironman.event.Refusal
+	23,  // 68: ironman.event.SubOutcome.version:type_name -> ironman.event.Version
+	3,   // 69: ironman.event.SubOutcome.restored:type_name -> ironman.event.RestoredKind
+	2,   // 70: ironman.event.Envelope.refusal:type_name -> ironman.event.Refusal
+	24,  // 71: ironman.event.Blob.id:type_name -> ironman.event.BlobID
+	26,  // 72: ironman.event.Blob.shards:type_name -> ironman.event.Shard
+	27,  // 73: ironman.event.Shard.pack:type_name -> ironman.event.PackID
+	24,  // 74: ironman.event.Segment.blob:type_name -> ironman.event.BlobID
+	4,   // 75: ironman.event.Checksum.algorithm:type_name -> ironman.event.ChecksumAlgorithm
+	30,  // 76: ironman.event.Headers.user:type_name -> ironman.event.UserHeader
+	32,  // 77: ironman.event.Tags.tags:type_name -> ironman.event.Tag
+	6,   // 78: ironman.event.Grant.group:type_name -> ironman.event.Group
+	5,   // 79: ironman.event.Grant.permission:type_name -> ironman.event.Permission
+	34,  // 80: ironman.event.ACL.grants:type_name -> ironman.event.Grant
+	7,   // 81: ironman.event.Encryption.kind:type_name -> ironman.event.EncryptionKind
+	38,  // 82: ironman.event.Encryption.keys:type_name -> ironman.event.WrappedKey
+	24,  // 83: ironman.event.WrappedKey.blob:type_name -> ironman.event.BlobID
+	8,   // 84: ironman.event.Lock.mode:type_name -> ironman.event.RetentionMode
+	24,  // 85: ironman.event.BlobsAbandoned.blobs:type_name -> ironman.event.BlobID
+	24,  // 86: ironman.event.BlobsReleased.blobs:type_name -> ironman.event.BlobID
+	50,  // 87: ironman.event.BlobsReleased.assemblies:type_name -> ironman.event.AssemblyRelease
+	23,  // 88: ironman.event.AssemblyRelease.assembly:type_name -> ironman.event.Version
+	52,  // 89: ironman.event.ShardsPlaced.placements:type_name -> ironman.event.Placement
+	24,  // 90: ironman.event.Placement.blob:type_name -> ironman.event.BlobID
+	26,  // 91: ironman.event.Placement.shard:type_name -> ironman.event.Shard
+	25,  // 92: ironman.event.BlobsPlaced.blobs:type_name -> ironman.event.Blob
+	27,  // 93: ironman.event.PacksReleased.packs:type_name -> ironman.event.PackID
+	57,  // 94: ironman.event.PayloadsErased.payloads:type_name -> ironman.event.ErasedPayload
+	9,   // 95: ironman.event.CursorSet.kind:type_name -> ironman.event.CursorKind
+	9,   // 96: ironman.event.CursorDeleted.kind:type_name -> ironman.event.CursorKind
+	10,  // 97: ironman.event.PrincipalCreated.kind:type_name -> ironman.event.PrincipalKind
+	80,  // 98: ironman.event.AccountQuotaSet.quota:type_name -> ironman.event.Quota
+	35,  // 99: ironman.event.BucketCreated.acl:type_name -> ironman.event.ACL
+	35,  // 100: ironman.event.BucketACLSet.acl:type_name -> ironman.event.ACL
+	11,  // 101: ironman.event.BucketDocumentSet.kind:type_name -> ironman.event.DocumentKind
+	12,  // 102: ironman.event.BucketVersioningSet.state:type_name -> ironman.event.VersioningState
+	8,   // 103: ironman.event.BucketLockSet.mode:type_name -> ironman.event.RetentionMode
+	80,  // 104: ironman.event.BucketQuotaSet.quota:type_name -> ironman.event.Quota
+	23,  // 105: ironman.event.CopySource.version:type_name -> ironman.event.Version
+	25,  // 106: ironman.event.ObjectPut.blobs:type_name -> ironman.event.Blob
+	28,  // 107: ironman.event.ObjectPut.segments:type_name -> ironman.event.Segment
+	90,  // 108: ironman.event.ObjectPut.source:type_name -> ironman.event.CopySource
+	29,  // 109: ironman.event.ObjectPut.checksum:type_name -> ironman.event.Checksum
+	35,  // 110: ironman.event.ObjectPut.acl:type_name -> ironman.event.ACL
+	36,  // 111: ironman.event.ObjectPut.condition:type_name -> ironman.event.Condition
+	37,  // 112: ironman.event.ObjectPut.encryption:type_name -> ironman.event.Encryption
+	39,  // 113: ironman.event.ObjectPut.lock:type_name -> ironman.event.Lock
+	93,  // 114: ironman.event.ObjectsDeleted.targets:type_name -> ironman.event.DeleteTarget
+	23,  // 115: ironman.event.DeleteTarget.version:type_name -> ironman.event.Version
+	36,  // 116: ironman.event.DeleteTarget.condition:type_name -> ironman.event.Condition
+	23,  // 117: ironman.event.ObjectACLSet.version:type_name -> ironman.event.Version
+	35,  // 118: ironman.event.ObjectACLSet.acl:type_name -> ironman.event.ACL
+	23,  // 119: ironman.event.ObjectTagsSet.version:type_name -> ironman.event.Version
+	23,  // 120: ironman.event.ObjectLockSet.version:type_name -> ironman.event.Version
+	39,  // 121: ironman.event.ObjectLockSet.lock:type_name -> ironman.event.Lock
+	23,  // 122: ironman.event.ObjectRenamed.version:type_name -> ironman.event.Version
+	36,  // 123: ironman.event.ObjectRenamed.source_condition:type_name -> ironman.event.Condition
+	36,  // 124: ironman.event.ObjectRenamed.condition:type_name -> ironman.event.Condition
+	23,  // 125: ironman.event.ObjectAppended.version:type_name -> ironman.event.Version
+	25,  // 126: ironman.event.ObjectAppended.blobs:type_name -> ironman.event.Blob
+	29,  // 127: ironman.event.ObjectAppended.checksum:type_name -> ironman.event.Checksum
+	35,  // 128: ironman.event.ObjectAppended.acl:type_name -> ironman.event.ACL
+	36,  // 129: ironman.event.ObjectAppended.condition:type_name -> ironman.event.Condition
+	37,  // 130: ironman.event.ObjectAppended.encryption:type_name -> ironman.event.Encryption
+	101, // 131: ironman.event.ObjectsExpired.targets:type_name -> ironman.event.ExpiredTarget
+	23,  // 132: ironman.event.ExpiredTarget.version:type_name -> ironman.event.Version
+	13,  // 133: ironman.event.ExpiredTarget.kind:type_name -> ironman.event.ExpiredKind
+	103, // 134: ironman.event.TransactionCommitted.operations:type_name -> ironman.event.TransactionOperation
+	106, // 135: ironman.event.TransactionOperation.completed:type_name -> ironman.event.UploadCompleted
+	91,  // 136: ironman.event.TransactionOperation.copied:type_name -> ironman.event.ObjectPut
+	93,  // 137: ironman.event.TransactionOperation.deleted:type_name -> ironman.event.DeleteTarget
+	18,  // 138: ironman.event.TransactionOperation.reason:type_name -> ironman.event.Reason
+	35,  // 139: ironman.event.UploadCreated.acl:type_name -> ironman.event.ACL
+	4,   // 140: ironman.event.UploadCreated.checksum_algorithm:type_name -> ironman.event.ChecksumAlgorithm
+	37,  // 141: ironman.event.UploadCreated.encryption:type_name -> ironman.event.Encryption
+	39,  // 142: ironman.event.UploadCreated.lock:type_name -> ironman.event.Lock
+	23,  // 143: ironman.event.PartPut.upload:type_name -> ironman.event.Version
+	25,  // 144: ironman.event.PartPut.blobs:type_name -> ironman.event.Blob
+	90,  // 145: ironman.event.PartPut.source:type_name -> ironman.event.CopySource
+	28,  // 146: ironman.event.PartPut.segments:type_name -> ironman.event.Segment
+	29,  // 147: ironman.event.PartPut.checksum:type_name -> ironman.event.Checksum
+	37,  // 148: ironman.event.PartPut.encryption:type_name -> ironman.event.Encryption
+	23,  // 149: ironman.event.UploadCompleted.upload:type_name -> ironman.event.Version
+	107, // 150: ironman.event.UploadCompleted.parts:type_name -> ironman.event.CompletedPart
+	29,  // 151: ironman.event.UploadCompleted.checksum:type_name -> ironman.event.Checksum
+	36,  // 152: ironman.event.UploadCompleted.condition:type_name -> ironman.event.Condition
+	23,  // 153: ironman.event.UploadAborted.upload:type_name -> ironman.event.Version
+	154, // [154:154] is the sub-list for method output_type
+	154, // [154:154] is the sub-list for method input_type
+	154, // [154:154] is the sub-list for extension type_name
+	154, // [154:154] is the sub-list for extension extendee
+	0,   // [0:154] is the sub-list for field type_name
 }
 
 func init() { file_wal_event_event_proto_init() }
@@ -8878,6 +9056,7 @@ func file_wal_event_event_proto_init() {
 		(*Statement_DiskAdded)(nil),
 		(*Statement_FeatureLevelRaised)(nil),
 		(*Statement_Cancel)(nil),
+		(*Statement_EpochBegun)(nil),
 		(*Statement_BlobsAbandoned)(nil),
 		(*Statement_BlobsReleased)(nil),
 		(*Statement_ShardsPlaced)(nil),
@@ -8931,6 +9110,7 @@ func file_wal_event_event_proto_init() {
 		(*Statement_AccessKeySealed)(nil),
 		(*Statement_AccountQuotaSet)(nil),
 		(*Statement_PolicyTagsSet)(nil),
+		(*Statement_BlobsPlaced)(nil),
 	}
 	file_wal_event_event_proto_msgTypes[22].OneofWrappers = []any{}
 	type x struct{}
@@ -8939,7 +9119,7 @@ func file_wal_event_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wal_event_event_proto_rawDesc), len(file_wal_event_event_proto_rawDesc)),
 			NumEnums:      14,
-			NumMessages:   93,
+			NumMessages:   95,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

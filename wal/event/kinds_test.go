@@ -70,6 +70,10 @@ func bodies() map[string]isStatement_Body {
 		"node_started": &Statement_NodeStarted{&NodeStarted{
 			Node: 2, PublicKey: []byte("PKIX"), Boot: 8, LinkAddress: "10.0.0.2:9100", Version: "v0.1.0", FeatureLevel: 1,
 		}},
+		"epoch_begun": &Statement_EpochBegun{&EpochBegun{
+			PublicKey: []byte("PKIX"), LinkAddress: "10.0.0.9:9100", LedgerOrigin: "ironman/c1c1/2", LedgerKey: "ironman/c1c1/2+5678+BBBB",
+			Remark: "from the backup of 2026-07-01",
+		}},
 		"node_added":           &Statement_NodeAdded{&NodeAdded{PublicKey: []byte("PKIX"), LinkAddress: "10.0.0.4:9100"}},
 		"node_removed":         &Statement_NodeRemoved{&NodeRemoved{Node: 3}},
 		"disk_added":           &Statement_DiskAdded{&DiskAdded{DiskId: bytes.Repeat([]byte{0xd1}, 16), Node: 2, Slot: 1}},
@@ -82,6 +86,13 @@ func bodies() map[string]isStatement_Body {
 		"shards_placed": &Statement_ShardsPlaced{&ShardsPlaced{Placements: []*Placement{{
 			Blob: blobID(1), Index: 2, FromGeneration: 1,
 			Shard: &Shard{Disk: 3, Pack: &PackID{Incarnation: 7, Counter: 1}, Offset: 64, Generation: 2},
+		}}}},
+		"blobs_placed": &Statement_BlobsPlaced{&BlobsPlaced{Blobs: []*Blob{{
+			Id: blobID(1), Size: 300000, K: 1, M: 1, Cell: 65536, Tolerance: 1,
+			Shards: []*Shard{
+				{Disk: 4, Pack: &PackID{Incarnation: 70, Counter: 1}, Offset: 4096, Generation: 3},
+				{Disk: 5, Pack: &PackID{Incarnation: 70, Counter: 2}, Offset: 4096, Generation: 3},
+			},
 		}}}},
 		"packs_released":         &Statement_PacksReleased{&PacksReleased{Disk: 1, Packs: []*PackID{{Incarnation: 5, Counter: 9}}}},
 		"history_trimmed":        &Statement_HistoryTrimmed{&HistoryTrimmed{To: 1 << 33, Rows: 500}},

@@ -44,6 +44,9 @@ type Options struct {
 	// them. Nil: checkpoints are believed for their size and root only, which the
 	// tiles must bear out; Verify then refuses to confirm them.
 	Verifiers note.Verifiers
+	// Past are the epochs that are over: an archive that goes on from one of them has what
+	// that one signed.
+	Past []Past
 	// ReadOnly writes nothing: for audits of a node that is not running.
 	ReadOnly bool
 	// Fatal is called, and must not return, when a write fails or what is
@@ -124,7 +127,7 @@ func Open(o Options) (*Archive, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ledger in %s: %w", o.Dir, err)
 	}
-	if o.Signer != nil && !o.ReadOnly && s.signed.Tree.N < s.tree.N {
+	if o.Signer != nil && !o.ReadOnly && s.size() > 0 && (s.signed.Tree.N < s.tree.N || s.signed.Origin != o.Origin) {
 		if err := a.vouch(s, nil); err != nil {
 			return nil, fmt.Errorf("ledger in %s: %w", o.Dir, err)
 		}
@@ -154,7 +157,7 @@ func (a *Archive) load() (*state, error) {
 		return nil, err
 	}
 	if h.signed.Note != nil && a.o.Verifiers != nil {
-		if err := h.signed.verify(a.o.Origin, a.o.Verifiers); err != nil {
+		if err := h.signed.believed(a.o.Origin, a.o.Verifiers, a.o.Past); err != nil {
 			return nil, err
 		}
 	}
@@ -252,7 +255,10 @@ func (a *Archive) milestone(c Checkpoint) error {
 	if msg == nil {
 		return a.bundles.replace(rel, bytes.Clone(c.Note))
 	}
-	have, err := OpenCheckpoint(msg, a.o.Origin, a.o.Verifiers)
+	have, err := parseCheckpoint(msg)
+	if err == nil {
+		err = have.believed(a.o.Origin, a.o.Verifiers, a.o.Past)
+	}
 	if err != nil || have.Tree != c.Tree {
 		return errors.Join(fmt.Errorf("%s: %w", rel, errDiffers), err)
 	}

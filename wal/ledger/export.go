@@ -36,7 +36,7 @@ func (a *Archive) Export(ctx context.Context, x Export) error {
 		if x.Size == 0 {
 			x.Size = uint64(s.signed.Tree.N)
 		}
-		if s.signed.Note == nil || x.Size != uint64(s.signed.Tree.N) {
+		if s.signed.Note == nil || x.Size != uint64(s.signed.Tree.N) || a.o.Origin != "" && s.signed.Origin != a.o.Origin {
 			return fmt.Errorf("ledger: nobody is here to sign a tree of %d sequences: the checkpoint has %d", x.Size, s.signed.Tree.N)
 		}
 	}

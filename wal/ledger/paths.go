@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 )
 
@@ -60,3 +61,6 @@ func numbered(n uint64, width int) string {
 	}
 	return s
 }
+
+// fullFile are the paths of full bundles and tiles.
+var fullFile = regexp.MustCompile(`^(tile/[0-9]{1,2}|tile/entries|payload)/(x[0-9]{3}/){0,6}[0-9]{3}$`)

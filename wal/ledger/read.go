@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"golang.org/x/mod/sumdb/tlog"
 
 	"ironman/wal/digest"
@@ -33,6 +34,15 @@ func (a *Archive) Envelopes(seq uint64) ([][]byte, error) {
 		return nil, err
 	}
 	return entries[i:], nil
+}
+
+// OpenFile opens a file of the archive as it is: a full bundle or a full tile. What is erased
+// meanwhile takes the place of the file, not of what was opened.
+func (a *Archive) OpenFile(rel string) (f vfs.File, size int64, err error) {
+	if !fullFile.MatchString(rel) {
+		return nil, 0, fmt.Errorf("ledger: %q is no full bundle or tile", rel)
+	}
+	return a.bundles.open(rel)
 }
 
 // Payload reads the payload of a sequence. Beyond Size: ErrNotArchived.

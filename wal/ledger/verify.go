@@ -41,6 +41,11 @@ type VerifyOptions struct {
 	// Verifiers know the keys whose checkpoints are believed. Nil: an unsigned
 	// head is believed, and a checkpoint cannot be confirmed, which is an error.
 	Verifiers note.Verifiers
+	// Past are the epochs that are over: their checkpoints are believed as far as they went.
+	Past []Past
+	// Epoch is told, where there are payloads, which epochs the events begin, in order. May
+	// be nil.
+	Epoch func(Epoch)
 	// Known are tree heads known from elsewhere (peers, witnesses): each must be
 	// that of a prefix. They alone expose a ledger that was cut off or replaced
 	// together with its checkpoint.
@@ -91,7 +96,7 @@ func Verify(ctx context.Context, o VerifyOptions) (tlog.Tree, error) {
 func (a *Archive) Verify(ctx context.Context, progress func(done, total uint64)) error {
 	s := a.state.Load()
 	_, err := Verify(ctx, VerifyOptions{
-		FS: a.o.FS, Dir: a.o.Dir, Origin: a.o.Origin, Verifiers: a.o.Verifiers,
+		FS: a.o.FS, Dir: a.o.Dir, Origin: a.o.Origin, Verifiers: a.o.Verifiers, Past: a.o.Past,
 		Known: []tlog.Tree{s.tree, s.signed.Tree}, Progress: progress,
 		unsigned: a.o.Signer == nil,
 	})
@@ -144,7 +149,7 @@ func newVerification(o VerifyOptions) (*verification, error) {
 	}
 	v.size, v.signed = h.size(), h.signed
 	if h.signed.Note != nil {
-		v.badSign = h.signed.verify(o.Origin, o.Verifiers)
+		v.badSign = h.signed.believed(o.Origin, o.Verifiers, o.Past)
 		v.claims = append(v.claims, claim{h.signed.Tree, CheckpointPath, v.badSign == nil})
 	}
 	v.claims = append(v.claims, claim{h.head, headPath, false})
@@ -193,6 +198,9 @@ func (v *verification) bundle(n uint64) error {
 		if r.Payload, err = next(); err == nil {
 			err = r.matches(env)
 		}
+		if err == nil {
+			err = v.epoch(env, r.Statement)
+		}
 		if err != nil {
 			return v.bad(r.Seq, err)
 		}
@@ -205,6 +213,18 @@ func (v *verification) bundle(n uint64) error {
 		return v.bad(last, err)
 	}
 	return nil
+}
+
+// epoch tells of an epoch that an event begins.
+func (v *verification) epoch(env *event.Envelope, statement []byte) error {
+	if v.o.Epoch == nil {
+		return nil
+	}
+	e, err := epochOf(env, statement)
+	if e != nil {
+		v.o.Epoch(*e)
+	}
+	return err
 }
 
 // payloads opens a payload bundle, if there is one to look at. An error of opening
@@ -310,7 +330,10 @@ func (v *verification) milestone(size uint64) error {
 	}
 	var c Checkpoint
 	if err == nil {
-		c, err = OpenCheckpoint(msg, v.o.Origin, v.o.Verifiers)
+		c, err = parseCheckpoint(msg)
+	}
+	if err == nil {
+		err = c.believed(v.o.Origin, v.o.Verifiers, v.o.Past)
 	}
 	if err == nil && uint64(c.Tree.N) != size {
 		err = fmt.Errorf("it is that of %d leaves", c.Tree.N)

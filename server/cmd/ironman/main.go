@@ -27,7 +27,7 @@ func rootCommand() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(serverCommand(), clusterCommand(), adminCommand(), auditCommand(), feedCommand(), restoreCommand(), keyringCommand(), bench.Command(), simCommand(), &cobra.Command{
+	root.AddCommand(serverCommand(), clusterCommand(), adminCommand(), auditCommand(), feedCommand(), restoreCommand(), restoreClusterCommand(), backupCommand(), keyringCommand(), bench.Command(), simCommand(), &cobra.Command{
 		Use:   "version",
 		Short: "Print the release of this binary",
 		Args:  cobra.NoArgs,

@@ -1,0 +1,74 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	iofs "io/fs"
+	"path"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"ironman/wal/ledger"
+)
+
+// VerifyLedger recomputes the ledger of the point: every hash, the root, the checkpoint's
+// signature, and every payload. What is wrong is a *ledger.Damage.
+func (r *Reader) VerifyLedger(ctx context.Context, progress func(done, total uint64)) error {
+	tree, err := r.Point.tree()
+	if err != nil {
+		return err
+	}
+	return r.verifyLedger(ctx, []tlog.Tree{tree}, progress)
+}
+
+// verifyLedger also finds known trees in the ledger.
+func (r *Reader) verifyLedger(ctx context.Context, known []tlog.Tree, progress func(done, total uint64)) error {
+	l := &r.Point.Ledger
+	if l.Size == 0 {
+		return nil
+	}
+	key, err := note.NewVerifier(r.Point.Key)
+	if err != nil {
+		return damaged(PointName(r.Point.Seq), "the ledger's key: %v", err)
+	}
+	tree, err := ledger.Verify(ctx, ledger.VerifyOptions{
+		FS: ledgerFS{vfs.NewMem(), ctx, r}, Dir: "ledger", Origin: r.Point.Origin, Verifiers: note.VerifierList(key), Progress: progress, Known: known,
+	})
+	if err == nil && uint64(tree.N) != l.Size {
+		err = damaged(PointName(r.Point.Seq), "its checkpoint is of %d events, and it says %d", tree.N, l.Size)
+	}
+	return err
+}
+
+// ledgerFS shows the ledger of a point as the directory of an archive, to be read.
+type ledgerFS struct {
+	vfs.FS // an empty one
+	ctx    context.Context
+	r      *Reader
+}
+
+// maxLedgerFile is how long a file of the ledger may be that is to be read into memory.
+const maxLedgerFile = 1 << 30
+
+// Open implements vfs.FS.
+func (f ledgerFS) Open(name string, _ ...vfs.OpenOption) (vfs.File, error) {
+	rel := strings.TrimPrefix(path.Clean(name), ledgerPrefix)
+	switch {
+	case rel == ledger.CheckpointPath:
+		return vfs.NewMemFile([]byte(f.r.Point.Ledger.Checkpoint)), nil
+	case !strings.HasPrefix(rel, "tile/") && !strings.HasPrefix(rel, "payload/"): // a target has no others
+		return nil, &iofs.PathError{Op: "open", Path: name, Err: iofs.ErrNotExist}
+	}
+	b, err := readAll(f.ctx, f.r.t, ledgerPrefix+rel, maxLedgerFile)
+	if errors.Is(err, ErrNotFound) {
+		return nil, &iofs.PathError{Op: "open", Path: name, Err: fmt.Errorf("%w: %w", iofs.ErrNotExist, err)}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return vfs.NewMemFile(b), nil
+}
