@@ -105,6 +105,8 @@ func (g *generator) draft() *event.Draft {
 		g.retention(d)
 	case 55:
 		g.erase(d)
+	case 57:
+		g.noteReads(d)
 	}
 	// Mostly in the vocabulary that its kind needs.
 	if need := d.Statement.Level(); need > d.Statement.Header.FeatureLevel && !g.odds(20) {

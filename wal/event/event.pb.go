@@ -1092,6 +1092,7 @@ type Statement struct {
 	//	*Statement_AccessKeySealed
 	//	*Statement_AccountQuotaSet
 	//	*Statement_PolicyTagsSet
+	//	*Statement_ReadsNoted
 	Body          isStatement_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1663,6 +1664,15 @@ func (x *Statement) GetPolicyTagsSet() *PolicyTagsSet {
 	return nil
 }
 
+func (x *Statement) GetReadsNoted() *ReadsNoted {
+	if x != nil {
+		if x, ok := x.Body.(*Statement_ReadsNoted); ok {
+			return x.ReadsNoted
+		}
+	}
+	return nil
+}
+
 type isStatement_Body interface {
 	isStatement_Body()
 }
@@ -1900,6 +1910,10 @@ type Statement_PolicyTagsSet struct {
 	PolicyTagsSet *PolicyTagsSet `protobuf:"bytes,100,opt,name=policy_tags_set,json=policyTagsSet,proto3,oneof"`
 }
 
+type Statement_ReadsNoted struct {
+	ReadsNoted *ReadsNoted `protobuf:"bytes,101,opt,name=reads_noted,json=readsNoted,proto3,oneof"` // level 4
+}
+
 func (*Statement_ClusterInitialized) isStatement_Body() {}
 
 func (*Statement_NodeStarted) isStatement_Body() {}
@@ -2015,6 +2029,8 @@ func (*Statement_AccessKeySealed) isStatement_Body() {}
 func (*Statement_AccountQuotaSet) isStatement_Body() {}
 
 func (*Statement_PolicyTagsSet) isStatement_Body() {}
+
+func (*Statement_ReadsNoted) isStatement_Body() {}
 
 type Header struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -7928,6 +7944,76 @@ func (x *UploadAborted) GetUpload() *Version {
 	return nil
 }
 
+// ReadsNoted says how far a node's own log of reads has come, and so vouches for what is
+// in it: another Merkle log, of which the cluster keeps nothing but this.
+type ReadsNoted struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          uint32                 `protobuf:"varint,1,opt,name=node,proto3" json:"node,omitempty"`
+	Incarnation   uint64                 `protobuf:"varint,2,opt,name=incarnation,proto3" json:"incarnation,omitempty"` // the node's, which notes it
+	Size          uint64                 `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`               // records, from the first on; not 0
+	Root          []byte                 `protobuf:"bytes,4,opt,name=root,proto3" json:"root,omitempty"`                // of the Merkle tree over them
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadsNoted) Reset() {
+	*x = ReadsNoted{}
+	mi := &file_wal_event_event_proto_msgTypes[93]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadsNoted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadsNoted) ProtoMessage() {}
+
+func (x *ReadsNoted) ProtoReflect() protoreflect.Message {
+	mi := &file_wal_event_event_proto_msgTypes[93]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadsNoted.ProtoReflect.Descriptor instead.
+func (*ReadsNoted) Descriptor() ([]byte, []int) {
+	return file_wal_event_event_proto_rawDescGZIP(), []int{93}
+}
+
+func (x *ReadsNoted) GetNode() uint32 {
+	if x != nil {
+		return x.Node
+	}
+	return 0
+}
+
+func (x *ReadsNoted) GetIncarnation() uint64 {
+	if x != nil {
+		return x.Incarnation
+	}
+	return 0
+}
+
+func (x *ReadsNoted) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *ReadsNoted) GetRoot() []byte {
+	if x != nil {
+		return x.Root
+	}
+	return nil
+}
+
 var File_wal_event_event_proto protoreflect.FileDescriptor
 
 const file_wal_event_event_proto_rawDesc = "" +
@@ -7940,7 +8026,7 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\x04salt\x18\x01 \x01(\fR\x04salt\x12+\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x17.ironman.event.ItemKindR\x04kind\x12\x18\n" +
 	"\aordinal\x18\x03 \x01(\rR\aordinal\x12\x14\n" +
-	"\x05value\x18\x04 \x01(\fR\x05value\"\x94\"\n" +
+	"\x05value\x18\x04 \x01(\fR\x05value\"\xd2\"\n" +
 	"\tStatement\x12-\n" +
 	"\x06header\x18\x01 \x01(\v2\x15.ironman.event.HeaderR\x06header\x12T\n" +
 	"\x13cluster_initialized\x18\x10 \x01(\v2!.ironman.event.ClusterInitializedH\x00R\x12clusterInitialized\x12?\n" +
@@ -8004,7 +8090,9 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\x0faccount_deleted\x18a \x01(\v2\x1d.ironman.event.AccountDeletedH\x00R\x0eaccountDeleted\x12L\n" +
 	"\x11access_key_sealed\x18b \x01(\v2\x1e.ironman.event.AccessKeySealedH\x00R\x0faccessKeySealed\x12L\n" +
 	"\x11account_quota_set\x18c \x01(\v2\x1e.ironman.event.AccountQuotaSetH\x00R\x0faccountQuotaSet\x12F\n" +
-	"\x0fpolicy_tags_set\x18d \x01(\v2\x1c.ironman.event.PolicyTagsSetH\x00R\rpolicyTagsSetB\x06\n" +
+	"\x0fpolicy_tags_set\x18d \x01(\v2\x1c.ironman.event.PolicyTagsSetH\x00R\rpolicyTagsSet\x12<\n" +
+	"\vreads_noted\x18e \x01(\v2\x19.ironman.event.ReadsNotedH\x00R\n" +
+	"readsNotedB\x06\n" +
 	"\x04body\"\xdf\x01\n" +
 	"\x06Header\x12#\n" +
 	"\rfeature_level\x18\x01 \x01(\rR\ffeatureLevel\x12\x1d\n" +
@@ -8461,7 +8549,13 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\"W\n" +
 	"\rUploadAborted\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\x12.\n" +
-	"\x06upload\x18\x02 \x01(\v2\x16.ironman.event.VersionR\x06upload*\xda\x01\n" +
+	"\x06upload\x18\x02 \x01(\v2\x16.ironman.event.VersionR\x06upload\"j\n" +
+	"\n" +
+	"ReadsNoted\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\rR\x04node\x12 \n" +
+	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\x12\x12\n" +
+	"\x04size\x18\x03 \x01(\x04R\x04size\x12\x12\n" +
+	"\x04root\x18\x04 \x01(\fR\x04root*\xda\x01\n" +
 	"\bItemKind\x12\x19\n" +
 	"\x15ITEM_KIND_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15ITEM_KIND_BUCKET_NAME\x10\x01\x12\x11\n" +
@@ -8598,7 +8692,7 @@ func file_wal_event_event_proto_rawDescGZIP() []byte {
 }
 
 var file_wal_event_event_proto_enumTypes = make([]protoimpl.EnumInfo, 14)
-var file_wal_event_event_proto_msgTypes = make([]protoimpl.MessageInfo, 93)
+var file_wal_event_event_proto_msgTypes = make([]protoimpl.MessageInfo, 94)
 var file_wal_event_event_proto_goTypes = []any{
 	(ItemKind)(0),                // 0: ironman.event.ItemKind
 	(ReasonKind)(0),              // 1: ironman.event.ReasonKind
@@ -8707,6 +8801,7 @@ var file_wal_event_event_proto_goTypes = []any{
 	(*UploadCompleted)(nil),      // 104: ironman.event.UploadCompleted
 	(*CompletedPart)(nil),        // 105: ironman.event.CompletedPart
 	(*UploadAborted)(nil),        // 106: ironman.event.UploadAborted
+	(*ReadsNoted)(nil),           // 107: ironman.event.ReadsNoted
 }
 var file_wal_event_event_proto_depIdxs = []int32{
 	0,   // 0: ironman.event.Item.kind:type_name -> ironman.event.ItemKind
@@ -8769,102 +8864,103 @@ var file_wal_event_event_proto_depIdxs = []int32{
 	77,  // 57: ironman.event.Statement.access_key_sealed:type_name -> ironman.event.AccessKeySealed
 	79,  // 58: ironman.event.Statement.account_quota_set:type_name -> ironman.event.AccountQuotaSet
 	72,  // 59: ironman.event.Statement.policy_tags_set:type_name -> ironman.event.PolicyTagsSet
-	18,  // 60: ironman.event.Header.reason:type_name -> ironman.event.Reason
-	1,   // 61: ironman.event.Reason.kind:type_name -> ironman.event.ReasonKind
-	2,   // 62: ironman.event.Outcome.refusal:type_name -> ironman.event.Refusal
-	23,  // 63: ironman.event.Outcome.version:type_name -> ironman.event.Version
-	21,  // 64: ironman.event.Outcome.subs:type_name -> ironman.event.SubOutcome
-	2,   // 65: ironman.event.SubOutcome.refusal:type_name -> ironman.event.Refusal
-	23,  // 66: ironman.event.SubOutcome.version:type_name -> ironman.event.Version
-	3,   // 67: ironman.event.SubOutcome.restored:type_name -> ironman.event.RestoredKind
-	2,   // 68: ironman.event.Envelope.refusal:type_name -> ironman.event.Refusal
-	24,  // 69: ironman.event.Blob.id:type_name -> ironman.event.BlobID
-	26,  // 70: ironman.event.Blob.shards:type_name -> ironman.event.Shard
-	27,  // 71: ironman.event.Shard.pack:type_name -> ironman.event.PackID
-	24,  // 72: ironman.event.Segment.blob:type_name -> ironman.event.BlobID
-	4,   // 73: ironman.event.Checksum.algorithm:type_name -> ironman.event.ChecksumAlgorithm
-	30,  // 74: ironman.event.Headers.user:type_name -> ironman.event.UserHeader
-	32,  // 75: ironman.event.Tags.tags:type_name -> ironman.event.Tag
-	6,   // 76: ironman.event.Grant.group:type_name -> ironman.event.Group
-	5,   // 77: ironman.event.Grant.permission:type_name -> ironman.event.Permission
-	34,  // 78: ironman.event.ACL.grants:type_name -> ironman.event.Grant
-	7,   // 79: ironman.event.Encryption.kind:type_name -> ironman.event.EncryptionKind
-	38,  // 80: ironman.event.Encryption.keys:type_name -> ironman.event.WrappedKey
-	24,  // 81: ironman.event.WrappedKey.blob:type_name -> ironman.event.BlobID
-	8,   // 82: ironman.event.Lock.mode:type_name -> ironman.event.RetentionMode
-	24,  // 83: ironman.event.BlobsAbandoned.blobs:type_name -> ironman.event.BlobID
-	24,  // 84: ironman.event.BlobsReleased.blobs:type_name -> ironman.event.BlobID
-	49,  // 85: ironman.event.BlobsReleased.assemblies:type_name -> ironman.event.AssemblyRelease
-	23,  // 86: ironman.event.AssemblyRelease.assembly:type_name -> ironman.event.Version
-	51,  // 87: ironman.event.ShardsPlaced.placements:type_name -> ironman.event.Placement
-	24,  // 88: ironman.event.Placement.blob:type_name -> ironman.event.BlobID
-	26,  // 89: ironman.event.Placement.shard:type_name -> ironman.event.Shard
-	27,  // 90: ironman.event.PacksReleased.packs:type_name -> ironman.event.PackID
-	55,  // 91: ironman.event.PayloadsErased.payloads:type_name -> ironman.event.ErasedPayload
-	9,   // 92: ironman.event.CursorSet.kind:type_name -> ironman.event.CursorKind
-	9,   // 93: ironman.event.CursorDeleted.kind:type_name -> ironman.event.CursorKind
-	10,  // 94: ironman.event.PrincipalCreated.kind:type_name -> ironman.event.PrincipalKind
-	78,  // 95: ironman.event.AccountQuotaSet.quota:type_name -> ironman.event.Quota
-	35,  // 96: ironman.event.BucketCreated.acl:type_name -> ironman.event.ACL
-	35,  // 97: ironman.event.BucketACLSet.acl:type_name -> ironman.event.ACL
-	11,  // 98: ironman.event.BucketDocumentSet.kind:type_name -> ironman.event.DocumentKind
-	12,  // 99: ironman.event.BucketVersioningSet.state:type_name -> ironman.event.VersioningState
-	8,   // 100: ironman.event.BucketLockSet.mode:type_name -> ironman.event.RetentionMode
-	78,  // 101: ironman.event.BucketQuotaSet.quota:type_name -> ironman.event.Quota
-	23,  // 102: ironman.event.CopySource.version:type_name -> ironman.event.Version
-	25,  // 103: ironman.event.ObjectPut.blobs:type_name -> ironman.event.Blob
-	28,  // 104: ironman.event.ObjectPut.segments:type_name -> ironman.event.Segment
-	88,  // 105: ironman.event.ObjectPut.source:type_name -> ironman.event.CopySource
-	29,  // 106: ironman.event.ObjectPut.checksum:type_name -> ironman.event.Checksum
-	35,  // 107: ironman.event.ObjectPut.acl:type_name -> ironman.event.ACL
-	36,  // 108: ironman.event.ObjectPut.condition:type_name -> ironman.event.Condition
-	37,  // 109: ironman.event.ObjectPut.encryption:type_name -> ironman.event.Encryption
-	39,  // 110: ironman.event.ObjectPut.lock:type_name -> ironman.event.Lock
-	91,  // 111: ironman.event.ObjectsDeleted.targets:type_name -> ironman.event.DeleteTarget
-	23,  // 112: ironman.event.DeleteTarget.version:type_name -> ironman.event.Version
-	36,  // 113: ironman.event.DeleteTarget.condition:type_name -> ironman.event.Condition
-	23,  // 114: ironman.event.ObjectACLSet.version:type_name -> ironman.event.Version
-	35,  // 115: ironman.event.ObjectACLSet.acl:type_name -> ironman.event.ACL
-	23,  // 116: ironman.event.ObjectTagsSet.version:type_name -> ironman.event.Version
-	23,  // 117: ironman.event.ObjectLockSet.version:type_name -> ironman.event.Version
-	39,  // 118: ironman.event.ObjectLockSet.lock:type_name -> ironman.event.Lock
-	23,  // 119: ironman.event.ObjectRenamed.version:type_name -> ironman.event.Version
-	36,  // 120: ironman.event.ObjectRenamed.source_condition:type_name -> ironman.event.Condition
-	36,  // 121: ironman.event.ObjectRenamed.condition:type_name -> ironman.event.Condition
-	23,  // 122: ironman.event.ObjectAppended.version:type_name -> ironman.event.Version
-	25,  // 123: ironman.event.ObjectAppended.blobs:type_name -> ironman.event.Blob
-	29,  // 124: ironman.event.ObjectAppended.checksum:type_name -> ironman.event.Checksum
-	35,  // 125: ironman.event.ObjectAppended.acl:type_name -> ironman.event.ACL
-	36,  // 126: ironman.event.ObjectAppended.condition:type_name -> ironman.event.Condition
-	37,  // 127: ironman.event.ObjectAppended.encryption:type_name -> ironman.event.Encryption
-	99,  // 128: ironman.event.ObjectsExpired.targets:type_name -> ironman.event.ExpiredTarget
-	23,  // 129: ironman.event.ExpiredTarget.version:type_name -> ironman.event.Version
-	13,  // 130: ironman.event.ExpiredTarget.kind:type_name -> ironman.event.ExpiredKind
-	101, // 131: ironman.event.TransactionCommitted.operations:type_name -> ironman.event.TransactionOperation
-	104, // 132: ironman.event.TransactionOperation.completed:type_name -> ironman.event.UploadCompleted
-	89,  // 133: ironman.event.TransactionOperation.copied:type_name -> ironman.event.ObjectPut
-	91,  // 134: ironman.event.TransactionOperation.deleted:type_name -> ironman.event.DeleteTarget
-	18,  // 135: ironman.event.TransactionOperation.reason:type_name -> ironman.event.Reason
-	35,  // 136: ironman.event.UploadCreated.acl:type_name -> ironman.event.ACL
-	4,   // 137: ironman.event.UploadCreated.checksum_algorithm:type_name -> ironman.event.ChecksumAlgorithm
-	37,  // 138: ironman.event.UploadCreated.encryption:type_name -> ironman.event.Encryption
-	39,  // 139: ironman.event.UploadCreated.lock:type_name -> ironman.event.Lock
-	23,  // 140: ironman.event.PartPut.upload:type_name -> ironman.event.Version
-	25,  // 141: ironman.event.PartPut.blobs:type_name -> ironman.event.Blob
-	88,  // 142: ironman.event.PartPut.source:type_name -> ironman.event.CopySource
-	28,  // 143: ironman.event.PartPut.segments:type_name -> ironman.event.Segment
-	29,  // 144: ironman.event.PartPut.checksum:type_name -> ironman.event.Checksum
-	37,  // 145: ironman.event.PartPut.encryption:type_name -> ironman.event.Encryption
-	23,  // 146: ironman.event.UploadCompleted.upload:type_name -> ironman.event.Version
-	105, // 147: ironman.event.UploadCompleted.parts:type_name -> ironman.event.CompletedPart
-	29,  // 148: ironman.event.UploadCompleted.checksum:type_name -> ironman.event.Checksum
-	36,  // 149: ironman.event.UploadCompleted.condition:type_name -> ironman.event.Condition
-	23,  // 150: ironman.event.UploadAborted.upload:type_name -> ironman.event.Version
-	151, // [151:151] is the sub-list for method output_type
-	151, // [151:151] is the sub-list for method input_type
-	151, // [151:151] is the sub-list for extension type_name
-	151, // [151:151] is the sub-list for extension extendee
-	0,   // [0:151] is the sub-list for field type_name
+	107, // 60: ironman.event.Statement.reads_noted:type_name -> ironman.event.ReadsNoted
+	18,  // 61: ironman.event.Header.reason:type_name -> ironman.event.Reason
+	1,   // 62: ironman.event.Reason.kind:type_name -> ironman.event.ReasonKind
+	2,   // 63: ironman.event.Outcome.refusal:type_name -> ironman.event.Refusal
+	23,  // 64: ironman.event.Outcome.version:type_name -> ironman.event.Version
+	21,  // 65: ironman.event.Outcome.subs:type_name -> ironman.event.SubOutcome
+	2,   // 66: ironman.event.SubOutcome.refusal:type_name -> ironman.event.Refusal
+	23,  // 67: ironman.event.SubOutcome.version:type_name -> ironman.event.Version
+	3,   // 68: ironman.event.SubOutcome.restored:type_name -> ironman.event.RestoredKind
+	2,   // 69: ironman.event.Envelope.refusal:type_name -> ironman.event.Refusal
+	24,  // 70: ironman.event.Blob.id:type_name -> ironman.event.BlobID
+	26,  // 71: ironman.event.Blob.shards:type_name -> ironman.event.Shard
+	27,  // 72: ironman.event.Shard.pack:type_name -> ironman.event.PackID
+	24,  // 73: ironman.event.Segment.blob:type_name -> ironman.event.BlobID
+	4,   // 74: ironman.event.Checksum.algorithm:type_name -> ironman.event.ChecksumAlgorithm
+	30,  // 75: ironman.event.Headers.user:type_name -> ironman.event.UserHeader
+	32,  // 76: ironman.event.Tags.tags:type_name -> ironman.event.Tag
+	6,   // 77: ironman.event.Grant.group:type_name -> ironman.event.Group
+	5,   // 78: ironman.event.Grant.permission:type_name -> ironman.event.Permission
+	34,  // 79: ironman.event.ACL.grants:type_name -> ironman.event.Grant
+	7,   // 80: ironman.event.Encryption.kind:type_name -> ironman.event.EncryptionKind
+	38,  // 81: ironman.event.Encryption.keys:type_name -> ironman.event.WrappedKey
+	24,  // 82: ironman.event.WrappedKey.blob:type_name -> ironman.event.BlobID
+	8,   // 83: ironman.event.Lock.mode:type_name -> ironman.event.RetentionMode
+	24,  // 84: ironman.event.BlobsAbandoned.blobs:type_name -> ironman.event.BlobID
+	24,  // 85: ironman.event.BlobsReleased.blobs:type_name -> ironman.event.BlobID
+	49,  // 86: ironman.event.BlobsReleased.assemblies:type_name -> ironman.event.AssemblyRelease
+	23,  // 87: ironman.event.AssemblyRelease.assembly:type_name -> ironman.event.Version
+	51,  // 88: ironman.event.ShardsPlaced.placements:type_name -> ironman.event.Placement
+	24,  // 89: ironman.event.Placement.blob:type_name -> ironman.event.BlobID
+	26,  // 90: ironman.event.Placement.shard:type_name -> ironman.event.Shard
+	27,  // 91: ironman.event.PacksReleased.packs:type_name -> ironman.event.PackID
+	55,  // 92: ironman.event.PayloadsErased.payloads:type_name -> ironman.event.ErasedPayload
+	9,   // 93: ironman.event.CursorSet.kind:type_name -> ironman.event.CursorKind
+	9,   // 94: ironman.event.CursorDeleted.kind:type_name -> ironman.event.CursorKind
+	10,  // 95: ironman.event.PrincipalCreated.kind:type_name -> ironman.event.PrincipalKind
+	78,  // 96: ironman.event.AccountQuotaSet.quota:type_name -> ironman.event.Quota
+	35,  // 97: ironman.event.BucketCreated.acl:type_name -> ironman.event.ACL
+	35,  // 98: ironman.event.BucketACLSet.acl:type_name -> ironman.event.ACL
+	11,  // 99: ironman.event.BucketDocumentSet.kind:type_name -> ironman.event.DocumentKind
+	12,  // 100: ironman.event.BucketVersioningSet.state:type_name -> ironman.event.VersioningState
+	8,   // 101: ironman.event.BucketLockSet.mode:type_name -> ironman.event.RetentionMode
+	78,  // 102: ironman.event.BucketQuotaSet.quota:type_name -> ironman.event.Quota
+	23,  // 103: ironman.event.CopySource.version:type_name -> ironman.event.Version
+	25,  // 104: ironman.event.ObjectPut.blobs:type_name -> ironman.event.Blob
+	28,  // 105: ironman.event.ObjectPut.segments:type_name -> ironman.event.Segment
+	88,  // 106: ironman.event.ObjectPut.source:type_name -> ironman.event.CopySource
+	29,  // 107: ironman.event.ObjectPut.checksum:type_name -> ironman.event.Checksum
+	35,  // 108: ironman.event.ObjectPut.acl:type_name -> ironman.event.ACL
+	36,  // 109: ironman.event.ObjectPut.condition:type_name -> ironman.event.Condition
+	37,  // 110: ironman.event.ObjectPut.encryption:type_name -> ironman.event.Encryption
+	39,  // 111: ironman.event.ObjectPut.lock:type_name -> ironman.event.Lock
+	91,  // 112: ironman.event.ObjectsDeleted.targets:type_name -> ironman.event.DeleteTarget
+	23,  // 113: ironman.event.DeleteTarget.version:type_name -> ironman.event.Version
+	36,  // 114: ironman.event.DeleteTarget.condition:type_name -> ironman.event.Condition
+	23,  // 115: ironman.event.ObjectACLSet.version:type_name -> ironman.event.Version
+	35,  // 116: ironman.event.ObjectACLSet.acl:type_name -> ironman.event.ACL
+	23,  // 117: ironman.event.ObjectTagsSet.version:type_name -> ironman.event.Version
+	23,  // 118: ironman.event.ObjectLockSet.version:type_name -> ironman.event.Version
+	39,  // 119: ironman.event.ObjectLockSet.lock:type_name -> ironman.event.Lock
+	23,  // 120: ironman.event.ObjectRenamed.version:type_name -> ironman.event.Version
+	36,  // 121: ironman.event.ObjectRenamed.source_condition:type_name -> ironman.event.Condition
+	36,  // 122: ironman.event.ObjectRenamed.condition:type_name -> ironman.event.Condition
+	23,  // 123: ironman.event.ObjectAppended.version:type_name -> ironman.event.Version
+	25,  // 124: ironman.event.ObjectAppended.blobs:type_name -> ironman.event.Blob
+	29,  // 125: ironman.event.ObjectAppended.checksum:type_name -> ironman.event.Checksum
+	35,  // 126: ironman.event.ObjectAppended.acl:type_name -> ironman.event.ACL
+	36,  // 127: ironman.event.ObjectAppended.condition:type_name -> ironman.event.Condition
+	37,  // 128: ironman.event.ObjectAppended.encryption:type_name -> ironman.event.Encryption
+	99,  // 129: ironman.event.ObjectsExpired.targets:type_name -> ironman.event.ExpiredTarget
+	23,  // 130: ironman.event.ExpiredTarget.version:type_name -> ironman.event.Version
+	13,  // 131: ironman.event.ExpiredTarget.kind:type_name -> ironman.event.ExpiredKind
+	101, // 132: ironman.event.TransactionCommitted.operations:type_name -> ironman.event.TransactionOperation
+	104, // 133: ironman.event.TransactionOperation.completed:type_name -> ironman.event.UploadCompleted
+	89,  // 134: ironman.event.TransactionOperation.copied:type_name -> ironman.event.ObjectPut
+	91,  // 135: ironman.event.TransactionOperation.deleted:type_name -> ironman.event.DeleteTarget
+	18,  // 136: ironman.event.TransactionOperation.reason:type_name -> ironman.event.Reason
+	35,  // 137: ironman.event.UploadCreated.acl:type_name -> ironman.event.ACL
+	4,   // 138: ironman.event.UploadCreated.checksum_algorithm:type_name -> ironman.event.ChecksumAlgorithm
+	37,  // 139: ironman.event.UploadCreated.encryption:type_name -> ironman.event.Encryption
+	39,  // 140: ironman.event.UploadCreated.lock:type_name -> ironman.event.Lock
+	23,  // 141: ironman.event.PartPut.upload:type_name -> ironman.event.Version
+	25,  // 142: ironman.event.PartPut.blobs:type_name -> ironman.event.Blob
+	88,  // 143: ironman.event.PartPut.source:type_name -> ironman.event.CopySource
+	28,  // 144: ironman.event.PartPut.segments:type_name -> ironman.event.Segment
+	29,  // 145: ironman.event.PartPut.checksum:type_name -> ironman.event.Checksum
+	37,  // 146: ironman.event.PartPut.encryption:type_name -> ironman.event.Encryption
+	23,  // 147: ironman.event.UploadCompleted.upload:type_name -> ironman.event.Version
+	105, // 148: ironman.event.UploadCompleted.parts:type_name -> ironman.event.CompletedPart
+	29,  // 149: ironman.event.UploadCompleted.checksum:type_name -> ironman.event.Checksum
+	36,  // 150: ironman.event.UploadCompleted.condition:type_name -> ironman.event.Condition
+	23,  // 151: ironman.event.UploadAborted.upload:type_name -> ironman.event.Version
+	152, // [152:152] is the sub-list for method output_type
+	152, // [152:152] is the sub-list for method input_type
+	152, // [152:152] is the sub-list for extension type_name
+	152, // [152:152] is the sub-list for extension extendee
+	0,   // [0:152] is the sub-list for field type_name
 }
 
 func init() { file_wal_event_event_proto_init() }
@@ -8931,6 +9027,7 @@ func file_wal_event_event_proto_init() {
 		(*Statement_AccessKeySealed)(nil),
 		(*Statement_AccountQuotaSet)(nil),
 		(*Statement_PolicyTagsSet)(nil),
+		(*Statement_ReadsNoted)(nil),
 	}
 	file_wal_event_event_proto_msgTypes[22].OneofWrappers = []any{}
 	type x struct{}
@@ -8939,7 +9036,7 @@ func file_wal_event_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wal_event_event_proto_rawDesc), len(file_wal_event_event_proto_rawDesc)),
 			NumEnums:      14,
-			NumMessages:   93,
+			NumMessages:   94,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
