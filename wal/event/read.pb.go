@@ -114,8 +114,12 @@ type Read struct {
 	Records uint64 `protobuf:"varint,13,opt,name=records,proto3" json:"records,omitempty"`
 	From    uint64 `protobuf:"varint,14,opt,name=from,proto3" json:"from,omitempty"`
 	// Of READ_KIND_SET_BACK: what ReadsNoted vouched for, and is not here.
-	NotedSize     uint64 `protobuf:"varint,15,opt,name=noted_size,json=notedSize,proto3" json:"noted_size,omitempty"`
-	NotedRoot     []byte `protobuf:"bytes,16,opt,name=noted_root,json=notedRoot,proto3" json:"noted_root,omitempty"`
+	NotedSize uint64 `protobuf:"varint,15,opt,name=noted_size,json=notedSize,proto3" json:"noted_size,omitempty"`
+	NotedRoot []byte `protobuf:"bytes,16,opt,name=noted_root,json=notedRoot,proto3" json:"noted_root,omitempty"`
+	Began     int64  `protobuf:"varint,17,opt,name=began,proto3" json:"began,omitempty"` // when the request came, or the first that was dropped; nanoseconds since the Unix epoch
+	// Of READ_KIND_BEGUN: the node's incarnation, and bytes at the log's end that were no whole record.
+	Incarnation   uint64 `protobuf:"varint,18,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	Torn          uint64 `protobuf:"varint,19,opt,name=torn,proto3" json:"torn,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -262,11 +266,32 @@ func (x *Read) GetNotedRoot() []byte {
 	return nil
 }
 
+func (x *Read) GetBegan() int64 {
+	if x != nil {
+		return x.Began
+	}
+	return 0
+}
+
+func (x *Read) GetIncarnation() uint64 {
+	if x != nil {
+		return x.Incarnation
+	}
+	return 0
+}
+
+func (x *Read) GetTorn() uint64 {
+	if x != nil {
+		return x.Torn
+	}
+	return 0
+}
+
 var File_wal_event_read_proto protoreflect.FileDescriptor
 
 const file_wal_event_read_proto_rawDesc = "" +
 	"\n" +
-	"\x14wal/event/read.proto\x12\rironman.event\x1a\x15wal/event/event.proto\"\xd1\x03\n" +
+	"\x14wal/event/read.proto\x12\rironman.event\x1a\x15wal/event/event.proto\"\x9d\x04\n" +
 	"\x04Read\x12+\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x17.ironman.event.ReadKindR\x04kind\x12\x1c\n" +
 	"\toperation\x18\x02 \x01(\tR\toperation\x12\x16\n" +
@@ -286,7 +311,10 @@ const file_wal_event_read_proto_rawDesc = "" +
 	"\n" +
 	"noted_size\x18\x0f \x01(\x04R\tnotedSize\x12\x1d\n" +
 	"\n" +
-	"noted_root\x18\x10 \x01(\fR\tnotedRoot*\xc3\x01\n" +
+	"noted_root\x18\x10 \x01(\fR\tnotedRoot\x12\x14\n" +
+	"\x05began\x18\x11 \x01(\x03R\x05began\x12 \n" +
+	"\vincarnation\x18\x12 \x01(\x04R\vincarnation\x12\x12\n" +
+	"\x04torn\x18\x13 \x01(\x04R\x04torn*\xc3\x01\n" +
 	"\bReadKind\x12\x19\n" +
 	"\x15READ_KIND_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eREAD_KIND_READ\x10\x01\x12\x19\n" +

@@ -44,6 +44,8 @@ type Options struct {
 	// them. Nil: checkpoints are believed for their size and root only, which the
 	// tiles must bear out; Verify then refuses to confirm them.
 	Verifiers note.Verifiers
+	// Drops: Drop may be used. Without it whatever is missing is damage.
+	Drops bool
 	// ReadOnly writes nothing: for audits of a node that is not running.
 	ReadOnly bool
 	// Fatal is called, and must not return, when a write fails or what is
@@ -87,6 +89,8 @@ type Archive struct {
 	refusal error      // why nothing more is written; nil: it is
 
 	sums sums
+
+	kept atomic.Uint64 // the first record that is kept: a multiple of BundleSize
 }
 
 // state is what is archived: never changed, only exchanged for a longer one.
@@ -120,7 +124,17 @@ func Open(o Options) (*Archive, error) {
 	} else if err := a.settle(); err != nil {
 		return nil, err
 	}
+	kept := uint64(0)
+	if o.Drops {
+		if kept, err = readKept(a.bundles.files); err != nil {
+			return nil, fmt.Errorf("ledger in %s: %w", o.Dir, err)
+		}
+	}
+	a.kept.Store(kept)
 	s, err := a.load()
+	if err == nil && kept > 0 {
+		err = a.checkKept(s.size())
+	}
 	if err != nil {
 		return nil, fmt.Errorf("ledger in %s: %w", o.Dir, err)
 	}
@@ -145,6 +159,17 @@ func (a *Archive) settle() error {
 		}
 	}
 	return a.bundles.sync()
+}
+
+// checkKept refuses to keep less than the last bundle, and finishes what was to go.
+func (a *Archive) checkKept(size uint64) error {
+	if a.kept.Load() >= size {
+		return fmt.Errorf("%w: of %d records those from %d on are kept", event.ErrMalformed, size, a.kept.Load())
+	}
+	if a.o.ReadOnly {
+		return nil
+	}
+	return a.finishDrop()
 }
 
 // load reads the state from disk and checks that its heads and tiles agree.
