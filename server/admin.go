@@ -39,6 +39,9 @@ func (n *Node) adminHandler() http.Handler {
 	mux.Handle("GET /-/ledger/verify", n.rootOnly(http.HandlerFunc(n.serveVerify)))
 	mux.Handle("GET /-/ledger/consistency", n.rootOnly(http.HandlerFunc(n.serveConsistency)))
 	mux.Handle("GET /-/ledger/proof/{seq}", n.rootOnly(http.HandlerFunc(n.serveProof)))
+	mux.Handle("GET /-/reads", n.rootOnly(http.HandlerFunc(n.serveReads)))
+	mux.Handle("GET /-/reads/verify", n.rootOnly(http.HandlerFunc(n.serveReadsVerify)))
+	mux.Handle("GET /-/reads/checkpoint", n.rootOnly(http.HandlerFunc(n.serveReadsCheckpoint)))
 	mux.Handle("GET /-/restore", n.rootOnly(http.HandlerFunc(n.serveRestorePlan)))
 	mux.Handle("POST /-/restore/settings", n.rootOnly(http.HandlerFunc(n.serveRestoreSettings)))
 	for _, method := range [...]string{"GET", "POST"} {
@@ -127,6 +130,7 @@ type Status struct {
 	Leader       string       `json:"leader"`      // of the Raft group, as this node knows; empty: none
 	Disks        []DiskStatus `json:"disks"`
 	Ledger       LedgerStatus `json:"ledger"`
+	Reads        *ReadsStatus `json:"reads,omitempty"` // nil: this node has no log of reads
 }
 
 // DiskStatus is what a node says of one of its disks.

@@ -37,6 +37,7 @@ const (
 	ReadKind_READ_KIND_SET_BACK    ReadKind = 4 // records that the ledger vouches for are gone
 	ReadKind_READ_KIND_LOST        ReadKind = 5 // stands in the place of one of them
 	ReadKind_READ_KIND_EXPIRED     ReadKind = 6 // records before a place are kept no longer
+	ReadKind_READ_KIND_ERASED      ReadKind = 8 // an erasure by law was carried out: the event is in from, how many records in records
 	ReadKind_READ_KIND_BEGUN       ReadKind = 7 // a start of the node: what was under way before is not here
 )
 
@@ -50,6 +51,7 @@ var (
 		4: "READ_KIND_SET_BACK",
 		5: "READ_KIND_LOST",
 		6: "READ_KIND_EXPIRED",
+		8: "READ_KIND_ERASED",
 		7: "READ_KIND_BEGUN",
 	}
 	ReadKind_value = map[string]int32{
@@ -60,6 +62,7 @@ var (
 		"READ_KIND_SET_BACK":    4,
 		"READ_KIND_LOST":        5,
 		"READ_KIND_EXPIRED":     6,
+		"READ_KIND_ERASED":      8,
 		"READ_KIND_BEGUN":       7,
 	}
 )
@@ -110,7 +113,7 @@ type Read struct {
 	Broken bool     `protobuf:"varint,11,opt,name=broken,proto3" json:"broken,omitempty"` // the answer broke off before its end
 	// The number of events as of which was read, from the first on; 0: the present.
 	AsOf uint64 `protobuf:"varint,12,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
-	// Of READ_KIND_DROPPED, _LOST and _EXPIRED: how many records, and of the last two from which on.
+	// Of READ_KIND_DROPPED: how many reads. Of READ_KIND_EXPIRED: how many records, and from which on.
 	Records uint64 `protobuf:"varint,13,opt,name=records,proto3" json:"records,omitempty"`
 	From    uint64 `protobuf:"varint,14,opt,name=from,proto3" json:"from,omitempty"`
 	// Of READ_KIND_SET_BACK: what ReadsNoted vouched for, and is not here.
@@ -314,7 +317,7 @@ const file_wal_event_read_proto_rawDesc = "" +
 	"noted_root\x18\x10 \x01(\fR\tnotedRoot\x12\x14\n" +
 	"\x05began\x18\x11 \x01(\x03R\x05began\x12 \n" +
 	"\vincarnation\x18\x12 \x01(\x04R\vincarnation\x12\x12\n" +
-	"\x04torn\x18\x13 \x01(\x04R\x04torn*\xc3\x01\n" +
+	"\x04torn\x18\x13 \x01(\x04R\x04torn*\xd9\x01\n" +
 	"\bReadKind\x12\x19\n" +
 	"\x15READ_KIND_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eREAD_KIND_READ\x10\x01\x12\x19\n" +
@@ -322,7 +325,8 @@ const file_wal_event_read_proto_rawDesc = "" +
 	"\x11READ_KIND_DROPPED\x10\x03\x12\x16\n" +
 	"\x12READ_KIND_SET_BACK\x10\x04\x12\x12\n" +
 	"\x0eREAD_KIND_LOST\x10\x05\x12\x15\n" +
-	"\x11READ_KIND_EXPIRED\x10\x06\x12\x13\n" +
+	"\x11READ_KIND_EXPIRED\x10\x06\x12\x14\n" +
+	"\x10READ_KIND_ERASED\x10\b\x12\x13\n" +
 	"\x0fREAD_KIND_BEGUN\x10\aB\x13Z\x11ironman/wal/eventb\x06proto3"
 
 var (

@@ -17,6 +17,7 @@ func TestGoldenReads(t *testing.T) {
 		"set_back":    {Kind: ReadKind_READ_KIND_SET_BACK, NotedSize: 9, NotedRoot: bytes.Repeat([]byte{7}, 32)},
 		"lost":        {Kind: ReadKind_READ_KIND_LOST},
 		"expired":     {Kind: ReadKind_READ_KIND_EXPIRED, From: 256, Records: 512},
+		"erased":      {Kind: ReadKind_READ_KIND_ERASED, From: 80, Records: 2},
 		"begun":       {Kind: ReadKind_READ_KIND_BEGUN, Incarnation: 3, Torn: 4},
 	}
 	want := make(map[string][]byte)

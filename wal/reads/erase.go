@@ -151,3 +151,8 @@ func isMeant(r *ledger.Record, meant func(*Entry) bool) (bool, error) {
 	}
 	return meant(e), nil
 }
+
+// Erased records that an erasure by law, the event of a sequence, was carried out here.
+func (l *Log) Erased(by, records uint64) error {
+	return l.note(&event.Read{Kind: event.ReadKind_READ_KIND_ERASED, From: by, Records: records})
+}
