@@ -33,9 +33,8 @@ type readsLog struct {
 }
 
 const (
-	// readsNoteLimit bounds one proposal, readsExpireEvery is how often old records are looked for.
-	readsNoteLimit   = 30 * time.Second
-	readsExpireEvery = time.Minute
+	// readsNoteLimit bounds one proposal.
+	readsNoteLimit = 30 * time.Second
 )
 
 // openReads opens the log of reads, if there is one or is to be one: one that nothing is
@@ -110,18 +109,16 @@ func (l *readsLog) run(ctx context.Context) {
 		return
 	}
 	l.n.done.Go(func() { l.log.Run(ctx) })
-	tell, expire := time.NewTicker(l.n.opts.ReadsNoteEvery), time.NewTicker(readsExpireEvery)
-	defer tell.Stop()
-	defer expire.Stop()
+	tick := time.NewTicker(l.n.opts.ReadsNoteEvery)
+	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tell.C:
-			l.tell(ctx)
-		case <-expire.C:
-			l.expire()
+		case <-tick.C:
 		}
+		l.tell(ctx)
+		l.expire()
 	}
 }
 
