@@ -96,7 +96,7 @@ chaos: build ## three processes, MINUTES (2) of random faults under load; SEED s
 
 generate: ## code of the protobuf schemas (needs protoc)
 	$(GO) build -o .build/protoc-gen-go google.golang.org/protobuf/cmd/protoc-gen-go
-	PATH="$$PWD/.build:$$PATH" protoc --go_out=. --go_opt=module=ironman wal/event/event.proto fsm/row.proto
+	PATH="$$PWD/.build:$$PATH" protoc --go_out=. --go_opt=module=ironman wal/event/event.proto wal/event/read.proto fsm/row.proto
 
 ROUNDS ?= 1000
 races: ## ROUNDS (1000) of 32 conditional requests that race for a key through three nodes: one winner each; and of transactions

@@ -219,6 +219,8 @@ func (t *tx) execute(p *event.Parsed) *event.Outcome {
 		return t.historyTrimmed(b.HistoryTrimmed)
 	case *event.Statement_PayloadsErased:
 		return t.payloadsErased(b.PayloadsErased)
+	case *event.Statement_ReadsNoted:
+		return t.readsNoted(b.ReadsNoted)
 	case *event.Statement_AccountCreated:
 		return t.accountCreated(p, b.AccountCreated)
 	case *event.Statement_UserCreated:

@@ -115,6 +115,8 @@ func (g *generator) draft() *event.Draft {
 		if g.odds(6) {
 			g.epoch(d)
 		}
+	case 57:
+		g.noteReads(d)
 	}
 	// Mostly in the vocabulary that its kind needs.
 	if need := d.Statement.Level(); need > d.Statement.Header.FeatureLevel && !g.odds(20) {

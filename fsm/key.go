@@ -24,6 +24,7 @@ import (
 //	release       18 due:8 kind:1 id:12|16         the queue of bodies without references
 //	assembly      19 seq:8 ordinal:4
 //	holders       1a seq:8 ordinal:4              of an assembly
+//	reads         1b node:4
 //	account       20 canonical id
 //	account id    21 account                      -> canonical id
 //	e-mail        22 address                      -> canonical id
@@ -74,6 +75,7 @@ const (
 	tableRelease      table = 0x18
 	tableAssembly     table = 0x19
 	tableHolders      table = 0x1a
+	tableReads        table = 0x1b
 	tableAccount      table = 0x20
 	tableAccountID    table = 0x21
 	tableEmail        table = 0x22

@@ -67,7 +67,7 @@ func TestKeysApart(t *testing.T) {
 		keyText(tableAccessKey, "a"), keyText(tableBucketName, "a"), key(tableBucket, 1), documentKey(1, 1), documentKey(1, 2), key(tableUsage, 1),
 		objectKey(1, "a"), objectKey(1, "a\x00"), objectKey(2, "a"), uploadKey(1, "a", v), uploadKey(1, "a", w), uploadKey(1, "a\x00", v),
 		partKey(v, 1), partKey(v, 2), partKey(w, 1), historyKey([]byte("a"), 1), historyKey([]byte("a"), 2), historyKey([]byte("a\x00"), 1),
-		historyIndexKey(1, []byte("a")), historyIndexKey(2, []byte("a")), key(tableRequest, 1), key(tableTime, 1), key(tableLeaf, 1),
+		key32(tableReads, 1), key32(tableReads, 2), historyIndexKey(1, []byte("a")), historyIndexKey(2, []byte("a")), key(tableRequest, 1), key(tableTime, 1), key(tableLeaf, 1),
 	}
 	for i := range keys {
 		for j := range keys[:i] {

@@ -60,6 +60,8 @@ func (m *model) dispatch(p *event.Parsed) *event.Outcome {
 		return m.retain(b.HistoryRetentionSet)
 	case *event.Statement_PayloadsErased:
 		return m.erase(b.PayloadsErased)
+	case *event.Statement_ReadsNoted:
+		return m.noteReads(b.ReadsNoted)
 	case *event.Statement_AccountCreated, *event.Statement_UserCreated, *event.Statement_AccessKeyCreated,
 		*event.Statement_AccessKeyStatusSet, *event.Statement_AccessKeyDeleted:
 		return m.identity(p)

@@ -109,6 +109,9 @@ func (m *model) objectRows(put func([]byte, uint64, proto.Message), raw func([]b
 	for seq, e := range m.erased {
 		put(key(tableErased, seq), 0, e)
 	}
+	for node, h := range m.reads {
+		put(key32(tableReads, node), 0, h)
+	}
 	for owner, q := range m.quotas {
 		h := m.ownerHolds(owner)
 		put(keyText(tableHoldings, owner), 0, &Holdings{Quota: q, Objects: h.objects, Bytes: h.bytes})
@@ -202,7 +205,7 @@ func describe(k string, rows map[string]string) string {
 	}
 	messages := map[table]proto.Message{
 		tableCluster: &Cluster{}, tableNode: &Node{}, tablePack: &Pack{}, tableBlob: &BlobRow{}, tableAssembly: &Assembly{}, tableHolders: &Holders{},
-		tableBucket: &Bucket{}, tableObject: &Object{}, tableVersion: &Object{}, tableNull: &event.Version{}, tableHoldings: &Holdings{}, tableRetention: &Retention{}, tableCursor: &Cursor{}, tableErasure: &Erasure{}, tableErased: &Erased{}, tableUpload: &Upload{}, tablePart: &Part{}, tableRequest: &Request{},
+		tableBucket: &Bucket{}, tableObject: &Object{}, tableVersion: &Object{}, tableNull: &event.Version{}, tableHoldings: &Holdings{}, tableRetention: &Retention{}, tableCursor: &Cursor{}, tableErasure: &Erasure{}, tableErased: &Erased{}, tableReads: &ReadsHead{}, tableUpload: &Upload{}, tablePart: &Part{}, tableRequest: &Request{},
 	}
 	m := messages[tableOf([]byte(k))]
 	from, text, _ := strings.Cut(v, " ")

@@ -39,6 +39,7 @@ type model struct {
 	cursors      map[cursorPlace]*Cursor
 	erasures     map[uint64]*Erasure
 	erased       map[uint64]*Erased
+	reads        map[uint32]*ReadsHead
 	quotas       map[string]*event.Quota // of accounts that ever had one
 	uploads      map[uploadPlace]*Upload
 	parts        map[partPlace]*Part
@@ -124,7 +125,7 @@ func newModel(window uint64) *model {
 		documents: map[documentPlace]dated[*Document]{}, objects: map[objectPlace]dated[*Object]{},
 		uploads: map[uploadPlace]*Upload{}, parts: map[partPlace]*Part{}, seconds: map[int64]uint64{}, vault: newModelVault(),
 		versions: map[versionPlace]dated[*Object]{}, nulls: map[objectPlace]dated[*event.Version]{},
-		cursors: map[cursorPlace]*Cursor{}, quotas: map[string]*event.Quota{}, retentions: map[uint64]*Retention{}, erasures: map[uint64]*Erasure{}, erased: map[uint64]*Erased{},
+		cursors: map[cursorPlace]*Cursor{}, quotas: map[string]*event.Quota{}, retentions: map[uint64]*Retention{}, erasures: map[uint64]*Erasure{}, erased: map[uint64]*Erased{}, reads: map[uint32]*ReadsHead{},
 	}
 }
 
@@ -137,7 +138,7 @@ func (m *model) clone() *model {
 	c.objects, c.uploads, c.parts = maps.Clone(m.objects), maps.Clone(m.uploads), maps.Clone(m.parts)
 	c.versions, c.nulls, c.cursors, c.quotas = maps.Clone(m.versions), maps.Clone(m.nulls), maps.Clone(m.cursors), maps.Clone(m.quotas)
 	c.vault, c.retentions = m.vault.clone(), maps.Clone(m.retentions)
-	c.erasures, c.erased = maps.Clone(m.erasures), maps.Clone(m.erased)
+	c.erasures, c.erased, c.reads = maps.Clone(m.erasures), maps.Clone(m.erased), maps.Clone(m.reads)
 	c.history, c.seconds = slices.Clone(m.history), maps.Clone(m.seconds)
 	return &c
 }

@@ -519,6 +519,83 @@ func (x *Incarnation) GetNode() uint32 {
 	return 0
 }
 
+// ReadsHead is the newest that a node noted of its log of reads.
+type ReadsHead struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Size          uint64                 `protobuf:"varint,1,opt,name=size,proto3" json:"size,omitempty"`
+	Root          []byte                 `protobuf:"bytes,2,opt,name=root,proto3" json:"root,omitempty"`
+	Incarnation   uint64                 `protobuf:"varint,3,opt,name=incarnation,proto3" json:"incarnation,omitempty"` // of the node, which noted it
+	Seq           uint64                 `protobuf:"varint,4,opt,name=seq,proto3" json:"seq,omitempty"`                 // of the event
+	Time          int64                  `protobuf:"varint,5,opt,name=time,proto3" json:"time,omitempty"`               // of the event
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadsHead) Reset() {
+	*x = ReadsHead{}
+	mi := &file_fsm_row_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadsHead) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadsHead) ProtoMessage() {}
+
+func (x *ReadsHead) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_row_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadsHead.ProtoReflect.Descriptor instead.
+func (*ReadsHead) Descriptor() ([]byte, []int) {
+	return file_fsm_row_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ReadsHead) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *ReadsHead) GetRoot() []byte {
+	if x != nil {
+		return x.Root
+	}
+	return nil
+}
+
+func (x *ReadsHead) GetIncarnation() uint64 {
+	if x != nil {
+		return x.Incarnation
+	}
+	return 0
+}
+
+func (x *ReadsHead) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *ReadsHead) GetTime() int64 {
+	if x != nil {
+		return x.Time
+	}
+	return 0
+}
+
 // Pack counts what is live in a pack file.
 type Pack struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -531,7 +608,7 @@ type Pack struct {
 
 func (x *Pack) Reset() {
 	*x = Pack{}
-	mi := &file_fsm_row_proto_msgTypes[6]
+	mi := &file_fsm_row_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -543,7 +620,7 @@ func (x *Pack) String() string {
 func (*Pack) ProtoMessage() {}
 
 func (x *Pack) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[6]
+	mi := &file_fsm_row_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -556,7 +633,7 @@ func (x *Pack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pack.ProtoReflect.Descriptor instead.
 func (*Pack) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{6}
+	return file_fsm_row_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Pack) GetLiveBytes() uint64 {
@@ -592,7 +669,7 @@ type BlobRow struct {
 
 func (x *BlobRow) Reset() {
 	*x = BlobRow{}
-	mi := &file_fsm_row_proto_msgTypes[7]
+	mi := &file_fsm_row_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -604,7 +681,7 @@ func (x *BlobRow) String() string {
 func (*BlobRow) ProtoMessage() {}
 
 func (x *BlobRow) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[7]
+	mi := &file_fsm_row_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -617,7 +694,7 @@ func (x *BlobRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlobRow.ProtoReflect.Descriptor instead.
 func (*BlobRow) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{7}
+	return file_fsm_row_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *BlobRow) GetBlob() *event.Blob {
@@ -657,7 +734,7 @@ type Assembly struct {
 
 func (x *Assembly) Reset() {
 	*x = Assembly{}
-	mi := &file_fsm_row_proto_msgTypes[8]
+	mi := &file_fsm_row_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -669,7 +746,7 @@ func (x *Assembly) String() string {
 func (*Assembly) ProtoMessage() {}
 
 func (x *Assembly) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[8]
+	mi := &file_fsm_row_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -682,7 +759,7 @@ func (x *Assembly) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Assembly.ProtoReflect.Descriptor instead.
 func (*Assembly) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{8}
+	return file_fsm_row_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Assembly) GetSegments() []*event.Segment {
@@ -717,7 +794,7 @@ type Holders struct {
 
 func (x *Holders) Reset() {
 	*x = Holders{}
-	mi := &file_fsm_row_proto_msgTypes[9]
+	mi := &file_fsm_row_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -729,7 +806,7 @@ func (x *Holders) String() string {
 func (*Holders) ProtoMessage() {}
 
 func (x *Holders) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[9]
+	mi := &file_fsm_row_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -742,7 +819,7 @@ func (x *Holders) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Holders.ProtoReflect.Descriptor instead.
 func (*Holders) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{9}
+	return file_fsm_row_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Holders) GetRefs() uint64 {
@@ -771,7 +848,7 @@ type PartInfo struct {
 
 func (x *PartInfo) Reset() {
 	*x = PartInfo{}
-	mi := &file_fsm_row_proto_msgTypes[10]
+	mi := &file_fsm_row_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -783,7 +860,7 @@ func (x *PartInfo) String() string {
 func (*PartInfo) ProtoMessage() {}
 
 func (x *PartInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[10]
+	mi := &file_fsm_row_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -796,7 +873,7 @@ func (x *PartInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartInfo.ProtoReflect.Descriptor instead.
 func (*PartInfo) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{10}
+	return file_fsm_row_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *PartInfo) GetNumber() uint32 {
@@ -833,7 +910,7 @@ type Account struct {
 
 func (x *Account) Reset() {
 	*x = Account{}
-	mi := &file_fsm_row_proto_msgTypes[11]
+	mi := &file_fsm_row_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -845,7 +922,7 @@ func (x *Account) String() string {
 func (*Account) ProtoMessage() {}
 
 func (x *Account) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[11]
+	mi := &file_fsm_row_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -858,7 +935,7 @@ func (x *Account) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Account.ProtoReflect.Descriptor instead.
 func (*Account) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{11}
+	return file_fsm_row_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Account) GetAccount() string {
@@ -921,7 +998,7 @@ type Principal struct {
 
 func (x *Principal) Reset() {
 	*x = Principal{}
-	mi := &file_fsm_row_proto_msgTypes[12]
+	mi := &file_fsm_row_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -933,7 +1010,7 @@ func (x *Principal) String() string {
 func (*Principal) ProtoMessage() {}
 
 func (x *Principal) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[12]
+	mi := &file_fsm_row_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -946,7 +1023,7 @@ func (x *Principal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Principal.ProtoReflect.Descriptor instead.
 func (*Principal) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{12}
+	return file_fsm_row_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Principal) GetPrincipal() string {
@@ -1076,7 +1153,7 @@ type Policy struct {
 
 func (x *Policy) Reset() {
 	*x = Policy{}
-	mi := &file_fsm_row_proto_msgTypes[13]
+	mi := &file_fsm_row_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1088,7 +1165,7 @@ func (x *Policy) String() string {
 func (*Policy) ProtoMessage() {}
 
 func (x *Policy) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[13]
+	mi := &file_fsm_row_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1101,7 +1178,7 @@ func (x *Policy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Policy.ProtoReflect.Descriptor instead.
 func (*Policy) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{13}
+	return file_fsm_row_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Policy) GetPolicy() string {
@@ -1206,7 +1283,7 @@ type PolicyText struct {
 
 func (x *PolicyText) Reset() {
 	*x = PolicyText{}
-	mi := &file_fsm_row_proto_msgTypes[14]
+	mi := &file_fsm_row_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1218,7 +1295,7 @@ func (x *PolicyText) String() string {
 func (*PolicyText) ProtoMessage() {}
 
 func (x *PolicyText) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[14]
+	mi := &file_fsm_row_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1231,7 +1308,7 @@ func (x *PolicyText) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyText.ProtoReflect.Descriptor instead.
 func (*PolicyText) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{14}
+	return file_fsm_row_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *PolicyText) GetText() []byte {
@@ -1262,7 +1339,7 @@ type Vault struct {
 
 func (x *Vault) Reset() {
 	*x = Vault{}
-	mi := &file_fsm_row_proto_msgTypes[15]
+	mi := &file_fsm_row_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1274,7 +1351,7 @@ func (x *Vault) String() string {
 func (*Vault) ProtoMessage() {}
 
 func (x *Vault) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[15]
+	mi := &file_fsm_row_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1287,7 +1364,7 @@ func (x *Vault) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Vault.ProtoReflect.Descriptor instead.
 func (*Vault) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{15}
+	return file_fsm_row_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Vault) GetUsers() uint64 {
@@ -1339,7 +1416,7 @@ type AccessKey struct {
 
 func (x *AccessKey) Reset() {
 	*x = AccessKey{}
-	mi := &file_fsm_row_proto_msgTypes[16]
+	mi := &file_fsm_row_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1351,7 +1428,7 @@ func (x *AccessKey) String() string {
 func (*AccessKey) ProtoMessage() {}
 
 func (x *AccessKey) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[16]
+	mi := &file_fsm_row_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1364,7 +1441,7 @@ func (x *AccessKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccessKey.ProtoReflect.Descriptor instead.
 func (*AccessKey) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{16}
+	return file_fsm_row_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *AccessKey) GetAccessKey() string {
@@ -1421,7 +1498,7 @@ type BucketName struct {
 
 func (x *BucketName) Reset() {
 	*x = BucketName{}
-	mi := &file_fsm_row_proto_msgTypes[17]
+	mi := &file_fsm_row_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1433,7 +1510,7 @@ func (x *BucketName) String() string {
 func (*BucketName) ProtoMessage() {}
 
 func (x *BucketName) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[17]
+	mi := &file_fsm_row_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1446,7 +1523,7 @@ func (x *BucketName) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketName.ProtoReflect.Descriptor instead.
 func (*BucketName) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{17}
+	return file_fsm_row_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *BucketName) GetBucket() uint64 {
@@ -1495,7 +1572,7 @@ type Bucket struct {
 
 func (x *Bucket) Reset() {
 	*x = Bucket{}
-	mi := &file_fsm_row_proto_msgTypes[18]
+	mi := &file_fsm_row_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1507,7 +1584,7 @@ func (x *Bucket) String() string {
 func (*Bucket) ProtoMessage() {}
 
 func (x *Bucket) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[18]
+	mi := &file_fsm_row_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1520,7 +1597,7 @@ func (x *Bucket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Bucket.ProtoReflect.Descriptor instead.
 func (*Bucket) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{18}
+	return file_fsm_row_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Bucket) GetBucket() uint64 {
@@ -1633,7 +1710,7 @@ type Retention struct {
 
 func (x *Retention) Reset() {
 	*x = Retention{}
-	mi := &file_fsm_row_proto_msgTypes[19]
+	mi := &file_fsm_row_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1645,7 +1722,7 @@ func (x *Retention) String() string {
 func (*Retention) ProtoMessage() {}
 
 func (x *Retention) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[19]
+	mi := &file_fsm_row_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1658,7 +1735,7 @@ func (x *Retention) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retention.ProtoReflect.Descriptor instead.
 func (*Retention) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{19}
+	return file_fsm_row_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Retention) GetInherits() bool {
@@ -1715,7 +1792,7 @@ type Document struct {
 
 func (x *Document) Reset() {
 	*x = Document{}
-	mi := &file_fsm_row_proto_msgTypes[20]
+	mi := &file_fsm_row_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1727,7 +1804,7 @@ func (x *Document) String() string {
 func (*Document) ProtoMessage() {}
 
 func (x *Document) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[20]
+	mi := &file_fsm_row_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1740,7 +1817,7 @@ func (x *Document) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Document.ProtoReflect.Descriptor instead.
 func (*Document) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{20}
+	return file_fsm_row_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Document) GetText() []byte {
@@ -1779,7 +1856,7 @@ type Usage struct {
 
 func (x *Usage) Reset() {
 	*x = Usage{}
-	mi := &file_fsm_row_proto_msgTypes[21]
+	mi := &file_fsm_row_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1791,7 +1868,7 @@ func (x *Usage) String() string {
 func (*Usage) ProtoMessage() {}
 
 func (x *Usage) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[21]
+	mi := &file_fsm_row_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1804,7 +1881,7 @@ func (x *Usage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Usage.ProtoReflect.Descriptor instead.
 func (*Usage) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{21}
+	return file_fsm_row_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Usage) GetObjects() uint64 {
@@ -1862,7 +1939,7 @@ type Holdings struct {
 
 func (x *Holdings) Reset() {
 	*x = Holdings{}
-	mi := &file_fsm_row_proto_msgTypes[22]
+	mi := &file_fsm_row_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1874,7 +1951,7 @@ func (x *Holdings) String() string {
 func (*Holdings) ProtoMessage() {}
 
 func (x *Holdings) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[22]
+	mi := &file_fsm_row_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1887,7 +1964,7 @@ func (x *Holdings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Holdings.ProtoReflect.Descriptor instead.
 func (*Holdings) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{22}
+	return file_fsm_row_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Holdings) GetQuota() *event.Quota {
@@ -1922,7 +1999,7 @@ type Cursor struct {
 
 func (x *Cursor) Reset() {
 	*x = Cursor{}
-	mi := &file_fsm_row_proto_msgTypes[23]
+	mi := &file_fsm_row_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1934,7 +2011,7 @@ func (x *Cursor) String() string {
 func (*Cursor) ProtoMessage() {}
 
 func (x *Cursor) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[23]
+	mi := &file_fsm_row_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1947,7 +2024,7 @@ func (x *Cursor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cursor.ProtoReflect.Descriptor instead.
 func (*Cursor) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{23}
+	return file_fsm_row_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Cursor) GetNext() uint64 {
@@ -1975,7 +2052,7 @@ type Erasure struct {
 
 func (x *Erasure) Reset() {
 	*x = Erasure{}
-	mi := &file_fsm_row_proto_msgTypes[24]
+	mi := &file_fsm_row_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1987,7 +2064,7 @@ func (x *Erasure) String() string {
 func (*Erasure) ProtoMessage() {}
 
 func (x *Erasure) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[24]
+	mi := &file_fsm_row_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2000,7 +2077,7 @@ func (x *Erasure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Erasure.ProtoReflect.Descriptor instead.
 func (*Erasure) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{24}
+	return file_fsm_row_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Erasure) GetPayloads() uint64 {
@@ -2028,7 +2105,7 @@ type Erased struct {
 
 func (x *Erased) Reset() {
 	*x = Erased{}
-	mi := &file_fsm_row_proto_msgTypes[25]
+	mi := &file_fsm_row_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2040,7 +2117,7 @@ func (x *Erased) String() string {
 func (*Erased) ProtoMessage() {}
 
 func (x *Erased) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[25]
+	mi := &file_fsm_row_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2053,7 +2130,7 @@ func (x *Erased) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Erased.ProtoReflect.Descriptor instead.
 func (*Erased) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{25}
+	return file_fsm_row_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Erased) GetBy() uint64 {
@@ -2081,7 +2158,7 @@ type Cleaned struct {
 
 func (x *Cleaned) Reset() {
 	*x = Cleaned{}
-	mi := &file_fsm_row_proto_msgTypes[26]
+	mi := &file_fsm_row_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2093,7 +2170,7 @@ func (x *Cleaned) String() string {
 func (*Cleaned) ProtoMessage() {}
 
 func (x *Cleaned) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[26]
+	mi := &file_fsm_row_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2106,7 +2183,7 @@ func (x *Cleaned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cleaned.ProtoReflect.Descriptor instead.
 func (*Cleaned) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{26}
+	return file_fsm_row_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Cleaned) GetNode() uint32 {
@@ -2156,7 +2233,7 @@ type Object struct {
 
 func (x *Object) Reset() {
 	*x = Object{}
-	mi := &file_fsm_row_proto_msgTypes[27]
+	mi := &file_fsm_row_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2168,7 +2245,7 @@ func (x *Object) String() string {
 func (*Object) ProtoMessage() {}
 
 func (x *Object) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[27]
+	mi := &file_fsm_row_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2181,7 +2258,7 @@ func (x *Object) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Object.ProtoReflect.Descriptor instead.
 func (*Object) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{27}
+	return file_fsm_row_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Object) GetVersion() *event.Version {
@@ -2333,7 +2410,7 @@ type Upload struct {
 
 func (x *Upload) Reset() {
 	*x = Upload{}
-	mi := &file_fsm_row_proto_msgTypes[28]
+	mi := &file_fsm_row_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2345,7 +2422,7 @@ func (x *Upload) String() string {
 func (*Upload) ProtoMessage() {}
 
 func (x *Upload) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[28]
+	mi := &file_fsm_row_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2358,7 +2435,7 @@ func (x *Upload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Upload.ProtoReflect.Descriptor instead.
 func (*Upload) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{28}
+	return file_fsm_row_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Upload) GetUpload() *event.Version {
@@ -2468,7 +2545,7 @@ type Part struct {
 
 func (x *Part) Reset() {
 	*x = Part{}
-	mi := &file_fsm_row_proto_msgTypes[29]
+	mi := &file_fsm_row_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2480,7 +2557,7 @@ func (x *Part) String() string {
 func (*Part) ProtoMessage() {}
 
 func (x *Part) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[29]
+	mi := &file_fsm_row_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2493,7 +2570,7 @@ func (x *Part) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Part.ProtoReflect.Descriptor instead.
 func (*Part) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{29}
+	return file_fsm_row_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Part) GetNumber() uint32 {
@@ -2564,7 +2641,7 @@ type Request struct {
 
 func (x *Request) Reset() {
 	*x = Request{}
-	mi := &file_fsm_row_proto_msgTypes[30]
+	mi := &file_fsm_row_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2576,7 +2653,7 @@ func (x *Request) String() string {
 func (*Request) ProtoMessage() {}
 
 func (x *Request) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_row_proto_msgTypes[30]
+	mi := &file_fsm_row_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2589,7 +2666,7 @@ func (x *Request) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Request.ProtoReflect.Descriptor instead.
 func (*Request) Descriptor() ([]byte, []int) {
-	return file_fsm_row_proto_rawDescGZIP(), []int{30}
+	return file_fsm_row_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Request) GetRequestId() []byte {
@@ -2663,7 +2740,13 @@ const file_fsm_row_proto_rawDesc = "" +
 	"\x04node\x18\x03 \x01(\rR\x04node\x12\x12\n" +
 	"\x04slot\x18\x04 \x01(\rR\x04slot\"!\n" +
 	"\vIncarnation\x12\x12\n" +
-	"\x04node\x18\x01 \x01(\rR\x04node\"b\n" +
+	"\x04node\x18\x01 \x01(\rR\x04node\"{\n" +
+	"\tReadsHead\x12\x12\n" +
+	"\x04size\x18\x01 \x01(\x04R\x04size\x12\x12\n" +
+	"\x04root\x18\x02 \x01(\fR\x04root\x12 \n" +
+	"\vincarnation\x18\x03 \x01(\x04R\vincarnation\x12\x10\n" +
+	"\x03seq\x18\x04 \x01(\x04R\x03seq\x12\x12\n" +
+	"\x04time\x18\x05 \x01(\x03R\x04time\"b\n" +
 	"\x04Pack\x12\x1d\n" +
 	"\n" +
 	"live_bytes\x18\x01 \x01(\x04R\tliveBytes\x12\x1f\n" +
@@ -2870,7 +2953,7 @@ func file_fsm_row_proto_rawDescGZIP() []byte {
 	return file_fsm_row_proto_rawDescData
 }
 
-var file_fsm_row_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_fsm_row_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_fsm_row_proto_goTypes = []any{
 	(*Meta)(nil),                 // 0: ironman.fsm.Meta
 	(*Cluster)(nil),              // 1: ironman.fsm.Cluster
@@ -2878,83 +2961,84 @@ var file_fsm_row_proto_goTypes = []any{
 	(*Node)(nil),                 // 3: ironman.fsm.Node
 	(*Disk)(nil),                 // 4: ironman.fsm.Disk
 	(*Incarnation)(nil),          // 5: ironman.fsm.Incarnation
-	(*Pack)(nil),                 // 6: ironman.fsm.Pack
-	(*BlobRow)(nil),              // 7: ironman.fsm.BlobRow
-	(*Assembly)(nil),             // 8: ironman.fsm.Assembly
-	(*Holders)(nil),              // 9: ironman.fsm.Holders
-	(*PartInfo)(nil),             // 10: ironman.fsm.PartInfo
-	(*Account)(nil),              // 11: ironman.fsm.Account
-	(*Principal)(nil),            // 12: ironman.fsm.Principal
-	(*Policy)(nil),               // 13: ironman.fsm.Policy
-	(*PolicyText)(nil),           // 14: ironman.fsm.PolicyText
-	(*Vault)(nil),                // 15: ironman.fsm.Vault
-	(*AccessKey)(nil),            // 16: ironman.fsm.AccessKey
-	(*BucketName)(nil),           // 17: ironman.fsm.BucketName
-	(*Bucket)(nil),               // 18: ironman.fsm.Bucket
-	(*Retention)(nil),            // 19: ironman.fsm.Retention
-	(*Document)(nil),             // 20: ironman.fsm.Document
-	(*Usage)(nil),                // 21: ironman.fsm.Usage
-	(*Holdings)(nil),             // 22: ironman.fsm.Holdings
-	(*Cursor)(nil),               // 23: ironman.fsm.Cursor
-	(*Erasure)(nil),              // 24: ironman.fsm.Erasure
-	(*Erased)(nil),               // 25: ironman.fsm.Erased
-	(*Cleaned)(nil),              // 26: ironman.fsm.Cleaned
-	(*Object)(nil),               // 27: ironman.fsm.Object
-	(*Upload)(nil),               // 28: ironman.fsm.Upload
-	(*Part)(nil),                 // 29: ironman.fsm.Part
-	(*Request)(nil),              // 30: ironman.fsm.Request
-	(*event.Blob)(nil),           // 31: ironman.event.Blob
-	(*event.Segment)(nil),        // 32: ironman.event.Segment
-	(*event.WrappedKey)(nil),     // 33: ironman.event.WrappedKey
-	(*event.Checksum)(nil),       // 34: ironman.event.Checksum
-	(event.PrincipalKind)(0),     // 35: ironman.event.PrincipalKind
-	(*event.Tags)(nil),           // 36: ironman.event.Tags
-	(*event.ACL)(nil),            // 37: ironman.event.ACL
-	(event.VersioningState)(0),   // 38: ironman.event.VersioningState
-	(event.RetentionMode)(0),     // 39: ironman.event.RetentionMode
-	(*event.Quota)(nil),          // 40: ironman.event.Quota
-	(*event.Version)(nil),        // 41: ironman.event.Version
-	(*event.Encryption)(nil),     // 42: ironman.event.Encryption
-	(*event.Lock)(nil),           // 43: ironman.event.Lock
-	(*event.Headers)(nil),        // 44: ironman.event.Headers
-	(*event.BlobID)(nil),         // 45: ironman.event.BlobID
-	(event.ChecksumAlgorithm)(0), // 46: ironman.event.ChecksumAlgorithm
+	(*ReadsHead)(nil),            // 6: ironman.fsm.ReadsHead
+	(*Pack)(nil),                 // 7: ironman.fsm.Pack
+	(*BlobRow)(nil),              // 8: ironman.fsm.BlobRow
+	(*Assembly)(nil),             // 9: ironman.fsm.Assembly
+	(*Holders)(nil),              // 10: ironman.fsm.Holders
+	(*PartInfo)(nil),             // 11: ironman.fsm.PartInfo
+	(*Account)(nil),              // 12: ironman.fsm.Account
+	(*Principal)(nil),            // 13: ironman.fsm.Principal
+	(*Policy)(nil),               // 14: ironman.fsm.Policy
+	(*PolicyText)(nil),           // 15: ironman.fsm.PolicyText
+	(*Vault)(nil),                // 16: ironman.fsm.Vault
+	(*AccessKey)(nil),            // 17: ironman.fsm.AccessKey
+	(*BucketName)(nil),           // 18: ironman.fsm.BucketName
+	(*Bucket)(nil),               // 19: ironman.fsm.Bucket
+	(*Retention)(nil),            // 20: ironman.fsm.Retention
+	(*Document)(nil),             // 21: ironman.fsm.Document
+	(*Usage)(nil),                // 22: ironman.fsm.Usage
+	(*Holdings)(nil),             // 23: ironman.fsm.Holdings
+	(*Cursor)(nil),               // 24: ironman.fsm.Cursor
+	(*Erasure)(nil),              // 25: ironman.fsm.Erasure
+	(*Erased)(nil),               // 26: ironman.fsm.Erased
+	(*Cleaned)(nil),              // 27: ironman.fsm.Cleaned
+	(*Object)(nil),               // 28: ironman.fsm.Object
+	(*Upload)(nil),               // 29: ironman.fsm.Upload
+	(*Part)(nil),                 // 30: ironman.fsm.Part
+	(*Request)(nil),              // 31: ironman.fsm.Request
+	(*event.Blob)(nil),           // 32: ironman.event.Blob
+	(*event.Segment)(nil),        // 33: ironman.event.Segment
+	(*event.WrappedKey)(nil),     // 34: ironman.event.WrappedKey
+	(*event.Checksum)(nil),       // 35: ironman.event.Checksum
+	(event.PrincipalKind)(0),     // 36: ironman.event.PrincipalKind
+	(*event.Tags)(nil),           // 37: ironman.event.Tags
+	(*event.ACL)(nil),            // 38: ironman.event.ACL
+	(event.VersioningState)(0),   // 39: ironman.event.VersioningState
+	(event.RetentionMode)(0),     // 40: ironman.event.RetentionMode
+	(*event.Quota)(nil),          // 41: ironman.event.Quota
+	(*event.Version)(nil),        // 42: ironman.event.Version
+	(*event.Encryption)(nil),     // 43: ironman.event.Encryption
+	(*event.Lock)(nil),           // 44: ironman.event.Lock
+	(*event.Headers)(nil),        // 45: ironman.event.Headers
+	(*event.BlobID)(nil),         // 46: ironman.event.BlobID
+	(event.ChecksumAlgorithm)(0), // 47: ironman.event.ChecksumAlgorithm
 }
 var file_fsm_row_proto_depIdxs = []int32{
 	2,  // 0: ironman.fsm.Cluster.past_epochs:type_name -> ironman.fsm.PastEpoch
-	31, // 1: ironman.fsm.BlobRow.blob:type_name -> ironman.event.Blob
-	32, // 2: ironman.fsm.Assembly.segments:type_name -> ironman.event.Segment
-	10, // 3: ironman.fsm.Assembly.parts:type_name -> ironman.fsm.PartInfo
-	33, // 4: ironman.fsm.Assembly.keys:type_name -> ironman.event.WrappedKey
-	34, // 5: ironman.fsm.PartInfo.checksum:type_name -> ironman.event.Checksum
-	35, // 6: ironman.fsm.Principal.kind:type_name -> ironman.event.PrincipalKind
-	36, // 7: ironman.fsm.Principal.tags:type_name -> ironman.event.Tags
-	36, // 8: ironman.fsm.Policy.tags:type_name -> ironman.event.Tags
-	37, // 9: ironman.fsm.Bucket.acl:type_name -> ironman.event.ACL
-	38, // 10: ironman.fsm.Bucket.versioning:type_name -> ironman.event.VersioningState
-	39, // 11: ironman.fsm.Bucket.default_mode:type_name -> ironman.event.RetentionMode
-	40, // 12: ironman.fsm.Bucket.quota:type_name -> ironman.event.Quota
-	40, // 13: ironman.fsm.Holdings.quota:type_name -> ironman.event.Quota
-	41, // 14: ironman.fsm.Object.version:type_name -> ironman.event.Version
-	37, // 15: ironman.fsm.Object.acl:type_name -> ironman.event.ACL
-	34, // 16: ironman.fsm.Object.checksum:type_name -> ironman.event.Checksum
-	42, // 17: ironman.fsm.Object.encryption:type_name -> ironman.event.Encryption
-	43, // 18: ironman.fsm.Object.lock:type_name -> ironman.event.Lock
-	44, // 19: ironman.fsm.Object.headers:type_name -> ironman.event.Headers
-	36, // 20: ironman.fsm.Object.tags:type_name -> ironman.event.Tags
-	45, // 21: ironman.fsm.Object.blob:type_name -> ironman.event.BlobID
-	41, // 22: ironman.fsm.Object.assembly:type_name -> ironman.event.Version
-	41, // 23: ironman.fsm.Object.upload:type_name -> ironman.event.Version
-	41, // 24: ironman.fsm.Upload.upload:type_name -> ironman.event.Version
-	37, // 25: ironman.fsm.Upload.acl:type_name -> ironman.event.ACL
-	46, // 26: ironman.fsm.Upload.checksum_algorithm:type_name -> ironman.event.ChecksumAlgorithm
-	42, // 27: ironman.fsm.Upload.encryption:type_name -> ironman.event.Encryption
-	43, // 28: ironman.fsm.Upload.lock:type_name -> ironman.event.Lock
-	44, // 29: ironman.fsm.Upload.headers:type_name -> ironman.event.Headers
-	36, // 30: ironman.fsm.Upload.tags:type_name -> ironman.event.Tags
-	34, // 31: ironman.fsm.Part.checksum:type_name -> ironman.event.Checksum
-	42, // 32: ironman.fsm.Part.encryption:type_name -> ironman.event.Encryption
-	32, // 33: ironman.fsm.Part.segments:type_name -> ironman.event.Segment
+	32, // 1: ironman.fsm.BlobRow.blob:type_name -> ironman.event.Blob
+	33, // 2: ironman.fsm.Assembly.segments:type_name -> ironman.event.Segment
+	11, // 3: ironman.fsm.Assembly.parts:type_name -> ironman.fsm.PartInfo
+	34, // 4: ironman.fsm.Assembly.keys:type_name -> ironman.event.WrappedKey
+	35, // 5: ironman.fsm.PartInfo.checksum:type_name -> ironman.event.Checksum
+	36, // 6: ironman.fsm.Principal.kind:type_name -> ironman.event.PrincipalKind
+	37, // 7: ironman.fsm.Principal.tags:type_name -> ironman.event.Tags
+	37, // 8: ironman.fsm.Policy.tags:type_name -> ironman.event.Tags
+	38, // 9: ironman.fsm.Bucket.acl:type_name -> ironman.event.ACL
+	39, // 10: ironman.fsm.Bucket.versioning:type_name -> ironman.event.VersioningState
+	40, // 11: ironman.fsm.Bucket.default_mode:type_name -> ironman.event.RetentionMode
+	41, // 12: ironman.fsm.Bucket.quota:type_name -> ironman.event.Quota
+	41, // 13: ironman.fsm.Holdings.quota:type_name -> ironman.event.Quota
+	42, // 14: ironman.fsm.Object.version:type_name -> ironman.event.Version
+	38, // 15: ironman.fsm.Object.acl:type_name -> ironman.event.ACL
+	35, // 16: ironman.fsm.Object.checksum:type_name -> ironman.event.Checksum
+	43, // 17: ironman.fsm.Object.encryption:type_name -> ironman.event.Encryption
+	44, // 18: ironman.fsm.Object.lock:type_name -> ironman.event.Lock
+	45, // 19: ironman.fsm.Object.headers:type_name -> ironman.event.Headers
+	37, // 20: ironman.fsm.Object.tags:type_name -> ironman.event.Tags
+	46, // 21: ironman.fsm.Object.blob:type_name -> ironman.event.BlobID
+	42, // 22: ironman.fsm.Object.assembly:type_name -> ironman.event.Version
+	42, // 23: ironman.fsm.Object.upload:type_name -> ironman.event.Version
+	42, // 24: ironman.fsm.Upload.upload:type_name -> ironman.event.Version
+	38, // 25: ironman.fsm.Upload.acl:type_name -> ironman.event.ACL
+	47, // 26: ironman.fsm.Upload.checksum_algorithm:type_name -> ironman.event.ChecksumAlgorithm
+	43, // 27: ironman.fsm.Upload.encryption:type_name -> ironman.event.Encryption
+	44, // 28: ironman.fsm.Upload.lock:type_name -> ironman.event.Lock
+	45, // 29: ironman.fsm.Upload.headers:type_name -> ironman.event.Headers
+	37, // 30: ironman.fsm.Upload.tags:type_name -> ironman.event.Tags
+	35, // 31: ironman.fsm.Part.checksum:type_name -> ironman.event.Checksum
+	43, // 32: ironman.fsm.Part.encryption:type_name -> ironman.event.Encryption
+	33, // 33: ironman.fsm.Part.segments:type_name -> ironman.event.Segment
 	34, // [34:34] is the sub-list for method output_type
 	34, // [34:34] is the sub-list for method input_type
 	34, // [34:34] is the sub-list for extension type_name
@@ -2973,7 +3057,7 @@ func file_fsm_row_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fsm_row_proto_rawDesc), len(file_fsm_row_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   31,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

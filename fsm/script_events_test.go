@@ -45,6 +45,7 @@ var events = map[string]func(*script, args, *event.Header) *event.Draft{
 	"raise": func(s *script, a args, h *event.Header) *event.Draft {
 		return event.NewDraft(h, &event.Statement_FeatureLevelRaised{FeatureLevelRaised: &event.FeatureLevelRaised{FeatureLevel: uint32(a.parse(a.first()))}})
 	},
+	"note-reads": noteReadsCommand,
 	"cancel": func(s *script, a args, h *event.Header) *event.Draft {
 		return event.NewDraft(h, &event.Statement_Cancel{Cancel: &event.Cancel{RequestId: id16(a.parse(a.first()))}})
 	},

@@ -42,6 +42,7 @@ var queries = map[string]func(*script, args) []string{
 	"list":     listQuery,
 	"versions": versionsQuery,
 	"erasures": erasuresQuery,
+	"reads":    readsQuery,
 	"cursors": func(s *script, a args) []string {
 		v := s.view()
 		defer v.Close()

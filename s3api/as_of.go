@@ -46,6 +46,7 @@ type moment struct {
 // past is what a request reads, where that is not the present.
 type past struct {
 	view   *fsm.View
+	next   uint64      // the number of events that count
 	bucket *fsm.Bucket // as it was; as it is, if there was none
 	rules  bucketRules // as they were; none of them decides
 	unmade bool        // there was no such bucket yet
@@ -188,7 +189,7 @@ func (r *Request) openPast() error {
 	if err != nil {
 		return err
 	}
-	r.past = &past{view: v}
+	r.past = &past{view: v, next: next}
 	return nil
 }
 

@@ -211,8 +211,9 @@ func (s *Server) admitRead(r *Request, b *fsm.Bucket, key string, w wanted) (*fs
 		return nil, err
 	}
 	kept := r.reason // the event's reason is that of the write
+	r.reason = nil
 	o, err := s.admitVersion(r, "s3:GetObject", b, key, w)
-	r.reason = kept
+	r.why, r.reason = r.reason, kept
 	if err != nil || !o.DeleteMarker {
 		return o, err
 	}

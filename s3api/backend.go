@@ -38,6 +38,13 @@ type AccessLog interface {
 	Add(of accesslog.Source, came time.Time, line []byte)
 }
 
+// Reads keeps a record of each read of object data.
+type Reads interface {
+	// Add takes a record. It never waits: one for which there is no room is counted, and
+	// the number recorded.
+	Add(*event.ReadDraft)
+}
+
 // Blobs stores and reads immutable bytes.
 type Blobs interface {
 	// Put makes bytes durable; size is -1 where it is not known. An error of the

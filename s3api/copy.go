@@ -97,10 +97,12 @@ func (s *Server) findSource(r *Request) (*copySource, error) {
 	if err != nil {
 		return nil, err
 	}
+	note := r.noteSource(bucket, key, version)
 	row, err := r.view.BucketByName(bucket)
 	if err != nil {
 		return nil, err
 	}
+	note.in(row)
 	if row == nil && strings.Contains(bucket, momentMark) {
 		return nil, s3err.InvalidArgument("x-amz-copy-source", bucket, "A bucket as of a moment is no source of a copy: read the object, and put it.")
 	}
@@ -108,6 +110,7 @@ func (s *Server) findSource(r *Request) (*copySource, error) {
 		return nil, s3err.New("NoSuchBucket").With("BucketName", bucket)
 	}
 	o, err := s.admitRead(r, row, key, wanted{version, version != ""})
+	note.decided(o, r.why, err)
 	if err != nil {
 		return nil, err
 	}

@@ -46,7 +46,8 @@ type Request struct {
 	reason        *event.Reason
 	charged       bool // the requester pays, and has said so
 
-	log accessRecord
+	log   accessRecord
+	reads *readNotes // nil: reads are not recorded; a transaction and its operations share it
 
 	view      *fsm.View
 	cluster   *fsm.Cluster
@@ -57,6 +58,7 @@ type Request struct {
 	viewedSeq uint64
 	ahead     ahead
 	source    *copySource            // of a copy or rename, once it may be read
+	why       *event.Reason          // of the decision on the source that was looked for last
 	rulesOf   map[uint64]bucketRules // by bucket, of those that have any
 
 	form           *form.Form // of PostObject, else nil

@@ -56,6 +56,8 @@ type Options struct {
 	RefuseV2 bool
 	// AccessLog takes the lines of requests to buckets that have an access log; may be nil.
 	AccessLog AccessLog
+	// Reads is told of every read of object data, granted or refused; nil: nobody is.
+	Reads Reads
 	// Providers verifies tokens of web identities; nil: none are taken.
 	Providers iam.Providers
 	// Webhooks are the targets that notifications may have, by name, and the numbers of the
@@ -114,6 +116,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	start := s.Now()
 	r := &Request{HTTP: hr, server: s, writer: w, responseHeader: w.Header(), ID: newRequestID()}
 	r.eventID = r.ID
+	if s.Reads != nil {
+		r.reads = &readNotes{}
+	}
 	h := w.Header()
 	h.Set("Server", "IronMan-S3")
 	h.Set("X-Content-Type-Options", "nosniff") // a browser takes bytes for what they were stored as
@@ -200,6 +205,7 @@ func (s *Server) serve(ctx context.Context, r *Request) (*Response, error) {
 // finish answers for a handler that panicked, and counts the request.
 func (s *Server) finish(out *answer, r *Request, start time.Time) {
 	if p := recover(); p != nil {
+		out.broken = out.status != 0
 		if p == http.ErrAbortHandler {
 			s.observe(out, r, start)
 			panic(p)
@@ -221,6 +227,7 @@ func (s *Server) observe(out *answer, r *Request, start time.Time) {
 		s.Observe(r.Operation(), out.status, took, r.received, out.sent)
 	}
 	s.logAccess(out, r, start, took)
+	s.recordReads(out, r, start)
 	s.Logger.Debug("request", "request", r.RequestID(), "operation", r.Operation(), "status", out.status,
 		"took", took, "access_key", r.AccessKey())
 }
@@ -339,6 +346,7 @@ type answer struct {
 	code   string // of an error
 	sent   int64
 	failed bool // the client did not take it
+	broken bool // it ended early, and with it the connection
 	idle   *idleDeadline
 	now    func() time.Time
 	began  time.Time // when the first byte was sent

@@ -39,6 +39,9 @@ func (n *Node) adminHandler() http.Handler {
 	mux.Handle("GET /-/ledger/verify", n.rootOnly(http.HandlerFunc(n.serveVerify)))
 	mux.Handle("GET /-/ledger/consistency", n.rootOnly(http.HandlerFunc(n.serveConsistency)))
 	mux.Handle("GET /-/ledger/proof/{seq}", n.rootOnly(http.HandlerFunc(n.serveProof)))
+	mux.Handle("GET /-/reads", n.rootOnly(http.HandlerFunc(n.serveReads)))
+	mux.Handle("GET /-/reads/verify", n.rootOnly(http.HandlerFunc(n.serveReadsVerify)))
+	mux.Handle("GET /-/reads/checkpoint", n.rootOnly(http.HandlerFunc(n.serveReadsCheckpoint)))
 	mux.Handle("GET /-/restore", n.rootOnly(http.HandlerFunc(n.serveRestorePlan)))
 	mux.Handle("POST /-/restore/settings", n.rootOnly(http.HandlerFunc(n.serveRestoreSettings)))
 	for _, method := range [...]string{"GET", "POST"} {
@@ -131,7 +134,8 @@ type Status struct {
 	Disks        []DiskStatus `json:"disks"`
 	Ledger       LedgerStatus `json:"ledger"`
 	// PastEpochs are those of the ledger that are over: the cluster was restored so often.
-	PastEpochs []PastEpoch `json:"past_epochs,omitempty"`
+	PastEpochs []PastEpoch  `json:"past_epochs,omitempty"`
+	Reads      *ReadsStatus `json:"reads,omitempty"` // nil: this node has no log of reads
 }
 
 // PastEpoch is an epoch of the ledger that is over.

@@ -19,6 +19,7 @@ var floors = map[string]int{
 	"ironman/wal/overlay":        0,
 	"ironman/wal/segment":        1,
 	"ironman/wal/ledger":         1,
+	"ironman/wal/reads":          1,
 	"ironman/wal":                1,
 	"ironman/fsm":                2,
 	"ironman/erasure":            2,
@@ -87,7 +88,7 @@ var forbidden = map[string][]string{
 	"ironman/erasure": {"ironman/fsm", "ironman/wal", "ironman/wal/segment", "ironman/wal/ledger"},
 	"ironman/server/link": {"ironman/server", "ironman/sim", "ironman/bench", "ironman/fsm", "ironman/erasure", "ironman/wal", "ironman/wal/event",
 		"ironman/wal/segment", "ironman/wal/ledger", "ironman/s3api"},
-	"ironman/s3api": {"ironman/wal", "ironman/wal/segment", "ironman/wal/ledger", "ironman/erasure"},
+	"ironman/s3api": {"ironman/wal", "ironman/wal/segment", "ironman/wal/ledger", "ironman/wal/reads", "ironman/erasure"},
 }
 
 // TestArchitecture keeps the floors, the owners of libraries, and siblings apart.

@@ -59,7 +59,7 @@ func startErase(t *testing.T, flags ...string) *eraseRig {
 // run runs `ironman` against a node.
 func (r *eraseRig) run(i int, args ...string) (out, said string, err error) {
 	r.Helper()
-	if args[1] != "verify" && !slices.Contains(args, "--dir") {
+	if args[1] != "verify" && !slices.Contains(args, "--dir") && !slices.Contains(args, "--admin") {
 		args = append(args, "--admin", "http://"+r.nodes[i].admin)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Second)

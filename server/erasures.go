@@ -106,6 +106,10 @@ func (e *eraser) note(stage, problem string) {
 // is of events before last, and so are all rows that ever held it.
 func (e *eraser) carryOut(ctx context.Context, last, done uint64) error {
 	n := e.n
+	e.note("erasing in the log of reads", "")
+	if err := e.eraseReads(ctx, last, done); err != nil {
+		return err
+	}
 	e.note("sealing the log", "")
 	sealed, err := e.seal(ctx, last)
 	if err != nil {

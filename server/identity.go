@@ -117,3 +117,16 @@ func (id *identity) String() string { return fmt.Sprintf("node %d, start %d", id
 
 // GoString keeps the key out of logs.
 func (id *identity) GoString() string { return id.String() }
+
+// NodeNumber is the number of the node whose directory this is. It may not run.
+func NodeNumber(fs vfs.FS, dir string) (uint32, error) {
+	b, err := readSecret(fs, fs.PathJoin(dir, "identity.json"), true)
+	if err != nil {
+		return 0, fmt.Errorf("server: identity: %w", err)
+	}
+	id := &identity{}
+	if err := strictJSON(b, id); err != nil || id.Node == 0 {
+		return 0, fmt.Errorf("server: %s has no number that this release understands", dir)
+	}
+	return id.Node, nil
+}

@@ -118,6 +118,7 @@ func (n *Node) Status() (*Status, error) {
 	}
 	s.Leader, _ = n.log.Leader()
 	s.Ledger = n.ledgerStatus()
+	s.Reads = n.readsStatus()
 	for _, d := range n.blobs.Disks() {
 		disk := DiskStatus{Number: d.Identity.Number, Slot: d.Identity.Slot, Free: d.Free, Low: d.Low}
 		if d.Failure != nil {

@@ -75,6 +75,9 @@ func newMetrics(n *Node) *metrics {
 			return math.NaN()
 		}))
 	}
+	for _, g := range readsGauges {
+		gauge(g.name, g.help, func() float64 { return n.readsGauge(g.of) })
+	}
 	gauge("ironman_ledger_missing_events", "Events that this node is fetching from other nodes' ledgers.", func() float64 {
 		from, to := n.log.Backfilling()
 		return float64(to - from)

@@ -42,7 +42,8 @@ type Node struct {
 	hooks    *webhooks
 	notifier atomic.Pointer[notifier] // nil: there are no webhooks
 	access   *accessLogs
-	changes  *changes // nil: not yet
+	reads    *readsLog // nil: this node has, and keeps, no log of reads
+	changes  *changes  // nil: not yet
 
 	verifications chan struct{} // a place for each verification of the ledger
 	eraser        *eraser
@@ -123,6 +124,9 @@ func (n *Node) open(ctx, run context.Context) error {
 	if err := n.awaitClocks(ctx); err != nil {
 		return fmt.Errorf("server: %w", err)
 	}
+	if err := n.openReads(); err != nil {
+		return err
+	}
 	n.s3 = n.newS3()
 	n.changes = newChanges(n)
 	n.trims = newTrims(n)
@@ -135,6 +139,9 @@ func (n *Node) open(ctx, run context.Context) error {
 	n.done.Go(func() { n.eraser.run(run) })
 	n.done.Go(func() { n.backups.run(run) })
 	n.done.Go(func() { n.access.run(run) })
+	if n.reads != nil {
+		n.done.Go(func() { n.reads.run(run) })
+	}
 	if len(n.opts.Webhooks) > 0 {
 		n.notifier.Store(newNotifier(n, n.hooks))
 		n.done.Go(func() { n.notifier.Load().run(run) })
@@ -343,6 +350,7 @@ func (n *Node) newS3() *s3api.Server {
 		Observe: n.metrics.observe, Refused: n.metrics.refuse, HostID: raftID(n.identity.Node), BodyIdle: n.opts.BodyIdle,
 		KMSKeys: n.opts.KMSKeys, AllowInsecureSSEC: n.opts.AllowInsecureSSEC, LifecycleDay: n.opts.LifecycleDay,
 		Webhooks: n.hooks.accounts(), RefuseV2: n.opts.RefuseV2, MaxUploads: n.opts.MaxUploads, AccessLog: n.access, Providers: n.providers(),
+		Reads: n.readsFor(),
 	})
 }
 
@@ -413,11 +421,17 @@ func (n *Node) close(ctx context.Context) error {
 		n.access.stop(ctx)
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), abandonLimit)
 		n.proposeAbandoned(last)
+		if n.reads != nil {
+			n.reads.end(last)
+		}
 		cancel()
 	}
 	n.stop()
 	n.serving.Store(false)
 	n.done.Wait()
+	if n.reads != nil {
+		errs = append(errs, n.reads.log.Close())
+	}
 	if n.log != nil {
 		// While the link is there: leadership is handed over, and followers are told.
 		errs = append(errs, n.log.Close())

@@ -116,6 +116,13 @@ type Options struct {
 	AccessLogEvery time.Duration
 	AccessLogBytes int
 
+	// LogReads keeps a record of every read of object data in a Merkle log of this node's
+	// own; LogReadsKeep is how long, 0: for ever. ReadsNoteEvery is how often the ledger is
+	// told how far it is; 0: a minute.
+	LogReads       bool
+	LogReadsKeep   time.Duration
+	ReadsNoteEvery time.Duration
+
 	// LifecycleDay is how long a day is to lifecycle rules; 0: a day. For tests, and the
 	// same on every node.
 	LifecycleDay time.Duration
@@ -128,6 +135,7 @@ const (
 	DefaultHistoryFloor     = time.Hour
 	DefaultReleaseGrace     = 15 * time.Minute
 	DefaultPackGrace        = 15 * time.Minute
+	DefaultReadsNoteEvery   = time.Minute
 )
 
 // clusterElection is Raft's timeout of a node that has, or may get, peers: followers
@@ -158,6 +166,9 @@ func (o *Options) complete() error {
 	}
 	if o.AccessLogBytes <= 0 {
 		o.AccessLogBytes = DefaultAccessLogBytes
+	}
+	if o.ReadsNoteEvery <= 0 {
+		o.ReadsNoteEvery = DefaultReadsNoteEvery
 	}
 	if o.Region == "" {
 		o.Region = DefaultRegion

@@ -27,17 +27,38 @@ func (n *Node) Records(from uint64, max int) ([]ledger.Record, error) {
 	return a.records(from, max)
 }
 
+// Unerased returns what is recorded of one event, with what erasures name and is still in
+// this node's ledger or log: for who carries them out, and has to know what to look for.
+func (n *Node) Unerased(seq uint64) (ledger.Record, error) {
+	a := n.archiver.Load()
+	if a == nil {
+		return ledger.Record{}, ErrClosed
+	}
+	records, err := a.unerased(seq, 1)
+	if err == nil && len(records) == 0 {
+		err = fmt.Errorf("%w: event %d", ErrNotHere, seq)
+	}
+	if err != nil {
+		return ledger.Record{}, err
+	}
+	return records[0], nil
+}
+
 func (a *archiver) records(from uint64, max int) ([]ledger.Record, error) {
+	records, err := a.unerased(from, max)
+	return records, errors.Join(err, a.erase(records))
+}
+
+func (a *archiver) unerased(from uint64, max int) ([]ledger.Record, error) {
 	for {
 		if from < a.archive.Size() {
-			records, err := a.archivedRecords(from, max)
-			return records, errors.Join(err, a.erase(records))
+			return a.archivedRecords(from, max)
 		}
 		records, err := a.queuedRecords(from, max)
 		// A leaf leaves the queue, and its entry the log, only behind its bundle's way
 		// into the ledger: what is missing in either is looked for there again.
 		if len(records) > 0 || from >= a.archive.Size() {
-			return records, errors.Join(err, a.erase(records))
+			return records, err
 		}
 	}
 }

@@ -38,7 +38,7 @@ func NewSchema(files ...protoreflect.FileDescriptor) *Schema {
 }
 
 // vocabulary is the schema of this package.
-var vocabulary = sync.OnceValue(func() *Schema { return NewSchema(File_wal_event_event_proto) })
+var vocabulary = sync.OnceValue(func() *Schema { return NewSchema(File_wal_event_event_proto, File_wal_event_read_proto) })
 
 // Decode unmarshals b into a message of this package strictly: malformed bytes
 // are ErrMalformed, an unknown field or enum value anywhere is ErrNewer. Where

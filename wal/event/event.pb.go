@@ -1093,6 +1093,7 @@ type Statement struct {
 	//	*Statement_AccessKeySealed
 	//	*Statement_AccountQuotaSet
 	//	*Statement_PolicyTagsSet
+	//	*Statement_ReadsNoted
 	//	*Statement_BlobsPlaced
 	Body          isStatement_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
@@ -1674,6 +1675,15 @@ func (x *Statement) GetPolicyTagsSet() *PolicyTagsSet {
 	return nil
 }
 
+func (x *Statement) GetReadsNoted() *ReadsNoted {
+	if x != nil {
+		if x, ok := x.Body.(*Statement_ReadsNoted); ok {
+			return x.ReadsNoted
+		}
+	}
+	return nil
+}
+
 func (x *Statement) GetBlobsPlaced() *BlobsPlaced {
 	if x != nil {
 		if x, ok := x.Body.(*Statement_BlobsPlaced); ok {
@@ -1924,6 +1934,10 @@ type Statement_PolicyTagsSet struct {
 	PolicyTagsSet *PolicyTagsSet `protobuf:"bytes,100,opt,name=policy_tags_set,json=policyTagsSet,proto3,oneof"` // level 4
 }
 
+type Statement_ReadsNoted struct {
+	ReadsNoted *ReadsNoted `protobuf:"bytes,101,opt,name=reads_noted,json=readsNoted,proto3,oneof"` // level 4
+}
+
 type Statement_BlobsPlaced struct {
 	BlobsPlaced *BlobsPlaced `protobuf:"bytes,102,opt,name=blobs_placed,json=blobsPlaced,proto3,oneof"` // level 4
 }
@@ -2045,6 +2059,8 @@ func (*Statement_AccessKeySealed) isStatement_Body() {}
 func (*Statement_AccountQuotaSet) isStatement_Body() {}
 
 func (*Statement_PolicyTagsSet) isStatement_Body() {}
+
+func (*Statement_ReadsNoted) isStatement_Body() {}
 
 func (*Statement_BlobsPlaced) isStatement_Body() {}
 
@@ -8087,6 +8103,76 @@ func (x *UploadAborted) GetUpload() *Version {
 	return nil
 }
 
+// ReadsNoted says how far a node's own log of reads has come, and so vouches for what is
+// in it: another Merkle log, of which the cluster keeps nothing but this.
+type ReadsNoted struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          uint32                 `protobuf:"varint,1,opt,name=node,proto3" json:"node,omitempty"`
+	Incarnation   uint64                 `protobuf:"varint,2,opt,name=incarnation,proto3" json:"incarnation,omitempty"` // the node's, which notes it
+	Size          uint64                 `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`               // records, from the first on; not 0
+	Root          []byte                 `protobuf:"bytes,4,opt,name=root,proto3" json:"root,omitempty"`                // of the Merkle tree over them
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadsNoted) Reset() {
+	*x = ReadsNoted{}
+	mi := &file_wal_event_event_proto_msgTypes[95]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadsNoted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadsNoted) ProtoMessage() {}
+
+func (x *ReadsNoted) ProtoReflect() protoreflect.Message {
+	mi := &file_wal_event_event_proto_msgTypes[95]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadsNoted.ProtoReflect.Descriptor instead.
+func (*ReadsNoted) Descriptor() ([]byte, []int) {
+	return file_wal_event_event_proto_rawDescGZIP(), []int{95}
+}
+
+func (x *ReadsNoted) GetNode() uint32 {
+	if x != nil {
+		return x.Node
+	}
+	return 0
+}
+
+func (x *ReadsNoted) GetIncarnation() uint64 {
+	if x != nil {
+		return x.Incarnation
+	}
+	return 0
+}
+
+func (x *ReadsNoted) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *ReadsNoted) GetRoot() []byte {
+	if x != nil {
+		return x.Root
+	}
+	return nil
+}
+
 var File_wal_event_event_proto protoreflect.FileDescriptor
 
 const file_wal_event_event_proto_rawDesc = "" +
@@ -8099,7 +8185,7 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\x04salt\x18\x01 \x01(\fR\x04salt\x12+\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x17.ironman.event.ItemKindR\x04kind\x12\x18\n" +
 	"\aordinal\x18\x03 \x01(\rR\aordinal\x12\x14\n" +
-	"\x05value\x18\x04 \x01(\fR\x05value\"\x93#\n" +
+	"\x05value\x18\x04 \x01(\fR\x05value\"\xd1#\n" +
 	"\tStatement\x12-\n" +
 	"\x06header\x18\x01 \x01(\v2\x15.ironman.event.HeaderR\x06header\x12T\n" +
 	"\x13cluster_initialized\x18\x10 \x01(\v2!.ironman.event.ClusterInitializedH\x00R\x12clusterInitialized\x12?\n" +
@@ -8165,7 +8251,9 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\x0faccount_deleted\x18a \x01(\v2\x1d.ironman.event.AccountDeletedH\x00R\x0eaccountDeleted\x12L\n" +
 	"\x11access_key_sealed\x18b \x01(\v2\x1e.ironman.event.AccessKeySealedH\x00R\x0faccessKeySealed\x12L\n" +
 	"\x11account_quota_set\x18c \x01(\v2\x1e.ironman.event.AccountQuotaSetH\x00R\x0faccountQuotaSet\x12F\n" +
-	"\x0fpolicy_tags_set\x18d \x01(\v2\x1c.ironman.event.PolicyTagsSetH\x00R\rpolicyTagsSet\x12?\n" +
+	"\x0fpolicy_tags_set\x18d \x01(\v2\x1c.ironman.event.PolicyTagsSetH\x00R\rpolicyTagsSet\x12<\n" +
+	"\vreads_noted\x18e \x01(\v2\x19.ironman.event.ReadsNotedH\x00R\n" +
+	"readsNoted\x12?\n" +
 	"\fblobs_placed\x18f \x01(\v2\x1a.ironman.event.BlobsPlacedH\x00R\vblobsPlacedB\x06\n" +
 	"\x04body\"\xdf\x01\n" +
 	"\x06Header\x12#\n" +
@@ -8634,7 +8722,13 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\"W\n" +
 	"\rUploadAborted\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\x12.\n" +
-	"\x06upload\x18\x02 \x01(\v2\x16.ironman.event.VersionR\x06upload*\xda\x01\n" +
+	"\x06upload\x18\x02 \x01(\v2\x16.ironman.event.VersionR\x06upload\"j\n" +
+	"\n" +
+	"ReadsNoted\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\rR\x04node\x12 \n" +
+	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\x12\x12\n" +
+	"\x04size\x18\x03 \x01(\x04R\x04size\x12\x12\n" +
+	"\x04root\x18\x04 \x01(\fR\x04root*\xda\x01\n" +
 	"\bItemKind\x12\x19\n" +
 	"\x15ITEM_KIND_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15ITEM_KIND_BUCKET_NAME\x10\x01\x12\x11\n" +
@@ -8771,7 +8865,7 @@ func file_wal_event_event_proto_rawDescGZIP() []byte {
 }
 
 var file_wal_event_event_proto_enumTypes = make([]protoimpl.EnumInfo, 14)
-var file_wal_event_event_proto_msgTypes = make([]protoimpl.MessageInfo, 95)
+var file_wal_event_event_proto_msgTypes = make([]protoimpl.MessageInfo, 96)
 var file_wal_event_event_proto_goTypes = []any{
 	(ItemKind)(0),                // 0: ironman.event.ItemKind
 	(ReasonKind)(0),              // 1: ironman.event.ReasonKind
@@ -8882,6 +8976,7 @@ var file_wal_event_event_proto_goTypes = []any{
 	(*UploadCompleted)(nil),      // 106: ironman.event.UploadCompleted
 	(*CompletedPart)(nil),        // 107: ironman.event.CompletedPart
 	(*UploadAborted)(nil),        // 108: ironman.event.UploadAborted
+	(*ReadsNoted)(nil),           // 109: ironman.event.ReadsNoted
 }
 var file_wal_event_event_proto_depIdxs = []int32{
 	0,   // 0: ironman.event.Item.kind:type_name -> ironman.event.ItemKind
@@ -8945,104 +9040,105 @@ var file_wal_event_event_proto_depIdxs = []int32{
 	79,  // 58: ironman.event.Statement.access_key_sealed:type_name -> ironman.event.AccessKeySealed
 	81,  // 59: ironman.event.Statement.account_quota_set:type_name -> ironman.event.AccountQuotaSet
 	74,  // 60: ironman.event.Statement.policy_tags_set:type_name -> ironman.event.PolicyTagsSet
-	53,  // 61: ironman.event.Statement.blobs_placed:type_name -> ironman.event.BlobsPlaced
-	18,  // 62: ironman.event.Header.reason:type_name -> ironman.event.Reason
-	1,   // 63: ironman.event.Reason.kind:type_name -> ironman.event.ReasonKind
-	2,   // 64: ironman.event.Outcome.refusal:type_name -> ironman.event.Refusal
-	23,  // 65: ironman.event.Outcome.version:type_name -> ironman.event.Version
-	21,  // 66: ironman.event.Outcome.subs:type_name -> ironman.event.SubOutcome
-	2,   // 67: ironman.event.SubOutcome.refusal:type_name -> ironman.event.Refusal
-	23,  // 68: ironman.event.SubOutcome.version:type_name -> ironman.event.Version
-	3,   // 69: ironman.event.SubOutcome.restored:type_name -> ironman.event.RestoredKind
-	2,   // 70: ironman.event.Envelope.refusal:type_name -> ironman.event.Refusal
-	24,  // 71: ironman.event.Blob.id:type_name -> ironman.event.BlobID
-	26,  // 72: ironman.event.Blob.shards:type_name -> ironman.event.Shard
-	27,  // 73: ironman.event.Shard.pack:type_name -> ironman.event.PackID
-	24,  // 74: ironman.event.Segment.blob:type_name -> ironman.event.BlobID
-	4,   // 75: ironman.event.Checksum.algorithm:type_name -> ironman.event.ChecksumAlgorithm
-	30,  // 76: ironman.event.Headers.user:type_name -> ironman.event.UserHeader
-	32,  // 77: ironman.event.Tags.tags:type_name -> ironman.event.Tag
-	6,   // 78: ironman.event.Grant.group:type_name -> ironman.event.Group
-	5,   // 79: ironman.event.Grant.permission:type_name -> ironman.event.Permission
-	34,  // 80: ironman.event.ACL.grants:type_name -> ironman.event.Grant
-	7,   // 81: ironman.event.Encryption.kind:type_name -> ironman.event.EncryptionKind
-	38,  // 82: ironman.event.Encryption.keys:type_name -> ironman.event.WrappedKey
-	24,  // 83: ironman.event.WrappedKey.blob:type_name -> ironman.event.BlobID
-	8,   // 84: ironman.event.Lock.mode:type_name -> ironman.event.RetentionMode
-	24,  // 85: ironman.event.BlobsAbandoned.blobs:type_name -> ironman.event.BlobID
-	24,  // 86: ironman.event.BlobsReleased.blobs:type_name -> ironman.event.BlobID
-	50,  // 87: ironman.event.BlobsReleased.assemblies:type_name -> ironman.event.AssemblyRelease
-	23,  // 88: ironman.event.AssemblyRelease.assembly:type_name -> ironman.event.Version
-	52,  // 89: ironman.event.ShardsPlaced.placements:type_name -> ironman.event.Placement
-	24,  // 90: ironman.event.Placement.blob:type_name -> ironman.event.BlobID
-	26,  // 91: ironman.event.Placement.shard:type_name -> ironman.event.Shard
-	25,  // 92: ironman.event.BlobsPlaced.blobs:type_name -> ironman.event.Blob
-	27,  // 93: ironman.event.PacksReleased.packs:type_name -> ironman.event.PackID
-	57,  // 94: ironman.event.PayloadsErased.payloads:type_name -> ironman.event.ErasedPayload
-	9,   // 95: ironman.event.CursorSet.kind:type_name -> ironman.event.CursorKind
-	9,   // 96: ironman.event.CursorDeleted.kind:type_name -> ironman.event.CursorKind
-	10,  // 97: ironman.event.PrincipalCreated.kind:type_name -> ironman.event.PrincipalKind
-	80,  // 98: ironman.event.AccountQuotaSet.quota:type_name -> ironman.event.Quota
-	35,  // 99: ironman.event.BucketCreated.acl:type_name -> ironman.event.ACL
-	35,  // 100: ironman.event.BucketACLSet.acl:type_name -> ironman.event.ACL
-	11,  // 101: ironman.event.BucketDocumentSet.kind:type_name -> ironman.event.DocumentKind
-	12,  // 102: ironman.event.BucketVersioningSet.state:type_name -> ironman.event.VersioningState
-	8,   // 103: ironman.event.BucketLockSet.mode:type_name -> ironman.event.RetentionMode
-	80,  // 104: ironman.event.BucketQuotaSet.quota:type_name -> ironman.event.Quota
-	23,  // 105: ironman.event.CopySource.version:type_name -> ironman.event.Version
-	25,  // 106: ironman.event.ObjectPut.blobs:type_name -> ironman.event.Blob
-	28,  // 107: ironman.event.ObjectPut.segments:type_name -> ironman.event.Segment
-	90,  // 108: ironman.event.ObjectPut.source:type_name -> ironman.event.CopySource
-	29,  // 109: ironman.event.ObjectPut.checksum:type_name -> ironman.event.Checksum
-	35,  // 110: ironman.event.ObjectPut.acl:type_name -> ironman.event.ACL
-	36,  // 111: ironman.event.ObjectPut.condition:type_name -> ironman.event.Condition
-	37,  // 112: ironman.event.ObjectPut.encryption:type_name -> ironman.event.Encryption
-	39,  // 113: ironman.event.ObjectPut.lock:type_name -> ironman.event.Lock
-	93,  // 114: ironman.event.ObjectsDeleted.targets:type_name -> ironman.event.DeleteTarget
-	23,  // 115: ironman.event.DeleteTarget.version:type_name -> ironman.event.Version
-	36,  // 116: ironman.event.DeleteTarget.condition:type_name -> ironman.event.Condition
-	23,  // 117: ironman.event.ObjectACLSet.version:type_name -> ironman.event.Version
-	35,  // 118: ironman.event.ObjectACLSet.acl:type_name -> ironman.event.ACL
-	23,  // 119: ironman.event.ObjectTagsSet.version:type_name -> ironman.event.Version
-	23,  // 120: ironman.event.ObjectLockSet.version:type_name -> ironman.event.Version
-	39,  // 121: ironman.event.ObjectLockSet.lock:type_name -> ironman.event.Lock
-	23,  // 122: ironman.event.ObjectRenamed.version:type_name -> ironman.event.Version
-	36,  // 123: ironman.event.ObjectRenamed.source_condition:type_name -> ironman.event.Condition
-	36,  // 124: ironman.event.ObjectRenamed.condition:type_name -> ironman.event.Condition
-	23,  // 125: ironman.event.ObjectAppended.version:type_name -> ironman.event.Version
-	25,  // 126: ironman.event.ObjectAppended.blobs:type_name -> ironman.event.Blob
-	29,  // 127: ironman.event.ObjectAppended.checksum:type_name -> ironman.event.Checksum
-	35,  // 128: ironman.event.ObjectAppended.acl:type_name -> ironman.event.ACL
-	36,  // 129: ironman.event.ObjectAppended.condition:type_name -> ironman.event.Condition
-	37,  // 130: ironman.event.ObjectAppended.encryption:type_name -> ironman.event.Encryption
-	101, // 131: ironman.event.ObjectsExpired.targets:type_name -> ironman.event.ExpiredTarget
-	23,  // 132: ironman.event.ExpiredTarget.version:type_name -> ironman.event.Version
-	13,  // 133: ironman.event.ExpiredTarget.kind:type_name -> ironman.event.ExpiredKind
-	103, // 134: ironman.event.TransactionCommitted.operations:type_name -> ironman.event.TransactionOperation
-	106, // 135: ironman.event.TransactionOperation.completed:type_name -> ironman.event.UploadCompleted
-	91,  // 136: ironman.event.TransactionOperation.copied:type_name -> ironman.event.ObjectPut
-	93,  // 137: ironman.event.TransactionOperation.deleted:type_name -> ironman.event.DeleteTarget
-	18,  // 138: ironman.event.TransactionOperation.reason:type_name -> ironman.event.Reason
-	35,  // 139: ironman.event.UploadCreated.acl:type_name -> ironman.event.ACL
-	4,   // 140: ironman.event.UploadCreated.checksum_algorithm:type_name -> ironman.event.ChecksumAlgorithm
-	37,  // 141: ironman.event.UploadCreated.encryption:type_name -> ironman.event.Encryption
-	39,  // 142: ironman.event.UploadCreated.lock:type_name -> ironman.event.Lock
-	23,  // 143: ironman.event.PartPut.upload:type_name -> ironman.event.Version
-	25,  // 144: ironman.event.PartPut.blobs:type_name -> ironman.event.Blob
-	90,  // 145: ironman.event.PartPut.source:type_name -> ironman.event.CopySource
-	28,  // 146: ironman.event.PartPut.segments:type_name -> ironman.event.Segment
-	29,  // 147: ironman.event.PartPut.checksum:type_name -> ironman.event.Checksum
-	37,  // 148: ironman.event.PartPut.encryption:type_name -> ironman.event.Encryption
-	23,  // 149: ironman.event.UploadCompleted.upload:type_name -> ironman.event.Version
-	107, // 150: ironman.event.UploadCompleted.parts:type_name -> ironman.event.CompletedPart
-	29,  // 151: ironman.event.UploadCompleted.checksum:type_name -> ironman.event.Checksum
-	36,  // 152: ironman.event.UploadCompleted.condition:type_name -> ironman.event.Condition
-	23,  // 153: ironman.event.UploadAborted.upload:type_name -> ironman.event.Version
-	154, // [154:154] is the sub-list for method output_type
-	154, // [154:154] is the sub-list for method input_type
-	154, // [154:154] is the sub-list for extension type_name
-	154, // [154:154] is the sub-list for extension extendee
-	0,   // [0:154] is the sub-list for field type_name
+	109, // 61: ironman.event.Statement.reads_noted:type_name -> ironman.event.ReadsNoted
+	53,  // 62: ironman.event.Statement.blobs_placed:type_name -> ironman.event.BlobsPlaced
+	18,  // 63: ironman.event.Header.reason:type_name -> ironman.event.Reason
+	1,   // 64: ironman.event.Reason.kind:type_name -> ironman.event.ReasonKind
+	2,   // 65: ironman.event.Outcome.refusal:type_name -> ironman.event.Refusal
+	23,  // 66: ironman.event.Outcome.version:type_name -> ironman.event.Version
+	21,  // 67: ironman.event.Outcome.subs:type_name -> ironman.event.SubOutcome
+	2,   // 68: ironman.event.SubOutcome.refusal:type_name -> ironman.event.Refusal
+	23,  // 69: ironman.event.SubOutcome.version:type_name -> ironman.event.Version
+	3,   // 70: ironman.event.SubOutcome.restored:type_name -> ironman.event.RestoredKind
+	2,   // 71: ironman.event.Envelope.refusal:type_name -> ironman.event.Refusal
+	24,  // 72: ironman.event.Blob.id:type_name -> ironman.event.BlobID
+	26,  // 73: ironman.event.Blob.shards:type_name -> ironman.event.Shard
+	27,  // 74: ironman.event.Shard.pack:type_name -> ironman.event.PackID
+	24,  // 75: ironman.event.Segment.blob:type_name -> ironman.event.BlobID
+	4,   // 76: ironman.event.Checksum.algorithm:type_name -> ironman.event.ChecksumAlgorithm
+	30,  // 77: ironman.event.Headers.user:type_name -> ironman.event.UserHeader
+	32,  // 78: ironman.event.Tags.tags:type_name -> ironman.event.Tag
+	6,   // 79: ironman.event.Grant.group:type_name -> ironman.event.Group
+	5,   // 80: ironman.event.Grant.permission:type_name -> ironman.event.Permission
+	34,  // 81: ironman.event.ACL.grants:type_name -> ironman.event.Grant
+	7,   // 82: ironman.event.Encryption.kind:type_name -> ironman.event.EncryptionKind
+	38,  // 83: ironman.event.Encryption.keys:type_name -> ironman.event.WrappedKey
+	24,  // 84: ironman.event.WrappedKey.blob:type_name -> ironman.event.BlobID
+	8,   // 85: ironman.event.Lock.mode:type_name -> ironman.event.RetentionMode
+	24,  // 86: ironman.event.BlobsAbandoned.blobs:type_name -> ironman.event.BlobID
+	24,  // 87: ironman.event.BlobsReleased.blobs:type_name -> ironman.event.BlobID
+	50,  // 88: ironman.event.BlobsReleased.assemblies:type_name -> ironman.event.AssemblyRelease
+	23,  // 89: ironman.event.AssemblyRelease.assembly:type_name -> ironman.event.Version
+	52,  // 90: ironman.event.ShardsPlaced.placements:type_name -> ironman.event.Placement
+	24,  // 91: ironman.event.Placement.blob:type_name -> ironman.event.BlobID
+	26,  // 92: ironman.event.Placement.shard:type_name -> ironman.event.Shard
+	25,  // 93: ironman.event.BlobsPlaced.blobs:type_name -> ironman.event.Blob
+	27,  // 94: ironman.event.PacksReleased.packs:type_name -> ironman.event.PackID
+	57,  // 95: ironman.event.PayloadsErased.payloads:type_name -> ironman.event.ErasedPayload
+	9,   // 96: ironman.event.CursorSet.kind:type_name -> ironman.event.CursorKind
+	9,   // 97: ironman.event.CursorDeleted.kind:type_name -> ironman.event.CursorKind
+	10,  // 98: ironman.event.PrincipalCreated.kind:type_name -> ironman.event.PrincipalKind
+	80,  // 99: ironman.event.AccountQuotaSet.quota:type_name -> ironman.event.Quota
+	35,  // 100: ironman.event.BucketCreated.acl:type_name -> ironman.event.ACL
+	35,  // 101: ironman.event.BucketACLSet.acl:type_name -> ironman.event.ACL
+	11,  // 102: ironman.event.BucketDocumentSet.kind:type_name -> ironman.event.DocumentKind
+	12,  // 103: ironman.event.BucketVersioningSet.state:type_name -> ironman.event.VersioningState
+	8,   // 104: ironman.event.BucketLockSet.mode:type_name -> ironman.event.RetentionMode
+	80,  // 105: ironman.event.BucketQuotaSet.quota:type_name -> ironman.event.Quota
+	23,  // 106: ironman.event.CopySource.version:type_name -> ironman.event.Version
+	25,  // 107: ironman.event.ObjectPut.blobs:type_name -> ironman.event.Blob
+	28,  // 108: ironman.event.ObjectPut.segments:type_name -> ironman.event.Segment
+	90,  // 109: ironman.event.ObjectPut.source:type_name -> ironman.event.CopySource
+	29,  // 110: ironman.event.ObjectPut.checksum:type_name -> ironman.event.Checksum
+	35,  // 111: ironman.event.ObjectPut.acl:type_name -> ironman.event.ACL
+	36,  // 112: ironman.event.ObjectPut.condition:type_name -> ironman.event.Condition
+	37,  // 113: ironman.event.ObjectPut.encryption:type_name -> ironman.event.Encryption
+	39,  // 114: ironman.event.ObjectPut.lock:type_name -> ironman.event.Lock
+	93,  // 115: ironman.event.ObjectsDeleted.targets:type_name -> ironman.event.DeleteTarget
+	23,  // 116: ironman.event.DeleteTarget.version:type_name -> ironman.event.Version
+	36,  // 117: ironman.event.DeleteTarget.condition:type_name -> ironman.event.Condition
+	23,  // 118: ironman.event.ObjectACLSet.version:type_name -> ironman.event.Version
+	35,  // 119: ironman.event.ObjectACLSet.acl:type_name -> ironman.event.ACL
+	23,  // 120: ironman.event.ObjectTagsSet.version:type_name -> ironman.event.Version
+	23,  // 121: ironman.event.ObjectLockSet.version:type_name -> ironman.event.Version
+	39,  // 122: ironman.event.ObjectLockSet.lock:type_name -> ironman.event.Lock
+	23,  // 123: ironman.event.ObjectRenamed.version:type_name -> ironman.event.Version
+	36,  // 124: ironman.event.ObjectRenamed.source_condition:type_name -> ironman.event.Condition
+	36,  // 125: ironman.event.ObjectRenamed.condition:type_name -> ironman.event.Condition
+	23,  // 126: ironman.event.ObjectAppended.version:type_name -> ironman.event.Version
+	25,  // 127: ironman.event.ObjectAppended.blobs:type_name -> ironman.event.Blob
+	29,  // 128: ironman.event.ObjectAppended.checksum:type_name -> ironman.event.Checksum
+	35,  // 129: ironman.event.ObjectAppended.acl:type_name -> ironman.event.ACL
+	36,  // 130: ironman.event.ObjectAppended.condition:type_name -> ironman.event.Condition
+	37,  // 131: ironman.event.ObjectAppended.encryption:type_name -> ironman.event.Encryption
+	101, // 132: ironman.event.ObjectsExpired.targets:type_name -> ironman.event.ExpiredTarget
+	23,  // 133: ironman.event.ExpiredTarget.version:type_name -> ironman.event.Version
+	13,  // 134: ironman.event.ExpiredTarget.kind:type_name -> ironman.event.ExpiredKind
+	103, // 135: ironman.event.TransactionCommitted.operations:type_name -> ironman.event.TransactionOperation
+	106, // 136: ironman.event.TransactionOperation.completed:type_name -> ironman.event.UploadCompleted
+	91,  // 137: ironman.event.TransactionOperation.copied:type_name -> ironman.event.ObjectPut
+	93,  // 138: ironman.event.TransactionOperation.deleted:type_name -> ironman.event.DeleteTarget
+	18,  // 139: ironman.event.TransactionOperation.reason:type_name -> ironman.event.Reason
+	35,  // 140: ironman.event.UploadCreated.acl:type_name -> ironman.event.ACL
+	4,   // 141: ironman.event.UploadCreated.checksum_algorithm:type_name -> ironman.event.ChecksumAlgorithm
+	37,  // 142: ironman.event.UploadCreated.encryption:type_name -> ironman.event.Encryption
+	39,  // 143: ironman.event.UploadCreated.lock:type_name -> ironman.event.Lock
+	23,  // 144: ironman.event.PartPut.upload:type_name -> ironman.event.Version
+	25,  // 145: ironman.event.PartPut.blobs:type_name -> ironman.event.Blob
+	90,  // 146: ironman.event.PartPut.source:type_name -> ironman.event.CopySource
+	28,  // 147: ironman.event.PartPut.segments:type_name -> ironman.event.Segment
+	29,  // 148: ironman.event.PartPut.checksum:type_name -> ironman.event.Checksum
+	37,  // 149: ironman.event.PartPut.encryption:type_name -> ironman.event.Encryption
+	23,  // 150: ironman.event.UploadCompleted.upload:type_name -> ironman.event.Version
+	107, // 151: ironman.event.UploadCompleted.parts:type_name -> ironman.event.CompletedPart
+	29,  // 152: ironman.event.UploadCompleted.checksum:type_name -> ironman.event.Checksum
+	36,  // 153: ironman.event.UploadCompleted.condition:type_name -> ironman.event.Condition
+	23,  // 154: ironman.event.UploadAborted.upload:type_name -> ironman.event.Version
+	155, // [155:155] is the sub-list for method output_type
+	155, // [155:155] is the sub-list for method input_type
+	155, // [155:155] is the sub-list for extension type_name
+	155, // [155:155] is the sub-list for extension extendee
+	0,   // [0:155] is the sub-list for field type_name
 }
 
 func init() { file_wal_event_event_proto_init() }
@@ -9110,6 +9206,7 @@ func file_wal_event_event_proto_init() {
 		(*Statement_AccessKeySealed)(nil),
 		(*Statement_AccountQuotaSet)(nil),
 		(*Statement_PolicyTagsSet)(nil),
+		(*Statement_ReadsNoted)(nil),
 		(*Statement_BlobsPlaced)(nil),
 	}
 	file_wal_event_event_proto_msgTypes[22].OneofWrappers = []any{}
@@ -9119,7 +9216,7 @@ func file_wal_event_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wal_event_event_proto_rawDesc), len(file_wal_event_event_proto_rawDesc)),
 			NumEnums:      14,
-			NumMessages:   95,
+			NumMessages:   96,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

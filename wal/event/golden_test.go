@@ -201,7 +201,7 @@ func TestLevels(t *testing.T) {
 	} {
 		later[name] = 3
 	}
-	for _, name := range []string{"policy_tags_set", "payloads_erased", "history_retention_set", "objects_restored", "transaction_committed", "epoch_begun", "blobs_placed"} {
+	for _, name := range []string{"policy_tags_set", "payloads_erased", "history_retention_set", "objects_restored", "transaction_committed", "epoch_begun", "blobs_placed", "reads_noted"} {
 		later[name] = 4
 	}
 	fields := (&Statement{}).ProtoReflect().Descriptor().Oneofs().ByName("body").Fields()

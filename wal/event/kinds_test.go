@@ -144,6 +144,7 @@ func bodies() map[string]isStatement_Body {
 		"payloads_erased": &Statement_PayloadsErased{&PayloadsErased{Payloads: []*ErasedPayload{
 			{Seq: 41}, {Seq: 1 << 33, Items: []byte{0x09, 0, 0x80}},
 		}}},
+		"reads_noted":           &Statement_ReadsNoted{&ReadsNoted{Node: 3, Incarnation: 40, Size: 1000, Root: bytes.Repeat([]byte{0x5a}, 32)}},
 		"payloads_erased.fills": &Statement_PayloadsErased{&PayloadsErased{Fills: 41}},
 
 		"principal_created": &Statement_PrincipalCreated{&PrincipalCreated{

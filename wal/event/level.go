@@ -8,7 +8,7 @@ func LevelOf(kind uint32) uint32 {
 		return 2
 	case kind == 29, kind == 30, kind >= 37 && kind <= 47, kind >= 52 && kind <= 54, kind >= 67 && kind <= 71, kind >= 96 && kind <= 99:
 		return 3
-	case kind == 21, kind == 31, kind == 55, kind == 72, kind == 73, kind == 100, kind == 102: // EpochBegun, PayloadsErased, HistoryRetentionSet, ObjectsRestored, TransactionCommitted, PolicyTagsSet, BlobsPlaced
+	case kind == 21, kind == 31, kind == 55, kind == 72, kind == 73, kind >= 100 && kind <= 102: // EpochBegun, PayloadsErased, HistoryRetentionSet, ObjectsRestored, TransactionCommitted, PolicyTagsSet, ReadsNoted, BlobsPlaced
 		return 4
 	}
 	return 0

@@ -47,6 +47,8 @@ type Options struct {
 	// Past are the epochs that are over: an archive that goes on from one of them has what
 	// that one signed.
 	Past []Past
+	// Drops: Drop may be used. Without it whatever is missing is damage.
+	Drops bool
 	// ReadOnly writes nothing: for audits of a node that is not running.
 	ReadOnly bool
 	// Fatal is called, and must not return, when a write fails or what is
@@ -90,6 +92,8 @@ type Archive struct {
 	refusal error      // why nothing more is written; nil: it is
 
 	sums sums
+
+	kept atomic.Uint64 // the first record that is kept: a multiple of BundleSize
 }
 
 // state is what is archived: never changed, only exchanged for a longer one.
@@ -123,7 +127,17 @@ func Open(o Options) (*Archive, error) {
 	} else if err := a.settle(); err != nil {
 		return nil, err
 	}
+	kept := uint64(0)
+	if o.Drops {
+		if kept, err = readKept(a.bundles.files); err != nil {
+			return nil, fmt.Errorf("ledger in %s: %w", o.Dir, err)
+		}
+	}
+	a.kept.Store(kept)
 	s, err := a.load()
+	if err == nil && kept > 0 {
+		err = a.checkKept(s.size())
+	}
 	if err != nil {
 		return nil, fmt.Errorf("ledger in %s: %w", o.Dir, err)
 	}
@@ -148,6 +162,17 @@ func (a *Archive) settle() error {
 		}
 	}
 	return a.bundles.sync()
+}
+
+// checkKept refuses to keep less than the last bundle, and finishes what was to go.
+func (a *Archive) checkKept(size uint64) error {
+	if a.kept.Load() >= size {
+		return fmt.Errorf("%w: of %d records those from %d on are kept", event.ErrMalformed, size, a.kept.Load())
+	}
+	if a.o.ReadOnly {
+		return nil
+	}
+	return a.finishDrop()
 }
 
 // load reads the state from disk and checks that its heads and tiles agree.

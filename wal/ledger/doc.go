@@ -16,6 +16,11 @@
 //	tile/entries/<N>        256 envelopes
 //	payload/<N>             statements, items, outcomes of the same 256 sequences
 //
+// An archive of another log than the store's history (of reads, wal/reads) may have, too:
+//
+//	tail                    records behind the last whole bundle
+//	kept                    from which record on they are kept
+//
 // and <file>.tmp of one that is being written. <N> is in groups of three digits:
 // x001/x234/067. An export holds in addition the partial tiles and bundles of the
 // right edge, <N>.p/<W>.

@@ -35,6 +35,9 @@ func (a *Archive) Erase(targets []Target) error {
 		if t.Seq >= size {
 			return fmt.Errorf("%w: sequence %d of %d", ErrNotArchived, t.Seq, size)
 		}
+		if t.Seq < a.kept.Load() {
+			continue // nothing is left of it
+		}
 		n, _ := bundleOf(t.Seq)
 		byBundle[n] = append(byBundle[n], t)
 	}

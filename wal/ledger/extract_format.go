@@ -49,8 +49,7 @@ func (x *Extract) Encode() []byte {
 	}
 	b = binary.BigEndian.AppendUint16(b, uint16(len(x.Records)))
 	for i := range x.Records {
-		b = appendEntry(b, x.Records[i].Envelope)
-		b = appendPayload(b, &x.Records[i].Payload)
+		b = appendRecord(b, &x.Records[i])
 	}
 	return b
 }
@@ -87,10 +86,7 @@ func DecodeExtract(from uint64, b []byte) (*Extract, error) {
 		r := &x.Records[i]
 		r.Seq = from + uint64(i)
 		var err error
-		if r.Envelope, rest, err = cutEntry(rest); err == nil {
-			r.Payload, rest, err = cutPayload(rest)
-		}
-		if err != nil {
+		if rest, err = cutRecord(rest, r); err != nil {
 			return nil, fmt.Errorf("sequence %d: %w", r.Seq, err)
 		}
 	}
@@ -98,4 +94,18 @@ func DecodeExtract(from uint64, b []byte) (*Extract, error) {
 		return bad(fmt.Sprintf("with %d bytes behind its records", len(rest)))
 	}
 	return x, nil
+}
+
+// appendRecord appends a record as extracts have it.
+func appendRecord(b []byte, r *Record) []byte {
+	return appendPayload(appendEntry(b, r.Envelope), &r.Payload)
+}
+
+// cutRecord splits the first record off; its sequence is for the caller to know. It
+// aliases b.
+func cutRecord(b []byte, r *Record) (rest []byte, err error) {
+	if r.Envelope, rest, err = cutEntry(b); err == nil {
+		r.Payload, rest, err = cutPayload(rest)
+	}
+	return rest, err
 }

@@ -179,6 +179,18 @@ func (f *files) settle(rel string) error {
 	})
 }
 
+// remove removes a file; one that is not there is gone.
+func (f *files) remove(rel string) error {
+	if err := f.fs.Remove(f.at(rel)); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return fmt.Errorf("%s: %w", rel, err)
+	}
+	f.dirty[path.Dir(rel)] = true
+	return nil
+}
+
 // mark makes the directory of rel and notes that it has to be synced.
 func (f *files) mark(rel string) error {
 	dir := path.Dir(rel)

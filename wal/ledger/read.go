@@ -31,7 +31,7 @@ func (a *Archive) Envelopes(seq uint64) ([][]byte, error) {
 	n, i := bundleOf(seq)
 	entries, err := a.bundles.entries(n, BundleSize)
 	if err != nil {
-		return nil, err
+		return nil, a.orDropped(seq, err)
 	}
 	return entries[i:], nil
 }
@@ -45,6 +45,14 @@ func (a *Archive) OpenFile(rel string) (f vfs.File, size int64, err error) {
 	return a.bundles.open(rel)
 }
 
+// orDropped tells why a record could not be read.
+func (a *Archive) orDropped(seq uint64, err error) error {
+	if kept := a.kept.Load(); seq < kept {
+		return fmt.Errorf("%w: sequence %d; those from %d on are", ErrDropped, seq, kept)
+	}
+	return err
+}
+
 // Payload reads the payload of a sequence. Beyond Size: ErrNotArchived.
 func (a *Archive) Payload(seq uint64) (Payload, error) {
 	if size := a.Size(); seq >= size {
@@ -53,7 +61,7 @@ func (a *Archive) Payload(seq uint64) (Payload, error) {
 	n, i := bundleOf(seq)
 	f, err := a.bundles.payloads(n, BundleSize)
 	if err != nil {
-		return Payload{}, err
+		return Payload{}, a.orDropped(seq, err)
 	}
 	defer f.Close()
 	if err := f.skip(i); err != nil {
@@ -69,7 +77,12 @@ func (a *Archive) Records(from uint64) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		for from < size {
 			n, i := bundleOf(from)
-			if !a.bundles.records(n, BundleSize, i, yield) {
+			if !a.bundles.records(n, BundleSize, i, func(r Record, err error) bool {
+				if err != nil {
+					err = a.orDropped(n*BundleSize, err)
+				}
+				return yield(r, err)
+			}) {
 				return
 			}
 			from = (n + 1) * BundleSize

@@ -46,6 +46,16 @@ func (s *sums) changed(n uint64, by int64) {
 	}
 }
 
+// removed notes that the n-th bundle is gone; s.one is held.
+func (s *sums) removed(n uint64, entries, payloads int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n < s.counted || n >= s.opened {
+		s.sizes.Entries -= entries
+		s.sizes.Payloads -= payloads
+	}
+}
+
 func (s *sums) erased(items int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -74,15 +84,17 @@ func (a *Archive) countBundle(n uint64) error {
 	if n < s.counted {
 		return nil
 	}
-	entries, err := a.bundles.fs.Stat(a.bundles.at(EntriesPath(n, BundleSize)))
-	if err != nil {
-		return err
+	if n >= a.kept.Load()/BundleSize { // of the others nothing is there
+		entries, err := a.bundles.fs.Stat(a.bundles.at(EntriesPath(n, BundleSize)))
+		if err != nil {
+			return err
+		}
+		payloads, err := a.bundles.fs.Stat(a.bundles.at(PayloadPath(n, BundleSize)))
+		if err != nil {
+			return err
+		}
+		s.wrote(entries.Size(), payloads.Size())
 	}
-	payloads, err := a.bundles.fs.Stat(a.bundles.at(PayloadPath(n, BundleSize)))
-	if err != nil {
-		return err
-	}
-	s.wrote(entries.Size(), payloads.Size())
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.counted++

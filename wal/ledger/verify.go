@@ -52,6 +52,16 @@ type VerifyOptions struct {
 	Known []tlog.Tree
 	// Export: the directory is an export, of any size and with partial tiles.
 	Export bool
+	// Tail are records behind the bundles: they are verified, too, and known trees may end
+	// among them. Those that the bundles have by now are passed over.
+	Tail []Record
+	// TailFile reads the records behind the bundles from the directory.
+	TailFile bool
+	// Drops: whole bundles may be kept no longer (Archive.Drop).
+	Drops bool
+	// Look is told of each record that is whole and in its place. May be nil; it ends the
+	// verification by an error.
+	Look func(*Record) error
 	// EnvelopesOnly: there are no payload bundles to look at.
 	EnvelopesOnly bool
 	// Progress is told after each bundle how many sequences are done. May be nil.
@@ -85,6 +95,9 @@ func Verify(ctx context.Context, o VerifyOptions) (tlog.Tree, error) {
 		if o.Progress != nil {
 			o.Progress(v.edge.frontier.Size(), v.size)
 		}
+	}
+	if err := v.tail(); err != nil {
+		return tlog.Tree{}, err
 	}
 	if err := v.finish(); err != nil {
 		return tlog.Tree{}, err
@@ -122,6 +135,7 @@ type verification struct {
 	o       VerifyOptions
 	bundles bundles
 	size    uint64
+	kept    uint64 // the first record that is kept; those below are hashes
 	signed  Checkpoint
 	badSign error // why the checkpoint is not believed
 	edge    edge
@@ -148,6 +162,14 @@ func newVerification(o VerifyOptions) (*verification, error) {
 		return nil, v.bad(0, err)
 	}
 	v.size, v.signed = h.size(), h.signed
+	if o.Drops {
+		if v.kept, err = readKept(v.bundles.files); err == nil && v.kept > 0 && v.kept >= v.size {
+			err = fmt.Errorf("%w: of %d records those from %d on are kept", event.ErrMalformed, v.size, v.kept)
+		}
+	}
+	if err != nil {
+		return nil, v.bad(0, err)
+	}
 	if h.signed.Note != nil {
 		v.badSign = h.signed.believed(o.Origin, o.Verifiers, o.Past)
 		v.claims = append(v.claims, claim{h.signed.Tree, CheckpointPath, v.badSign == nil})
@@ -178,6 +200,9 @@ func (v *verification) bad(seq uint64, err error) error {
 // bundle verifies the sequences of the n-th bundles.
 func (v *verification) bundle(n uint64) error {
 	first := n * BundleSize
+	if first < v.kept {
+		return v.dropped(n)
+	}
 	width := int(min(v.size-first, BundleSize))
 	entries, entriesErr := v.bundles.entries(n, width)
 	next, done := v.payloads(n, width)
@@ -196,7 +221,7 @@ func (v *verification) bundle(n uint64) error {
 			continue
 		}
 		if r.Payload, err = next(); err == nil {
-			err = r.matches(env)
+			err = v.payload(&r, env)
 		}
 		if err == nil {
 			err = v.epoch(env, r.Statement)
@@ -225,6 +250,76 @@ func (v *verification) epoch(env *event.Envelope, statement []byte) error {
 		v.o.Epoch(*e)
 	}
 	return err
+}
+
+// payload verifies the payload of an envelope that is in its place.
+func (v *verification) payload(r *Record, env *event.Envelope) error {
+	if err := r.matches(env); err != nil || v.o.Look == nil {
+		return err
+	}
+	return v.o.Look(r)
+}
+
+// dropped verifies the hashes of a bundle that is kept no longer.
+func (v *verification) dropped(n uint64) error {
+	tile, err := v.bundles.tile(0, n)
+	if err != nil {
+		return v.bad(n*BundleSize, err)
+	}
+	for _, h := range unpackHashes(tile) {
+		if err := v.edge.add(h, v.hash); err != nil {
+			return err
+		}
+		if err := v.roots(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tail verifies the records behind the bundles.
+func (v *verification) tail() error {
+	found := &TailState{Records: v.o.Tail}
+	if v.o.TailFile {
+		var err error
+		if found, err = ReadTail(v.o.FS, v.o.Dir, v.size); err != nil {
+			return v.bad(v.size, err)
+		}
+	}
+	for i := range found.Records {
+		if found.Records[i].Seq < v.size {
+			continue
+		}
+		if err := v.record(&found.Records[i]); err != nil {
+			return err
+		}
+	}
+	end := v.edge.frontier.Size()
+	switch {
+	case found.Unusable != nil:
+		return v.bad(end, fmt.Errorf("%s: %w", TailPath, found.Unusable))
+	case found.Torn > 0:
+		return v.bad(end, fmt.Errorf("%s: %w: the last %d bytes are no whole record: damage, or a crash while they were written", TailPath, event.ErrMalformed, found.Torn))
+	}
+	return nil
+}
+
+// record verifies a record of the tail.
+func (v *verification) record(r *Record) error {
+	if seq := v.edge.frontier.Size(); r.Seq != seq {
+		return v.bad(seq, fmt.Errorf("%w: sequence %d in its place", ErrGap, r.Seq))
+	}
+	env, err := v.leaf(r)
+	if err != nil {
+		return err
+	}
+	if err := r.fits(); err != nil {
+		return v.bad(r.Seq, err)
+	}
+	if err := v.payload(r, env); err != nil {
+		return v.bad(r.Seq, err)
+	}
+	return nil
 }
 
 // payloads opens a payload bundle, if there is one to look at. An error of opening
@@ -349,7 +444,8 @@ func (v *verification) milestone(size uint64) error {
 func (v *verification) finish() error {
 	if len(v.claims) > 0 {
 		c := v.claims[0]
-		return v.bad(v.size, fmt.Errorf("the ledger ends after %d sequences, %s has %d", v.size, c.by, c.tree.N))
+		end := v.edge.frontier.Size()
+		return v.bad(end, fmt.Errorf("the ledger ends after %d sequences, %s has %d", end, c.by, c.tree.N))
 	}
 	switch {
 	case v.badSign != nil:

@@ -47,7 +47,7 @@ after an orderly stop these are all.`,
 	c.PersistentFlags().StringVar(&f.key, "key", "", "verifier key that the ledger must be signed with (the one that its first event names)")
 	c.PersistentFlags().BoolVar(&f.json, "json", false, "print JSON")
 	c.AddCommand(f.logCommand(), f.showCommand(), f.verifyCommand(), f.proveCommand(), f.checkCommand(), f.consistencyCommand(),
-		f.exportCommand(), f.replayCommand(), f.diffCommand(), f.eraseCommand(), f.erasuresCommand())
+		f.exportCommand(), f.replayCommand(), f.diffCommand(), f.eraseCommand(), f.erasuresCommand(), f.readsCommand())
 	return c
 }
 

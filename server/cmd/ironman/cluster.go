@@ -29,8 +29,9 @@ type clusterFlags struct {
 	stop               time.Duration
 	noRestart          bool
 
-	history, grace   time.Duration // these four are passed on
+	history, grace   time.Duration // these five are passed on
 	logLevel, region string
+	logReads         bool
 	pass             []string // what every node is given beside its own flags
 }
 
@@ -67,9 +68,9 @@ keeping data safe.`,
 			return nil
 		},
 		RunE: func(c *cobra.Command, args []string) error {
-			for _, name := range []string{"history", "release-grace", "log-level", "region"} {
+			for _, name := range []string{"history", "release-grace", "log-level", "region", "log-reads"} {
 				if c.Flags().Changed(name) {
-					f.pass = append(f.pass, "--"+name, c.Flags().Lookup(name).Value.String())
+					f.pass = append(f.pass, "--"+name+"="+c.Flags().Lookup(name).Value.String())
 				}
 			}
 			f.pass = append(f.pass, args...)
@@ -93,6 +94,7 @@ func (f *clusterFlags) add(c *cobra.Command) {
 	fl.DurationVar(&f.history, "history", server.DefaultHistoryRetention, "passed on to every node")
 	fl.DurationVar(&f.grace, "release-grace", server.DefaultReleaseGrace, "passed on to every node")
 	fl.StringVar(&f.logLevel, "log-level", "info", "passed on to every node")
+	fl.BoolVar(&f.logReads, "log-reads", false, "passed on to every node")
 	fl.StringVar(&f.region, "region", server.DefaultRegion, "passed on to every node")
 }
 

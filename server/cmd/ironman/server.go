@@ -39,6 +39,8 @@ type serverFlags struct {
 	insecureSSEC         bool
 	lifecycleDay         time.Duration
 	accessLogEvery       time.Duration
+	logReads             bool
+	logReadsKeep         time.Duration
 	notify               []string
 	notifyAccounts       []string
 	notifyPrivate        bool
@@ -98,6 +100,8 @@ of DIR without it is useless.`,
 	fl.BoolVar(&f.insecureSSEC, "allow-insecure-sse-c", false, "take customer keys (SSE-C) over plain HTTP, too: only behind a proxy that ends TLS, or for tests")
 	fl.DurationVar(&f.lifecycleDay, "lifecycle-day", server.DefaultLifecycleDay, "how long a day is to lifecycle rules, the same on every node: shorter only for tests of rules")
 	fl.DurationVar(&f.accessLogEvery, "access-log-every", server.DefaultAccessLogEvery, "how often the access logs of buckets are delivered; what is not delivered yet is lost when the node dies")
+	fl.BoolVar(&f.logReads, "log-reads", false, "keep a record of every read of object data, granted or refused, in a Merkle log of this node's own: ironman audit reads")
+	fl.DurationVar(&f.logReadsKeep, "log-reads-keep", 0, "how long records of reads are kept; their hashes stay (default for ever)")
 	fl.StringArrayVar(&f.notify, "notify", nil, "NAME=URL of a webhook for notifications, the same on every node: arn:ironman:sqs::NAME:webhook in configurations; IRONMAN_NOTIFY_TOKEN_NAME is its bearer token")
 	fl.StringArrayVar(&f.notifyAccounts, "notify-accounts", nil, "NAME=ACCOUNT,...: only buckets of these accounts (12 digits) may have the webhook NAME as a target, judged when they set it; by default every account's")
 	fl.BoolVar(&f.notifyPrivate, "notify-private", false, "let webhooks be at loopback, link-local and private addresses")
@@ -170,6 +174,7 @@ func (f *serverFlags) options(log *slog.Logger) (server.Options, error) {
 		RootAccessKey: os.Getenv("IRONMAN_ROOT_ACCESS_KEY"), RootSecretKey: os.Getenv("IRONMAN_ROOT_SECRET_KEY"),
 		HistoryRetention: f.history, ReleaseGrace: f.grace, Now: time.Now, Logger: log, CheckModes: true,
 		KMSKeys: f.kmsKeys, AllowInsecureSSEC: f.insecureSSEC, LifecycleDay: f.lifecycleDay, AccessLogEvery: f.accessLogEvery, NotifyPrivate: f.notifyPrivate,
+		LogReads: f.logReads, LogReadsKeep: f.logReadsKeep,
 		RefuseV2: !f.signatureV2, MaxUploads: f.maxUploads, WebIdentity: f.webIdentity, WebIdentityInsecure: f.webIdentityInsecure,
 		Fatal: func(err error) {
 			log.Error("fatal: the node stops, for it must not go on", "err", err)
@@ -190,6 +195,9 @@ func (f *serverFlags) options(log *slog.Logger) (server.Options, error) {
 	}
 	if o.HistoryMark, err = erasure.ParseReserve(f.historyMark); err != nil {
 		return o, fmt.Errorf("--history-mark: %w", err)
+	}
+	if f.logReadsKeep < 0 || f.logReadsKeep > 0 && !f.logReads {
+		return o, errors.New("--log-reads-keep must not be negative, and is of no use without --log-reads")
 	}
 	if f.history < 0 || f.grace < 0 || f.historyFloor < 0 {
 		return o, errors.New("--history, --history-floor and --release-grace must not be negative")

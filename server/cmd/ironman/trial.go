@@ -21,6 +21,7 @@ import (
 type trialFlags struct {
 	segmentBytes    int64
 	snapshotEntries uint64
+	readsNote       time.Duration
 	packBytes       uint64
 	failpoint       string
 	clockOffset     time.Duration
@@ -33,18 +34,19 @@ func (f *trialFlags) add(c *cobra.Command) {
 	fl := c.Flags()
 	fl.Int64Var(&f.segmentBytes, "log-segment-bytes", 0, "size of a log file")
 	fl.Uint64Var(&f.snapshotEntries, "snapshot-entries", 0, "log entries between two snapshots")
+	fl.DurationVar(&f.readsNote, "log-reads-note", 0, "how often the ledger is told how far the log of reads is")
 	fl.Uint64Var(&f.packBytes, "pack-bytes", 0, "size of a shared pack")
 	fl.StringVar(&f.failpoint, "failpoint", "", "NAME:N kills the process inside its N-th write, once it serves, to files of that name: log, pack, snapshot, ledger, state; NAME:N:start counts from the start")
 	fl.DurationVar(&f.clockOffset, "clock-offset", 0, "how far the node's clock is to be ahead of the machine's")
 	fl.StringVar(&f.linkSource, "link-source", "", "address from which other nodes' links are dialed, so that a proxy can tell who does")
 	fl.BoolVar(&f.diskMarks, "disk-marks", false, "let files beside DIR and the disks' directories make those fail: DIR.readonly, DIR.full, DIR.sick")
-	for _, name := range []string{"clock-offset", "disk-marks", "link-source", "log-segment-bytes", "snapshot-entries", "pack-bytes", "failpoint"} {
+	for _, name := range []string{"clock-offset", "disk-marks", "link-source", "log-segment-bytes", "snapshot-entries", "log-reads-note", "pack-bytes", "failpoint"} {
 		_ = fl.MarkHidden(name)
 	}
 }
 
 func (f *trialFlags) apply(o *server.Options) error {
-	o.SegmentBytes, o.SnapshotEntries, o.PackBytes = f.segmentBytes, f.snapshotEntries, f.packBytes
+	o.SegmentBytes, o.SnapshotEntries, o.PackBytes, o.ReadsNoteEvery = f.segmentBytes, f.snapshotEntries, f.packBytes, f.readsNote
 	if f.diskMarks {
 		o.FS = &markFS{FS: o.FS, dirs: append([]string{o.Dir}, o.Disks...)}
 	}
