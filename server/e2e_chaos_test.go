@@ -103,6 +103,7 @@ func newChaos(t *testing.T, spec chaosSpec) *chaos {
 		Nodes: 3, Address: func(node int) string { return c.nodes[node-1].s3 }, Credential: c.cred, Think: chaosThink,
 		Now: func() int64 { return int64(time.Since(c.began)) }, Wall: time.Now,
 		Epoch:   func() int { return int(time.Since(c.began) / chaosEpoch) },
+		Later: spec.old == "", Did: func(what string) { c.fired("load", what) },
 		HangUps: true, Fired: c.fired, ClocksJump: c.clocksJump, History: load.NewLog(), Violated: c.violated,
 		Answered: func(counts bool) {
 			if counts {
@@ -151,7 +152,7 @@ func (c *chaos) fired(id, name string) {
 	c.fires[firedFault{id, name}]++
 }
 
-// birth starts the nodes, and makes the bucket.
+// birth starts the nodes, and makes the buckets.
 func (c *chaos) birth() {
 	c.Helper()
 	client := c.client(900)
@@ -165,7 +166,7 @@ func (c *chaos) birth() {
 			return nil
 		})
 	}
-	if err := client.MakeBucket(context.Background(), 1); err != nil {
+	if err := client.MakeBuckets(context.Background(), 1); err != nil {
 		c.Fatal(err)
 	}
 	c.settled()

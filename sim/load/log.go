@@ -26,7 +26,7 @@ func (l *Log) All() (ops []history.Op, open int) {
 	return slices.Clone(l.ops), l.open
 }
 
-// Keys are all keys that any request was about, sorted.
+// Keys are all keys that any request was about, sorted; not those of sets.
 func (l *Log) Keys() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -41,7 +41,9 @@ func (l *Log) Keys() []string {
 func (l *Log) add(o history.Op) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.keys[o.Key] = true
+	if !isSet(o.Key) {
+		l.keys[o.Key] = true
+	}
 	if o.Open() {
 		l.open++
 	}

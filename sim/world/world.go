@@ -58,6 +58,7 @@ type World struct {
 	violations []Violation
 	moments    []Moment
 	fires      []Fired
+	done       map[string]int
 	answered   int
 	processes  []*process                   // all that ever ran
 	jumped     time.Time                    // when a clock was last set wrong
@@ -95,7 +96,7 @@ func (w *World) standstill() string {
 func newWorld(cfg Config, out Outlets) *World {
 	w := &World{
 		cfg: cfg, out: out, begin: time.Now(), log: out.Log, draws: make(map[string]*rand.Rand),
-		ghosts: newGhosts(),
+		ghosts: newGhosts(), done: make(map[string]int),
 	}
 	emit := out.Trace
 	if !cfg.Trace {
@@ -136,6 +137,7 @@ func (w *World) clients() *load.Cluster {
 		Nodes: nodes, Address: w.clientAddress,
 		Credential: sig.Credential{AccessKey: rootKey, Secret: sig.NewSecret(rootSecret)},
 		Think:      w.cfg.Think, Now: w.now, Wall: w.wall, Epoch: func() int { return epoch },
+		Later: true, Admin: w.clientAdmin, Kept: w.kept, Did: w.did,
 		HangUps: w.on("H1"), Fired: w.fired, ClocksJump: w.clocksJump,
 		History: load.NewLog(), Violated: w.violated, Answered: w.count, Trace: w.trace.add,
 	}
@@ -240,6 +242,13 @@ func (w *World) fired(id, name string) {
 	w.fires = append(w.fires, Fired{ID: id, Name: name, Count: 1})
 }
 
+// did counts what clients have seen done.
+func (w *World) did(what string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.done[what]++
+}
+
 func (w *World) count(answered bool) {
 	if !answered {
 		return
@@ -342,7 +351,7 @@ func (w *World) report() *Report {
 	defer w.mu.Unlock()
 	r := &Report{
 		Hash: hash, Traced: traced, At: time.Duration(w.now()), Answered: w.answered,
-		Fired: w.allFired(), Plan: w.planned, Violations: w.violations, Moments: w.moments, Healed: w.healed,
+		Fired: w.allFired(), Done: w.done, Plan: w.planned, Violations: w.violations, Moments: w.moments, Healed: w.healed,
 	}
 	r.History, r.Open = w.load.History.All()
 	return r
