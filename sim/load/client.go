@@ -32,6 +32,7 @@ type Client struct {
 	// uploads are its unfinished ones.
 	uploads []upload
 	sets    map[string]setReading // what it read last of a set
+	own     own
 }
 
 type reading struct{ value, tag string }

@@ -26,8 +26,9 @@ type Cluster struct {
 	Later bool
 	// Admin asks the admin listener of a node, as root.
 	Admin func(ctx context.Context, node int, method, path string, body []byte) (status int, answer []byte, err error)
-	// Kept tells whether what a bucket was at a moment of Now must be readable still.
-	Kept func(bucket string, at int64) bool
+	// Kept tells whether what was so at a moment of Now must be readable still, in the
+	// bucket that has no long retention of its own.
+	Kept func(at int64) bool
 
 	// HangUps lets clients go away in the middle, now and then; Fired counts that.
 	HangUps bool
@@ -53,4 +54,7 @@ const (
 	Committed = "a transaction is committed"
 	Refused   = "a transaction is refused for its condition"
 	SentAgain = "a transaction that was not answered is sent again, and was or is done"
+	ReadPast  = "the past is read"
+	Restored  = "keys are restored to a moment"
+	NotKept   = "a past that is not kept any more is refused"
 )

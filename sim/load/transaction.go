@@ -16,9 +16,8 @@ import (
 type draft struct {
 	op       history.Op
 	document []byte
-	// staged: it puts an upload, so that one which is sent again is known by it. again: it
-	// is, if it is not answered.
-	staged, again bool
+	// staged: it puts an upload, so that one which is sent again is known by it.
+	staged bool
 }
 
 // transact writes a set, or removes it: whatever is there, or on a condition.
@@ -66,7 +65,7 @@ func (c *Client) raceSets(ctx context.Context) {
 // as an upload. The condition is on the last operation only: who has done those before it, and finds
 // that it does not hold, has to undo them.
 func (c *Client) draft(ctx context.Context, kind, set string) (*draft, bool) {
-	d := &draft{op: history.Op{Kind: kind, How: "transaction", Key: set}, again: c.rng.IntN(2) == 0}
+	d := &draft{op: history.Op{Kind: kind, How: "transaction", Key: set}}
 	seen := c.sets[set]
 	if kind == history.Replace {
 		if seen.value == "" {
@@ -154,7 +153,7 @@ func (c *Client) commit(ctx context.Context, as, node int, d *draft) {
 	if a.told() == 404 && noSuchUpload(a) {
 		c.of.Violated("I2", "CommitTransaction was answered %.300q", a.body)
 	}
-	if d.staged && d.again && !a.unsent && (a.err != nil || a.status >= 500) {
+	if d.staged && !a.unsent && (a.err != nil || a.status >= 500) {
 		b := c.sendDraft(ctx, 1+node%c.of.Nodes, d)
 		b.call = a.call // of whichever it was
 		switch {
@@ -192,6 +191,9 @@ func (c *Client) committed(a answer, d *draft) {
 	if err := json.Unmarshal(a.body, &said); err != nil || len(said.Results) != members {
 		c.of.Violated("I2", "CommitTransaction says %v: %.300q", err, a.body)
 		return
+	}
+	if said.Sequence > 0 && !said.Repeated {
+		c.noteChange(a, d.op.Key, d.op.Value)
 	}
 	for _, r := range said.Results {
 		if v, _ := c.of.History.valueOf(strings.Trim(r.ETag, `"`)); r.ETag != "" && v != d.op.Value {

@@ -56,7 +56,7 @@ type step struct {
 
 // laterSteps are of what came after the first releases.
 func (c *Client) laterSteps() []step {
-	return []step{{6, c.transact}, {1, c.raceSets}, {7, c.readSet}}
+	return []step{{6, c.transact}, {1, c.raceSets}, {7, c.readSet}, {10, c.readPast}, {12, c.changeOwn}, {2, c.restore}}
 }
 
 func pause(ctx context.Context, d time.Duration) {
@@ -78,7 +78,7 @@ func path(key string) string { return "/" + bucketOf(key) + "/" + key }
 
 // bucketOf is the bucket that a key is in.
 func bucketOf(key string) string {
-	if kind, _, _ := strings.Cut(key, "/"); kind == "set" || kind == "source" {
+	if kind, _, _ := strings.Cut(key, "/"); kind == "set" || kind == "source" || kind == "own" {
 		return keptBucket
 	}
 	return bucket
@@ -119,6 +119,7 @@ func (c *Client) write(ctx context.Context, kind, key string, header http.Header
 	if a.err == nil && a.status == 200 {
 		c.checkTag(a, v)
 		c.seen[key] = reading{v, tag(a.header)}
+		c.noteChange(a, key, v)
 	}
 }
 
@@ -256,15 +257,24 @@ func (c *Client) Delete(ctx context.Context, node int, key string) (status int) 
 	return a.told()
 }
 
-// MakeBuckets makes the buckets of the run.
-func (c *Client) MakeBuckets(ctx context.Context, node int) error {
+// MakeBuckets makes the buckets of the run, and has one of them keep its history. own is how
+// long the other keeps it; 0: as long as the cluster says.
+func (c *Client) MakeBuckets(ctx context.Context, node int, own time.Duration) error {
 	for _, name := range []string{bucket, keptBucket} {
 		a := c.send(ctx, node, ask{method: "PUT", path: "/" + name})
 		if a.err != nil || a.status != http.StatusOK {
 			return fmt.Errorf("load: CreateBucket: %d %.200q: %w", a.status, a.body, a.err)
 		}
 	}
-	return nil
+	if !c.of.Later {
+		return nil
+	}
+	if own > 0 {
+		if err := c.keep(ctx, node, bucket, own, false); err != nil {
+			return err
+		}
+	}
+	return c.keep(ctx, node, keptBucket, time.Hour, true)
 }
 
 // Serves tells whether a node answers.
@@ -294,6 +304,9 @@ func (c *Client) remove(ctx context.Context) {
 	a := c.send(ctx, node, ask{method: "DELETE", path: path(key), hangUp: c.hangUp()})
 	c.refuseOdd(a, "DELETE "+key, 204)
 	c.record(node, a, history.Op{Kind: history.Delete, Key: key})
+	if a.told() == 204 {
+		c.noteChange(a, key, "")
+	}
 }
 
 // removeSeveral deletes two keys in one request.

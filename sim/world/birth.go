@@ -18,7 +18,7 @@ func (w *World) birth(ctx context.Context) bool {
 			return false
 		}
 		if i == 0 {
-			if err := c.MakeBuckets(ctx, 1); err != nil {
+			if err := c.MakeBuckets(ctx, 1, w.ownRetention); err != nil {
 				w.violated("I12", "%v", err)
 				return false
 			}
@@ -38,6 +38,3 @@ func (w *World) until(limit time.Duration, is func() bool) bool {
 	}
 	return true
 }
-
-// kept tells whether what a bucket was at a moment must be readable still.
-func (w *World) kept(string, int64) bool { return false }

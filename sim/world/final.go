@@ -196,7 +196,7 @@ func (w *World) holdRead(ctx context.Context) {
 	c := w.newClient(-3)
 	defer c.Close()
 	members := w.members()
-	c.Hold(ctx, members[w.draw("hold", len(members))].n, w.retention+w.grace-time.Second)
+	c.Hold(ctx, members[w.draw("hold", len(members))].n, w.bucketRetention()+w.grace-time.Second)
 }
 
 // agree waits until all nodes have applied the same number of events, and compares

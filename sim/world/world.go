@@ -44,6 +44,7 @@ type World struct {
 	nodes []*node
 
 	retention, grace, packGrace time.Duration
+	ownRetention                time.Duration // of the bucket of most requests; 0: the cluster's
 	snapshotEntries             uint64
 	scrub                       time.Duration // how often nodes read the sealed files of their logs
 
@@ -112,6 +113,9 @@ func newWorld(cfg Config, out Outlets) *World {
 		w.snapshotEntries = uint64(100 + shape.IntN(400))
 	}
 	w.scrub = time.Duration(3+shape.IntN(20)) * time.Second
+	if shape.IntN(3) == 0 {
+		w.ownRetention = time.Duration(1+shape.IntN(8)) * time.Second
+	}
 	// So short that packs come and go during a run.
 	w.packGrace = time.Duration(500+shape.IntN(1000)) * time.Millisecond
 	w.net = network.New(network.Options{Rng: w.rng("network", 0), Timeout: 15 * time.Second, Observe: func(e network.Event) {
@@ -294,7 +298,7 @@ func (w *World) live(ctx context.Context) {
 	progress, stop := context.WithCancel(ctx)
 	defer stop()
 	go w.tell(progress)
-	w.moment(0, "shape", fmt.Sprintf("history %v, grace %v, of packs %v, a snapshot every %d entries, a scrub every %v", w.retention, w.grace, w.packGrace, w.snapshotEntries, w.scrub))
+	w.moment(0, "shape", fmt.Sprintf("history %v (of its own %v), grace %v, of packs %v, a snapshot every %d entries, a scrub every %v", w.retention, w.ownRetention, w.grace, w.packGrace, w.snapshotEntries, w.scrub))
 	w.enter("birth")
 	if !w.birth(ctx) {
 		return
