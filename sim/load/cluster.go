@@ -56,5 +56,8 @@ const (
 	SentAgain = "a transaction that was not answered is sent again, and was or is done"
 	ReadPast  = "the past is read"
 	Restored  = "keys are restored to a moment"
+	ToldOf    = "the feed tells of an event"
+	Streamed  = "the feed is streamed"
+	Moved     = "a cursor of the feed is moved"
 	NotKept   = "a past that is not kept any more is refused"
 )

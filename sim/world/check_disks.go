@@ -22,6 +22,7 @@ func (w *World) checkDisks() {
 		w.checkReplay(n)
 	}
 	w.checkShards()
+	w.checkFeed()
 }
 
 // checkReplay replays what a node has in its ledger and log (C2, I6).

@@ -49,6 +49,7 @@ type World struct {
 	scrub                       time.Duration // how often nodes read the sealed files of their logs
 
 	load    *load.Cluster
+	readers []*load.Follower // of the feed
 	ghosts  *ghosts
 	planned []Action
 	healed  time.Duration  // how long it took to serve behind all faults
@@ -309,6 +310,10 @@ func (w *World) live(ctx context.Context) {
 	for n := range w.cfg.Clients {
 		clients.Go(func() { w.newClient(n + 1).Run(working) })
 	}
+	w.readers = []*load.Follower{w.newClient(-20).Follower(), w.newClient(-21).BucketFollower()}
+	for _, r := range w.readers {
+		clients.Go(func() { r.Run(working) })
+	}
 	w.nemesis(ctx)
 	w.enter("liveness")
 	healthy := w.heal(ctx)
@@ -319,6 +324,7 @@ func (w *World) live(ctx context.Context) {
 		w.readAll(ctx)
 		w.holdRead(ctx)
 		w.agree(ctx)
+		w.catchUp(ctx)
 	}
 	w.enter("end")
 	w.halt()
