@@ -59,5 +59,6 @@ const (
 	ToldOf    = "the feed tells of an event"
 	Streamed  = "the feed is streamed"
 	Moved     = "a cursor of the feed is moved"
+	ErasedKey = "a key is erased from the record"
 	NotKept   = "a past that is not kept any more is refused"
 )

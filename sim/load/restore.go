@@ -99,7 +99,7 @@ func (c *Client) restore(ctx context.Context) {
 	if !c.askRestore(ctx, http.MethodGet, "/-/restore?"+q.Encode(), p) {
 		return
 	}
-	if p.Bucket != p.Source || p.To != m.seq+1 || p.Seen <= p.To {
+	if p.Bucket != p.Source || p.To != m.seq+1 || p.Seen < p.To {
 		c.of.Violated("I18", "a restore to event %d is planned as %+v", m.seq, *p)
 		return
 	}

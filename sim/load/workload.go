@@ -14,8 +14,11 @@ import (
 	"ironman/wal/digest"
 )
 
+// Bucket is where most requests go.
+const Bucket = "world"
+
 const (
-	bucket = "world"
+	bucket = Bucket
 	// keptBucket keeps its history for longer than any run.
 	keptBucket = "kept"
 

@@ -67,6 +67,34 @@ func Replay(files vfs.FS, dir string, want Agreed, holed bool, fatal func(error)
 	return r, nil
 }
 
+// ReplayErased is Replay where payloads were erased: it begins at the snapshot that the node took
+// before it erased them. An error may be that the node's record cannot be read.
+func ReplayErased(files vfs.FS, dir string, want Agreed) (err error) {
+	n, err := audit.Open(audit.Options{FS: files, Dir: dir})
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnreadable, err)
+	}
+	defer func() { err = errors.Join(err, n.Close()) }()
+	state := vfs.NewMem()
+	from, err := n.Base(want.Events, state, "/state")
+	if err != nil {
+		return err
+	}
+	m, err := fsm.Open(fsm.Options{FS: state, Dir: "/state", Fatal: func(err error) { panic(fmt.Errorf("offline: %w", err)) }})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, m.Close()) }()
+	r, err := n.Replay(context.Background(), m, want.Events, nil)
+	if err != nil {
+		return fmt.Errorf("from event %d on: %w", from, err)
+	}
+	if got := (Agreed{Events: r.Events, StateDigest: r.StateDigest, LedgerRoot: r.LedgerRoot}); got != want {
+		return fmt.Errorf("from event %d on it comes to %+v; the nodes agreed on %+v", from, got, want)
+	}
+	return nil
+}
+
 // replayLedger applies what is archived. Its end is that of what was agreed on.
 func replayLedger(files vfs.FS, dir string, m *fsm.Machine, until uint64, fatal func(error)) (seq uint64, err error) {
 	unreadable := func(err error) error { return fmt.Errorf("%w: %w", ErrUnreadable, err) }

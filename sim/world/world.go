@@ -50,6 +50,7 @@ type World struct {
 
 	load    *load.Cluster
 	readers []*load.Follower // of the feed
+	erased  bool             // all that was buried, on all nodes
 	ghosts  *ghosts
 	planned []Action
 	healed  time.Duration  // how long it took to serve behind all faults
@@ -61,6 +62,7 @@ type World struct {
 	moments    []Moment
 	fires      []Fired
 	done       map[string]int
+	buried     []*load.Erasure
 	answered   int
 	processes  []*process                   // all that ever ran
 	jumped     time.Time                    // when a clock was last set wrong
@@ -314,6 +316,9 @@ func (w *World) live(ctx context.Context) {
 	for _, r := range w.readers {
 		clients.Go(func() { r.Run(working) })
 	}
+	if rng := w.rng("erase", 0); rng.IntN(eraseOneIn) == 0 {
+		clients.Go(func() { w.erase(working, rng) })
+	}
 	w.nemesis(ctx)
 	w.enter("liveness")
 	healthy := w.heal(ctx)
@@ -323,6 +328,7 @@ func (w *World) live(ctx context.Context) {
 		w.enter("reads")
 		w.readAll(ctx)
 		w.holdRead(ctx)
+		w.completeErasures(ctx)
 		w.agree(ctx)
 		w.catchUp(ctx)
 	}
