@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -93,8 +94,8 @@ func (w *World) compareTold(r *load.Follower, e *audit.Entry, line string) {
 // change what is in the bucket.
 func mustBeTold(e *audit.Entry) bool {
 	switch e.Kind {
-	case "object_put", "upload_completed", "transaction_committed":
-		return e.Outcome == "accepted"
+	case "object_put", "upload_completed", "transaction_committed", "objects_deleted", "objects_restored":
+		return e.Outcome == "accepted" && (e.Idle == nil || slices.Contains(e.Idle, false))
 	}
 	return false
 }
