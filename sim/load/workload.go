@@ -277,7 +277,7 @@ func (c *Client) MakeBuckets(ctx context.Context, node int, own time.Duration) e
 			return err
 		}
 	}
-	return c.keep(ctx, node, keptBucket, time.Hour, true)
+	return c.keep(ctx, node, keptBucket, time.Hour, c.rng.IntN(2) == 0)
 }
 
 // Serves tells whether a node answers.
