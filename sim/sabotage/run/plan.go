@@ -83,7 +83,7 @@ func plan(w *workshop, seeds int) map[sabotage.ID][]tier {
 		sabotage.X69: {w.tests(fsm, "^TestClean$")},
 		sabotage.X70: {world},
 		sabotage.X71: {w.tests(server, "^TestFeedStream$"), world},
-		sabotage.X72: {w.tests(fsm, "^TestTranscripts$/^history$")},
+		sabotage.X72: {w.tests(fsm, "^TestModelLong$")},
 		sabotage.X73: {w.tests(fsm, "^TestTranscripts$/^cursors$")},
 		sabotage.X74: {w.tests(server, "^TestClockVerdict$")},
 		sabotage.X75: {w.tests(server, "^TestFeedLines$"), world},
