@@ -162,8 +162,8 @@ func (c *Client) commit(ctx context.Context, as, node int, d *draft) {
 			c.of.Did(SentAgain)
 		case b.told() == 200:
 			c.of.Did(SentAgain)
-		default: // the first may be under way
-			b.status = 500
+		default: // the first may be under way, whether or not the second was sent
+			b = a
 		}
 		a = b
 	}
