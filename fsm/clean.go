@@ -11,6 +11,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"ironman/sim/sabotage"
 	"ironman/wal/durable"
 	"ironman/wal/event"
 )
@@ -50,6 +51,9 @@ func (m *Machine) Clean(ctx context.Context, reserve uint64, rest func() error) 
 	defer m.cleaning.Unlock()
 	if m.dead.Load() {
 		return errDead
+	}
+	if sabotage.On(sabotage.X69) {
+		return m.rotateManifest(ctx)
 	}
 	if err := m.roomToClean(reserve); err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 
+	"ironman/sim/sabotage"
 	"ironman/wal/event"
 )
 
@@ -21,7 +22,7 @@ func (t *tx) cursorSet(p *event.Parsed, b *event.CursorSet) *event.Outcome {
 		return refuse(event.Refusal_REFUSAL_NO_SUCH_BUCKET)
 	}
 	k := cursorKey(b.Bucket, b.Kind, name)
-	if get[Cursor](t, k).GetNext() != b.From {
+	if get[Cursor](t, k).GetNext() != b.From && !sabotage.On(sabotage.X73) {
 		return refuse(event.Refusal_REFUSAL_CONFLICT)
 	}
 	t.set(k, &Cursor{Next: b.To, Time: t.time})

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 
+	"ironman/sim/sabotage"
 	"ironman/wal/event"
 )
 
@@ -95,7 +96,7 @@ func (t *tx) bucketHistoryTrimmed(b *event.HistoryTrimmed, limit int) *event.Out
 		return refuse(event.Refusal_REFUSAL_NOT_FOUND)
 	}
 	retention, strict := c.HistoryRetention, c.HistoryStrict
-	if r.own() {
+	if r.own() && !sabotage.On(sabotage.X66) {
 		retention, strict = r.History, r.Strict
 	}
 	// What no view can read any more may go, strict or not.

@@ -8,6 +8,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"google.golang.org/protobuf/proto"
 
+	"ironman/sim/sabotage"
 	"ironman/wal/event"
 )
 
@@ -59,6 +60,9 @@ func (t *tx) restoreKey(b *Bucket, name string, ordinal int, r *event.ObjectsRes
 	none := event.Refusal_REFUSAL_NONE
 	k := objectKey(b.Bucket, name)
 	then := t.past(objectKey(r.Source, name), r.To)
+	if sabotage.On(sabotage.X65) {
+		then = t.past(objectKey(r.Source, name), r.To+1)
+	}
 	now, from := getFrom[Object](t, k)
 	kind := restoring(now, then)
 	if kind == event.RestoredKind_RESTORED_KIND_UNSPECIFIED {

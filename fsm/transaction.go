@@ -1,6 +1,9 @@
 package fsm
 
-import "ironman/wal/event"
+import (
+	"ironman/sim/sabotage"
+	"ironman/wal/event"
+)
 
 // Bounds of a transaction.
 const (
@@ -45,7 +48,7 @@ func (t *tx) transactionCommitted(p *event.Parsed, b *event.TransactionCommitted
 	for i, op := range b.Operations {
 		sub, more := t.operate(p, i, bucket, op, sources[i], b.Request, MaxTransactionPieces-pieces)
 		pieces += more
-		if sub.Refusal != event.Refusal_REFUSAL_NONE {
+		if sub.Refusal != event.Refusal_REFUSAL_NONE && !sabotage.On(sabotage.X64) {
 			return refuseOne(n, i, sub.Refusal)
 		}
 		o.Subs = append(o.Subs, sub)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"ironman/sim/sabotage"
 	"ironman/wal/event"
 )
 
@@ -102,7 +103,7 @@ func (v *View) raw(key []byte) ([]byte, error) {
 	if err := v.kept(key); err != nil {
 		return nil, err
 	}
-	if seen(b, v.next) {
+	if seen(b, v.next) || sabotage.On(sabotage.X72) {
 		return b, nil
 	}
 	return v.superseded(key)

@@ -2,7 +2,6 @@ package server_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
@@ -18,9 +17,9 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2"
-	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"ironman/fsm"
 	"ironman/wal/ledger"
 )
 
@@ -143,7 +142,7 @@ func eachFile(dir string, show func(where string, b []byte)) error {
 		case e.IsDir():
 			return nil
 		case filepath.Ext(path) == ".sst":
-			if err := eachRow(path, func(b []byte) { show("row of "+name, b) }); err != nil {
+			if err := fsm.EachStored(vfs.Default, path, func(b []byte) { show("row of "+name, b) }); err != nil {
 				return fmt.Errorf("%s: %w", path, err)
 			}
 		}
@@ -151,35 +150,6 @@ func eachFile(dir string, show func(where string, b []byte)) error {
 		show("file "+name, b)
 		return err
 	})
-}
-
-// eachRow shows keys and values of one of Pebble's files.
-func eachRow(path string, show func([]byte)) error {
-	f, err := vfs.Default.Open(path)
-	if err != nil {
-		return err
-	}
-	readable, err := sstable.NewSimpleReadable(f)
-	if err != nil {
-		return errors.Join(err, f.Close())
-	}
-	o := &pebble.Options{}
-	o.EnsureDefaults()
-	r, err := sstable.NewReader(context.Background(), readable, o.MakeReaderOptions())
-	if err != nil {
-		return errors.Join(err, readable.Close())
-	}
-	it, err := r.NewIter(sstable.NoTransforms, nil, nil, sstable.AssertNoBlobHandles)
-	if err != nil {
-		return errors.Join(err, r.Close())
-	}
-	for kv := it.First(); kv != nil && err == nil; kv = it.Next() {
-		var v []byte
-		if v, _, err = kv.Value(nil); err == nil {
-			show(append(bytes.Clone(kv.K.UserKey), v...))
-		}
-	}
-	return errors.Join(err, it.Error(), it.Close(), r.Close())
 }
 
 // eachRecord shows what a ledger keeps compressed.

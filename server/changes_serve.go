@@ -17,6 +17,7 @@ import (
 
 	"ironman/s3api/s3err"
 	"ironman/server/audit"
+	"ironman/sim/sabotage"
 )
 
 // Bounds of one answer. Whoever reaches one is told with what to go on.
@@ -189,6 +190,9 @@ func (x *changesQuery) after(last string) error {
 	if err != nil || seq == math.MaxUint64 {
 		return fmt.Errorf("%w: Last-Event-ID: %q is not a sequence", errBadAsk, last)
 	}
+	if sabotage.On(sabotage.X71) {
+		seq++
+	}
 	x.from = strconv.FormatUint(seq+1, 10)
 	return nil
 }
@@ -323,6 +327,9 @@ read:
 			p.next = e.Seq + 1
 			looked++
 		}
+	}
+	if sabotage.On(sabotage.X75) {
+		p.next++
 	}
 	if err := p.out.json("", changesTail{Next: p.next, More: p.next < min(p.to, p.applied())}, "\n"); err != nil {
 		return err

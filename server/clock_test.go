@@ -3,6 +3,7 @@ package server
 import (
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -38,4 +39,25 @@ func TestJudgeClock(t *testing.T) {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}
+}
+
+// TestClockVerdict: a verdict is of the clock that was judged: when somebody sets it, it is judged anew.
+func TestClockVerdict(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := &clockVerdict{at: time.Now(), wall: time.Now().Add(time.Hour)}
+		time.Sleep(clockVerdictEvery / 2)
+		right := time.Now().Add(time.Hour)
+		for _, c := range []struct {
+			set   time.Duration
+			holds bool
+		}{{0, true}, {clockSet / 2, true}, {-clockSet / 2, true}, {time.Second, false}, {-time.Second, false}, {365 * 24 * time.Hour, false}} {
+			if v.holds(right.Add(c.set)) != c.holds {
+				t.Errorf("set by %v: it holds: %v", c.set, !c.holds)
+			}
+		}
+		time.Sleep(clockVerdictEvery)
+		if v.holds(time.Now().Add(time.Hour)) {
+			t.Error("it holds for ever")
+		}
+	})
 }

@@ -88,6 +88,9 @@ func (c *chaos) readAll() {
 	defer lister.Close()
 	for epoch := range c.load.Epoch() + 1 {
 		lister.List(context.Background(), epoch)
+		for node := 1; node <= 3 && c.load.Later; node++ {
+			lister.ReadSets(context.Background(), node, epoch)
+		}
 	}
 	c.moment("%d keys are read", len(keys))
 }

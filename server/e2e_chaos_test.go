@@ -1,11 +1,15 @@
 package server_test
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"os/exec"
 	"slices"
 	"sync"
@@ -102,7 +106,9 @@ func newChaos(t *testing.T, spec chaosSpec) *chaos {
 	c.load = &load.Cluster{
 		Nodes: 3, Address: func(node int) string { return c.nodes[node-1].s3 }, Credential: c.cred, Think: chaosThink,
 		Now: func() int64 { return int64(time.Since(c.began)) }, Wall: time.Now,
-		Epoch:   func() int { return int(time.Since(c.began) / chaosEpoch) },
+		Epoch: func() int { return int(time.Since(c.began) / chaosEpoch) },
+		Later: spec.old == "", Admin: c.clientAdmin, Kept: func(int64) bool { return false },
+		Did:     func(what string) { c.fired("load", what) },
 		HangUps: true, Fired: c.fired, ClocksJump: c.clocksJump, History: load.NewLog(), Violated: c.violated,
 		Answered: func(counts bool) {
 			if counts {
@@ -121,6 +127,21 @@ func (c *chaos) client(n int) *load.Client {
 	return c.load.Client(n, rand.New(rand.NewPCG(c.spec.seed, uint64(1000+n))), func(ctx context.Context, address string) (net.Conn, error) {
 		return d.DialContext(ctx, "tcp", address)
 	})
+}
+
+// clientAdmin asks a node's admin listener for a client.
+func (c *chaos) clientAdmin(ctx context.Context, node int, method, path string, body []byte) (status int, answer []byte, err error) {
+	r, err := http.NewRequestWithContext(ctx, method, "http://"+c.nodes[node-1].admin+path, bytes.NewReader(body))
+	if err != nil {
+		return 0, nil, err
+	}
+	r.SetBasicAuth(c.cred.AccessKey, string(c.cred.Secret.Reveal()))
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	answer, err = io.ReadAll(resp.Body)
+	return resp.StatusCode, answer, errors.Join(err, resp.Body.Close())
 }
 
 func (c *chaos) clocksJump() bool {
@@ -151,7 +172,7 @@ func (c *chaos) fired(id, name string) {
 	c.fires[firedFault{id, name}]++
 }
 
-// birth starts the nodes, and makes the bucket.
+// birth starts the nodes, and makes the buckets.
 func (c *chaos) birth() {
 	c.Helper()
 	client := c.client(900)
@@ -165,7 +186,7 @@ func (c *chaos) birth() {
 			return nil
 		})
 	}
-	if err := client.MakeBucket(context.Background(), 1); err != nil {
+	if err := client.MakeBuckets(context.Background(), 1, 0); err != nil {
 		c.Fatal(err)
 	}
 	c.settled()

@@ -11,6 +11,7 @@ import (
 
 	"ironman/fsm"
 	"ironman/server/link"
+	"ironman/sim/sabotage"
 	"ironman/wal/ledger"
 )
 
@@ -133,12 +134,16 @@ func (e *eraser) carryOut(ctx context.Context, last, done uint64) error {
 		return err
 	}
 	e.note("truncating the log", "")
-	if err := n.log.Forget(ctx, sealed); err != nil {
-		return err
+	if !sabotage.On(sabotage.X68) {
+		if err := n.log.Forget(ctx, sealed); err != nil {
+			return err
+		}
 	}
 	e.note("erasing in the ledger", "")
-	if err := e.eraseItems(ctx, last, done); err != nil {
-		return err
+	if !sabotage.On(sabotage.X70) {
+		if err := e.eraseItems(ctx, last, done); err != nil {
+			return err
+		}
 	}
 	return n.machine.SetCleaned(n.identity.Node, last)
 }

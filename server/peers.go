@@ -11,6 +11,7 @@ import (
 
 	"ironman/erasure"
 	"ironman/server/link"
+	"ironman/sim/sabotage"
 	"ironman/wal"
 )
 
@@ -296,8 +297,20 @@ func (n *Node) topology() []erasure.Disk { return n.members.topology(n.answers) 
 
 // clockVerdict is what was thought of this node's clock at some moment.
 type clockVerdict struct {
-	at  time.Time // of the monotonic clock
-	err error
+	at   time.Time // of the monotonic clock
+	wall time.Time // of the clock that was judged
+	err  error
+}
+
+// clockSet is how far the clock may go otherwise than the monotonic one before a verdict is none any
+// more: somebody has set it.
+const clockSet = 10 * time.Millisecond
+
+// holds tells whether the verdict is of the clock that shows wall now.
+func (v *clockVerdict) holds(wall time.Time) bool {
+	past := time.Since(v.at)
+	went := time.Duration(wall.UnixNano() - v.wall.UnixNano())
+	return past <= clockVerdictEvery && ((went-past).Abs() <= clockSet || sabotage.On(sabotage.X74))
 }
 
 // clockVerdictEvery is how long a verdict holds: it is asked for with every event.
@@ -305,9 +318,9 @@ const clockVerdictEvery = 100 * time.Millisecond
 
 // clockProblem says why this node's clock is not to be trusted; nil if it is.
 func (n *Node) clockProblem() error {
-	v := n.clock.Load()
-	if v == nil || time.Since(v.at) > clockVerdictEvery {
-		v = &clockVerdict{time.Now(), n.judgeClock()}
+	v, wall := n.clock.Load(), n.opts.Now()
+	if v == nil || !v.holds(wall) {
+		v = &clockVerdict{time.Now(), wall, n.judgeClock()}
 		if old := n.clock.Swap(v); old != nil && (old.err == nil) != (v.err == nil) {
 			n.opts.Logger.Warn("this node's clock", "problem", v.err)
 		}

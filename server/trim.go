@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"ironman/fsm"
+	"ironman/sim/sabotage"
 	"ironman/wal/event"
 )
 
@@ -187,7 +188,7 @@ func (h *trims) bucketStep(v *fsm.View, c *fsm.Cluster, bucket uint64, r *fsm.Re
 	if err != nil {
 		return nil, err
 	}
-	if r.Inherits {
+	if r.Inherits || sabotage.On(sabotage.X67) {
 		k = keeping{time.Duration(c.HistoryRetention), c.HistoryStrict, max(r.Trimmed, shared)}
 	}
 	to, early, err := h.to(v, k)

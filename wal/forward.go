@@ -108,6 +108,7 @@ func (n *Node) answerProposal(ctx context.Context, proposal []byte) ([]byte, err
 // stamp has the leader's clock stamp a proposal and raft commit it. If ctx ends
 // first the outcome is unknown; the ticket is kept until raft is done with it.
 func (n *Node) stamp(ctx context.Context, t *ticket, proposal []byte) (stamped, error) {
+	stamp := n.opts.Now() // first: a clock that is set behind it is not the one that was judged
 	if why := n.opts.MayLead(); why != nil {
 		err := fmt.Errorf("%w: %s stamps nothing: %w", ErrNotDone, n.opts.ID, why)
 		if n.alone() {
@@ -122,7 +123,7 @@ func (n *Node) stamp(ctx context.Context, t *ticket, proposal []byte) (stamped, 
 	if timeout <= 0 {
 		return stamped{}, errors.Join(ErrNotDone, context.DeadlineExceeded)
 	}
-	entry := event.AppendEntry(make([]byte, 0, len(proposal)+16), n.opts.Now().UnixNano(), proposal)
+	entry := event.AppendEntry(make([]byte, 0, len(proposal)+16), stamp.UnixNano(), proposal)
 	r := &result{done: make(chan struct{})}
 	go func() {
 		defer close(r.done)

@@ -291,6 +291,43 @@ func TestPreVote(t *testing.T) {
 	}
 }
 
+// TestClockSetMeanwhile (F-K1): a clock that is set while a proposal is on its way is judged
+// before anything bears its time.
+func TestClockSetMeanwhile(t *testing.T) {
+	wrong := time.Now().AddDate(1, 0, 0)
+	var set atomic.Bool
+	c := newCluster(t, 3, func(m *member, o *Options) {
+		if m.id != "node-1" {
+			return
+		}
+		o.Now = func() time.Time { // it is set just when it is asked
+			if set.Load() {
+				m.badTime.Store(bad("the clock is a year ahead"))
+				return wrong
+			}
+			return time.Now()
+		}
+	})
+	one := c.nodes[0]
+	one.mustPropose(1)
+	set.Store(true)
+	ctx, cancel := context.WithTimeout(t.Context(), testElection/2)
+	_, err := one.Propose(ctx, proposal(t, 2))
+	cancel()
+	if !errors.Is(err, ErrNotDone) {
+		t.Errorf("a leader whose clock was set: %v", err)
+	}
+	c.leader(c.nodes[1:]...)
+	c.agree()
+	for _, m := range c.nodes {
+		for _, stamp := range m.machine.stamps() {
+			if stamp >= wrong.UnixNano() {
+				t.Errorf("%s has an event of %v", m.id, time.Unix(0, stamp))
+			}
+		}
+	}
+}
+
 // TestBadClock (F-K1): a leader whose clock turns bad gives up leadership, does not
 // get it back, and stamps nothing; when the clock is good again, it may lead.
 func TestBadClock(t *testing.T) {

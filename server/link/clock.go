@@ -81,7 +81,18 @@ type sample struct {
 	offset time.Duration // how far it is ahead; wrong by at most half of delay
 	delay  time.Duration // of the network, there and back
 	at     time.Duration // uptime
+	zero   int64         // what this node's clock showed at uptime 0, as it was set then
 }
+
+// now is the offset by this node's clock as it is set now: wall, at an uptime. Who has been set
+// since the sample knows at once that it is he who moved.
+func (s *sample) now(wall int64, uptime time.Duration) time.Duration {
+	set := difference(shownAgo(wall, uptime), s.zero)
+	return difference(int64(s.offset), int64(set))
+}
+
+// shownAgo is what a clock showed a while ago, if nobody has set it.
+func shownAgo(wall int64, ago time.Duration) int64 { return int64(difference(wall, int64(ago))) }
 
 // clock estimates another node's clock from the last samples.
 type clock struct {
@@ -100,6 +111,7 @@ func (c *clock) add(elapsed time.Duration, sent, came, left, back int64, now tim
 		offset: difference(came, sent)/2 + difference(left, back)/2,
 		delay:  elapsed - there,
 		at:     now,
+		zero:   shownAgo(back, now),
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -102,3 +102,21 @@ func TestDifference(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+// TestClockIsSet: of a node whose clock is set the offsets of others are right at once, by samples
+// from before.
+func TestClockIsSet(t *testing.T) {
+	var c clock
+	const ahead = int64(3 * time.Second)
+	c.add(2e6, 500e9, 500e9+1e6+ahead, 500e9+1e6+ahead, 500e9+2e6, 10*time.Second)
+	s, ok := c.best(11 * time.Second)
+	if !ok || s.offset != time.Duration(ahead) {
+		t.Fatalf("%+v", s)
+	}
+	wall := int64(501e9 + 2e6) // a second later
+	for _, set := range []time.Duration{0, time.Hour, -time.Hour, 290 * 365 * 24 * time.Hour} {
+		if got, want := s.now(wall+int64(set), 11*time.Second), time.Duration(ahead)-set; got != want {
+			t.Errorf("set by %v the other is %v ahead, want %v", set, got, want)
+		}
+	}
+}

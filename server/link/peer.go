@@ -182,7 +182,7 @@ func (p *peer) state() PeerState {
 		st.Heard = p.l.opts.Now().Add(heard - uptime)
 	}
 	if best, ok := p.clock.best(uptime); ok {
-		st.Offset, st.RoundTrip, st.Measured = best.offset, best.delay, true
+		st.Offset, st.RoundTrip, st.Measured = best.now(p.l.opts.Now().UnixNano(), uptime), best.delay, true
 	}
 	return st
 }

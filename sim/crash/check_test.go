@@ -38,6 +38,10 @@ func (p *process) serves() error {
 // disks hold then.
 func (p *process) settles() error {
 	p.collects()
+	erased, err := p.erased()
+	if err != nil {
+		return err
+	}
 	s, err := p.node.Status()
 	if err != nil {
 		return err
@@ -55,8 +59,13 @@ func (p *process) settles() error {
 	var errs []error
 	fatal := func(err error) { errs = append(errs, err) }
 	want := offline.Agreed{Events: s.Events, StateDigest: s.StateDigest, LedgerRoot: s.LedgerRoot}
-	if _, err := offline.Replay(files, nodeDir, want, false, fatal); err != nil {
-		return fmt.Errorf("C2: %w", errors.Join(append(errs, err)...))
+	if erased {
+		err = checkErased(files, want)
+	} else if _, err = offline.Replay(files, nodeDir, want, false, fatal); err != nil {
+		err = fmt.Errorf("C2: %w", err)
+	}
+	if err != nil {
+		return errors.Join(append(errs, err)...)
 	}
 	if err := leftovers(files); err != nil { // before the disks are opened, which makes packs
 		return err

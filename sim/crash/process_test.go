@@ -20,7 +20,9 @@ const (
 	packBytes  = 192 << 10
 
 	retention = 5 * time.Second
-	grace     = 2 * time.Second
+	// ownRetention is that of the bucket.
+	ownRetention = 3 * time.Second
+	grace        = 2 * time.Second
 )
 
 func diskDir(slot int) string { return fmt.Sprintf("/disk%d/new/shards", slot+1) }

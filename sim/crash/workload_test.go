@@ -1,6 +1,7 @@
 package crash
 
 import (
+	"context"
 	"fmt"
 	"sync"
 )
@@ -10,6 +11,12 @@ const wholeValue = "whole.70000"
 // script is what the clients of a run do, from the first start of the node on.
 func (p *process) script() error {
 	p.ask(200, set("/"+bucket, "bucket"), "PUT", "/"+bucket, nil)
+	own := ownRetention
+	if _, err := p.node.SetRetention(context.Background(), bucket, &own, false); err != nil {
+		p.fail(fmt.Errorf("I12: %w", err))
+	}
+	p.put(erasedKey, "erased.300")
+	p.put(erasedKey, "erased2.40000")
 	p.put("small", "small.100")
 	p.put("copied", "copied.20000")
 	p.put("striped", "striped.700000")
@@ -17,6 +24,7 @@ func (p *process) script() error {
 	p.put("small", "small2.3000")
 	p.put("gone", "gone.30000")
 	p.remove("gone")
+	p.remove(erasedKey)
 	p.copy("striped", "copy", "striped.700000")
 	p.put("once", "once.500", "If-None-Match", "*")
 	p.ask(412, set(object("once"), "twice.500"), "PUT", object("once"), body("twice.500"), "If-None-Match", "*", metaHeader, "twice.500")
@@ -47,6 +55,7 @@ func (p *process) again() error {
 	p.put("small", "small4.100")
 	p.fill(2, 10)
 	p.remove("own")
+	p.erase()
 	p.put("last", "last.100")
 	return nil
 }

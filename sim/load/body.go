@@ -2,6 +2,7 @@ package load
 
 import (
 	"bytes"
+	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
@@ -64,4 +65,15 @@ func entityTag(value string) string {
 	h := digest.NewMD5()
 	h.Write(body(value))
 	return fmt.Sprintf("%x", h.Sum(nil))
+}
+
+// uploadTag is that of a completed upload of one part, by the part's.
+func uploadTag(part string) (string, error) {
+	whole, err := hex.DecodeString(part)
+	if err != nil {
+		return "", err
+	}
+	h := digest.NewMD5()
+	h.Write(whole)
+	return fmt.Sprintf("%x-1", h.Sum(nil)), nil
 }

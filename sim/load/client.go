@@ -31,6 +31,8 @@ type Client struct {
 	once []string // keys that it wrote, and will not write again
 	// uploads are its unfinished ones.
 	uploads []upload
+	sets    map[string]setReading // what it read last of a set
+	own     own
 }
 
 type reading struct{ value, tag string }
@@ -41,7 +43,7 @@ const requestLimit = 6 * time.Second
 // Client is client n: no two have the same number. It connects by dial.
 func (l *Cluster) Client(n int, rng *rand.Rand, dial func(ctx context.Context, address string) (net.Conn, error)) *Client {
 	return &Client{
-		of: l, n: n, rng: rng, seen: make(map[string]reading),
+		of: l, n: n, rng: rng, seen: make(map[string]reading), sets: make(map[string]setReading),
 		http: &http.Transport{
 			DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
 				return dial(ctx, address)

@@ -14,10 +14,16 @@ type Log struct {
 	keys   map[string]bool
 	values map[string]string // by entity tag
 	open   int
+
+	past    map[place]string // what was found there first
+	moments []moment         // all of past, in the order in which they were known
+	newest  uint64           // event that anybody was told of
 }
 
 // NewLog is an empty one.
-func NewLog() *Log { return &Log{keys: make(map[string]bool), values: make(map[string]string)} }
+func NewLog() *Log {
+	return &Log{keys: make(map[string]bool), values: make(map[string]string), past: make(map[place]string)}
+}
 
 // All are all requests so far, and how many of them have an open outcome.
 func (l *Log) All() (ops []history.Op, open int) {
@@ -26,7 +32,7 @@ func (l *Log) All() (ops []history.Op, open int) {
 	return slices.Clone(l.ops), l.open
 }
 
-// Keys are all keys that any request was about, sorted.
+// Keys are all keys that any request was about, sorted; not those of sets.
 func (l *Log) Keys() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -41,7 +47,9 @@ func (l *Log) Keys() []string {
 func (l *Log) add(o history.Op) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.keys[o.Key] = true
+	if !isSet(o.Key) {
+		l.keys[o.Key] = true
+	}
 	if o.Open() {
 		l.open++
 	}

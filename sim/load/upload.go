@@ -3,15 +3,12 @@ package load
 import (
 	"context"
 	stdbase64 "encoding/base64"
-	"encoding/hex"
 	"encoding/xml"
-	"fmt"
 	"net/http"
 	"strings"
 	"sync"
 
 	"ironman/sim/history"
-	"ironman/wal/digest"
 )
 
 func base64(b []byte) string { return stdbase64.StdEncoding.EncodeToString(b) }
@@ -70,14 +67,12 @@ func (c *Client) uploadPart(ctx context.Context, u *upload) {
 
 // complete reports whether the upload is over.
 func (c *Client) complete(ctx context.Context, u *upload) (over bool) {
-	whole, err := hex.DecodeString(u.part)
+	whole, err := uploadTag(u.part)
 	if err != nil {
 		c.of.Violated("I4", "the entity tag %q of a part", u.part)
 		return true
 	}
-	h := digest.NewMD5()
-	h.Write(whole)
-	c.of.History.name(fmt.Sprintf("%x-1", h.Sum(nil)), u.value)
+	c.of.History.name(whole, u.value)
 	node := c.node()
 	doc := []byte("<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>" + u.part + "</ETag></Part></CompleteMultipartUpload>")
 	o, header := c.condition(ctx, u)

@@ -14,8 +14,14 @@ import (
 	"ironman/wal/digest"
 )
 
+// Bucket is where most requests go.
+const Bucket = "world"
+
 const (
-	bucket   = "world"
+	bucket = Bucket
+	// keptBucket keeps its history for longer than any run.
+	keptBucket = "kept"
+
 	hotKeys  = 5 // of an epoch
 	maxOpen  = 3 // uploads of one client
 	pageSize = 7 // keys of a page of a listing, so that there are several
@@ -23,13 +29,12 @@ const (
 
 // Run makes requests until ctx ends; the one under way comes to its end.
 func (c *Client) Run(ctx context.Context) {
-	type step struct {
-		weight int
-		do     func(context.Context)
-	}
 	steps := []step{
 		{22, c.put}, {10, c.putNew}, {8, c.create}, {8, c.replace}, {24, c.get}, {5, c.head}, {9, c.remove},
 		{4, c.list}, {6, c.upload}, {3, c.removeSeveral}, {4, c.copy}, {3, c.race}, {2, c.tag},
+	}
+	if c.of.Later {
+		steps = append(steps, c.laterSteps()...)
 	}
 	total := 0
 	for _, s := range steps {
@@ -47,6 +52,16 @@ func (c *Client) Run(ctx context.Context) {
 	}
 }
 
+type step struct {
+	weight int
+	do     func(context.Context)
+}
+
+// laterSteps are of what came after the first releases.
+func (c *Client) laterSteps() []step {
+	return []step{{6, c.transact}, {1, c.raceSets}, {7, c.readSet}, {10, c.readPast}, {12, c.changeOwn}, {2, c.restore}}
+}
+
 func pause(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -62,7 +77,15 @@ func (c *Client) hotKey() string { return hotKey(c.of.Epoch(), c.rng.IntN(hotKey
 func hotKey(epoch, i int) string { return fmt.Sprintf("%s%d", hotPrefix(epoch), i) }
 func hotPrefix(epoch int) string { return fmt.Sprintf("hot/%d/", epoch) }
 
-func path(key string) string { return "/" + bucket + "/" + key }
+func path(key string) string { return "/" + bucketOf(key) + "/" + key }
+
+// bucketOf is the bucket that a key is in.
+func bucketOf(key string) string {
+	if kind, _, _ := strings.Cut(key, "/"); kind == "set" || kind == "source" || kind == "own" {
+		return keptBucket
+	}
+	return bucket
+}
 
 // size of a body: mostly of those that are stored as copies, some that are coded.
 func (c *Client) size() int {
@@ -99,6 +122,7 @@ func (c *Client) write(ctx context.Context, kind, key string, header http.Header
 	if a.err == nil && a.status == 200 {
 		c.checkTag(a, v)
 		c.seen[key] = reading{v, tag(a.header)}
+		c.noteChange(a, key, v)
 	}
 }
 
@@ -236,13 +260,24 @@ func (c *Client) Delete(ctx context.Context, node int, key string) (status int) 
 	return a.told()
 }
 
-// MakeBucket makes the bucket of the run.
-func (c *Client) MakeBucket(ctx context.Context, node int) error {
-	a := c.send(ctx, node, ask{method: "PUT", path: "/" + bucket})
-	if a.err != nil || a.status != http.StatusOK {
-		return fmt.Errorf("load: CreateBucket: %d %.200q: %w", a.status, a.body, a.err)
+// MakeBuckets makes the buckets of the run, and has one of them keep its history. own is how
+// long the other keeps it; 0: as long as the cluster says.
+func (c *Client) MakeBuckets(ctx context.Context, node int, own time.Duration) error {
+	for _, name := range []string{bucket, keptBucket} {
+		a := c.send(ctx, node, ask{method: "PUT", path: "/" + name})
+		if a.err != nil || a.status != http.StatusOK {
+			return fmt.Errorf("load: CreateBucket: %d %.200q: %w", a.status, a.body, a.err)
+		}
 	}
-	return nil
+	if !c.of.Later {
+		return nil
+	}
+	if own > 0 {
+		if err := c.keep(ctx, node, bucket, own, false); err != nil {
+			return err
+		}
+	}
+	return c.keep(ctx, node, keptBucket, time.Hour, c.rng.IntN(2) == 0)
 }
 
 // Serves tells whether a node answers.
@@ -272,6 +307,9 @@ func (c *Client) remove(ctx context.Context) {
 	a := c.send(ctx, node, ask{method: "DELETE", path: path(key), hangUp: c.hangUp()})
 	c.refuseOdd(a, "DELETE "+key, 204)
 	c.record(node, a, history.Op{Kind: history.Delete, Key: key})
+	if a.told() == 204 {
+		c.noteChange(a, key, "")
+	}
 }
 
 // removeSeveral deletes two keys in one request.

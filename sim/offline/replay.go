@@ -10,6 +10,7 @@ import (
 
 	"ironman/fsm"
 	"ironman/server/audit"
+	"ironman/wal/event"
 	"ironman/wal/ledger"
 	"ironman/wal/segment"
 )
@@ -64,6 +65,55 @@ func Replay(files vfs.FS, dir string, want Agreed, holed bool, fatal func(error)
 			got.Events, got.StateDigest, got.LedgerRoot, want.Events, want.StateDigest, want.LedgerRoot)
 	}
 	return r, nil
+}
+
+// ReplayErased is Replay where payloads were erased: it begins at the newest snapshot of the
+// node, and goes to the end of its record. What the nodes agreed on must be on the way. An error
+// may be that the record cannot be read.
+func ReplayErased(files vfs.FS, dir string, want Agreed) (err error) {
+	n, err := audit.Open(audit.Options{FS: files, Dir: dir})
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnreadable, err)
+	}
+	defer func() { err = errors.Join(err, n.Close()) }()
+	if err := agrees(n, want); err != nil {
+		return err
+	}
+	state := vfs.NewMem()
+	from, err := n.Base(n.Size(), state, "/state")
+	if err != nil {
+		return err
+	}
+	m, err := fsm.Open(fsm.Options{FS: state, Dir: "/state", Fatal: func(err error) { panic(fmt.Errorf("offline: %w", err)) }})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, m.Close()) }()
+	if _, err := n.Replay(context.Background(), m, n.Size(), nil); err != nil {
+		return fmt.Errorf("from event %d on: %w", from, err)
+	}
+	return nil
+}
+
+// agrees compares what a node has recorded with what the nodes agreed on.
+func agrees(n *audit.Node, want Agreed) error {
+	r, err := n.Record(want.Events - 1)
+	if err != nil {
+		return err
+	}
+	var env event.Envelope
+	if err := event.Decode(r.Envelope, &env); err != nil {
+		return err
+	}
+	_, tree, _, err := n.Consistent(want.Events, want.Events)
+	if err != nil {
+		return err
+	}
+	got := Agreed{Events: want.Events, StateDigest: hex.EncodeToString(env.StateDigest), LedgerRoot: hex.EncodeToString(tree.Hash[:])}
+	if got != want {
+		return fmt.Errorf("recorded is %+v; the nodes agreed on %+v", got, want)
+	}
+	return nil
 }
 
 // replayLedger applies what is archived. Its end is that of what was agreed on.

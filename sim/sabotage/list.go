@@ -75,6 +75,18 @@ const (
 	X61 ID = "X61"
 	X62 ID = "X62"
 	X63 ID = "X63"
+	X64 ID = "X64"
+	X65 ID = "X65"
+	X66 ID = "X66"
+	X67 ID = "X67"
+	X68 ID = "X68"
+	X69 ID = "X69"
+	X70 ID = "X70"
+	X71 ID = "X71"
+	X72 ID = "X72"
+	X73 ID = "X73"
+	X74 ID = "X74"
+	X75 ID = "X75"
 )
 
 // Sabotage is one wrong change.
@@ -161,5 +173,17 @@ func List() []Sabotage {
 		{X61, "a request is judged by what its node knows, without a read index", ""},
 		{X62, "the directory of a disk's packs stays open when the disk is closed", ""},
 		{X63, "what collects packs goes on when its node is closed", ""},
+		{X64, "a transaction leaves out what is refused, and does the rest", ""},
+		{X65, "a restore takes what a key was behind the next event", ""},
+		{X66, "what a bucket must keep is judged by the cluster's retention, in apply", ""},
+		{X67, "a bucket's history is trimmed by the cluster's retention", ""},
+		{X68, "an erasure leaves the log's old files", ""},
+		{X69, "an erasure leaves the state's old tables", ""},
+		{X70, "an erasure leaves what the ledger's files have", ""},
+		{X71, "a stream of the feed goes on behind the next event, when its reader comes back", ""},
+		{X72, "a read of the past finds what is there now", ""},
+		{X73, "a cursor is moved from wherever it stands", ""},
+		{X74, "a clock is trusted for a while after it was set", ""},
+		{X75, "an answer of the feed says to go on behind the next event", ""},
 	}
 }

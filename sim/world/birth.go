@@ -8,7 +8,7 @@ import (
 // birthLimit is how long a cluster may take until all its nodes serve, without faults.
 const birthLimit = 60 * time.Second
 
-// birth starts the nodes one after the other, and makes the bucket.
+// birth starts the nodes one after the other, and makes the buckets.
 func (w *World) birth(ctx context.Context) bool {
 	c := w.newClient(0)
 	for i, n := range w.nodes[:nodeCount] {
@@ -18,7 +18,7 @@ func (w *World) birth(ctx context.Context) bool {
 			return false
 		}
 		if i == 0 {
-			if err := c.MakeBucket(ctx, 1); err != nil {
+			if err := c.MakeBuckets(ctx, 1, w.ownRetention); err != nil {
 				w.violated("I12", "%v", err)
 				return false
 			}

@@ -20,13 +20,27 @@ func (w *World) checkDisks() {
 			w.violated("I9", "node %d wrote to where its disks were to be mounted: %v", n.n, stray)
 		}
 		w.checkReplay(n)
+		w.checkErased(n)
 	}
 	w.checkShards()
+	w.checkFeed()
 }
 
 // checkReplay replays what a node has in its ledger and log (C2, I6).
 func (w *World) checkReplay(n *node) {
 	want := offline.Agreed{Events: w.agreed.Events, StateDigest: w.agreed.StateDigest, LedgerRoot: w.agreed.LedgerRoot}
+	if len(w.buried) > 0 {
+		err := offline.ReplayErased(lookAt(n.disk), volumeNode+"/dir", want)
+		switch {
+		case err == nil:
+			w.did("a record of which something was erased is replayed")
+		case errors.Is(err, offline.ErrUnreadable) && (n.spoiled() || n.installed()):
+			w.moment(n.n, "cannot be replayed", err.Error())
+		default:
+			w.violated("C2", "replay of node %d: %v", n.n, err)
+		}
+		return
+	}
 	fatal := func(err error) { panic(fmt.Sprintf("world: a replay: %v", err)) }
 	r, err := offline.Replay(lookAt(n.disk), volumeNode+"/dir", want, n.installed(), fatal)
 	if errors.Is(err, offline.ErrUnreadable) && n.spoiled() {

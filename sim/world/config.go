@@ -64,12 +64,14 @@ type Report struct {
 	Open     int           `json:"open"` // requests whose outcome is not known
 	Events   uint64        `json:"events"`
 	// Healed is how long all nodes took to serve behind the last fault.
-	Healed     time.Duration `json:"healed"`
-	Fired      []Fired       `json:"fired"`
-	Plan       []Action      `json:"plan"`
-	Violations []Violation   `json:"violations"`
-	History    []history.Op  `json:"history"`
-	Moments    []Moment      `json:"moments"`
+	Healed time.Duration `json:"healed"`
+	Fired  []Fired       `json:"fired"`
+	// Done is how often clients have seen done what is rarer than a request.
+	Done       map[string]int `json:"done"`
+	Plan       []Action       `json:"plan"`
+	Violations []Violation    `json:"violations"`
+	History    []history.Op   `json:"history"`
+	Moments    []Moment       `json:"moments"`
 }
 
 // Fired counts how often a fault happened, not how often it was asked for.

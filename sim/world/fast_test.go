@@ -3,9 +3,11 @@ package world
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"runtime/pprof"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -60,12 +62,16 @@ func TestFast(t *testing.T) {
 	}
 	from, n := seedsOf(t)
 	var fired []Fired
+	done := make(map[string]int)
 	for seed := from; seed < from+n; seed++ {
 		r := runSeed(t, uint64(seed))
 		if r == nil {
 			continue
 		}
 		fired = AddFired(fired, r.Fired)
+		for what, times := range r.Done {
+			done[what] += times
+		}
 		for _, v := range r.Violations {
 			t.Errorf("seed %d: %v %s: %s", seed, v.At, v.Checker, v.Text)
 		}
@@ -80,6 +86,9 @@ func TestFast(t *testing.T) {
 		if f.Count > 0 {
 			t.Logf("%-4s %8d  %s", f.ID, f.Count, f.Name)
 		}
+	}
+	for _, what := range slices.Sorted(maps.Keys(done)) {
+		t.Logf("     %8d  %s", done[what], what)
 	}
 }
 

@@ -183,6 +183,11 @@ func (w *World) readAll(ctx context.Context) {
 		}
 	}
 	c.List(ctx, epoch)
+	for _, n := range members {
+		if !w.until(5*time.Second, func() bool { return c.ReadSets(ctx, n.n, epoch) }) {
+			w.violated("I1", "what transactions wrote cannot be read through node %d, though everything has healed", n.n)
+		}
+	}
 }
 
 // holdRead reads a body slowly that is deleted meanwhile, and lets go only a moment before
@@ -191,7 +196,7 @@ func (w *World) holdRead(ctx context.Context) {
 	c := w.newClient(-3)
 	defer c.Close()
 	members := w.members()
-	c.Hold(ctx, members[w.draw("hold", len(members))].n, w.retention+w.grace-time.Second)
+	c.Hold(ctx, members[w.draw("hold", len(members))].n, w.bucketRetention()+w.grace-time.Second)
 }
 
 // agree waits until all nodes have applied the same number of events, and compares

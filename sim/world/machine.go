@@ -1,6 +1,7 @@
 package world
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -151,28 +152,30 @@ func (w *World) machineOf(number uint32) *node {
 
 // clientAddress is where clients look for a node: machines that are not there yet are
 // others to them, those that were removed are asked on.
-func (w *World) clientAddress(i int) string {
-	if w.node(i).is() == spare {
-		i = 1 + (i-1)%nodeCount
+func (w *World) clientAddress(i int) string { return address(w.there(i), portS3) }
+
+// clientAdmin is askAdmin for clients.
+func (w *World) clientAdmin(ctx context.Context, i int, method, path string, body []byte) (status int, answer []byte, err error) {
+	return w.askAdmin(ctx, w.there(i), method, path, body)
+}
+
+// there is a machine, or another where that is not there yet.
+func (w *World) there(i int) int {
+	if i > 0 && w.node(i).is() == spare {
+		return 1 + (i-1)%nodeCount
 	}
-	return address(i, portS3)
+	return i
 }
 
 // aimed is an action about machines that are there. False where there is nothing to do.
 func (w *World) aimed(a Action, f fault) (Action, bool) {
-	there := func(i int) int {
-		if i > 0 && w.node(i).is() == spare {
-			return 1 + (i-1)%nodeCount
-		}
-		return i
-	}
 	if f.spoils && w.lostVoter() {
 		return a, false
 	}
 	if f.where == aBadDisk || f.where == aBadNode {
 		return a, w.node(a.Node).is() != spare
 	}
-	a.Node, a.Peer = there(a.Node), there(a.Peer)
+	a.Node, a.Peer = w.there(a.Node), w.there(a.Peer)
 	if a.Peer == a.Node && a.Peer > 0 {
 		a.Peer = 1 + a.Node%nodeCount
 	}

@@ -1,6 +1,7 @@
 package world
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -20,14 +21,14 @@ import (
 const askLimit = 8 * time.Second
 
 // askAdmin asks a machine's admin listener.
-func (w *World) askAdmin(ctx context.Context, machine int, method, path string) (status int, body []byte, err error) {
+func (w *World) askAdmin(ctx context.Context, machine int, method, path string, body []byte) (status int, answer []byte, err error) {
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
 	host := w.net.Host("operator")
 	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, to string) (net.Conn, error) {
 		return host.Dial(ctx, to)
 	}}
-	r, err := http.NewRequestWithContext(ctx, method, "http://"+address(machine, portAdmin)+path, nil)
+	r, err := http.NewRequestWithContext(ctx, method, "http://"+address(machine, portAdmin)+path, bytes.NewReader(body))
 	if err != nil {
 		return 0, nil, err
 	}
@@ -36,10 +37,10 @@ func (w *World) askAdmin(ctx context.Context, machine int, method, path string) 
 	if err != nil {
 		return 0, nil, err
 	}
-	body, err = io.ReadAll(resp.Body)
+	answer, err = io.ReadAll(resp.Body)
 	resp.Body.Close()
-	w.trace.add("admin", machine, method, resp.StatusCode, len(body))
-	return resp.StatusCode, body, err
+	w.trace.add("admin", machine, method, resp.StatusCode, len(answer))
+	return resp.StatusCode, answer, err
 }
 
 // numberAt asks which number the machine's link belongs to that nobody knows yet; 0:
@@ -49,7 +50,7 @@ func (w *World) numberAt(ctx context.Context, n *node) uint32 {
 		if other == n {
 			continue
 		}
-		status, b, err := w.askAdmin(ctx, other.n, http.MethodGet, "/-/nodes")
+		status, b, err := w.askAdmin(ctx, other.n, http.MethodGet, "/-/nodes", nil)
 		var all []server.NodeState
 		if err != nil || status != http.StatusOK || json.Unmarshal(b, &all) != nil {
 			continue
@@ -88,7 +89,7 @@ func (w *World) shutOut(ctx context.Context, d *departure) bool {
 			if self || n.serving() == nil {
 				continue
 			}
-			status, b, err := w.askAdmin(ctx, n.n, http.MethodPost, path)
+			status, b, err := w.askAdmin(ctx, n.n, http.MethodPost, path, nil)
 			if err == nil && (status == http.StatusOK || status == http.StatusNotFound && strings.Contains(string(b), "no node")) {
 				done = true
 				break

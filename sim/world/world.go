@@ -44,10 +44,13 @@ type World struct {
 	nodes []*node
 
 	retention, grace, packGrace time.Duration
+	ownRetention                time.Duration // of the bucket of most requests; 0: the cluster's
 	snapshotEntries             uint64
 	scrub                       time.Duration // how often nodes read the sealed files of their logs
 
 	load    *load.Cluster
+	readers []*load.Follower // of the feed
+	erased  bool             // all that was buried, on all nodes
 	ghosts  *ghosts
 	planned []Action
 	healed  time.Duration  // how long it took to serve behind all faults
@@ -58,6 +61,8 @@ type World struct {
 	violations []Violation
 	moments    []Moment
 	fires      []Fired
+	done       map[string]int
+	buried     []*load.Erasure
 	answered   int
 	processes  []*process                   // all that ever ran
 	jumped     time.Time                    // when a clock was last set wrong
@@ -95,7 +100,7 @@ func (w *World) standstill() string {
 func newWorld(cfg Config, out Outlets) *World {
 	w := &World{
 		cfg: cfg, out: out, begin: time.Now(), log: out.Log, draws: make(map[string]*rand.Rand),
-		ghosts: newGhosts(),
+		ghosts: newGhosts(), done: make(map[string]int),
 	}
 	emit := out.Trace
 	if !cfg.Trace {
@@ -111,6 +116,9 @@ func newWorld(cfg Config, out Outlets) *World {
 		w.snapshotEntries = uint64(100 + shape.IntN(400))
 	}
 	w.scrub = time.Duration(3+shape.IntN(20)) * time.Second
+	if shape.IntN(3) == 0 {
+		w.ownRetention = time.Duration(1+shape.IntN(8)) * time.Second
+	}
 	// So short that packs come and go during a run.
 	w.packGrace = time.Duration(500+shape.IntN(1000)) * time.Millisecond
 	w.net = network.New(network.Options{Rng: w.rng("network", 0), Timeout: 15 * time.Second, Observe: func(e network.Event) {
@@ -136,6 +144,7 @@ func (w *World) clients() *load.Cluster {
 		Nodes: nodes, Address: w.clientAddress,
 		Credential: sig.Credential{AccessKey: rootKey, Secret: sig.NewSecret(rootSecret)},
 		Think:      w.cfg.Think, Now: w.now, Wall: w.wall, Epoch: func() int { return epoch },
+		Later: true, Admin: w.clientAdmin, Kept: w.kept, Did: w.did,
 		HangUps: w.on("H1"), Fired: w.fired, ClocksJump: w.clocksJump,
 		History: load.NewLog(), Violated: w.violated, Answered: w.count, Trace: w.trace.add,
 	}
@@ -240,6 +249,13 @@ func (w *World) fired(id, name string) {
 	w.fires = append(w.fires, Fired{ID: id, Name: name, Count: 1})
 }
 
+// did counts what clients have seen done.
+func (w *World) did(what string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.done[what]++
+}
+
 func (w *World) count(answered bool) {
 	if !answered {
 		return
@@ -285,7 +301,7 @@ func (w *World) live(ctx context.Context) {
 	progress, stop := context.WithCancel(ctx)
 	defer stop()
 	go w.tell(progress)
-	w.moment(0, "shape", fmt.Sprintf("history %v, grace %v, of packs %v, a snapshot every %d entries, a scrub every %v", w.retention, w.grace, w.packGrace, w.snapshotEntries, w.scrub))
+	w.moment(0, "shape", fmt.Sprintf("history %v (of its own %v), grace %v, of packs %v, a snapshot every %d entries, a scrub every %v", w.retention, w.ownRetention, w.grace, w.packGrace, w.snapshotEntries, w.scrub))
 	w.enter("birth")
 	if !w.birth(ctx) {
 		return
@@ -296,6 +312,13 @@ func (w *World) live(ctx context.Context) {
 	for n := range w.cfg.Clients {
 		clients.Go(func() { w.newClient(n + 1).Run(working) })
 	}
+	w.readers = []*load.Follower{w.newClient(-20).Follower(), w.newClient(-21).BucketFollower()}
+	for _, r := range w.readers {
+		clients.Go(func() { r.Run(working) })
+	}
+	if rng := w.rng("erase", 0); rng.IntN(eraseOneIn) == 0 {
+		clients.Go(func() { w.erase(working, rng) })
+	}
 	w.nemesis(ctx)
 	w.enter("liveness")
 	healthy := w.heal(ctx)
@@ -305,7 +328,9 @@ func (w *World) live(ctx context.Context) {
 		w.enter("reads")
 		w.readAll(ctx)
 		w.holdRead(ctx)
+		w.completeErasures(ctx)
 		w.agree(ctx)
+		w.catchUp(ctx)
 	}
 	w.enter("end")
 	w.halt()
@@ -342,7 +367,7 @@ func (w *World) report() *Report {
 	defer w.mu.Unlock()
 	r := &Report{
 		Hash: hash, Traced: traced, At: time.Duration(w.now()), Answered: w.answered,
-		Fired: w.allFired(), Plan: w.planned, Violations: w.violations, Moments: w.moments, Healed: w.healed,
+		Fired: w.allFired(), Done: w.done, Plan: w.planned, Violations: w.violations, Moments: w.moments, Healed: w.healed,
 	}
 	r.History, r.Open = w.load.History.All()
 	return r

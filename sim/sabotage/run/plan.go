@@ -75,6 +75,18 @@ func plan(w *workshop, seeds int) map[sabotage.ID][]tier {
 		sabotage.X61: {world},
 		sabotage.X62: {world},
 		sabotage.X63: {world},
+		sabotage.X64: {w.tests(fsm, "^TestTranscripts$/^transactions$")},
+		sabotage.X65: {w.tests(fsm, "^TestTranscripts$/^restores$")},
+		sabotage.X66: {w.tests(fsm, "^TestTranscripts$/^retention$")},
+		sabotage.X67: {world},
+		sabotage.X68: {world},
+		sabotage.X69: {w.tests(fsm, "^TestClean$")},
+		sabotage.X70: {world},
+		sabotage.X71: {w.tests(server, "^TestFeedStream$"), world},
+		sabotage.X72: {w.tests(fsm, "^TestModelLong$")},
+		sabotage.X73: {w.tests(fsm, "^TestTranscripts$/^cursors$")},
+		sabotage.X74: {w.tests(server, "^TestClockVerdict$")},
+		sabotage.X75: {w.tests(server, "^TestFeedLines$"), world},
 	}
 }
 
