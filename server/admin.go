@@ -128,6 +128,10 @@ type Status struct {
 	Leader       string       `json:"leader"`      // of the Raft group, as this node knows; empty: none
 	Disks        []DiskStatus `json:"disks"`
 	Ledger       LedgerStatus `json:"ledger"`
+	Backups      int          `json:"backups,omitempty"` // that are being taken from this node
+	// PacksHeldUntil: until then, or until the backup is over that it is for, no pack is
+	// unlinked here.
+	PacksHeldUntil *time.Time `json:"packs_held_until,omitempty"`
 }
 
 // DiskStatus is what a node says of one of its disks.
