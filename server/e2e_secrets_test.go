@@ -298,6 +298,7 @@ func (s *secrets) files(p *process) {
 // backup looks at a backup, as it is and at what is compressed in it. The keyring is not in it,
 // nor is a key of a node.
 func (s *secrets) backup() {
+	s.p.client().must(s, 200, "PUT", "/canary/in-a-backup", s.planting, header("X-Amz-Meta-Planted", string(s.planting)))
 	place := filepath.Join(s.TempDir(), "backup")
 	if out, err := backupCommand(s.p, nil, "--admin", "http://"+s.p.admin, "--dir", s.p.dir, "--to", place); err != nil {
 		s.Fatalf("ironman backup: %v: %s", err, out)
@@ -325,7 +326,7 @@ func (s *secrets) saw() {
 	}
 	for _, kind := range []string{
 		"file /node/wal/log/", "row of /node/state/", "row of /node/wal/snapshots/", "ledger: a payload item",
-		"file /backup/files/", "row of /point/state/", "backup's ledger: a payload item",
+		"file /backup/files/", "file /backup/packs/", "row of /point/state/", "backup's ledger: a payload item",
 	} {
 		found := false
 		for where := range s.planted {
