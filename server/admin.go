@@ -133,6 +133,10 @@ type Status struct {
 	Leader       string       `json:"leader"`      // of the Raft group, as this node knows; empty: none
 	Disks        []DiskStatus `json:"disks"`
 	Ledger       LedgerStatus `json:"ledger"`
+	Backups      int          `json:"backups,omitempty"` // that are being taken from this node
+	// PacksHeldUntil: until then, or until the backup is over that it is for, no pack is
+	// unlinked here.
+	PacksHeldUntil *time.Time `json:"packs_held_until,omitempty"`
 	// PastEpochs are those of the ledger that are over: the cluster was restored so often.
 	PastEpochs []PastEpoch  `json:"past_epochs,omitempty"`
 	Reads      *ReadsStatus `json:"reads,omitempty"` // nil: this node has no log of reads

@@ -13,8 +13,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"ironman/s3api/sig"
 	"ironman/server"
+	"ironman/server/backup"
 )
 
 // TestSecretsStayInside uses secrets in every way there is, and looks for them where
@@ -54,6 +57,7 @@ func TestSecretsStayInside(t *testing.T) {
 	var where []server.ShardLocation
 	p.ask(&where, "locate", "canary", "object")
 	s.look("locate", fmt.Appendf(nil, "%+v", where))
+	s.backup()
 	q := s.second()
 	s.look("the metrics of the node that joined", q.adminGet("/-/metrics"))
 	p.stop()
@@ -291,13 +295,39 @@ func (s *secrets) files(p *process) {
 	}
 }
 
+// backup looks at a backup, as it is and at what is compressed in it. The keyring is not in it,
+// nor is a key of a node.
+func (s *secrets) backup() {
+	s.p.client().must(s, 200, "PUT", "/canary/in-a-backup", s.planting, header("X-Amz-Meta-Planted", string(s.planting)))
+	place := filepath.Join(s.TempDir(), "backup")
+	if out, err := backupCommand(s.p, nil, "--admin", "http://"+s.p.admin, "--dir", s.p.dir, "--to", place); err != nil {
+		s.Fatalf("ironman backup: %v: %s", err, out)
+	} else {
+		s.look("what ironman backup prints", []byte(out))
+	}
+	for _, dir := range []string{place, extractPoint(s.T, backup.OpenDirectory(vfs.Default, place))} {
+		err := eachFile(dir, func(where string, b []byte) {
+			if strings.HasPrefix(where, "ledger:") {
+				where = "backup's " + where
+			}
+			s.look(where, b)
+		})
+		if err != nil {
+			s.Fatal(err)
+		}
+	}
+}
+
 // saw: what was planted must have been found in every kind of file, or the search proves
 // nothing.
 func (s *secrets) saw() {
 	if s.events < 256 {
 		s.Errorf("only %d events in the ledgers: it proves little", s.events)
 	}
-	for _, kind := range []string{"file /node/wal/log/", "row of /node/state/", "row of /node/wal/snapshots/", "ledger: a payload item"} {
+	for _, kind := range []string{
+		"file /node/wal/log/", "row of /node/state/", "row of /node/wal/snapshots/", "ledger: a payload item",
+		"file /backup/files/", "file /backup/packs/", "row of /point/state/", "backup's ledger: a payload item",
+	} {
 		found := false
 		for where := range s.planted {
 			found = found || strings.HasPrefix(where, kind)

@@ -9,6 +9,7 @@ import (
 	"ironman/erasure"
 	"ironman/fsm"
 	"ironman/s3api"
+	"ironman/server/backup"
 	"ironman/wal/event"
 )
 
@@ -175,4 +176,9 @@ func (n *Node) BucketFeedForTest() s3api.Feed { return bucketFeed{n} }
 // a stream says that it is there, and how far it has come. To be called before any reads.
 func (n *Node) PaceChangesForTest(stall, heartbeat, progress time.Duration) {
 	n.changes.stall, n.changes.heartbeat, n.changes.progress = stall, heartbeat, progress
+}
+
+// BeginBackupForTest begins a run for a target that holds nothing.
+func (n *Node) BeginBackupForTest(ctx context.Context) (*backup.Run, error) {
+	return n.BeginBackup(ctx, knownPoint{})
 }

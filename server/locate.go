@@ -119,6 +119,10 @@ func (n *Node) Status() (*Status, error) {
 	s.Leader, _ = n.log.Leader()
 	s.Ledger = n.ledgerStatus()
 	s.Reads = n.readsStatus()
+	s.Backups = len(n.backups.list())
+	if until := n.holds.held(n.opts.Now()); !until.IsZero() {
+		s.PacksHeldUntil = &until
+	}
 	for _, d := range n.blobs.Disks() {
 		disk := DiskStatus{Number: d.Identity.Number, Slot: d.Identity.Slot, Free: d.Free, Low: d.Low}
 		if d.Failure != nil {

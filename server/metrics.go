@@ -63,6 +63,11 @@ func newMetrics(n *Node) *metrics {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f))
 	}
 	gauge("ironman_events_applied", "Events applied: the sequence of the next one.", func() float64 { return float64(n.machine.Applied().Next) })
+	gauge("ironman_backups_running", "Backups of the cluster that are being taken from this node.", func() float64 { return float64(len(n.backups.list())) })
+	gauge("ironman_packs_held_seconds", "For how long no pack is unlinked on this node, unless the backup that it is for is over before; 0: packs are unlinked.", func() float64 {
+		now := n.opts.Now()
+		return max(n.holds.held(now).Sub(now).Seconds(), 0)
+	})
 	gauge("ironman_ledger_events", "Events in the ledger's files.", func() float64 { return float64(n.log.Archived()) })
 	for _, part := range ledgerParts {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{

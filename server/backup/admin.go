@@ -61,6 +61,9 @@ func passing(err error) bool {
 	if errors.As(err, &s) {
 		return s.status >= 500 && s.status != http.StatusNotImplemented || s.status == http.StatusRequestTimeout || s.status == http.StatusTooManyRequests
 	}
+	if errors.As(err, new(*placeError)) {
+		return false
+	}
 	var r *refusal
 	if errors.As(err, &r) {
 		return r.status >= 500 && r.status != http.StatusNotImplemented || r.status == http.StatusRequestTimeout || r.status == http.StatusTooManyRequests

@@ -53,10 +53,10 @@ func (d *directory) Put(ctx context.Context, name string, c Content) error {
 		err = d.write(ctx, temp, c)
 	}
 	if err == nil {
-		err = d.fs.Rename(temp, path)
+		err = ofPlace(d.fs.Rename(temp, path))
 	}
 	if err == nil {
-		err = durable.SyncDir(d.fs, d.fs.PathDir(path))
+		err = ofPlace(durable.SyncDir(d.fs, d.fs.PathDir(path)))
 	}
 	if err != nil {
 		return fmt.Errorf("backup: %s: %w", name, err)
@@ -73,11 +73,32 @@ func (d *directory) prepare(path string) (temp string, err error) {
 	dir := d.fs.PathDir(path)
 	if !d.made[dir] {
 		if err := durable.MakeDir(d.fs, dir, 0o700); err != nil {
-			return "", err
+			return "", ofPlace(err)
 		}
 		d.made[dir] = true
 	}
 	return temp, nil
+}
+
+// placeError is an error of the file system, such as that there is no space: another try at
+// once would not help.
+type placeError struct{ error }
+
+func (p *placeError) Unwrap() error { return p.error }
+
+func ofPlace(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &placeError{err}
+}
+
+// placeWriter tells errors of writing from those of what is read.
+type placeWriter struct{ w io.Writer }
+
+func (p placeWriter) Write(b []byte) (int, error) {
+	n, err := p.w.Write(b)
+	return n, ofPlace(err)
 }
 
 // write writes a file, all of it and verified, or leaves none.
@@ -88,17 +109,17 @@ func (d *directory) write(ctx context.Context, path string, c Content) error {
 	}
 	f, err := d.fs.Create(path, vfs.WriteCategoryUnspecified)
 	if err != nil {
-		return errors.Join(err, r.Close())
+		return errors.Join(ofPlace(err), r.Close())
 	}
 	hash := digest.NewSHA256()
-	n, err := io.Copy(io.MultiWriter(hash, f), contextReader{ctx, io.LimitReader(r, c.Size+1)})
+	n, err := io.Copy(io.MultiWriter(hash, placeWriter{f}), contextReader{ctx, io.LimitReader(r, c.Size+1)})
 	if err == nil && (n != c.Size || !slices.Equal(hash.Sum(nil), c.Sum[:])) {
 		err = errors.New("what came is not what was announced")
 	}
 	if err == nil {
-		err = f.Sync()
+		err = ofPlace(f.Sync())
 	}
-	if err = errors.Join(err, f.Close(), r.Close()); err != nil {
+	if err = errors.Join(err, ofPlace(f.Close()), r.Close()); err != nil {
 		return errors.Join(err, d.fs.Remove(path))
 	}
 	return nil

@@ -5,9 +5,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"ironman/wal/digest"
 )
@@ -45,12 +47,17 @@ func (x *taking) takeBlobs(ctx context.Context, p *Point) error {
 // known is what earlier runs have sent, also those that were cut off. An index that is
 // damaged, or that names a pack which is not there, counts for nothing.
 func (x *taking) known(ctx context.Context) (*catalog, error) {
-	packs, err := x.sizes(ctx, "packs/")
+	items, err := x.To.List(ctx, "packs/")
 	if err != nil {
 		return nil, err
 	}
+	packs := make(map[string]int64, len(items))
+	for _, i := range items {
+		packs[i.Name] = i.Size
+	}
 	c := &catalog{}
-	for name, size := range packs {
+	for _, i := range items {
+		name := i.Name
 		run, _, ok := parseIndexName(name)
 		if !ok {
 			continue
@@ -72,7 +79,7 @@ func (x *taking) known(ctx context.Context) (*catalog, error) {
 			return !ok || there < int64(p.at)+int64(p.length)
 		})
 		sum := digest.SHA256(b)
-		c.add(File{Name: name, Size: size, Sum: hex.EncodeToString(sum[:])}, pieces)
+		c.add(File{Name: name, Size: int64(len(b)), Sum: hex.EncodeToString(sum[:])}, pieces)
 	}
 	c.sort()
 	return c, nil
@@ -248,8 +255,8 @@ func (k *packer) sendPack(ctx context.Context, pack []piece) ([]piece, error) {
 			asks[i] = Ask{some[i].blob.BlobID, some[i].offset, some[i].length}
 		}
 		at := func(i int) []byte { return room[some[i].at:][:some[i].length] }
-		lost := make(map[int]string)
-		if err := k.x.From.Pieces(ctx, k.x.run.Run, asks, at, func(i int, why string) { lost[i] = why }); err != nil {
+		lost, err := k.x.fetch(ctx, asks, at)
+		if err != nil {
 			return nil, err
 		}
 		k.note(some, lost)
@@ -279,6 +286,35 @@ func (k *packer) sendPack(ctx context.Context, pack []piece) ([]piece, error) {
 	}
 	k.x.progress("blobs", k.done.Add(uint64(len(room))), max(k.total, 1), "bytes")
 	return there, nil
+}
+
+// pieceTries is how often a piece is asked for that the node cannot read: it may be able to
+// after a while, when a node or a disk is back.
+const pieceTries = 3
+
+// fetch reads pieces, each into its room, and tells which the node cannot read, and why.
+func (x *taking) fetch(ctx context.Context, asks []Ask, room func(i int) []byte) (lost map[int]string, err error) {
+	which := make([]int, len(asks))
+	for i := range which {
+		which[i] = i
+	}
+	for tries := 1; ; tries++ {
+		some := make([]Ask, len(which))
+		for i, n := range which {
+			some[i] = asks[n]
+		}
+		lost = make(map[int]string)
+		err := x.From.Pieces(ctx, x.run.Run, some, func(i int) []byte { return room(which[i]) }, func(i int, why string) { lost[which[i]] = why })
+		if err != nil || len(lost) == 0 || tries == pieceTries {
+			return lost, err
+		}
+		which = slices.Sorted(maps.Keys(lost))
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(lastPause):
+		}
+	}
 }
 
 // note notes what could not be read.
