@@ -294,7 +294,7 @@ func TestPausedPut(t *testing.T) {
 		r.open()
 		defer r.s.Close()
 		body := bytesOf(1, 16<<10) // four stripes
-		w := &blobWriter{s: r.s, key: r.s.nextBlob(), policy: r.s.o.Policy}
+		w := &blobWriter{s: r.s, key: r.s.nextBlob(), policy: r.s.o.Policy, generation: FirstGeneration}
 		if err := w.plan(uint64(len(body))); err != nil {
 			t.Fatal(err)
 		}

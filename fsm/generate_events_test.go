@@ -47,9 +47,9 @@ func (g *generator) draft() *event.Draft {
 		kind = -1
 	}
 	switch kind {
-	case -1:
 	default:
 		g.put(d)
+	case -1: // it is drawn
 	case 0, 1, 2, 3:
 		g.delete(d)
 	case 4, 5:

@@ -20,6 +20,12 @@ func (n *Node) ProposeForTest(ctx context.Context, d *event.Draft) (*event.Outco
 	return a.Outcome, err
 }
 
+// IdentityForTest gives the node's public key, as events have it, and its boot counter.
+func (n *Node) IdentityForTest() (key []byte, boot uint64, err error) {
+	key, err = n.identity.publicKey()
+	return key, n.identity.Boot, err
+}
+
 // ResolveForTest settles a request whose outcome is unknown.
 func (n *Node) ResolveForTest(ctx context.Context, h *event.Header) (*event.Outcome, error) {
 	a, err := n.resolve(ctx, h)

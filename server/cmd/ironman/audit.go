@@ -44,7 +44,7 @@ Every mutation is an event with a sequence, from 0 on. The events of a node are 
 after an orderly stop these are all.`,
 	}
 	c.PersistentFlags().StringVar(&f.dir, "dir", "", "directory of a node that does not run, or of an exported ledger")
-	c.PersistentFlags().StringVar(&f.key, "key", "", "verifier key that the ledger must be signed with (the one that its first event names)")
+	c.PersistentFlags().StringVar(&f.key, "key", "", "verifier key that the ledger must be signed with (the one that its first event names or, of a cluster that was restored, the newest epoch's)")
 	c.PersistentFlags().BoolVar(&f.json, "json", false, "print JSON")
 	c.AddCommand(f.logCommand(), f.showCommand(), f.verifyCommand(), f.proveCommand(), f.checkCommand(), f.consistencyCommand(),
 		f.exportCommand(), f.replayCommand(), f.diffCommand(), f.eraseCommand(), f.erasuresCommand(), f.readsCommand())
