@@ -26,6 +26,8 @@ func TestTooEarly(t *testing.T) {
 		{4, &event.Statement{Body: &event.Statement_PolicyTagsSet{PolicyTagsSet: &event.PolicyTagsSet{}}}, false},
 		{3, &event.Statement{Body: &event.Statement_TransactionCommitted{TransactionCommitted: &event.TransactionCommitted{}}}, true},
 		{4, &event.Statement{Body: &event.Statement_TransactionCommitted{TransactionCommitted: &event.TransactionCommitted{}}}, false},
+		{3, &event.Statement{Body: &event.Statement_ReadsNoted{ReadsNoted: &event.ReadsNoted{}}}, true},
+		{4, &event.Statement{Body: &event.Statement_ReadsNoted{ReadsNoted: &event.ReadsNoted{}}}, false},
 		{3, &event.Statement{Body: &event.Statement_HistoryRetentionSet{HistoryRetentionSet: &event.HistoryRetentionSet{}}}, true},
 		{1, &event.Statement{Body: &event.Statement_HistoryTrimmed{HistoryTrimmed: &event.HistoryTrimmed{}}}, false},
 		{3, &event.Statement{Body: &event.Statement_HistoryTrimmed{HistoryTrimmed: &event.HistoryTrimmed{Early: true}}}, true},
