@@ -77,6 +77,9 @@ func (s *Server) recordReads(out *answer, r *Request, start time.Time) {
 		if r.past != nil {
 			read.AsOf = r.past.next
 		}
+		if asked := strings.TrimPrefix(r.HTTP.URL.Path, "/"); r.op.name == "WebsiteGet" && read.Code != "" && asked != "" && checkKey(asked) == nil {
+			d.Key, read.Object = asked, nil // a site answers with another object, if with any
+		}
 		s.Reads.Add(d)
 	}
 	if r.op.header == "X-Amz-Copy-Source" && len(r.reads.sources) == 0 { // it was refused before its source was looked for

@@ -193,6 +193,36 @@ func TestReads(t *testing.T) {
 	}
 }
 
+// TestReadsElsewhere: pages of a website, and each source of a transaction's copies, are
+// reads; so are those of one that was refused.
+func TestReadsElsewhere(t *testing.T) {
+	t.Parallel()
+	p, root, visit := openSites(t, logReads)
+	page := visit("GET", "site.web.example", "/")
+	missing := visit("GET", "site.web.example", "/private")
+	root.must(t, 200, "PUT", "/target", nil)
+	x := &transactor{t, root, "target"}
+	x.commit(x.copy("one", "site/private"), x.copy("two", "site/moved"))
+	x.refuses(404, "NoSuchKey", 1, document(x.copy("three", "site/private"), x.copy("four", "site/none")))
+	want := []string{
+		fmt.Sprintf("anonymous WebsiteGet site/index.html 200  sent=%d found", len(page.body)),
+		fmt.Sprintf("anonymous WebsiteGet site/private 403 AccessDenied sent=%d", len(missing.body)),
+		"root CommitTransaction site/private 200  sent=0 copy_source found",
+		"root CommitTransaction site/moved 200  sent=0 copy_source found",
+		"root CommitTransaction site/private 404 NoSuchKey sent=0 copy_source found",
+		"root CommitTransaction site/none 404 NoSuchKey sent=0 copy_source",
+	}
+	all := p.readRecords(t, len(want)+1, nil)[1:]
+	for i, x := range all {
+		if i >= len(want) || line(x) != want[i] {
+			t.Errorf("record %d is  %q", x.Record, line(x))
+		}
+	}
+	if len(all) != len(want) {
+		t.Errorf("%d records instead of %d", len(all), len(want))
+	}
+}
+
 // TestReadsOff: without the flag nothing is recorded, and what was is kept and shown.
 func TestReadsOff(t *testing.T) {
 	t.Parallel()

@@ -21,8 +21,8 @@ const siteDocument = `<WebsiteConfiguration><IndexDocument><Suffix>index.html</S
 <RoutingRules><RoutingRule><Condition><KeyPrefixEquals>docs/</KeyPrefixEquals></Condition><Redirect><ReplaceKeyPrefixWith>documents/</ReplaceKeyPrefixWith></Redirect></RoutingRule></RoutingRules></WebsiteConfiguration>`
 
 // openSites opens a node with a site, a bucket that is none, and a visitor.
-func openSites(t *testing.T) (p *inProcess, root *client, visit func(method, host, path string, change ...func(*http.Request)) *answer) {
-	p = openInProcess(t, vfs.NewMem(), "/", withDomains)
+func openSites(t *testing.T, change ...func(*server.Options)) (p *inProcess, root *client, visit func(method, host, path string, change ...func(*http.Request)) *answer) {
+	p = openInProcess(t, vfs.NewMem(), "/", append(change, withDomains)...)
 	root = p.client()
 	for _, bucket := range []string{"/site", "/none"} {
 		root.must(t, 200, "PUT", bucket, nil)

@@ -30,6 +30,8 @@ func TestTooEarly(t *testing.T) {
 		{4, &event.Statement{Body: &event.Statement_EpochBegun{EpochBegun: &event.EpochBegun{}}}, false},
 		{3, &event.Statement{Body: &event.Statement_BlobsPlaced{BlobsPlaced: &event.BlobsPlaced{}}}, true},
 		{4, &event.Statement{Body: &event.Statement_BlobsPlaced{BlobsPlaced: &event.BlobsPlaced{}}}, false},
+		{3, &event.Statement{Body: &event.Statement_ReadsNoted{ReadsNoted: &event.ReadsNoted{}}}, true},
+		{4, &event.Statement{Body: &event.Statement_ReadsNoted{ReadsNoted: &event.ReadsNoted{}}}, false},
 		{3, &event.Statement{Body: &event.Statement_HistoryRetentionSet{HistoryRetentionSet: &event.HistoryRetentionSet{}}}, true},
 		{1, &event.Statement{Body: &event.Statement_HistoryTrimmed{HistoryTrimmed: &event.HistoryTrimmed{}}}, false},
 		{3, &event.Statement{Body: &event.Statement_HistoryTrimmed{HistoryTrimmed: &event.HistoryTrimmed{Early: true}}}, true},

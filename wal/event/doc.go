@@ -12,7 +12,7 @@
 //   - No secret is ever in an event but as ciphertext.
 package event
 
-//go:generate protoc --proto_path=../.. --go_out=../.. --go_opt=module=ironman wal/event/event.proto
+//go:generate protoc --proto_path=../.. --go_out=../.. --go_opt=module=ironman wal/event/event.proto wal/event/read.proto
 
 // FeatureLevel is the newest vocabulary this binary writes and understands.
 //
@@ -20,7 +20,7 @@ package event
 //	2  NodeAdded, NodeRemoved; a node that nobody added may not start, but the first
 //	3  versions, object lock, tags, quotas, appends and renames; principals and policies
 //	4  providers of identities (OpenID Connect); tags of a policy that is there; epochs of a
-//	   restored cluster, whose blobs are placed anew
+//	   restored cluster, whose blobs are placed anew; heads of logs of reads
 const FeatureLevel = 4
 
 // System is the principal of the store's own events.

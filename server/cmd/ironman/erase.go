@@ -42,7 +42,7 @@ headers, user metadata, tags, and the addresses of those who asked. BUCKET is a 
 
 Keys that exist, have versions or delete markers, are being uploaded, or are still in the history that is kept, are refused, and then
 nothing has changed. What goes is found first and shown. Then an event names the sequences (no names), and every node takes away what they tell:
-in the log, the state's files, snapshots and the ledger. Their hashes stay, so that the ledger and every proof verify as before.
+in logs of reads, the log, the state's files, snapshots and the ledger. Their hashes stay, so that the ledger and every proof verify as before.
 The record itself stays: that there was an event, when, by whom and with what outcome.
 
 A node that is away does so when it is back. With --wait the command waits for all of them, and fails if one has not done it in time.
