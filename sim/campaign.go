@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ironman/sim/history"
+	"ironman/sim/load"
 	"ironman/sim/world"
 )
 
@@ -39,6 +40,9 @@ func (m *Module) RunAndJudge(ctx context.Context, c world.Config, w Watch) Resul
 	return r
 }
 
+// shortest is the span of a run in which clients must have come to everything that they do.
+const shortest = time.Minute
+
 // Judge adds what the history shows to a report's violations.
 func Judge(r *world.Report, c world.Config) {
 	for _, v := range history.Judge(r.History, judgeLimit) {
@@ -47,6 +51,9 @@ func Judge(r *world.Report, c world.Config) {
 	if per := float64(r.Answered) / c.Span.Seconds(); per < minimum {
 		r.Violations = append(r.Violations, world.Violation{Checker: "C7", At: r.At,
 			Text: fmt.Sprintf("only %d requests were answered, %.1f a second: not much of a run", r.Answered, per)})
+	}
+	if missing := load.Missing(r.Done); len(missing) > 0 && c.Span >= shortest {
+		r.Violations = append(r.Violations, world.Violation{Checker: "C7", At: r.At, Text: fmt.Sprintf("it never came to this: %q", missing)})
 	}
 }
 

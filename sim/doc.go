@@ -82,6 +82,12 @@
 // nobody. In a bubble only the network stands still. SIGSTOP, which stops that too,
 // takes processes: see make chaos.
 //
+// Beside what every release knows clients commit transactions, read the past, restore keys of their own and
+// read the feed, of the cluster and of a bucket, all through the faults. A second bucket keeps its
+// history for longer than the run, strictly in half of the runs; the first has a retention of its own in a third of them. In
+// a third of the runs a key is erased from the record while faults go on: then records are replayed from the snapshot that
+// each node took for it, and from their first event in the others.
+//
 // Not simulated yet: requests that make use of versions, locks, encryption, users or
 // policies; damage to what lies beside shards on more than one node, the removal
 // of a second node, members beyond five, binaries of two releases (P7). Nor is a copy put
@@ -107,6 +113,14 @@
 //	    ports, connections and buffers, and none of its goroutines runs any more. Those
 //	    that ended in the middle of something leave some by their nature; a label tells
 //	    the goroutines of one start from those of another
+//	I15 a transaction is seen whole or not at all, in any listing, of now or as of any event; of
+//	    those that race on a condition one is done (C1, for which its keys are one register)
+//	I16 what a key was as of an event never changes, and is what the answer to that change said
+//	I17 what a bucket is to keep can be read as of then, whatever the cluster's retention is
+//	I18 a restore makes keys that nobody else touches what they were as of its moment
+//	I19 who reads the feed, and goes on at any node by sequence or cursor, is told of each event
+//	    once, in order, in the words of the record; a cursor stands where it was moved to
+//	I20 a name that was erased is in no file of any node that said so, and the record replays
 //
 // # What it is blind to
 //
@@ -189,4 +203,8 @@
 //	    over by the next process, which vouched for it behind a sync that did nothing; a power
 //	    cut took the file, and with it what the log no longer held
 //	    (wal/ledger.TestAfterFailedSync)
+//	TestFast, seeds 32 and 70 of the load with a bucket that is strict about its history: a leader whose clock
+//	    was set half a year ahead stamped events until the next ping told it, and that time was log time
+//	    for good: history went that was to be kept. A clock that is set is noticed before it stamps anything now
+//	    (link.TestClockIsSet, server.TestClockVerdict, wal.TestClockSetMeanwhile)
 package sim

@@ -33,6 +33,11 @@ func (p *process) erase() {
 			if _, err := p.erased(); err != nil {
 				p.fail(err)
 			}
+			files := p.disk.Kill() // a copy; later starts may tidy up
+			files.Detach()
+			if err := nowhere(files); err != nil {
+				p.fail(err)
+			}
 			return
 		case !strings.Contains(err.Error(), "history"):
 			p.fail(fmt.Errorf("I12: an erasure: %w", err))
@@ -65,6 +70,11 @@ func checkErased(files vfs.FS, want offline.Agreed) error {
 	if err := offline.ReplayErased(files, nodeDir, want); err != nil {
 		return fmt.Errorf("C2: %w", err)
 	}
+	return nowhere(files)
+}
+
+// nowhere looks for the name in all files.
+func nowhere(files vfs.FS) error {
 	found, err := offline.Find(files, nodeDir, []string{erasedKey, bucket})
 	switch {
 	case err != nil:

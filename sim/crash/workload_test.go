@@ -55,6 +55,8 @@ func (p *process) again() error {
 	p.put("small", "small4.100")
 	p.fill(2, 10)
 	p.remove("own")
+	p.put(erasedKey, "erased3.200") // now it is also in the newest files
+	p.remove(erasedKey)
 	p.erase()
 	p.put("last", "last.100")
 	return nil

@@ -62,3 +62,14 @@ const (
 	ErasedKey = "a key is erased from the record"
 	NotKept   = "a past that is not kept any more is refused"
 )
+
+// Missing names what clients must have seen done in a run that is to show something, and have
+// not.
+func Missing(done map[string]int) (what []string) {
+	for _, deed := range []string{Committed, ReadPast, ToldOf} {
+		if done[deed] == 0 {
+			what = append(what, deed)
+		}
+	}
+	return what
+}

@@ -177,7 +177,7 @@ func List() []Sabotage {
 		{X65, "a restore takes what a key was behind the next event", ""},
 		{X66, "what a bucket must keep is judged by the cluster's retention, in apply", ""},
 		{X67, "a bucket's history is trimmed by the cluster's retention", ""},
-		{X68, "an erasure leaves the log's old files", ""},
+		{X68, "an erasure leaves the newest file of the log", ""},
 		{X69, "an erasure leaves the state's old tables", ""},
 		{X70, "an erasure leaves what the ledger's files have", ""},
 		{X71, "a stream of the feed goes on behind the next event, when its reader comes back", ""},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -74,9 +75,10 @@ func (w *World) compareFeed(r *load.Follower, entries []*audit.Entry) {
 			}
 		}
 	}
-	for seq, line := range told {
+	for _, seq := range slices.Sorted(maps.Keys(told)) {
 		if seq < w.agreed.Events {
-			w.violated("I19", "the feed of %q has told of event %d, which is not recorded: %s", r.Bucket(), seq, line)
+			w.violated("I19", "the feed of %q has told of event %d, which is not recorded: %s", r.Bucket(), seq, told[seq])
+			return
 		}
 	}
 }

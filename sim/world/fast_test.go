@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"ironman/sim/history"
+	"ironman/sim/load"
 )
 
 // seedsOf is how many seeds the fast form runs, and from which one on.
@@ -80,6 +81,9 @@ func TestFast(t *testing.T) {
 		}
 		if r.Answered < int(fastConfig(0).Span/time.Second) {
 			t.Errorf("seed %d: C7: only %d requests were answered", seed, r.Answered)
+		}
+		if missing := load.Missing(r.Done); len(missing) > 0 && fastConfig(0).Span >= time.Minute {
+			t.Errorf("seed %d: C7: it never came to this: %q", seed, missing)
 		}
 	}
 	for _, f := range fired {

@@ -12,6 +12,7 @@ func plan(w *workshop, seeds int) map[sabotage.ID][]tier {
 		server  = "./server"
 	)
 	world := w.fast(seeds)
+	crash := w.tests("./sim/crash", "^TestCrash$")
 	collector := w.tests(server, "^TestCollector$").full()
 	return map[sabotage.ID][]tier{
 		sabotage.X01: {w.tests(segment, "^TestCrashEverywhere$")},
@@ -79,9 +80,9 @@ func plan(w *workshop, seeds int) map[sabotage.ID][]tier {
 		sabotage.X65: {w.tests(fsm, "^TestTranscripts$/^restores$")},
 		sabotage.X66: {w.tests(fsm, "^TestTranscripts$/^retention$")},
 		sabotage.X67: {world},
-		sabotage.X68: {world},
+		sabotage.X68: {crash},
 		sabotage.X69: {w.tests(fsm, "^TestClean$")},
-		sabotage.X70: {world},
+		sabotage.X70: {crash},
 		sabotage.X71: {w.tests(server, "^TestFeedStream$"), world},
 		sabotage.X72: {w.tests(fsm, "^TestModelLong$")},
 		sabotage.X73: {w.tests(fsm, "^TestTranscripts$/^cursors$")},
