@@ -15,7 +15,6 @@ import (
 	"ironman/fsm"
 	"ironman/server/backup"
 	"ironman/wal/digest"
-	"ironman/wal/event"
 	"ironman/wal/ledger"
 	"ironman/wal/overlay"
 	"ironman/wal/segment"
@@ -157,9 +156,4 @@ func (s *stoppedPoint) entries(l *backup.Log) backup.File {
 		}
 	})))
 	return s.putFile("entries", b.Bytes())
-}
-
-// epochLevel is the feature level that the first event of an epoch needs.
-func epochLevel() uint32 {
-	return (&event.Statement{Body: &event.Statement_EpochBegun{EpochBegun: &event.EpochBegun{}}}).Level()
 }
