@@ -148,6 +148,11 @@ func (h *trims) trim(ctx context.Context, bucket uint64) (more bool, err error) 
 	if err != nil || step == nil {
 		return false, err
 	}
+	// Behind it: the clock by which the step was chosen may have been set, and a leader whose
+	// clock is right would take what this node proposes.
+	if h.n.clockProblem() != nil {
+		return false, nil
+	}
 	a, err := h.n.proposeSystem(ctx, event.NewDraft(nil, &event.Statement_HistoryTrimmed{HistoryTrimmed: step}))
 	if err != nil || a.Outcome.Refusal != event.Refusal_REFUSAL_NONE {
 		return false, err

@@ -207,4 +207,6 @@
 //	    was set half a year ahead stamped events until the next ping told it, and that time was log time
 //	    for good: history went that was to be kept. A clock that is set is noticed before it stamps anything now
 //	    (link.TestClockIsSet, server.TestClockVerdict, wal.TestClockSetMeanwhile)
+//	TestFast, seed 334: likewise: a node whose clock was set chose what history is to go by that clock, stopped leading,
+//	    and the next leader, whose clock was right, took its proposal. It judges its clock behind the choice now
 package sim
