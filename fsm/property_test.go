@@ -96,7 +96,7 @@ func TestModel(t *testing.T) {
 // TestModelLong is TestModel with longer histories than rapid would shrink. It
 // counts what became of the events, so that it cannot pass by refusing them all.
 func TestModelLong(t *testing.T) {
-	seeds := sample(80, 2)
+	seeds := sample(120, 2)
 	outcomes, duplicates, trimmed := make(map[string]int), 0, 0
 	for seed := range uint64(seeds) {
 		w := newWorld(t, seeded(seed), 200, int64(seed%3)*3600e9)
