@@ -64,7 +64,7 @@ func (f *auditFlags) verifyOnline(out io.Writer, admin []string, root knownRoot)
 	if err != nil {
 		return err
 	}
-	if err := f.trusts(h); err != nil {
+	if err := f.trusts(&h.LedgerHead); err != nil {
 		return err
 	}
 	hash, err := tlog.ParseHash(h.Root)
@@ -75,12 +75,12 @@ func (f *auditFlags) verifyOnline(out io.Writer, admin []string, root knownRoot)
 		return err
 	}
 	return f.tellVerified(out, verified{
-		Events: h.Events, Signed: h.Events, Payloads: true, Root: h.Root, RootHex: rootHex(hash), Origin: h.Origin, Key: h.Key, Took: time.Since(began),
+		Events: h.Events, Signed: h.Events, Payloads: true, Erased: h.Erased, Root: h.Root, RootHex: rootHex(hash), Origin: h.Origin, Key: h.Key, Took: time.Since(began),
 	})
 }
 
 // verified asks the first node that can be reached.
-func (s *feedSource) verified(ctx context.Context) (h *server.LedgerHead, err error) {
+func (s *feedSource) verified(ctx context.Context) (h *server.LedgerVerified, err error) {
 	for range s.addresses {
 		var resp *http.Response
 		if resp, err = s.ask(ctx, http.MethodGet, "/-/ledger/verify", url.Values{}, nil); err == nil {
@@ -95,7 +95,7 @@ func (s *feedSource) verified(ctx context.Context) (h *server.LedgerHead, err er
 	return nil, err
 }
 
-func readVerified(body io.Reader) (*server.LedgerHead, error) {
+func readVerified(body io.Reader) (*server.LedgerVerified, error) {
 	lines := bufio.NewScanner(body)
 	lines.Buffer(nil, 1<<20)
 	bar := newProgress("verified")
@@ -103,7 +103,7 @@ func readVerified(body io.Reader) (*server.LedgerHead, error) {
 	for lines.Scan() {
 		var line struct {
 			Done, Total uint64
-			Verified    *server.LedgerHead
+			Verified    *server.LedgerVerified
 			Error       string
 		}
 		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
