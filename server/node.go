@@ -45,6 +45,7 @@ type Node struct {
 	changes  *changes // nil: not yet
 
 	verifications chan struct{} // a place for each verification of the ledger
+	erasing       chan struct{} // a place for each search of what is to be erased
 	eraser        *eraser
 	space         *erasure.Space // of the file system of Options.Dir: log, state, ledger
 	trims         *trims         // owned by the collector
@@ -77,7 +78,7 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 		return nil, err
 	}
 	run, cancel := context.WithCancel(context.Background())
-	n := &Node{opts: o, stop: cancel, closed: make(chan struct{}), hooks: hooks, verifications: make(chan struct{}, ledgerVerifications)}
+	n := &Node{opts: o, stop: cancel, closed: make(chan struct{}), hooks: hooks, verifications: make(chan struct{}, ledgerVerifications), erasing: make(chan struct{}, eraseSearches)}
 	n.eraser = newEraser(n)
 	n.opts.FS = syncCounter{o.FS, &n.syncs}
 	n.access = newAccessLogs(&o, n.deliverLog, func(result string, lines int) { n.metrics.logged(result, lines) })
