@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	iofs "io/fs"
+	"maps"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -62,8 +64,10 @@ func (m *Machine) Clean(ctx context.Context, reserve uint64, rest func() error) 
 	if err := poll(rest, func() (bool, error) { return !m.snapshots.before(epoch), nil }); err != nil {
 		return fmt.Errorf("fsm: waiting for views that are open: %w", err)
 	}
-	// Those under way began before; each that begins from here on is as good as ours.
-	if err := poll(rest, func() (bool, error) { return m.db.Metrics().Compact.NumInProgress == 0, nil }); err != nil {
+	// Those under way began before; each that begins from here on is as good as ours, and on
+	// a busy node there may always be some.
+	under := m.compactions.now()
+	if err := poll(rest, func() (bool, error) { return !m.compactions.any(under), nil }); err != nil {
 		return fmt.Errorf("fsm: waiting for compactions: %w", err)
 	}
 	var oldest uint64
@@ -91,6 +95,47 @@ func (m *Machine) Clean(ctx context.Context, reserve uint64, rest func() error) 
 		return fmt.Errorf("fsm: waiting for old tables to be unlinked: %w", err)
 	}
 	return nil
+}
+
+// compactions are those that Pebble has under way, by job. A compaction asks which
+// snapshots are open after it has begun.
+type compactions struct {
+	mu   sync.Mutex
+	jobs map[int]bool
+}
+
+func (c *compactions) begin(i pebble.CompactionInfo) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.jobs == nil {
+		c.jobs = make(map[int]bool)
+	}
+	c.jobs[i.JobID] = true
+}
+
+func (c *compactions) end(i pebble.CompactionInfo) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.jobs, i.JobID)
+}
+
+// now are the jobs under way.
+func (c *compactions) now() map[int]bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return maps.Clone(c.jobs)
+}
+
+// any tells whether any of some jobs is still under way.
+func (c *compactions) any(jobs map[int]bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for j := range jobs {
+		if c.jobs[j] {
+			return true
+		}
+	}
+	return false
 }
 
 // roomToClean refuses to begin what would fill the disk.

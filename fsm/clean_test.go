@@ -366,3 +366,82 @@ func TestCleaned(t *testing.T) {
 	}
 	r.close()
 }
+
+// TestCleanOnABusyNode: Clean waits for the compactions that are under way when the views that
+// can see what is deleted are gone, and for none that begins later: there may be one at any
+// time.
+func TestCleanOnABusyNode(t *testing.T) {
+	r := newRig(t, Options{})
+	defer r.close()
+	r.level = 4
+	bucket := r.genesis(0)
+	for i := range 50 {
+		r.accept(r.put(bucket, fmt.Sprint(i), 10))
+		if err := r.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.db.Compact(t.Context(), []byte{0}, []byte{0xff}, false); err != nil {
+		t.Fatal(err)
+	}
+	for r.db.Metrics().Compact.NumInProgress > 0 {
+		time.Sleep(time.Millisecond)
+	}
+	if now := r.compactions.now(); len(now) > 0 {
+		t.Errorf("nothing is under way, noted are %v", now)
+	}
+	// Jobs that Pebble does not know.
+	r.compactions.begin(pebble.CompactionInfo{JobID: 1 << 30})
+	waited := 0
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := r.Clean(ctx, 0, func() error {
+		time.Sleep(time.Millisecond)
+		if waited++; waited == 20 {
+			r.compactions.begin(pebble.CompactionInfo{JobID: 1<<30 + 1}) // and does not end
+			r.compactions.end(pebble.CompactionInfo{JobID: 1 << 30})
+		}
+		return ctx.Err()
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if waited < 20 {
+		t.Errorf("it did not wait for a compaction that was under way: %d times", waited)
+	}
+}
+
+// TestCompactionsAreNoted: what Pebble compacts is noted while it does.
+func TestCompactionsAreNoted(t *testing.T) {
+	var m *Machine
+	began, ended := 0, 0 // under Pebble's lock
+	r := newRig(t, Options{Tune: func(o *pebble.Options) {
+		l := *o.EventListener
+		o.EventListener.CompactionBegin = func(i pebble.CompactionInfo) {
+			l.CompactionBegin(i)
+			if m != nil && m.compactions.any(map[int]bool{i.JobID: true}) {
+				began++
+			}
+		}
+		o.EventListener.CompactionEnd = func(i pebble.CompactionInfo) {
+			l.CompactionEnd(i)
+			if m != nil && !m.compactions.any(map[int]bool{i.JobID: true}) {
+				ended++
+			}
+		}
+	}})
+	m = r.Machine
+	bucket := r.genesis(0)
+	for i := range 3 {
+		r.accept(r.put(bucket, fmt.Sprint(i), 10))
+		if err := r.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.db.Compact(t.Context(), []byte{0}, []byte{0xff}, false); err != nil {
+		t.Fatal(err)
+	}
+	r.close()
+	if began == 0 || began != ended {
+		t.Errorf("%d were noted when they began, %d not any more when they ended", began, ended)
+	}
+}

@@ -64,9 +64,10 @@ type Machine struct {
 	hashed    []byte // room for what is hashed
 	unflushed int    // events since the last flush
 
-	milestones milestones
-	snapshots  snapshots
-	cleaning   sync.Mutex // held by Clean
+	milestones  milestones
+	snapshots   snapshots
+	compactions compactions
+	cleaning    sync.Mutex // held by Clean
 
 	mu      sync.Mutex
 	meta    *Meta         // of the last batch committed

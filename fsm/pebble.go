@@ -50,6 +50,8 @@ func (m *Machine) pebbleOptions() *pebble.Options {
 		WriteStallBegin: func(i pebble.WriteStallBeginInfo) {
 			m.opts.Log.Warn("state: writes stall", "reason", i.Reason)
 		},
+		CompactionBegin: m.compactions.begin,
+		CompactionEnd:   m.compactions.end,
 	}
 	o.DisableAutomaticCompactions = m.opts.Still
 	if m.opts.Tune != nil {

@@ -4,14 +4,15 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"strings"
 
 	"ironman/wal/event"
 )
 
 // Trace is a row in which a key's name still stands.
 type Trace struct {
-	// What it is: "object", "version" (or a delete marker), "upload", or "history", what one
-	// of these was before.
+	// What it is: "object", "version" (or a delete marker), "upload", "history", what one of
+	// these was before, or "gathering": how far the bucket's history has been gathered.
 	What string
 	Key  string
 	To   uint64 // of history: the event that ended it
@@ -50,7 +51,30 @@ func (v *View) Trace(bucket uint64, name string, isPrefix bool) (*Trace, error) 
 			return found, err
 		}
 	}
-	return nil, nil
+	return v.traceGathered(bucket, name, isPrefix)
+}
+
+// traceGathered looks at where the gathering of a bucket's history stands: at a row of that,
+// which may be gone.
+func (v *View) traceGathered(bucket uint64, name string, isPrefix bool) (*Trace, error) {
+	r, err := v.Retention(bucket)
+	if err != nil || len(r.GetGathered()) == 0 {
+		return nil, err
+	}
+	row, rest, ok := cutEscaped(r.Gathered[1:])
+	if !ok || len(rest) != 8 {
+		return nil, fmt.Errorf("fsm: the history row %x: %w", r.Gathered, event.ErrMalformed)
+	}
+	switch tableOf(row) {
+	case tableObject, tableVersion, tableNull:
+	default:
+		return nil, nil
+	}
+	found := keyIn(row)
+	if found != name && !(isPrefix && strings.HasPrefix(found, name)) {
+		return nil, nil
+	}
+	return &Trace{What: "gathering", Key: found, To: binary.BigEndian.Uint64(rest)}, nil
 }
 
 // traceIn finds the first row of a table that begins with prefix, or (exact) is of that key.

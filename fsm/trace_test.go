@@ -71,3 +71,65 @@ func TestTrace(t *testing.T) {
 		r.close()
 	}
 }
+
+// TestTraceGathering: a key whose history is gone, and at which the gathering of its bucket's
+// history stands, is found until that has gone on.
+func TestTraceGathering(t *testing.T) {
+	r := newRig(t, Options{})
+	defer r.close()
+	r.level = 4
+	bucket := r.genesis(3600e9)
+	names := []string{"a", "b\x00b", "c"}
+	for _, name := range names {
+		r.accept(r.put(bucket, name, 0))
+		r.delete(bucket, name)
+	}
+	r.accept(event.NewDraft(r.header(), &event.Statement_HistoryRetentionSet{HistoryRetentionSet: &event.HistoryRetentionSet{Bucket: bucket, Retention: 1800e9}}))
+	to := r.Applied().Next
+	told := ""
+	for step := 0; ; step++ {
+		if step > 100 {
+			t.Fatal("the gathering does not end")
+		}
+		r.accept(event.NewDraft(r.header(), &event.Statement_HistoryTrimmed{HistoryTrimmed: &event.HistoryTrimmed{Bucket: bucket, To: to, Rows: 1}}))
+		v := r.view()
+		row, err := v.Retention(bucket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			for _, isPrefix := range []bool{false, true} {
+				ask := name
+				if isPrefix {
+					ask = name[:1]
+				}
+				found, err := v.Trace(bucket, ask, isPrefix)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if found != nil && found.What == "gathering" {
+					if found.Key != name || found.To == 0 {
+						t.Errorf("%q is told as %+v", name, found)
+					}
+					told += found.Key
+				}
+			}
+		}
+		if err := v.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if !row.Gathering {
+			break
+		}
+	}
+	if told != "aab\x00bb\x00b" { // behind the last there is nothing to go on with
+		t.Errorf("at the gathering were found %q", told)
+	}
+	v := r.view()
+	defer v.Close()
+	for _, name := range names {
+		if found, err := v.Trace(bucket, name, true); found != nil || err != nil {
+			t.Errorf("in the end: %+v, %v", found, err)
+		}
+	}
+}

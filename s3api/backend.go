@@ -9,6 +9,7 @@ import (
 	"ironman/s3api/accesslog"
 	"ironman/s3api/sig"
 	"ironman/s3api/sse"
+	"ironman/wal/digest"
 	"ironman/wal/event"
 )
 
@@ -64,6 +65,10 @@ type Secrets interface {
 	// Masters are the secrets that the keys of encrypted objects are wrapped under.
 	Masters() *sse.Masters
 	Seal(accessKey string, secret sig.Secret) []byte
+	// Recognize is a hash of what a client asked for, by which it is known when it asks
+	// again: the same on every node and after every restart, and of no use to whoever
+	// guesses what was asked and has no secrets.
+	Recognize(asked []byte) digest.Sum
 	// SealSession and OpenSession are for session tokens, of which nothing is stored.
 	SealSession(accessKey string, plain []byte) (token string)
 	OpenSession(accessKey, token string) ([]byte, error)

@@ -16,6 +16,7 @@ import (
 	"ironman/server/audit"
 	"ironman/sim/sabotage"
 	"ironman/wal"
+	"ironman/wal/digest"
 	"ironman/wal/event"
 	"ironman/wal/ledger"
 )
@@ -304,6 +305,8 @@ func (s secrets) Masters() *sse.Masters { return s.k.masters }
 func (s secrets) Seal(accessKey string, secret sig.Secret) []byte {
 	return s.k.sealSecret(accessKey, secret)
 }
+
+func (s secrets) Recognize(asked []byte) digest.Sum { return s.k.recognize(asked) }
 
 func (s secrets) SealSession(accessKey string, plain []byte) string {
 	return s.k.sealSession(accessKey, plain)

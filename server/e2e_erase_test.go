@@ -215,12 +215,21 @@ func (r *eraseRig) audited() {
 	r.Helper()
 	r.agree(all()...)
 	states := make(map[string]bool)
+	verified := func(i int, args ...string) {
+		r.Helper()
+		if out := r.mustRun(i, append([]string{"audit", "verify"}, args...)...); !strings.Contains(out, "erased  ") || !strings.Contains(out, " items, by event") {
+			r.Errorf("node %d: verify %v does not tell what was erased: %s", i+1, args, out)
+		}
+	}
+	for i := range r.nodes {
+		verified(i, "--admin", "http://"+r.nodes[i].admin)
+	}
 	for i := range r.nodes {
 		r.nodes[i].stop()
 	}
 	for i := range r.nodes {
 		dir := r.nodes[i].dir
-		r.mustRun(i, "audit", "verify", "--dir", dir)
+		verified(i, "--dir", dir)
 		out, said, err := r.run(i, "audit", "replay", "--dir", dir, "--json")
 		if err != nil || !strings.Contains(said, "begins at this node's snapshot") {
 			r.Errorf("node %d: replay: %v: %s", i+1, err, said)
@@ -241,7 +250,7 @@ func (r *eraseRig) audited() {
 		}
 		export := filepath.Join(r.TempDir(), "export")
 		r.mustRun(i, "audit", "export", export, "--dir", dir)
-		r.mustRun(i, "audit", "verify", export)
+		verified(i, export)
 		if err := eachFile(export, func(where string, b []byte) {
 			for _, s := range r.names.find(b) {
 				r.Errorf("an export has %s %s in %s", s.name, s.how, where)

@@ -1,7 +1,9 @@
 package server_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
@@ -767,4 +769,38 @@ func (l *losesAnswers) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, errors.New("the answer is lost")
 	}
 	return resp, err
+}
+
+// TestTransactionRequestIsKeyed: what stays in the record of a document confirms no guess of it, and
+// is known again by a node that has been started anew.
+func TestTransactionRequestIsKeyed(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewMem()
+	p := openInProcess(t, fs, "keyed")
+	p.client().must(t, 200, "PUT", "/keyed", nil)
+	x := &transactor{t, p.client(), "keyed"}
+	body := document(x.stage("a-key-that-may-be-guessed", nil, []byte("a")))
+	first := x.answer(x.must(t, 200, "POST", "/keyed?transaction", body))
+	d, err := p.node.Detail(t.Context(), first.Sequence)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s struct {
+		TransactionCommitted struct{ Request []byte }
+	}
+	if err := json.Unmarshal(d.Statement, &s); err != nil || len(s.TransactionCommitted.Request) != 16 {
+		t.Fatalf("%s: %v", d.Statement, err)
+	}
+	id := sha256.Sum256([]byte(d.Actor))
+	for name, guess := range map[string][32]byte{"with its principal": sha256.Sum256(append(id[:], body...)), "alone": sha256.Sum256(body)} {
+		if bytes.Equal(guess[:16], s.TransactionCommitted.Request) {
+			t.Errorf("the record has a digest of the document %s", name)
+		}
+	}
+	p.close(t)
+	p = openInProcess(t, fs, "keyed")
+	x.client = p.client()
+	if again := x.answer(x.must(t, 200, "POST", "/keyed?transaction", body)); !again.Repeated || again.Sequence != first.Sequence {
+		t.Errorf("after a restart: %+v, first %+v", again, first)
+	}
 }

@@ -157,10 +157,10 @@ func (e *eraser) seal(ctx context.Context, last uint64) (index uint64, err error
 		if index, err = e.n.log.Seal(); err != nil {
 			return 0, err
 		}
-		for began := time.Now(); e.n.machine.Applied().Index < index; {
-			if time.Since(began) > eraseEvery {
+		for s := (stillness{}); e.n.machine.Applied().Index < index; {
+			if s.look(e.n, time.Now()) > eraseEvery {
 				e.trouble(e.fill(ctx, last, 1))
-				began = time.Now()
+				s = stillness{}
 			}
 			if err := e.rest(ctx); err != nil {
 				return 0, err
@@ -172,25 +172,47 @@ func (e *eraser) seal(ctx context.Context, last uint64) (index uint64, err error
 	}
 }
 
+// stillness is for how long nothing has happened that this node waits for: it has applied
+// all that it knows to be committed, and no more comes.
+type stillness struct {
+	applied uint64
+	since   time.Time
+}
+
+// stillFor is what stillness looks at.
+type stillFor interface {
+	appliedIndex() uint64
+	caughtUp() bool
+}
+
+func (n *Node) appliedIndex() uint64 { return n.machine.Applied().Index }
+func (n *Node) caughtUp() bool       { return n.log.CaughtUp() }
+
+// look looks again. A node that only lags needs no events more: what it waits for is there.
+func (s *stillness) look(n stillFor, now time.Time) time.Duration {
+	if applied := n.appliedIndex(); s.since.IsZero() || applied != s.applied || !n.caughtUp() {
+		s.applied, s.since = applied, now
+	}
+	return now.Sub(s.since)
+}
+
 // archive returns once the entries up to an index are in the ledger. It holds whole
 // bundles, so that a cluster in which little happens fills the last one with events that
 // do nothing. Rejected: partial bundles in the archive, which would have to be written
 // again, and every reader would have to expect that; copying what is to stay of a log file.
 func (e *eraser) archive(ctx context.Context, last, index uint64) error {
-	began, stuck := time.Now(), uint64(0)
+	s := stillness{}
 	for {
 		archived, missing, err := e.n.log.Archives(index)
 		if archived || err != nil {
 			return err
 		}
-		if missing == 0 || missing < stuck {
-			began = time.Now() // it goes on by itself
-		}
-		stuck = missing
-		if missing > 0 && (e.n.log.Leads() || time.Since(began) > fillPatience) {
+		still := s.look(e.n, time.Now())
+		if missing > 0 && still > 0 && (e.n.log.Leads() || still > fillPatience) {
 			// That it fails, because nobody leads or nothing is heard of it, ends nothing:
 			// what has been done so far would only be done again.
 			e.trouble(e.fill(ctx, last, missing))
+			s = stillness{}
 		}
 		if err := e.rest(ctx); err != nil {
 			return err
@@ -283,16 +305,19 @@ type ErasureNode struct {
 type Erasures struct {
 	Erasures []ErasureState `json:"erasures"`
 	Nodes    []ErasureNode  `json:"nodes"`
+	// Removed are the nodes that were removed from the cluster. What their disks hold nobody
+	// can reach any more, nor tell.
+	Removed []uint32 `json:"removed,omitempty"`
 }
 
-// Done tells whether every node has carried out all of them.
+// Done tells whether every node of the cluster has carried out all of them.
 func (e *Erasures) Done() bool {
 	for _, n := range e.Nodes {
 		if !n.Done {
 			return false
 		}
 	}
-	return true
+	return len(e.Nodes) > 0
 }
 
 // mostErasures bounds a list of erasures; the newest are told.
@@ -304,8 +329,10 @@ func (n *Node) Erasures(ctx context.Context) (*Erasures, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Of one view: a node that has joined since an erasure is in it.
 	all, err := v.Erasures(0, 1<<30)
-	if err := errors.Join(err, v.Close()); err != nil {
+	nodes, err2 := v.Nodes()
+	if err := errors.Join(err, err2, v.Close()); err != nil {
 		return nil, err
 	}
 	out := &Erasures{Erasures: []ErasureState{}}
@@ -316,12 +343,17 @@ func (n *Node) Erasures(ctx context.Context) (*Erasures, error) {
 	if len(all) > 0 {
 		last = all[len(all)-1].Seq
 	}
-	members := n.members.all()
-	out.Nodes = make([]ErasureNode, len(members))
+	for _, node := range nodes {
+		if node.Removed {
+			out.Removed = append(out.Removed, node.Node)
+		} else {
+			out.Nodes = append(out.Nodes, ErasureNode{Node: node.Node})
+		}
+	}
 	var asked sync.WaitGroup
-	for i, m := range members {
+	for i := range out.Nodes {
 		asked.Go(func() {
-			out.Nodes[i] = n.askErasures(ctx, m.Node)
+			out.Nodes[i] = n.askErasures(ctx, out.Nodes[i].Node)
 			out.Nodes[i].Done = out.Nodes[i].Through >= last
 		})
 	}

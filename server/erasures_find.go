@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"ironman/fsm"
@@ -26,6 +27,8 @@ type Erase struct {
 const (
 	mostErasedKeys = 1000
 	mostFound      = 1000
+	mostKeysTold   = 1000 // of all events together
+	keysTold       = 5    // of one event
 	// mostPayloads bounds what one request may find, in memory.
 	mostPayloads = 1_000_000
 	// payloadsAnEvent keeps an event well below what a proposal may hold.
@@ -34,10 +37,12 @@ const (
 
 // ErasePlan is what was found, and what became of it.
 type ErasePlan struct {
-	Buckets  []uint64      `json:"buckets"` // ids of those that ever had the name
-	Payloads uint64        `json:"payloads"`
-	Items    uint64        `json:"items"`
-	Found    []audit.Found `json:"found"`              // the first of them
+	Buckets  []uint64 `json:"buckets"` // ids of those that ever had the name
+	Payloads uint64   `json:"payloads"`
+	Items    uint64   `json:"items"`
+	// Contexts is how many of the events tell of an encryption context, which cannot be erased.
+	Contexts uint64        `json:"contexts"`
+	Found    []audit.Found `json:"found"`              // the first of them, with some of their keys
 	Erasures []uint64      `json:"erasures,omitempty"` // the events; none of a dry run
 }
 
@@ -67,6 +72,12 @@ func (n *Node) Erase(ctx context.Context, e *Erase, progress func(done, total ui
 	}
 	if n.members.level() < event.LevelOf((&event.Statement{Body: &event.Statement_PayloadsErased{}}).Kind()) {
 		return nil, errErasing("not every node of the cluster runs a release that can erase")
+	}
+	select {
+	case n.erasing <- struct{}{}:
+		defer func() { <-n.erasing }()
+	default:
+		return nil, fmt.Errorf("%w: this node is searching for what another erasure is to take", errNotNow)
 	}
 	v, err := n.changes.view(ctx)
 	if err != nil {
@@ -98,7 +109,7 @@ func (n *Node) Erase(ctx context.Context, e *Erase, progress func(done, total ui
 
 // find looks at every event below end.
 func (n *Node) find(ctx context.Context, scope *audit.Scope, end uint64, progress func(done, total uint64)) (*ErasePlan, []*event.ErasedPayload, error) {
-	plan := &ErasePlan{Found: []audit.Found{}}
+	plan, told := &ErasePlan{Found: []audit.Found{}}, 0
 	var payloads []*event.ErasedPayload
 	for next := uint64(0); next < end; {
 		if err := ctx.Err(); err != nil {
@@ -128,7 +139,12 @@ func (n *Node) find(ctx context.Context, scope *audit.Scope, end uint64, progres
 			}
 			payloads = append(payloads, &event.ErasedPayload{Seq: f.Seq, Items: fsm.ItemSet(f.Places)})
 			plan.Items += uint64(f.Items)
+			if f.Context {
+				plan.Contexts++
+			}
 			if len(plan.Found) < mostFound {
+				f.Keys = slices.Clone(f.Keys[:min(len(f.Keys), keysTold, mostKeysTold-told)])
+				told += len(f.Keys)
 				plan.Found = append(plan.Found, *f)
 			}
 		}
@@ -179,6 +195,8 @@ func mayEraseKey(v *fsm.View, bucket uint64, name string, isPrefix bool) error {
 		return errErasing("%q has versions or delete markers: delete all of them first", t.Key)
 	case "upload":
 		return errErasing("%q has an upload that is open: abort it first", t.Key)
+	case "gathering":
+		return errErasing("a new retention of the bucket's history is being put into effect, and that has just come to %q: try again in a few seconds", t.Key)
 	}
 	c, err := v.Cluster()
 	if err != nil {

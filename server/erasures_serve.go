@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+
+	"ironman/server/audit"
 )
 
 const (
@@ -18,13 +20,17 @@ const (
 	eraseSend = 30 * time.Second
 )
 
-// eraseLine is a line of the answer to a request to erase: how far the search is, or, as
-// the last one, what came of it.
+// eraseSearches is how many may be under way at once: each reads all of the record.
+const eraseSearches = 1
+
+// eraseLine is a line of the answer to a request to erase: how far the search is, an event
+// that was found, or, as the last one, what came of it, with nothing found in it.
 type eraseLine struct {
-	Done  uint64     `json:"done,omitempty"`
-	Total uint64     `json:"total,omitempty"`
-	Plan  *ErasePlan `json:"plan,omitempty"`
-	Error string     `json:"error,omitempty"`
+	Done  uint64       `json:"done,omitempty"`
+	Total uint64       `json:"total,omitempty"`
+	Found *audit.Found `json:"found,omitempty"`
+	Plan  *ErasePlan   `json:"plan,omitempty"`
+	Error string       `json:"error,omitempty"`
 	// Status is what the error would be as an answer of its own.
 	Status int `json:"status,omitempty"`
 }
@@ -54,7 +60,15 @@ func (n *Node) erase(w http.ResponseWriter, r *http.Request) {
 			tell(&eraseLine{Done: done, Total: total})
 		}
 	})
-	last := &eraseLine{Plan: plan}
+	last := &eraseLine{}
+	if plan != nil {
+		for i := range plan.Found {
+			tell(&eraseLine{Found: &plan.Found[i]})
+		}
+		short := *plan
+		short.Found = nil
+		last.Plan = &short
+	}
 	if err != nil {
 		last.Status, last.Error = n.eraseError(err)
 	}

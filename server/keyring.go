@@ -6,6 +6,7 @@ import (
 	"crypto/cipher"
 	"crypto/ed25519"
 	"crypto/hkdf"
+	"crypto/hmac"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
@@ -31,6 +32,7 @@ type keyring struct {
 	print   []byte             // fingerprint of the sealing key, public
 	signer  ed25519.PrivateKey // of ledger checkpoints
 	masters *sse.Masters       // of server-side encryption
+	asked   []byte             // key of recognize
 }
 
 // keyringFile is the JSON of the keyring's file, mode 0600.
@@ -125,8 +127,21 @@ func parseKeyring(b []byte) (*keyring, error) {
 	if err != nil {
 		return nil, err
 	}
+	asked, err := hkdf.Key(digest.NewSHA256, sealing, nil, "ironman/keyring/recognize/1", 32)
+	if err != nil {
+		return nil, err
+	}
 	sum := digest.SHA256([]byte("ironman/keyring/1\x00"), sealing)
-	return &keyring{seal: aead, print: sum[:16], signer: ed25519.NewKeyFromSeed(seed), masters: masters}, nil
+	return &keyring{seal: aead, print: sum[:16], signer: ed25519.NewKeyFromSeed(seed), masters: masters, asked: asked}, nil
+}
+
+// recognize is a keyed hash of what a client asked for. Its key is derived, since every node
+// must come to the same without being told.
+func (k *keyring) recognize(asked []byte) (sum digest.Sum) {
+	m := hmac.New(digest.NewSHA256, k.asked)
+	m.Write(asked)
+	m.Sum(sum[:0])
+	return sum
 }
 
 // masters are the master secrets of server-side encryption. A keyring of format 1 has

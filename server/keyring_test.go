@@ -22,8 +22,9 @@ func oldKeyring() string {
 
 // What the old keyring above must give for ever.
 const (
-	oldMasterID = "e6be2397685d56ca"
-	oldPrint    = "6aff7f50204f62000dbb97cd51980455"
+	oldMasterID   = "e6be2397685d56ca"
+	oldPrint      = "6aff7f50204f62000dbb97cd51980455"
+	oldRecognized = "9b74df6405080fc62ed923ba2cd20557673f99ecde3a3a64a916cd46aa65b402"
 )
 
 // TestOldKeyring reads a keyring without masters: every node of its cluster comes to
@@ -141,4 +142,35 @@ func FuzzKeyring(f *testing.F) {
 			t.Error("a keyring without a master")
 		}
 	})
+}
+
+// TestRecognize: all nodes of a cluster know a request again, in every release, and nobody who
+// has not got the keyring can tell what it was.
+func TestRecognize(t *testing.T) {
+	sums := make(map[string]bool)
+	for range 2 {
+		k, err := parseKeyring([]byte(oldKeyring()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum := k.recognize([]byte("asked"))
+		sums[hex.EncodeToString(sum[:])] = true
+		if other := k.recognize([]byte("asked otherwise")); other == sum {
+			t.Error("two requests are one")
+		}
+	}
+	if len(sums) != 1 || !sums[oldRecognized] {
+		t.Errorf("a request is known as %v", sums)
+	}
+	fresh, err := newKeyring()
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := parseKeyring(fresh)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sum := k.recognize([]byte("asked")); sums[hex.EncodeToString(sum[:])] {
+		t.Error("another keyring comes to the same")
+	}
 }

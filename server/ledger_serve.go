@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"iter"
 	"net/http"
 	"strconv"
 	"time"
@@ -34,13 +35,19 @@ type LedgerGrowth struct {
 	Head  *LedgerHead  `json:"head"`
 }
 
+// LedgerVerified is what a verification of a ledger came to.
+type LedgerVerified struct {
+	LedgerHead
+	Erased ledger.Erased `json:"erased"`
+}
+
 // ledgerLine is a line of the answer to a request to verify: how far it is, or, as the last
 // one, what came of it.
 type ledgerLine struct {
-	Done     uint64      `json:"done,omitempty"`
-	Total    uint64      `json:"total,omitempty"`
-	Verified *LedgerHead `json:"verified,omitempty"`
-	Error    string      `json:"error,omitempty"`
+	Done     uint64          `json:"done,omitempty"`
+	Total    uint64          `json:"total,omitempty"`
+	Verified *LedgerVerified `json:"verified,omitempty"`
+	Error    string          `json:"error,omitempty"`
 }
 
 // ledgerVerifications is how many may be under way at once: each reads all of the ledger.
@@ -76,17 +83,19 @@ func (n *Node) ProveEvent(seq uint64) ([]byte, error) {
 	if seq >= a.Size() {
 		return nil, unsigned(a)
 	}
-	for r, err := range a.Records(seq) {
-		if err != nil {
-			return nil, err
-		}
-		b, err := audit.ProveArchived(a, &r, key)
-		if errors.Is(err, audit.ErrUnsigned) {
-			err = unsigned(a)
-		}
-		return b, err
+	// Not as the ledger's files have it: what was erased may still stand there.
+	records, err := n.log.Records(seq, 1)
+	if err != nil {
+		return nil, err
 	}
-	return nil, unsigned(a)
+	if len(records) == 0 {
+		return nil, unsigned(a)
+	}
+	b, err := audit.ProveArchived(a, &records[0], key)
+	if errors.Is(err, audit.ErrUnsigned) {
+		err = unsigned(a)
+	}
+	return b, err
 }
 
 func unsigned(a *ledger.Archive) error {
@@ -120,8 +129,8 @@ func (n *Node) LedgerConsistency(from, to uint64) (*LedgerGrowth, error) {
 }
 
 // VerifyLedger recomputes every hash, signature and payload of the ledger's files while the
-// node runs.
-func (n *Node) VerifyLedger(ctx context.Context, progress func(done, total uint64)) (*LedgerHead, error) {
+// node runs. What is missing of payloads must have been erased by an event that this node has.
+func (n *Node) VerifyLedger(ctx context.Context, progress func(done, total uint64)) (*LedgerVerified, error) {
 	a, key, err := n.archive()
 	if err != nil {
 		return nil, err
@@ -130,7 +139,33 @@ func (n *Node) VerifyLedger(ctx context.Context, progress func(done, total uint6
 	if err != nil {
 		return nil, err
 	}
-	return head, a.Verify(ctx, progress)
+	v, err := a.VerifyBefore(ctx, n.recordsFrom, progress)
+	if err != nil {
+		return nil, err
+	}
+	return &LedgerVerified{LedgerHead: *head, Erased: v.Erased}, nil
+}
+
+// recordsFrom gives the records of the events from a sequence on that this node has applied.
+func (n *Node) recordsFrom(from uint64) iter.Seq2[ledger.Record, error] {
+	return func(yield func(ledger.Record, error) bool) {
+		for {
+			records, err := n.log.Records(from, changesBatch)
+			if err != nil {
+				yield(ledger.Record{Seq: from}, err)
+				return
+			}
+			for _, r := range records {
+				if !yield(r, nil) {
+					return
+				}
+			}
+			if len(records) == 0 {
+				return
+			}
+			from += uint64(len(records))
+		}
+	}
 }
 
 // serveProof answers GET /-/ledger/proof/SEQ.
@@ -181,7 +216,7 @@ func (n *Node) serveVerify(w http.ResponseWriter, r *http.Request) {
 	tell := linesTo(w, cancel)
 	tell(ledgerLine{})
 	said := time.Now()
-	head, err := n.VerifyLedger(ctx, func(done, total uint64) {
+	verified, err := n.VerifyLedger(ctx, func(done, total uint64) {
 		if time.Since(said) >= eraseSays {
 			said = time.Now()
 			tell(ledgerLine{Done: done, Total: total})
@@ -191,5 +226,5 @@ func (n *Node) serveVerify(w http.ResponseWriter, r *http.Request) {
 		tell(ledgerLine{Error: err.Error()})
 		return
 	}
-	tell(ledgerLine{Verified: head})
+	tell(ledgerLine{Verified: verified})
 }

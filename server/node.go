@@ -46,6 +46,7 @@ type Node struct {
 	changes  *changes  // nil: not yet
 
 	verifications chan struct{} // a place for each verification of the ledger
+	erasing       chan struct{} // a place for each search of what is to be erased
 	eraser        *eraser
 	backups       *backups
 	holds         holds
@@ -81,7 +82,7 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 		return nil, err
 	}
 	run, cancel := context.WithCancel(context.Background())
-	n := &Node{opts: o, stop: cancel, closed: make(chan struct{}), hooks: hooks, verifications: make(chan struct{}, ledgerVerifications)}
+	n := &Node{opts: o, stop: cancel, closed: make(chan struct{}), hooks: hooks, verifications: make(chan struct{}, ledgerVerifications), erasing: make(chan struct{}, eraseSearches)}
 	n.eraser, n.backups = newEraser(n), newBackups(n)
 	n.opts.FS = syncCounter{o.FS, &n.syncs}
 	n.access = newAccessLogs(&o, n.deliverLog, func(result string, lines int) { n.metrics.logged(result, lines) })

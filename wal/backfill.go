@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -206,6 +207,9 @@ func (a *archiver) take(ctx context.Context, id string, g *gap) error {
 	if err != nil {
 		return err
 	}
+	if err := a.allErased(x.Records); err != nil {
+		return err
+	}
 	delete(a.pauses, id)
 	g.records = append(g.records, x.Records...)
 	g.next += uint64(len(x.Records))
@@ -214,6 +218,33 @@ func (a *archiver) take(ctx context.Context, id string, g *gap) error {
 	}
 	if g.next%ledger.BundleSize == 0 {
 		g.edge = after
+	}
+	return nil
+}
+
+// allErased refuses records of which an item is gone that this node's own state does not say
+// was erased: the hash of an item proves nothing of why its bytes are not there, and what
+// is archived without them is never whole again. It is no lie of the peer's yet, which may
+// be ahead of this node by the erasure: others are asked, and then that one again.
+func (a *archiver) allErased(records []ledger.Record) error {
+	first := records[0].Seq
+	targets, err := a.state.Erased(first, first+uint64(len(records)))
+	if err != nil {
+		return err
+	}
+	for i := range records {
+		r := &records[i]
+		for len(targets) > 0 && targets[0].Seq < r.Seq {
+			targets = targets[1:]
+		}
+		for k := range r.Items {
+			if !r.Items[k].Erased {
+				continue
+			}
+			if len(targets) == 0 || targets[0].Seq != r.Seq || targets[0].Items != nil && !slices.Contains(targets[0].Items, k) {
+				return fmt.Errorf("item %d of event %d is erased there, and as far as is known here it was not", k, r.Seq)
+			}
+		}
 	}
 	return nil
 }

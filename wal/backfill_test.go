@@ -412,17 +412,72 @@ func TestBackfillErased(t *testing.T) {
 	h := newHistory(t, "here", 600)
 	f := newFiller(t, h, 0, 512, 600, since(512))
 	p := f.add(newPeer(t, h, 512))
-	if err := p.archive.Erase([]ledger.Target{{Seq: 7}, {Seq: 300, Items: []int{1}}}); err != nil {
+	f.state.erased = []ledger.Target{{Seq: 7}, {Seq: 300, Items: []int{1}}}
+	if err := p.archive.Erase(f.state.erased); err != nil {
 		t.Fatal(err)
 	}
 	f.run(t.Context())
 	sameFiles(t, ledgerFiles(t, f.fs), ledgerFiles(t, p.fs))
-	if err := f.archive.Verify(t.Context(), nil); err != nil {
-		t.Fatal(err)
-	}
+	verifyMissing(t, f.archive, 7)
 	got, err := f.archive.Payload(300)
 	if err != nil || got.Items[0].Erased || !got.Items[1].Erased || got.Items[1].Hash != event.ItemHash(h.records[300].Items[1].Bytes) {
 		t.Fatalf("%+v, %v", got.Items, err)
+	}
+}
+
+// verifyMissing expects that nothing is wrong with a ledger but that items are gone, from an event on:
+// the history has no erasures.
+func verifyMissing(t *testing.T, a *ledger.Archive, seq uint64) {
+	t.Helper()
+	d := (*ledger.Damage)(nil)
+	if err := a.Verify(t.Context(), nil); !errors.As(err, &d) || d.Seq != seq || !errors.Is(err, ledger.ErrMissing) {
+		t.Fatal(err)
+	}
+}
+
+// TestBackfillBelievesNoErasure: a peer that says of items that they were erased, of which this
+// node's state knows nothing, is not believed; whoever has them is asked. Where it was only ahead
+// it is not taken for a liar: what it has is taken once the state knows of the erasure.
+func TestBackfillBelievesNoErasure(t *testing.T) {
+	h := newHistory(t, "here", 600)
+	f := newFiller(t, h, 0, 512, 600, since(512))
+	ahead, whole := f.add(newPeer(t, h, 512)), f.add(newPeer(t, h, 512))
+	gone := []ledger.Target{{Seq: 3, Items: []int{0}}, {Seq: 7}, {Seq: 300, Items: []int{1}}}
+	if err := ahead.archive.Erase(gone); err != nil {
+		t.Fatal(err)
+	}
+	f.state.erased = []ledger.Target{gone[0], {Seq: 7, Items: []int{1}}} // all of 3, but not of 7
+	f.run(t.Context())
+	p, err := f.archive.Payload(7)
+	if err != nil || p.Items[0].Erased || !p.Items[1].Erased {
+		t.Fatalf("event 7 is archived as %+v, %v", p.Items, err)
+	}
+	if p, err = f.archive.Payload(300); err != nil || p.Items[1].Erased {
+		t.Fatalf("event 300 is archived as %+v, %v", p.Items, err)
+	}
+	if len(whole.asked) == 0 || len(f.lines.with("do not verify")) != 0 {
+		t.Errorf("the other peer was asked %d times; said %q", len(whole.asked), f.lines.with("do not verify"))
+	}
+
+	// Nobody else has it.
+	f = newFiller(t, h, 0, 512, 600, since(512))
+	alone, asked := f.add(newPeer(t, h, 512)), 0
+	if err := alone.archive.Erase(gone); err != nil {
+		t.Fatal(err)
+	}
+	alone.tamper = func(_ recordsRequest, answer []byte) ([]byte, error) {
+		if asked++; asked > 5 {
+			f.state.erased = gone
+		}
+		if f.archive.Size() > 0 && asked <= 5 {
+			t.Error("something was archived before the state knew of the erasure")
+		}
+		return answer, nil
+	}
+	f.run(t.Context())
+	sameFiles(t, ledgerFiles(t, f.fs), ledgerFiles(t, alone.fs))
+	if asked < 6 || len(f.lines.with("do not verify")) != 0 {
+		t.Errorf("asked %d times; said %q", asked, f.lines.with("do not verify"))
 	}
 }
 
@@ -451,7 +506,8 @@ func TestBackfillLarge(t *testing.T) {
 			parts++
 		}
 		if r.from == 100 && r.offset == partBytes && parts == 1 {
-			if err := p.archive.Erase([]ledger.Target{{Seq: 100, Items: []int{0}}}); err != nil {
+			f.state.erased = []ledger.Target{{Seq: 100, Items: []int{0}}}
+			if err := p.archive.Erase(f.state.erased); err != nil {
 				return nil, err
 			}
 			return p.node.answerRecords(encodeRecordsRequest(r))
@@ -460,9 +516,7 @@ func TestBackfillLarge(t *testing.T) {
 	}
 	f.run(t.Context())
 	sameFiles(t, ledgerFiles(t, f.fs), ledgerFiles(t, p.fs))
-	if err := f.archive.Verify(t.Context(), nil); err != nil {
-		t.Fatal(err)
-	}
+	verifyMissing(t, f.archive, 100)
 	if parts < 4 || len(f.lines.with("do not verify")) != 0 {
 		t.Errorf("%d parts of %d answers, reported: %q", parts, whole, f.lines.with("do not verify"))
 	}

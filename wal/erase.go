@@ -46,12 +46,26 @@ func (n *Node) Archives(index uint64) (archived bool, missing uint64, err error)
 	if err != nil {
 		return false, 0, err
 	}
-	size := edge.Size()
-	if size-size%ledger.BundleSize != a.archive.Size() {
+	size, stored := edge.Size(), a.archive.Size()
+	if size-size%ledger.BundleSize != stored {
 		return false, 0, nil
+	}
+	// The log does not remember what it was told before a restart. All that is not in the
+	// ledger is in the state's queue then: the first of it says how far the ledger is.
+	if n.opts.Machine.AppliedIndex() >= index {
+		leaves, err := n.opts.Machine.Leaves(stored, 1)
+		if err != nil {
+			return false, 0, err
+		}
+		if size == stored || len(leaves) > 0 && leaves[0].Seq == stored && leaves[0].Index > index {
+			return true, 0, n.log.SetArchived(index)
+		}
 	}
 	return false, ledger.BundleSize - size%ledger.BundleSize, nil
 }
+
+// CaughtUp tells whether all that this node knows to be committed was handed to its state.
+func (n *Node) CaughtUp() bool { return n.raft.AppliedIndex() >= n.raft.CommitIndex() }
 
 // SnapshotBehind takes a snapshot, and tells whether the only one that there is now was
 // taken when more than the entry at index was applied. If it was not, nothing has been

@@ -248,11 +248,13 @@ type Verified struct {
 	// Signed is how many of the events a checkpoint vouches for. That the others are what
 	// the cluster agreed on only the node's own state says.
 	Signed uint64
+	// Erased is what of the payloads was erased, by events among these.
+	Erased ledger.Erased
 }
 
 // Verify recomputes all that is recorded: the ledger's files, and that what is behind them
-// joins them and makes the tree that the node's state has. A *ledger.Damage names the
-// first bad sequence.
+// joins them and makes the tree that the node's state has, and that what is missing of
+// payloads was erased by one of these events. A *ledger.Damage names the first bad sequence.
 func (n *Node) Verify(ctx context.Context, progress func(done, total uint64)) (*Verified, error) {
 	keys, err := verifiers(n.Key)
 	if err != nil {
@@ -261,13 +263,15 @@ func (n *Node) Verify(ctx context.Context, progress func(done, total uint64)) (*
 	a := n.log.Archive()
 	c, _ := a.Checkpoint()
 	var epochs []ledger.Epoch
-	if _, err := ledger.Verify(ctx, ledger.VerifyOptions{
+	v, err := ledger.Verify(ctx, ledger.VerifyOptions{
 		FS: n.fs, Dir: n.fs.PathJoin(n.dir, "wal", "ledger"), Origin: n.Origin, Verifiers: keys, Past: n.past, Epoch: func(e ledger.Epoch) { epochs = append(epochs, e) },
-		Known: slices.DeleteFunc([]tlog.Tree{a.Tree(), c.Tree}, func(t tlog.Tree) bool { return t.N == 0 }), Progress: progress,
-	}); err != nil {
-		return nil, err
+		Known:  slices.DeleteFunc([]tlog.Tree{a.Tree(), c.Tree}, func(t tlog.Tree) bool { return t.N == 0 }),
+		Behind: n.source.records, Progress: progress,
+	})
+	if err != nil {
+		return nil, errors.Join(err, n.mayBeErased(err))
 	}
-	if err := n.agrees(); err != nil {
+	if err := n.agrees(); err != nil { // by what is behind the files it was judged what is missing in them
 		return nil, err
 	}
 	if err := n.named(epochs); err != nil {
@@ -277,7 +281,35 @@ func (n *Node) Verify(ctx context.Context, progress func(done, total uint64)) (*
 	if err != nil {
 		return nil, &ledger.Damage{Seq: a.Size(), Err: err}
 	}
-	return &Verified{Tree: tlog.Tree{N: int64(f.Size()), Hash: f.Root()}, Signed: uint64(c.Tree.N)}, nil
+	return &Verified{Tree: tlog.Tree{N: int64(f.Size()), Hash: f.Root()}, Signed: uint64(c.Tree.N), Erased: v.Erased}, nil
+}
+
+// mayBeErased tells, where items are missing and no event erased them, that an event in the
+// log would have: a node that was killed comes back with a state from before it.
+func (n *Node) mayBeErased(missing error) error {
+	d := (*ledger.Damage)(nil)
+	if !errors.Is(missing, ledger.ErrMissing) || !errors.As(missing, &d) {
+		return nil
+	}
+	for c, err := range n.log.Behind() {
+		if err != nil {
+			return fmt.Errorf("audit: %w", err)
+		}
+		_, proposal, err := event.ParseEntry(c.Data)
+		if err != nil {
+			continue // it is no erasure
+		}
+		p, err := event.Parse(proposal)
+		if err != nil {
+			continue
+		}
+		for _, e := range p.Statement.GetPayloadsErased().GetPayloads() {
+			if e.Seq == d.Seq {
+				return errors.New("an erasure of it stands in the node's log, behind what is known here to have been agreed on: start the node, stop it in order, and verify again")
+			}
+		}
+	}
+	return nil
 }
 
 // agrees makes sure that what is recorded makes the tree that the node's state has.
@@ -324,6 +356,7 @@ type Exported struct {
 	Origin, Key string
 	Tree        tlog.Tree
 	Payloads    bool // are there, and were verified
+	Erased      ledger.Erased
 }
 
 // VerifyExport verifies an exported ledger, with its payloads where it has any. key as in
@@ -344,11 +377,13 @@ func VerifyExport(ctx context.Context, fs vfs.FS, dir, key string, progress func
 	x.Origin, o.Origin, o.Verifiers = v.Name(), v.Name(), note.VerifierList(v)
 	var epochs []ledger.Epoch
 	o.Epoch = func(e ledger.Epoch) { epochs = append(epochs, e) }
-	if x.Tree, err = ledger.Verify(ctx, o); err != nil {
+	verified, err := ledger.Verify(ctx, o)
+	if err != nil {
 		return nil, err
 	}
 	if _, err := newest(epochs, x.Origin, x.Key); err != nil {
 		return nil, err
 	}
+	x.Tree, x.Erased = verified.Tree, verified.Erased
 	return x, nil
 }

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 
+	"google.golang.org/protobuf/reflect/protoreflect"
+
 	"ironman/wal/event"
 	"ironman/wal/ledger"
 )
@@ -44,8 +46,11 @@ func (s *Scope) Has(key string) bool {
 type Found struct {
 	Seq   uint64   `json:"seq"`
 	Kind  string   `json:"kind"`
-	Keys  []string `json:"keys"` // of those that are meant
+	Keys  []string `json:"keys"` // of those that are meant; maybe not all
+	Count int      `json:"key_count"`
 	Items int      `json:"items"`
+	// Context tells that the event has an encryption context, which is no item.
+	Context bool `json:"context,omitempty"`
 	// Places are those of the items, as ledger.Target has them; nil: of all.
 	Places []int `json:"-"`
 }
@@ -96,7 +101,28 @@ func (s *Scope) Look(r *ledger.Record) (*Found, error) {
 	if !left {
 		f.Places = nil
 	}
+	f.Count, f.Context = len(f.Keys), hasContext(d.parsed.Statement.ProtoReflect())
 	return f, nil
+}
+
+// hasContext tells whether a message has an encryption context anywhere.
+func hasContext(m protoreflect.Message) (has bool) {
+	if e, ok := m.Interface().(*event.Encryption); ok {
+		return e.Context != ""
+	}
+	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		switch {
+		case f.Message() == nil || f.IsMap():
+		case f.IsList():
+			for i := range v.List().Len() {
+				has = has || hasContext(v.List().Get(i).Message())
+			}
+		default:
+			has = hasContext(v.Message())
+		}
+		return !has
+	})
+	return has
 }
 
 // sourceOf is the bucket of the key that an operation of an event took from.

@@ -7550,8 +7550,8 @@ type TransactionCommitted struct {
 	state      protoimpl.MessageState  `protogen:"open.v1"`
 	Bucket     uint64                  `protobuf:"varint,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
 	Operations []*TransactionOperation `protobuf:"bytes,2,rep,name=operations,proto3" json:"operations,omitempty"`
-	// The beginning of the digest of what the client asked for, by which it is told the
-	// outcome again if it asks once more.
+	// The beginning of a keyed hash of what the client asked for, by which it is told the
+	// outcome again if it asks once more. It confirms no guess to whoever has no keyring.
 	Request       []byte `protobuf:"bytes,3,opt,name=request,proto3" json:"request,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -66,6 +66,10 @@ func (a *Archive) Export(ctx context.Context, x Export) error {
 	if got := e.edge.tree(); got.Hash != want {
 		return fmt.Errorf("ledger: the entries of the first %d sequences give the root %v, the archive has %v", size, got.Hash, want)
 	}
+	// Whoever verifies an export has no other word for why items are gone.
+	if seq, err := e.erasures.finish(nil); err != nil {
+		return fmt.Errorf("ledger: export of %d sequences: event %d: %w among these: if it is one behind them, export more", size, seq, err)
+	}
 	if err := e.to.sync(); err != nil {
 		return err
 	}
@@ -120,6 +124,7 @@ type exporter struct {
 	x        Export
 	archived uint64 // sequences; those from there on are in the tail
 	edge     edge
+	erasures erasures // of what was written
 }
 
 // bundle writes the n-th bundles, of width entries, and the tiles they fill.
@@ -171,7 +176,13 @@ func (e *exporter) write(n uint64, records []Record, payloads func() (Payload, e
 		}
 		r := Record{Seq: records[i].Seq, Envelope: records[i].Envelope, Payload: p}
 		i++
-		_, err = r.check(math.MinInt64)
+		env, err := r.follows(math.MinInt64)
+		if err == nil {
+			err = r.matches(env)
+		}
+		if err == nil {
+			err = e.erasures.add(&r, env)
+		}
 		return p, err
 	})
 }

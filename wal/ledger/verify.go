@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"math"
 	"slices"
 
@@ -64,6 +65,13 @@ type VerifyOptions struct {
 	Look func(*Record) error
 	// EnvelopesOnly: there are no payload bundles to look at.
 	EnvelopesOnly bool
+	// Behind gives the records from a sequence on, behind those that are verified, as somebody
+	// has them who is believed: an item may have been erased by an event that is not in the
+	// ledger's files yet. It is asked only if need be. Nil: there are none.
+	Behind func(from uint64) iter.Seq2[Record, error]
+	// Unjudged: what erased an item is not told here (by an event of a later point, or of
+	// another ledger); items that are gone are not asked about.
+	Unjudged bool
 	// Progress is told after each bundle how many sequences are done. May be nil.
 	Progress func(done, total uint64)
 
@@ -74,46 +82,60 @@ type VerifyOptions struct {
 // Verify recomputes a ledger from its envelopes: every hash of every tile, every
 // root that a checkpoint, milestone or known tree vouches for, signatures, dense
 // sequences, increasing log time, and every statement, payload item (or its hash)
-// and outcome against the envelope that commits to it. It returns the tree it
-// verified. What is wrong is a *Damage that names the first bad sequence; an
-// envelope or file of a newer release is event.ErrNewer; else the error is ctx's.
-func Verify(ctx context.Context, o VerifyOptions) (tlog.Tree, error) {
+// and outcome against the envelope that commits to it; and that each item of which
+// there is the hash alone was erased by an event of this ledger. It returns what it
+// verified. What is wrong is a *Damage that names the first bad sequence (ErrMissing:
+// of items that nobody erased, known only at the end); an envelope or file of a newer
+// release is event.ErrNewer; else the error is that of ctx or of Behind.
+func Verify(ctx context.Context, o VerifyOptions) (Verified, error) {
 	v, err := newVerification(o)
 	if err != nil {
-		return tlog.Tree{}, err
+		return Verified{}, err
 	}
 	if err := v.roots(); err != nil { // of no leaves
-		return tlog.Tree{}, err
+		return Verified{}, err
 	}
 	for n := uint64(0); n*BundleSize < v.size; n++ {
 		if err := ctx.Err(); err != nil {
-			return tlog.Tree{}, err
+			return Verified{}, err
 		}
 		if err := v.bundle(n); err != nil {
-			return tlog.Tree{}, err
+			return Verified{}, err
 		}
 		if o.Progress != nil {
 			o.Progress(v.edge.frontier.Size(), v.size)
 		}
 	}
 	if err := v.tail(); err != nil {
-		return tlog.Tree{}, err
+		return Verified{}, err
 	}
 	if err := v.finish(); err != nil {
-		return tlog.Tree{}, err
+		return Verified{}, err
 	}
-	return v.edge.tree(), nil
+	return Verified{Tree: v.edge.tree(), Erased: v.erasures.found}, nil
+}
+
+// Verified is what a verification came to.
+type Verified struct {
+	tlog.Tree
+	Erased Erased
 }
 
 // Verify is Verify of what is archived now. It may run beside everything else.
 func (a *Archive) Verify(ctx context.Context, progress func(done, total uint64)) error {
+	_, err := a.VerifyBefore(ctx, nil, progress)
+	return err
+}
+
+// VerifyBefore is Verify where records are known that are not archived yet: behind as
+// VerifyOptions.Behind.
+func (a *Archive) VerifyBefore(ctx context.Context, behind func(from uint64) iter.Seq2[Record, error], progress func(done, total uint64)) (Verified, error) {
 	s := a.state.Load()
-	_, err := Verify(ctx, VerifyOptions{
+	return Verify(ctx, VerifyOptions{
 		FS: a.o.FS, Dir: a.o.Dir, Origin: a.o.Origin, Verifiers: a.o.Verifiers, Past: a.o.Past,
-		Known: []tlog.Tree{s.tree, s.signed.Tree}, Progress: progress,
+		Known: []tlog.Tree{s.tree, s.signed.Tree}, Behind: behind, Progress: progress,
 		unsigned: a.o.Signer == nil,
 	})
-	return err
 }
 
 // claim is a tree head that somebody vouches for.
@@ -143,6 +165,8 @@ type verification struct {
 	vouched uint64         // leaves that a believed claim has confirmed
 	claims  []claim        // not reached yet, by size
 	expect  []expectedTile // by level
+
+	erasures erasures
 }
 
 // expectedTile is the tile on disk that a level's hashes are compared with.
@@ -225,6 +249,9 @@ func (v *verification) bundle(n uint64) error {
 		}
 		if err == nil {
 			err = v.epoch(env, r.Statement)
+		}
+		if err == nil && !v.o.Unjudged {
+			err = v.erasures.add(&r, env)
 		}
 		if err != nil {
 			return v.bad(r.Seq, err)
@@ -451,11 +478,18 @@ func (v *verification) finish() error {
 	case v.badSign != nil:
 		return v.bad(v.vouched, fmt.Errorf("%s: %w", CheckpointPath, v.badSign))
 	case v.o.Verifiers == nil || v.o.unsigned:
-		return nil
 	case uint64(v.signed.Tree.N) < v.size:
 		return v.bad(v.vouched, fmt.Errorf("%s: %w: it ends before", CheckpointPath, ErrSignature))
 	case v.o.Export && v.signed.Note == nil:
 		return v.bad(0, fmt.Errorf("%s: %w", CheckpointPath, fs.ErrNotExist))
 	}
-	return nil
+	var behind iter.Seq2[Record, error]
+	if v.o.Behind != nil {
+		behind = v.o.Behind(v.size)
+	}
+	seq, err := v.erasures.finish(behind)
+	if err != nil && seq < v.size {
+		return v.bad(seq, err)
+	}
+	return err
 }

@@ -95,8 +95,8 @@ func Verify(ctx context.Context, o VerifyOptions) (*Verified, error) {
 func verify(ctx context.Context, o *VerifyOptions, noted []tlog.Tree) (*Verified, error) {
 	v := &Verified{Noted: len(noted)}
 	expired, first := uint64(0), true
-	tree, err := ledger.Verify(ctx, ledger.VerifyOptions{
-		FS: o.FS, Dir: o.Dir, Origin: o.Origin, Verifiers: o.Verifiers, Known: noted, Drops: true, Progress: o.Progress,
+	l, err := ledger.Verify(ctx, ledger.VerifyOptions{
+		FS: o.FS, Dir: o.Dir, Origin: o.Origin, Verifiers: o.Verifiers, Known: noted, Drops: true, Unjudged: true, Progress: o.Progress,
 		Tail: o.tail, TailFile: !o.open,
 		Look: func(r *ledger.Record) error {
 			if first {
@@ -129,7 +129,7 @@ func verify(ctx context.Context, o *VerifyOptions, noted []tlog.Tree) (*Verified
 	if err != nil {
 		return nil, err
 	}
-	v.Tree = tree
+	v.Tree = l.Tree
 	return v, nil
 }
 

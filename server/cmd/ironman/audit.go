@@ -274,7 +274,7 @@ that the node has signed.`,
 				}
 				size := uint64(x.Tree.N)
 				if f.json {
-					return printJSON(c.OutOrStdout(), verified{Events: size, Signed: size, Payloads: x.Payloads, Root: x.Tree.Hash.String(), RootHex: rootHex(x.Tree.Hash), Origin: x.Origin, Key: x.Key})
+					return printJSON(c.OutOrStdout(), verified{Events: size, Signed: size, Payloads: x.Payloads, Erased: x.Erased, Root: x.Tree.Hash.String(), RootHex: rootHex(x.Tree.Hash), Origin: x.Origin, Key: x.Key})
 				}
 				_, err = fmt.Fprintf(c.OutOrStdout(), "%d events exported to %s and verified\n", size, to)
 				return err

@@ -64,7 +64,7 @@ func (f *auditFlags) verifyOnline(out io.Writer, admin []string, root knownRoot)
 	if err != nil {
 		return err
 	}
-	if err := f.trusts(h); err != nil {
+	if err := f.trusts(&h.LedgerHead); err != nil {
 		return err
 	}
 	hash, err := tlog.ParseHash(h.Root)
@@ -75,12 +75,12 @@ func (f *auditFlags) verifyOnline(out io.Writer, admin []string, root knownRoot)
 		return err
 	}
 	return f.tellVerified(out, verified{
-		Events: h.Events, Signed: h.Events, Payloads: true, Root: h.Root, RootHex: rootHex(hash), Origin: h.Origin, Key: h.Key, Took: time.Since(began),
+		Events: h.Events, Signed: h.Events, Payloads: true, Erased: h.Erased, Root: h.Root, RootHex: rootHex(hash), Origin: h.Origin, Key: h.Key, Took: time.Since(began),
 	})
 }
 
 // verified asks the first node that can be reached.
-func (s *feedSource) verified(ctx context.Context) (h *server.LedgerHead, err error) {
+func (s *feedSource) verified(ctx context.Context) (h *server.LedgerVerified, err error) {
 	for range s.addresses {
 		var resp *http.Response
 		if resp, err = s.ask(ctx, http.MethodGet, "/-/ledger/verify", url.Values{}, nil); err == nil {
@@ -95,7 +95,7 @@ func (s *feedSource) verified(ctx context.Context) (h *server.LedgerHead, err er
 	return nil, err
 }
 
-func readVerified(body io.Reader) (*server.LedgerHead, error) {
+func readVerified(body io.Reader) (*server.LedgerVerified, error) {
 	lines := bufio.NewScanner(body)
 	lines.Buffer(nil, 1<<20)
 	bar := newProgress("verified")
@@ -103,7 +103,7 @@ func readVerified(body io.Reader) (*server.LedgerHead, error) {
 	for lines.Scan() {
 		var line struct {
 			Done, Total uint64
-			Verified    *server.LedgerHead
+			Verified    *server.LedgerVerified
 			Error       string
 		}
 		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
@@ -129,18 +129,57 @@ func (f *auditFlags) proveOnline(admin []string, seq uint64) ([]byte, error) {
 		return nil, err
 	}
 	for range s.addresses {
-		var resp *http.Response
-		if resp, err = s.ask(ctx, http.MethodGet, "/-/ledger/proof/"+strconv.FormatUint(seq, 10), url.Values{}, nil); err == nil {
-			b, err := io.ReadAll(io.LimitReader(resp.Body, audit.MaxProofBytes))
-			if err = errors.Join(err, resp.Body.Close()); err == nil && f.key != "" {
-				_, err = audit.Check(b, f.key)
-			}
+		var b []byte
+		if b, err = f.proofOf(ctx, s, seq); err == nil || ctx.Err() != nil {
 			return b, err
 		}
-		// What one node has not archived yet another one may have.
+		// What one node has not archived yet, or has damaged, another one may have.
 		s.at = (s.at + 1) % len(s.addresses)
 	}
 	return nil, err
+}
+
+// proofOf takes a proof of an event from the node whose turn it is, and checks it by the key
+// that is given or, without one, by that which the node names.
+func (f *auditFlags) proofOf(ctx context.Context, s *feedSource, seq uint64) ([]byte, error) {
+	key := f.key
+	if key == "" {
+		b, err := s.read(ctx, "/-/ledger/consistency", url.Values{"from": {"1"}, "to": {"1"}}, maxHeadBytes)
+		if err != nil {
+			return nil, err
+		}
+		var g server.LedgerGrowth
+		if err := json.Unmarshal(b, &g); err != nil || g.Head == nil {
+			return nil, errors.Join(errors.New("the node does not tell the ledger's key"), err)
+		}
+		key = g.Head.Key
+	}
+	// One byte more, by which a proof that is too long shows.
+	b, err := s.read(ctx, "/-/ledger/proof/"+strconv.FormatUint(seq, 10), url.Values{}, audit.MaxProofBytes+1)
+	if err != nil {
+		return nil, err
+	}
+	p, err := audit.Check(b, key)
+	if err == nil && p.Seq != seq {
+		err = fmt.Errorf("it is of event %d, not %d", p.Seq, seq)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("what %s says is no proof of event %d: %w", s.addresses[s.at], seq, err)
+	}
+	return b, nil
+}
+
+// maxHeadBytes bounds what a node says of the head of its ledger.
+const maxHeadBytes = 1 << 20
+
+// read reads so much of an answer of the node whose turn it is.
+func (s *feedSource) read(ctx context.Context, path string, q url.Values, most int64) ([]byte, error) {
+	resp, err := s.ask(ctx, http.MethodGet, path, q, nil)
+	if err != nil {
+		return nil, err
+	}
+	b, err := io.ReadAll(io.LimitReader(resp.Body, most))
+	return b, errors.Join(err, resp.Body.Close())
 }
 
 // consistentOnline has a node prove that a ledger is where a later one begins, and checks it.

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"ironman/server/audit"
+	"ironman/wal/ledger"
 )
 
 func (f *auditFlags) verifyCommand() *cobra.Command {
@@ -28,8 +29,8 @@ func (f *auditFlags) verifyCommand() *cobra.Command {
 		Use:   "verify [EXPORT]",
 		Short: "Check all that is recorded: every hash, signature, sequence and payload",
 		Long: `Check all that is recorded, of a node (--dir) or of an exported ledger (EXPORT): every hash of every tile, every root that
-a checkpoint vouches for, its signature, that sequences are dense and times rise, and that every statement, payload item and outcome is
-what its envelope commits to. Of a node also that the state has the very tree of all these events.
+a checkpoint vouches for, its signature, that sequences are dense and times rise, that every statement, payload item and outcome is
+what its envelope commits to, and that payload items that are not there were erased by an event of the same ledger. Of a node also that the state has the very tree of all these events.
 Fails with the first bad sequence.
 
 A ledger that somebody replaced as a whole, key and all, agrees with itself: give the --key that you know, or the --root that another
@@ -57,7 +58,7 @@ node has (ledger_root of ironman admin status) or that you noted; that of fewer 
 					return err
 				}
 				return f.tellVerified(c.OutOrStdout(), verified{
-					Events: uint64(v.Tree.N), Signed: v.Signed, Payloads: true, Root: v.Tree.Hash.String(), RootHex: rootHex(v.Tree.Hash), Origin: n.Origin, Key: n.Key, Took: time.Since(began),
+					Events: uint64(v.Tree.N), Signed: v.Signed, Payloads: true, Erased: v.Erased, Root: v.Tree.Hash.String(), RootHex: rootHex(v.Tree.Hash), Origin: n.Origin, Key: n.Key, Took: time.Since(began),
 				})
 			})
 		},
@@ -100,7 +101,8 @@ type verified struct {
 	Events   uint64        `json:"events"`
 	Signed   uint64        `json:"signed"` // how many of them a checkpoint vouches for
 	Payloads bool          `json:"payloads"`
-	Root     string        `json:"root"` // base64, as in checkpoints
+	Erased   ledger.Erased `json:"erased"` // items of payloads, and the events that erased them
+	Root     string        `json:"root"`   // base64, as in checkpoints
 	RootHex  string        `json:"root_hex"`
 	Origin   string        `json:"origin"`
 	Key      string        `json:"key"`
@@ -119,10 +121,29 @@ func (f *auditFlags) tellVerified(out io.Writer, v verified) error {
 	if err == nil && v.Signed < v.Events {
 		_, err = fmt.Fprintf(out, "signed  the first %d; the others are what this node's state says\n", v.Signed)
 	}
+	if err == nil && v.Erased.Items > 0 {
+		_, err = fmt.Fprintf(out, "erased  %d items, by %s\n", v.Erased.Items, someEvents(v.Erased.Events))
+	}
 	if err == nil {
 		_, err = fmt.Fprintf(out, "root    %s\n        %s (base64)\norigin  %s\nkey     %s\n", v.RootHex, v.Root, v.Origin, v.Key)
 	}
 	return err
+}
+
+// mostNamed is how many of a list of events are named.
+const mostNamed = 20
+
+// someEvents names the first of a list of events.
+func someEvents(seqs []uint64) string {
+	what := "event "
+	if len(seqs) != 1 {
+		what = "events "
+	}
+	what += strings.Trim(fmt.Sprint(seqs[:min(len(seqs), mostNamed)]), "[]")
+	if more := len(seqs) - mostNamed; more > 0 {
+		what += fmt.Sprintf(" and %d more", more)
+	}
+	return what
 }
 
 // verifyExport verifies an exported ledger.
@@ -147,7 +168,7 @@ func (f *auditFlags) verifyExport(out io.Writer, dir string, bare bool, root kno
 	}
 	n := uint64(x.Tree.N)
 	return f.tellVerified(out, verified{
-		Events: n, Signed: n, Payloads: x.Payloads, Root: x.Tree.Hash.String(), RootHex: rootHex(x.Tree.Hash), Origin: x.Origin, Key: x.Key, Took: time.Since(began),
+		Events: n, Signed: n, Payloads: x.Payloads, Erased: x.Erased, Root: x.Tree.Hash.String(), RootHex: rootHex(x.Tree.Hash), Origin: x.Origin, Key: x.Key, Took: time.Since(began),
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -19,6 +20,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ironman/server"
+	"ironman/server/audit"
 )
 
 // eraseFlags say what is erased, and how.
@@ -137,7 +139,7 @@ func (e *eraseFlags) run(ctx context.Context, out io.Writer, what *server.Erase)
 	if e.json {
 		err = printJSON(out, plan)
 	} else {
-		_, err = fmt.Fprintf(out, "%d items of %d events are erased by event %s\n", plan.Items, plan.Payloads, strings.Trim(fmt.Sprint(plan.Erasures), "[]"))
+		_, err = fmt.Fprintf(out, "%d items of %d events are erased by event %s\n%s", plan.Items, plan.Payloads, strings.Trim(fmt.Sprint(plan.Erasures), "[]"), contextsStay(plan))
 	}
 	if err != nil || !e.wait {
 		return err
@@ -169,7 +171,7 @@ func (e *eraseFlags) await(ctx context.Context, s *feedSource) error {
 		if err == nil {
 			last = x
 			if x.Done() {
-				fmt.Fprintln(os.Stderr, "every node has done it")
+				fmt.Fprintln(os.Stderr, "every node has done it"+outOfReach(x))
 				return nil
 			}
 			if now := stages(x); now != said {
@@ -208,6 +210,14 @@ func stages(x *server.Erasures) string {
 	return strings.Join(parts, "; ")
 }
 
+// outOfReach names the nodes that were removed; "": there are none.
+func outOfReach(x *server.Erasures) string {
+	if len(x.Removed) == 0 {
+		return ""
+	}
+	return "; out of reach is what the disks of nodes hold that were removed: " + strings.Trim(fmt.Sprint(x.Removed), "[]")
+}
+
 // notDone is an error if a node has not carried everything out.
 func notDone(x *server.Erasures) error {
 	var left []string
@@ -216,8 +226,11 @@ func notDone(x *server.Erasures) error {
 			left = append(left, fmt.Sprint(n.Node))
 		}
 	}
-	if len(left) == 0 {
+	if x.Done() {
 		return nil
+	}
+	if len(x.Nodes) == 0 {
+		return errors.New("no node is known: whether any has done it cannot be said")
 	}
 	return fmt.Errorf("not done yet on node %s: it goes on by itself there (%s)", strings.Join(left, ", "), stages(x))
 }
@@ -235,6 +248,9 @@ func tellPlan(out io.Writer, p *server.ErasePlan) error {
 		for _, k := range f.Keys {
 			keys = append(keys, quoted(k))
 		}
+		if more := f.Count - len(f.Keys); more > 0 {
+			keys = append(keys, fmt.Sprintf("and %d more", more))
+		}
 		fmt.Fprintf(w, "%d\t%s\t%d\t%s\n", f.Seq, f.Kind, f.Items, strings.Join(keys, " "))
 	}
 	if err := w.Flush(); err != nil {
@@ -246,7 +262,18 @@ func tellPlan(out io.Writer, p *server.ErasePlan) error {
 		}
 	}
 	_, err := fmt.Fprintf(out, "%d items of %d events\n", p.Items, p.Payloads)
+	if err == nil {
+		_, err = io.WriteString(out, contextsStay(p))
+	}
 	return err
+}
+
+// contextsStay warns of what an erasure cannot take; "": there is nothing.
+func contextsStay(p *server.ErasePlan) string {
+	if p.Contexts == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d of them tell of an encryption context (SSE-KMS), as the client chose it: that stays in the record\n", p.Contexts)
 }
 
 func tellErasures(out io.Writer, x *server.Erasures) error {
@@ -260,6 +287,9 @@ func tellErasures(out io.Writer, x *server.Erasures) error {
 			what = fmt.Sprintf("not done (through %d) %s %s", n.Through, n.Stage, n.Problem)
 		}
 		fmt.Fprintf(w, "node %d\t%s\t\n", n.Node, strings.TrimSpace(what))
+	}
+	for _, n := range x.Removed {
+		fmt.Fprintf(w, "node %d\tremoved: what its disks hold is out of reach\t\n", n)
 	}
 	return w.Flush()
 }
@@ -282,7 +312,7 @@ func (s *feedSource) erase(ctx context.Context, what *server.Erase) (*server.Era
 		if resp, err = s.client.Do(r); err == nil {
 			break
 		}
-		if !what.DryRun && ctx.Err() == nil { // it may have been done: that is for the caller to look at
+		if !what.DryRun && !notAsked(err) && ctx.Err() == nil { // it may have been done: that is for the caller to look at
 			return nil, fmt.Errorf("%w; whether anything was erased \"ironman audit erasures\" tells", err)
 		}
 		s.at = (s.at + 1) % len(s.addresses)
@@ -298,15 +328,23 @@ func (s *feedSource) erase(ctx context.Context, what *server.Erase) (*server.Era
 	return readPlan(resp.Body)
 }
 
+// notAsked tells whether a request failed before it was sent.
+func notAsked(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial"
+}
+
 // readPlan reads the lines of an answer to a request to erase.
 func readPlan(body io.Reader) (*server.ErasePlan, error) {
 	lines := bufio.NewScanner(body)
 	lines.Buffer(nil, feedLine)
 	bar := newProgress("searched")
 	defer bar.end()
+	found := []audit.Found{}
 	for lines.Scan() {
 		var line struct {
 			Done, Total uint64
+			Found       *audit.Found
 			Plan        *server.ErasePlan
 			Error       string
 		}
@@ -317,7 +355,11 @@ func readPlan(body io.Reader) (*server.ErasePlan, error) {
 		case line.Error != "":
 			return nil, errors.New(strings.TrimSpace(line.Error))
 		case line.Plan != nil:
+			line.Plan.Found = found
 			return line.Plan, nil
+		case line.Found != nil:
+			found = append(found, *line.Found)
+			continue
 		}
 		bar.at(line.Done, line.Total)
 	}
