@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	iofs "io/fs"
-	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -101,41 +101,33 @@ func (m *Machine) Clean(ctx context.Context, reserve uint64, rest func() error) 
 // snapshots are open after it has begun.
 type compactions struct {
 	mu   sync.Mutex
-	jobs map[int]bool
+	jobs []int
 }
 
 func (c *compactions) begin(i pebble.CompactionInfo) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.jobs == nil {
-		c.jobs = make(map[int]bool)
-	}
-	c.jobs[i.JobID] = true
+	c.jobs = append(c.jobs, i.JobID)
 }
 
 func (c *compactions) end(i pebble.CompactionInfo) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.jobs, i.JobID)
+	c.jobs = slices.DeleteFunc(c.jobs, func(j int) bool { return j == i.JobID })
 }
 
 // now are the jobs under way.
-func (c *compactions) now() map[int]bool {
+func (c *compactions) now() []int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return maps.Clone(c.jobs)
+	return slices.Clone(c.jobs)
 }
 
 // any tells whether any of some jobs is still under way.
-func (c *compactions) any(jobs map[int]bool) bool {
+func (c *compactions) any(jobs []int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for j := range jobs {
-		if c.jobs[j] {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(jobs, func(j int) bool { return slices.Contains(c.jobs, j) })
 }
 
 // roomToClean refuses to begin what would fill the disk.

@@ -418,13 +418,13 @@ func TestCompactionsAreNoted(t *testing.T) {
 		l := *o.EventListener
 		o.EventListener.CompactionBegin = func(i pebble.CompactionInfo) {
 			l.CompactionBegin(i)
-			if m != nil && m.compactions.any(map[int]bool{i.JobID: true}) {
+			if m != nil && m.compactions.any([]int{i.JobID}) {
 				began++
 			}
 		}
 		o.EventListener.CompactionEnd = func(i pebble.CompactionInfo) {
 			l.CompactionEnd(i)
-			if m != nil && !m.compactions.any(map[int]bool{i.JobID: true}) {
+			if m != nil && !m.compactions.any([]int{i.JobID}) {
 				ended++
 			}
 		}

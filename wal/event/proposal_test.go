@@ -127,7 +127,7 @@ func TestKind(t *testing.T) {
 	if k := (&Statement{}).Kind(); k != 0 || KindName(k) != "" {
 		t.Errorf("no body is kind %d %q", k, KindName(k))
 	}
-	if KindName(1) != "" || KindName(101) != "" || KindName(64) != "object_put" {
+	if KindName(1) != "" || KindName(103) != "" || KindName(64) != "object_put" {
 		t.Error("names of kinds")
 	}
 }
