@@ -93,11 +93,18 @@ func RestoreCluster(ctx context.Context, o ClusterRestore) (*RestoredCluster, er
 	if err != nil {
 		return nil, err
 	}
-	defer unlock.Close()
-	if err := r.clear(before); err != nil {
-		return nil, fmt.Errorf("server: %w", err)
+	if err = r.clear(before); err != nil {
+		err = fmt.Errorf("server: %w", err)
+	} else {
+		err = r.run(ctx, b)
 	}
-	return r.run(ctx, b)
+	if err != nil {
+		return nil, errors.Join(err, unlock.Close())
+	}
+	if err := vacate(o.FS, o.Dir, unlock); err != nil {
+		return nil, err
+	}
+	return &r.done, nil
 }
 
 // clusterRestoration is a RestoreCluster under way.
@@ -138,38 +145,35 @@ func (r *clusterRestoration) clear(before *restoreMark) error {
 	return durable.SyncDir(r.FS, r.Dir)
 }
 
-func (r *clusterRestoration) run(ctx context.Context, keyring []byte) (*RestoredCluster, error) {
+func (r *clusterRestoration) run(ctx context.Context, keyring []byte) error {
 	if err := r.state(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	if err := r.look(); err != nil {
-		return nil, err
+		return err
 	}
 	if err := r.ledger(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	if err := r.plant(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	begun, err := r.become(keyring)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	r.Progress("beginning a new epoch:", 0, 1, "steps")
 	if err := beginEpoch(ctx, r.options(), r.id, begun); err != nil {
-		return nil, err
+		return err
 	}
 	r.Progress("beginning a new epoch:", 1, 1, "steps")
 	if err := r.sign(begun); err != nil {
-		return nil, err
+		return err
 	}
 	if err := r.verify(ctx); err != nil {
-		return nil, fmt.Errorf("server: what was restored is not what was backed up: %w", err)
+		return fmt.Errorf("server: what was restored is not what was backed up: %w", err)
 	}
-	if err := vacate(r.FS, r.Dir); err != nil {
-		return nil, err
-	}
-	return &r.done, nil
+	return nil
 }
 
 func (r *clusterRestoration) options() Options {
