@@ -306,8 +306,18 @@ func TestRestoreClusterRefused(t *testing.T) {
 		damage(d.path)
 		refused(d.say, o)
 		damage(d.path)
+		// Where the damaged backup was restored the mended one is, too.
+		if r, err := server.RestoreCluster(t.Context(), o); err != nil || r.Seq != second.Point.Seq {
+			t.Errorf("%s: once it is mended: %+v, %v", d.path, r, err)
+		}
 	}
-	// The last try has left files of the later point, and one of them is bad.
+	if err := fs.RemoveAll("/restored"); err != nil {
+		t.Fatal(err)
+	}
+	damage("/backup/ledger/payload/002")
+	refused("ledger: first bad sequence", o)
+	damage("/backup/ledger/payload/002")
+	// This try has left files of the later point.
 	r, err := server.RestoreCluster(t.Context(), restoreOptions(t, fs, first))
 	if err != nil {
 		t.Fatal(err)

@@ -158,6 +158,18 @@ func (r *clusterRestoration) run(ctx context.Context, keyring []byte) error {
 	if err := r.plant(ctx); err != nil {
 		return err
 	}
+	err := r.begin(ctx, keyring)
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	// What is wrong may be a file of the ledger, and which one is not said. An import takes
+	// files that are there as they are: so that the next one can be of a backup that was
+	// mended, none stays. Those of the state are compared with the point each time.
+	return errors.Join(err, r.FS.RemoveAll(r.path("wal", "ledger")))
+}
+
+// begin makes a node of what was copied, and verifies it.
+func (r *clusterRestoration) begin(ctx context.Context, keyring []byte) error {
 	begun, err := r.become(keyring)
 	if err != nil {
 		return err
