@@ -2,6 +2,8 @@ package server_test
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -260,6 +262,9 @@ func TestRestoreClusterRefused(t *testing.T) {
 	o := restoreOptions(t, fs, second)
 	o.Keyring = "/else/node/keyring.json"
 	refused("is not the one of the cluster that was backed up", o)
+	o.Keyring = "/old/forged.json"
+	writeText(t, fs, o.Keyring, otherLedgerKey(t, fs, "/old/node/keyring.json"))
+	refused("it is of another epoch of the cluster, or the backup is not what the cluster has recorded", o)
 	o.Keyring = "/old/node/keyring.json"
 
 	damage := func(path string) { // in its middle
@@ -330,4 +335,46 @@ func TestRestoreClusterRefused(t *testing.T) {
 		t.Errorf("%d keys are listed", n)
 	}
 	p.close(t)
+}
+
+func readText(t testing.TB, fs vfs.FS, path string) []byte {
+	t.Helper()
+	f, err := fs.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func writeText(t testing.TB, fs vfs.FS, path string, b []byte) {
+	t.Helper()
+	f, err := fs.Create(path, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.Write(b)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// otherLedgerKey is a keyring that opens what another one does, and signs under another key:
+// to it a ledger that was signed under the other one is forged.
+func otherLedgerKey(t testing.TB, fs vfs.FS, path string) []byte {
+	t.Helper()
+	k := make(map[string]any)
+	if err := json.Unmarshal(readText(t, fs, path), &k); err != nil {
+		t.Fatal(err)
+	}
+	k["ledger_key"] = base64.StdEncoding.EncodeToString([]byte(strings.Repeat("f", 32)))
+	b, err := json.Marshal(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }

@@ -312,6 +312,14 @@ func (r *clusterRestoration) lookAt(v *fsm.View) error {
 	case string(c.KeyringFingerprint) != string(r.keyring.print):
 		return fmt.Errorf("server: the keyring %s is not the one of the cluster that was backed up", r.Keyring)
 	}
+	// What the backup says of itself proves nothing: whoever can write it can sign it, too.
+	switch key, err := r.keyring.ledgerVerifier(c.LedgerOrigin); {
+	case err != nil:
+		return err
+	case key != c.LedgerKey:
+		return fmt.Errorf("server: the ledger of the backup, %q, is signed under the key %s, and the keyring %s signs under %s: it is of another epoch of the cluster, or the backup is not what the cluster has recorded",
+			c.LedgerOrigin, c.LedgerKey, r.Keyring, key)
+	}
 	nodes, err := v.Nodes()
 	if err != nil {
 		return err
