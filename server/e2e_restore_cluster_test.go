@@ -9,6 +9,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -377,4 +378,43 @@ func otherLedgerKey(t testing.TB, fs vfs.FS, path string) []byte {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// TestRestoreClusterStaleKeyring: a keyring from before a master secret was added to it opens
+// all but what was encrypted since, and is refused, wherever the one key stands that needs more.
+func TestRestoreClusterStaleKeyring(t *testing.T) {
+	fs := vfs.NewMem()
+	seal := func(r *http.Request) { r.Header.Set("X-Amz-Server-Side-Encryption", "AES256") }
+	old := openInProcess(t, fs, "/old")
+	old.client().must(t, 200, "PUT", "/photos", nil)
+	old.client().must(t, 200, "PUT", "/photos/a", []byte("first"), seal)
+	old.close(t)
+	stale := readText(t, fs, "/old/node/keyring.json")
+	ids, err := server.RotateSSE(fs, "/old/node", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := openInProcess(t, fs, "/old")
+	p.close(t)
+	o := restoreOptions(t, fs, backUpStopped(t, fs, "/old/node", "/unused"))
+	writeText(t, fs, "/stale.json", stale)
+	o.Keyring = "/stale.json"
+	if _, err := server.RestoreCluster(t.Context(), o); err != nil {
+		t.Errorf("nothing was wrapped under the new master secret: %v", err)
+	}
+
+	p = openInProcess(t, fs, "/old")
+	p.client().must(t, 200, "PUT", "/photos/b", []byte("second"), seal)
+	p.client().must(t, 204, "DELETE", "/photos/b", nil) // it is in the history alone
+	p.close(t)
+	o = restoreOptions(t, fs, backUpStopped(t, fs, "/old/node", "/backup"))
+	o.Dir, o.Keyring = "/again", "/stale.json"
+	_, err = server.RestoreCluster(t.Context(), o)
+	if err == nil || !strings.Contains(err.Error(), "is older than the backup") || !strings.Contains(err.Error(), ids[1]) || strings.Contains(err.Error(), ids[0]) {
+		t.Errorf("a keyring without %s: %v", ids[1], err)
+	}
+	o.Keyring = "/old/node/keyring.json"
+	if _, err := server.RestoreCluster(t.Context(), o); err != nil {
+		t.Error(err)
+	}
 }

@@ -9,6 +9,7 @@ import (
 	iofs "io/fs"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -16,6 +17,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"ironman/fsm"
+	"ironman/s3api/sse"
 	"ironman/server/audit"
 	"ironman/server/backup"
 	"ironman/wal"
@@ -149,7 +151,7 @@ func (r *clusterRestoration) run(ctx context.Context, keyring []byte) error {
 	if err := r.state(ctx); err != nil {
 		return err
 	}
-	if err := r.look(); err != nil {
+	if err := r.look(ctx); err != nil {
 		return err
 	}
 	if err := r.ledger(ctx); err != nil {
@@ -281,7 +283,7 @@ func (r *clusterRestoration) has(path string, f backup.File) (bool, error) {
 }
 
 // look reads, from the state, what the new node must know of the old cluster.
-func (r *clusterRestoration) look() error {
+func (r *clusterRestoration) look(ctx context.Context) error {
 	m, err := fsm.Open(fsm.Options{FS: overlay.New(r.FS), Dir: r.path("state"), Fatal: r.Fatal, Still: true})
 	if err != nil {
 		return fmt.Errorf("server: %w", err)
@@ -290,7 +292,11 @@ func (r *clusterRestoration) look() error {
 	if err != nil {
 		return errors.Join(err, m.Close())
 	}
-	err = r.lookAt(v)
+	if err = r.lookAt(v); err == nil {
+		r.Progress("looking for the keys of encryption:", 0, 1, "steps")
+		err = r.masters(ctx, v)
+		r.Progress("looking for the keys of encryption:", 1, 1, "steps")
+	}
 	edge, _, err2 := m.LedgerEdge()
 	if err = errors.Join(err, err2, v.Close(), m.Close()); err != nil {
 		return err
@@ -334,6 +340,38 @@ func (r *clusterRestoration) lookAt(v *fsm.View) error {
 	r.cluster, r.id = c, newIdentity(highest+1)
 	r.id.Cluster, r.id.Log = r.point.Cluster, true
 	return r.credentials(v)
+}
+
+// mastersNamed is how many missing master secrets are looked for: the first says it all.
+const mastersNamed = 16
+
+// masters makes sure that the keyring has every master secret that a data key was wrapped
+// under: a copy of it from before one was added opens all else.
+func (r *clusterRestoration) masters(ctx context.Context, v *fsm.View) error {
+	var missing []string
+	has := r.keyring.masters.IDs()
+	enough := errors.New("enough")
+	err := v.WrappedKeys(func(w *event.WrappedKey) error {
+		id, err := sse.MasterOf(w)
+		switch {
+		case errors.Is(err, sse.ErrNotWrapped):
+			return ctx.Err() // no keyring opens that
+		case err != nil:
+			return fmt.Errorf("server: the state of the backup: %w", err)
+		case id != "" && !slices.Contains(has, id) && !slices.Contains(missing, id):
+			if missing = append(missing, id); len(missing) == mastersNamed {
+				return enough
+			}
+		}
+		return ctx.Err()
+	})
+	if err != nil && !errors.Is(err, enough) {
+		return err
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("server: the keyring %s is older than the backup: objects are encrypted under master secrets that it does not hold, %s; take the one that the nodes had last", r.Keyring, strings.Join(missing, ", "))
+	}
+	return nil
 }
 
 // credentials writes root's keys where the first node of a cluster has them: whoever lost all
