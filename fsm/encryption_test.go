@@ -1,6 +1,8 @@
 package fsm
 
 import (
+	"errors"
+	"slices"
 	"testing"
 
 	"ironman/wal/event"
@@ -205,5 +207,49 @@ func TestAppendedKeys(t *testing.T) {
 	defer v.Close()
 	if keys, err := v.Keys(o); err != nil || len(keys) != 4 {
 		t.Errorf("%d keys of 4 blobs, %v", len(keys), err)
+	}
+}
+
+// TestWrappedKeys finds every key that a row has: of an object, of a version that is gone from
+// now, of a part, and of a body of many.
+func TestWrappedKeys(t *testing.T) {
+	r := newRig(t, Options{})
+	defer r.close()
+	bucket := r.genesisOf(3600e9, sealedLevel)
+	r.accept(event.NewDraft(r.header(), &event.Statement_FeatureLevelRaised{FeatureLevelRaised: &event.FeatureLevelRaised{FeatureLevel: sealedLevel}}))
+	named := func(name string) func(*event.Blob) *event.Encryption {
+		return func(b *event.Blob) *event.Encryption {
+			return &event.Encryption{Kind: byS3, Keys: []*event.WrappedKey{{Blob: b.Id, Wrapped: []byte(name)}}}
+		}
+	}
+	r.accept(r.sealedPut(bucket, "a", 10, named("past")))
+	r.accept(r.sealedPut(bucket, "a", 10, named("object")))
+	part := func(name string) (*event.Version, uint64) {
+		upload := r.accept(keyDraft(r, name, &event.Statement{Body: &event.Statement_UploadCreated{UploadCreated: &event.UploadCreated{
+			Bucket: bucket, Owner: alice, Acl: private(alice), Encryption: &event.Encryption{Kind: byS3},
+		}}})).Version
+		b := r.blob(event.SealedSize(7))
+		return upload, r.sequence(keyDraft(r, name, &event.Statement{Body: &event.Statement_PartPut{PartPut: &event.PartPut{
+			Bucket: bucket, Upload: upload, Number: 1, Size: 7, Etag: "e", Blobs: []*event.Blob{b}, Encryption: named(name)(b),
+		}}}))
+	}
+	part("part")
+	upload, seq := part("body")
+	r.accept(keyDraft(r, "body", &event.Statement{Body: &event.Statement_UploadCompleted{UploadCompleted: &event.UploadCompleted{
+		Bucket: bucket, Upload: upload, Size: 7, Parts: []*event.CompletedPart{{Number: 1, Seq: seq}},
+	}}}))
+	v := r.view()
+	defer v.Close()
+	var found []string
+	if err := v.WrappedKeys(func(w *event.WrappedKey) error { found = append(found, string(w.Wrapped)); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(found)
+	if want := []string{"body", "object", "part", "past"}; !slices.Equal(found, want) {
+		t.Errorf("%q instead of %q", found, want)
+	}
+	stop := errors.New("stop")
+	if err := v.WrappedKeys(func(*event.WrappedKey) error { return stop }); !errors.Is(err, stop) {
+		t.Error(err)
 	}
 }

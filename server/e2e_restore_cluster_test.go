@@ -2,11 +2,14 @@ package server_test
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -260,6 +263,9 @@ func TestRestoreClusterRefused(t *testing.T) {
 	o := restoreOptions(t, fs, second)
 	o.Keyring = "/else/node/keyring.json"
 	refused("is not the one of the cluster that was backed up", o)
+	o.Keyring = "/old/forged.json"
+	writeText(t, fs, o.Keyring, otherLedgerKey(t, fs, "/old/node/keyring.json"))
+	refused("it is of another epoch of the cluster, or the backup is not what the cluster has recorded", o)
 	o.Keyring = "/old/node/keyring.json"
 
 	damage := func(path string) { // in its middle
@@ -306,8 +312,18 @@ func TestRestoreClusterRefused(t *testing.T) {
 		damage(d.path)
 		refused(d.say, o)
 		damage(d.path)
+		// Where the damaged backup was restored the mended one is, too.
+		if r, err := server.RestoreCluster(t.Context(), o); err != nil || r.Seq != second.Point.Seq {
+			t.Errorf("%s: once it is mended: %+v, %v", d.path, r, err)
+		}
 	}
-	// The last try has left files of the later point, and one of them is bad.
+	if err := fs.RemoveAll("/restored"); err != nil {
+		t.Fatal(err)
+	}
+	damage("/backup/ledger/payload/002")
+	refused("ledger: first bad sequence", o)
+	damage("/backup/ledger/payload/002")
+	// This try has left files of the later point.
 	r, err := server.RestoreCluster(t.Context(), restoreOptions(t, fs, first))
 	if err != nil {
 		t.Fatal(err)
@@ -320,4 +336,85 @@ func TestRestoreClusterRefused(t *testing.T) {
 		t.Errorf("%d keys are listed", n)
 	}
 	p.close(t)
+}
+
+func readText(t testing.TB, fs vfs.FS, path string) []byte {
+	t.Helper()
+	f, err := fs.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func writeText(t testing.TB, fs vfs.FS, path string, b []byte) {
+	t.Helper()
+	f, err := fs.Create(path, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.Write(b)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// otherLedgerKey is a keyring that opens what another one does, and signs under another key:
+// to it a ledger that was signed under the other one is forged.
+func otherLedgerKey(t testing.TB, fs vfs.FS, path string) []byte {
+	t.Helper()
+	k := make(map[string]any)
+	if err := json.Unmarshal(readText(t, fs, path), &k); err != nil {
+		t.Fatal(err)
+	}
+	k["ledger_key"] = base64.StdEncoding.EncodeToString([]byte(strings.Repeat("f", 32)))
+	b, err := json.Marshal(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// TestRestoreClusterStaleKeyring: a keyring from before a master secret was added to it opens
+// all but what was encrypted since, and is refused, wherever the one key stands that needs more.
+func TestRestoreClusterStaleKeyring(t *testing.T) {
+	fs := vfs.NewMem()
+	seal := func(r *http.Request) { r.Header.Set("X-Amz-Server-Side-Encryption", "AES256") }
+	old := openInProcess(t, fs, "/old")
+	old.client().must(t, 200, "PUT", "/photos", nil)
+	old.client().must(t, 200, "PUT", "/photos/a", []byte("first"), seal)
+	old.close(t)
+	stale := readText(t, fs, "/old/node/keyring.json")
+	ids, err := server.RotateSSE(fs, "/old/node", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := openInProcess(t, fs, "/old")
+	p.close(t)
+	o := restoreOptions(t, fs, backUpStopped(t, fs, "/old/node", "/unused"))
+	writeText(t, fs, "/stale.json", stale)
+	o.Keyring = "/stale.json"
+	if _, err := server.RestoreCluster(t.Context(), o); err != nil {
+		t.Errorf("nothing was wrapped under the new master secret: %v", err)
+	}
+
+	p = openInProcess(t, fs, "/old")
+	p.client().must(t, 200, "PUT", "/photos/b", []byte("second"), seal)
+	p.client().must(t, 204, "DELETE", "/photos/b", nil) // it is in the history alone
+	p.close(t)
+	o = restoreOptions(t, fs, backUpStopped(t, fs, "/old/node", "/backup"))
+	o.Dir, o.Keyring = "/again", "/stale.json"
+	_, err = server.RestoreCluster(t.Context(), o)
+	if err == nil || !strings.Contains(err.Error(), "is older than the backup") || !strings.Contains(err.Error(), ids[1]) || strings.Contains(err.Error(), ids[0]) {
+		t.Errorf("a keyring without %s: %v", ids[1], err)
+	}
+	o.Keyring = "/old/node/keyring.json"
+	if _, err := server.RestoreCluster(t.Context(), o); err != nil {
+		t.Error(err)
+	}
 }

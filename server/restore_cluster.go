@@ -9,6 +9,7 @@ import (
 	iofs "io/fs"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -16,6 +17,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"ironman/fsm"
+	"ironman/s3api/sse"
 	"ironman/server/audit"
 	"ironman/server/backup"
 	"ironman/wal"
@@ -93,11 +95,18 @@ func RestoreCluster(ctx context.Context, o ClusterRestore) (*RestoredCluster, er
 	if err != nil {
 		return nil, err
 	}
-	defer unlock.Close()
-	if err := r.clear(before); err != nil {
-		return nil, fmt.Errorf("server: %w", err)
+	if err = r.clear(before); err != nil {
+		err = fmt.Errorf("server: %w", err)
+	} else {
+		err = r.run(ctx, b)
 	}
-	return r.run(ctx, b)
+	if err != nil {
+		return nil, errors.Join(err, unlock.Close())
+	}
+	if err := vacate(o.FS, o.Dir, unlock); err != nil {
+		return nil, err
+	}
+	return &r.done, nil
 }
 
 // clusterRestoration is a RestoreCluster under way.
@@ -138,38 +147,47 @@ func (r *clusterRestoration) clear(before *restoreMark) error {
 	return durable.SyncDir(r.FS, r.Dir)
 }
 
-func (r *clusterRestoration) run(ctx context.Context, keyring []byte) (*RestoredCluster, error) {
+func (r *clusterRestoration) run(ctx context.Context, keyring []byte) error {
 	if err := r.state(ctx); err != nil {
-		return nil, err
+		return err
 	}
-	if err := r.look(); err != nil {
-		return nil, err
+	if err := r.look(ctx); err != nil {
+		return err
 	}
 	if err := r.ledger(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	if err := r.plant(ctx); err != nil {
-		return nil, err
+		return err
 	}
+	err := r.begin(ctx, keyring)
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	// What is wrong may be a file of the ledger, and which one is not said. An import takes
+	// files that are there as they are: so that the next one can be of a backup that was
+	// mended, none stays. Those of the state are compared with the point each time.
+	return errors.Join(err, r.FS.RemoveAll(r.path("wal", "ledger")))
+}
+
+// begin makes a node of what was copied, and verifies it.
+func (r *clusterRestoration) begin(ctx context.Context, keyring []byte) error {
 	begun, err := r.become(keyring)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	r.Progress("beginning a new epoch:", 0, 1, "steps")
 	if err := beginEpoch(ctx, r.options(), r.id, begun); err != nil {
-		return nil, err
+		return err
 	}
 	r.Progress("beginning a new epoch:", 1, 1, "steps")
 	if err := r.sign(begun); err != nil {
-		return nil, err
+		return err
 	}
 	if err := r.verify(ctx); err != nil {
-		return nil, fmt.Errorf("server: what was restored is not what was backed up: %w", err)
+		return fmt.Errorf("server: what was restored is not what was backed up: %w", err)
 	}
-	if err := vacate(r.FS, r.Dir); err != nil {
-		return nil, err
-	}
-	return &r.done, nil
+	return nil
 }
 
 func (r *clusterRestoration) options() Options {
@@ -265,7 +283,7 @@ func (r *clusterRestoration) has(path string, f backup.File) (bool, error) {
 }
 
 // look reads, from the state, what the new node must know of the old cluster.
-func (r *clusterRestoration) look() error {
+func (r *clusterRestoration) look(ctx context.Context) error {
 	m, err := fsm.Open(fsm.Options{FS: overlay.New(r.FS), Dir: r.path("state"), Fatal: r.Fatal, Still: true})
 	if err != nil {
 		return fmt.Errorf("server: %w", err)
@@ -274,7 +292,11 @@ func (r *clusterRestoration) look() error {
 	if err != nil {
 		return errors.Join(err, m.Close())
 	}
-	err = r.lookAt(v)
+	if err = r.lookAt(v); err == nil {
+		r.Progress("looking for the keys of encryption:", 0, 1, "steps")
+		err = r.masters(ctx, v)
+		r.Progress("looking for the keys of encryption:", 1, 1, "steps")
+	}
 	edge, _, err2 := m.LedgerEdge()
 	if err = errors.Join(err, err2, v.Close(), m.Close()); err != nil {
 		return err
@@ -296,6 +318,14 @@ func (r *clusterRestoration) lookAt(v *fsm.View) error {
 	case string(c.KeyringFingerprint) != string(r.keyring.print):
 		return fmt.Errorf("server: the keyring %s is not the one of the cluster that was backed up", r.Keyring)
 	}
+	// What the backup says of itself proves nothing: whoever can write it can sign it, too.
+	switch key, err := r.keyring.ledgerVerifier(c.LedgerOrigin); {
+	case err != nil:
+		return err
+	case key != c.LedgerKey:
+		return fmt.Errorf("server: the ledger of the backup, %q, is signed under the key %s, and the keyring %s signs under %s: it is of another epoch of the cluster, or the backup is not what the cluster has recorded",
+			c.LedgerOrigin, c.LedgerKey, r.Keyring, key)
+	}
 	nodes, err := v.Nodes()
 	if err != nil {
 		return err
@@ -310,6 +340,38 @@ func (r *clusterRestoration) lookAt(v *fsm.View) error {
 	r.cluster, r.id = c, newIdentity(highest+1)
 	r.id.Cluster, r.id.Log = r.point.Cluster, true
 	return r.credentials(v)
+}
+
+// mastersNamed is how many missing master secrets are looked for: the first says it all.
+const mastersNamed = 16
+
+// masters makes sure that the keyring has every master secret that a data key was wrapped
+// under: a copy of it from before one was added opens all else.
+func (r *clusterRestoration) masters(ctx context.Context, v *fsm.View) error {
+	var missing []string
+	has := r.keyring.masters.IDs()
+	enough := errors.New("enough")
+	err := v.WrappedKeys(func(w *event.WrappedKey) error {
+		id, err := sse.MasterOf(w)
+		switch {
+		case errors.Is(err, sse.ErrNotWrapped):
+			return ctx.Err() // no keyring opens that
+		case err != nil:
+			return fmt.Errorf("server: the state of the backup: %w", err)
+		case id != "" && !slices.Contains(has, id) && !slices.Contains(missing, id):
+			if missing = append(missing, id); len(missing) == mastersNamed {
+				return enough
+			}
+		}
+		return ctx.Err()
+	})
+	if err != nil && !errors.Is(err, enough) {
+		return err
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("server: the keyring %s is older than the backup: objects are encrypted under master secrets that it does not hold, %s; take the one that the nodes had last", r.Keyring, strings.Join(missing, ", "))
+	}
+	return nil
 }
 
 // credentials writes root's keys where the first node of a cluster has them: whoever lost all

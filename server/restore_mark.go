@@ -67,22 +67,20 @@ func occupy(f vfs.FS, dir string, m restoreMark) (before *restoreMark, unlock io
 	if err := durable.MakeDir(f, dir, 0o700); err != nil {
 		return nil, nil, fmt.Errorf("server: %w", err)
 	}
-	names, err := f.List(dir)
-	if err != nil {
-		return nil, nil, fmt.Errorf("server: %w", err)
-	}
-	if before, err = readRestoreMark(f, dir); err != nil {
-		return nil, nil, err
-	}
-	// A file system of its own has a directory of that name from the start.
-	names = slices.DeleteFunc(names, func(name string) bool {
-		return name == "lost+found" || name == restoreMarkLock || name == restoreMarkFile+".tmp"
-	})
-	if before == nil && len(names) > 0 {
-		return nil, nil, fmt.Errorf("server: %s is not empty: a cluster is restored into a new directory, and into one only once", dir)
-	}
 	if unlock, err = f.Lock(f.PathJoin(dir, restoreMarkLock)); err != nil {
 		return nil, nil, fmt.Errorf("server: another restoration is under way in %s: %w", dir, err)
+	}
+	// What was seen before the lock was had may have become a node meanwhile.
+	free, err := restorable(f, dir)
+	switch {
+	case err != nil:
+		return nil, nil, errors.Join(fmt.Errorf("server: %w", err), unlock.Close())
+	case !free:
+		err = fmt.Errorf("server: %s is not empty: a cluster is restored into a new directory, and into one only once", dir)
+		return nil, nil, errors.Join(err, unlock.Close(), f.Remove(f.PathJoin(dir, restoreMarkLock)))
+	}
+	if before, err = readRestoreMark(f, dir); err != nil {
+		return nil, nil, errors.Join(err, unlock.Close())
 	}
 	b, err := json.MarshalIndent(m, "", "  ")
 	if err == nil {
@@ -94,13 +92,36 @@ func occupy(f vfs.FS, dir string, m restoreMark) (before *restoreMark, unlock io
 	return before, unlock, nil
 }
 
-// vacate takes the mark away: what is in the directory is a node.
-func vacate(f vfs.FS, dir string) error {
+// restorable tells whether a directory bears a mark, or has nothing in it that is anybody's.
+func restorable(f vfs.FS, dir string) (bool, error) {
+	names, err := f.List(dir)
+	if err != nil {
+		return false, err
+	}
+	if slices.Contains(names, restoreMarkFile) {
+		return true, nil
+	}
+	// A file system of its own has a directory of that name from the start.
+	return !slices.ContainsFunc(names, func(name string) bool {
+		return name != "lost+found" && name != restoreMarkLock && name != restoreMarkFile+".tmp"
+	}), nil
+}
+
+// vacate takes the mark away: what is in the directory is a node. The lock is held until the
+// mark is gone for good: whoever has it next finds no mark. Its file, if it stays, is no harm.
+func vacate(f vfs.FS, dir string, unlock io.Closer) error {
+	err := f.Remove(f.PathJoin(dir, restoreMarkFile))
+	if err == nil {
+		err = durable.SyncDir(f, dir)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("server: %w", err), unlock.Close())
+	}
+	if err := unlock.Close(); err != nil {
+		return fmt.Errorf("server: %w", err)
+	}
 	if err := f.Remove(f.PathJoin(dir, restoreMarkLock)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("server: %w", err)
 	}
-	if err := f.Remove(f.PathJoin(dir, restoreMarkFile)); err != nil {
-		return fmt.Errorf("server: %w", err)
-	}
-	return durable.SyncDir(f, dir)
+	return nil
 }

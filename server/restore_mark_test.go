@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -39,10 +40,7 @@ func TestRestoreMark(t *testing.T) {
 	if err != nil || before == nil || before.Seq != 7 {
 		t.Fatal(before, err)
 	}
-	if err := unlock.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := vacate(fs, "/node"); err != nil {
+	if err := vacate(fs, "/node", unlock); err != nil {
 		t.Fatal(err)
 	}
 	if err := refuseRestoring(o); err != nil {
@@ -51,7 +49,18 @@ func TestRestoreMark(t *testing.T) {
 	if names, err := fs.List("/node"); err != nil || !slices.Equal(names, []string{"state"}) {
 		t.Error(names, err)
 	}
-	if _, _, err := occupy(fs, "/node", testMark(9)); err == nil || !strings.Contains(err.Error(), "is not empty") {
+	for range 2 { // also where the lock's file was left
+		if _, _, err := occupy(fs, "/node", testMark(9)); err == nil || !strings.Contains(err.Error(), "is not empty") {
+			t.Error(err)
+		}
+		if names, err := fs.List("/node"); err != nil || !slices.Equal(names, []string{"state"}) {
+			t.Error(names, err)
+		}
+		if err := writeDurably(fs, "/node/"+restoreMarkLock, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := refuseRestoring(o); err != nil {
 		t.Error(err)
 	}
 	if err := fs.MkdirAll("/disk/lost+found", 0o700); err != nil {
@@ -70,6 +79,60 @@ func TestRestoreMark(t *testing.T) {
 	}
 	if _, _, err := occupy(fs, "/disk", testMark(9)); err == nil {
 		t.Error("the mark of a newer release was overwritten")
+	}
+}
+
+// watchedFS tells of a lock before it is taken, and of what is removed before it is.
+type watchedFS struct {
+	vfs.FS
+	lock   func()
+	remove func(name string)
+}
+
+func (w *watchedFS) Lock(name string) (io.Closer, error) {
+	w.lock()
+	return w.FS.Lock(name)
+}
+
+func (w *watchedFS) Remove(name string) error {
+	w.remove(name)
+	return w.FS.Remove(name)
+}
+
+// TestRestoreMarkTwoAtOnce: of two restorations of a directory the later one either finds the
+// lock taken or no mark any more; it never takes the node that the first has made for remains.
+func TestRestoreMarkTwoAtOnce(t *testing.T) {
+	fs := vfs.NewMem()
+	_, first, err := occupy(fs, "/node", testMark(7))
+	if err != nil {
+		t.Fatal(err)
+	}
+	late := &watchedFS{FS: fs, remove: func(string) {}, lock: func() { // the first ends while the second is about to lock
+		if err := writeDurably(fs, "/node/identity.json", []byte("{}")); err != nil {
+			t.Fatal(err)
+		}
+		var removed []string
+		w := &watchedFS{FS: fs, remove: func(name string) {
+			removed = append(removed, name)
+			if len(removed) > 1 {
+				return
+			}
+			if _, _, err := occupy(fs, "/node", testMark(8)); err == nil || !strings.Contains(err.Error(), "another restoration is under way") {
+				t.Errorf("while the mark was there: %v", err)
+			}
+		}}
+		if err := vacate(w, "/node", first); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(removed, []string{"/node/" + restoreMarkFile, "/node/" + restoreMarkLock}) {
+			t.Errorf("removed %q", removed)
+		}
+	}}
+	if before, _, err := occupy(late, "/node", testMark(9)); err == nil || !strings.Contains(err.Error(), "is not empty") {
+		t.Errorf("a node's directory is restored into: %v, %v", before, err)
+	}
+	if err := refuseRestoring(&Options{FS: fs, Dir: "/node"}); err != nil {
+		t.Error(err)
 	}
 }
 

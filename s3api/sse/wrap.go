@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 
 	"ironman/wal/event"
@@ -100,6 +101,16 @@ func masterOf(w *event.WrappedKey) (id masterID, err error) {
 		return id, ErrNotWrapped
 	}
 	return masterID(b[1:wrapHeader]), nil
+}
+
+// MasterOf names the master secret that a key was wrapped under, as IDs does; empty: it was
+// wrapped under a client's key. ErrNotWrapped or ErrNewer.
+func MasterOf(w *event.WrappedKey) (string, error) {
+	id, err := masterOf(w)
+	if err != nil || id == (masterID{}) {
+		return "", err
+	}
+	return hex.EncodeToString(id[:]), nil
 }
 
 // The format of what recognises a client's key; doc.go draws it.

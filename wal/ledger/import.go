@@ -17,7 +17,8 @@ import (
 type Import struct {
 	FS vfs.FS
 	// Dir is made if it is not there; its parent must be. Files that an import which was
-	// broken off has left there are taken as they are.
+	// broken off has left there are taken as they are. Nothing else may be in it: if the
+	// tiles do not bear the tree out, all of it is removed, for the next import to copy.
 	Dir string
 	// Tree is what the archive is to be: of whole bundles.
 	Tree tlog.Tree
@@ -57,10 +58,11 @@ func (x *Import) Run(ctx context.Context) error {
 	}
 	e, err := loadEdge(f, size)
 	if err != nil {
-		return fmt.Errorf("ledger: %w", err)
+		return fmt.Errorf("ledger: %w", errors.Join(err, x.FS.RemoveAll(x.Dir)))
 	}
 	if got := e.tree(); got != x.Tree && size > 0 {
-		return fmt.Errorf("ledger: the tiles of the first %d sequences give the root %v instead of %v", size, got.Hash, x.Tree.Hash)
+		err := fmt.Errorf("the tiles of the first %d sequences give the root %v instead of %v", size, got.Hash, x.Tree.Hash)
+		return fmt.Errorf("ledger: %w", errors.Join(err, x.FS.RemoveAll(x.Dir)))
 	}
 	if size > 0 {
 		err = f.replace(headPath, encodeHead(x.Tree))
