@@ -60,15 +60,6 @@ func (n *Node) openReads() error {
 	if err != nil {
 		return err
 	}
-	l := &readsLog{n: n}
-	l.log, err = reads.Open(reads.Options{
-		FS: o.FS, Dir: dir, Origin: audit.ReadsOrigin(c.LedgerOrigin, n.identity.Node), Signer: signer, Verifiers: note.VerifierList(verifier),
-		Full: n.space.Low, Now: o.Now, Fatal: o.Fatal, Logger: o.Logger,
-	})
-	if err != nil {
-		return fmt.Errorf("server: %w", err)
-	}
-	n.reads = l
 	v, err := n.machine.View()
 	if err != nil {
 		return err
@@ -77,6 +68,15 @@ func (n *Node) openReads() error {
 	if err := errors.Join(err, v.Close()); err != nil {
 		return err
 	}
+	l := &readsLog{n: n}
+	l.log, err = reads.Open(reads.Options{
+		FS: o.FS, Dir: dir, Origin: audit.ReadsOrigin(c.LedgerOrigin, n.identity.Node), Signer: signer, Verifiers: note.VerifierList(verifier),
+		Noted: head.GetSize(), Full: n.space.Low, Now: o.Now, Fatal: o.Fatal, Logger: o.Logger,
+	})
+	if err != nil {
+		return fmt.Errorf("server: %w", err)
+	}
+	n.reads = l
 	if head != nil {
 		l.noted = tlog.Tree{N: int64(head.Size), Hash: tlog.Hash(head.Root)}
 		l.told.Store(head.Size)

@@ -24,6 +24,9 @@ type Tail struct {
 
 // TailState is what was found of a tail.
 type TailState struct {
+	// First is the record that the file says it begins with; Found: there is a file that says so.
+	First uint64
+	Found bool
 	// Records are those that are whole, dense from the archive's size on.
 	Records []Record
 	// Torn is how many bytes stand there that are part of no whole record: a crash came
@@ -49,7 +52,9 @@ func ReadTail(fsys vfs.FS, dir string, size uint64) (*TailState, error) {
 	case err != nil:
 		s.Unusable, s.Torn = err, len(b)
 		return s, nil
-	case first > size:
+	}
+	s.First, s.Found = first, true
+	if first > size {
 		s.Unusable, s.Torn = fmt.Errorf("%w: the tail begins with record %d, and the bundles end with %d", ErrGap, first, size), len(b)
 		return s, nil
 	}

@@ -35,6 +35,8 @@ type Options struct {
 	Origin    string
 	Signer    note.Signer
 	Verifiers note.Verifiers
+	// Noted is how many records the cluster knows of, if it is asked before.
+	Noted uint64
 	// Full tells that the disk has no room left for records; nil: it always has.
 	Full func() bool
 	// Every is how long a record waits at most before it is written, Batch how many
@@ -119,12 +121,14 @@ func Open(o Options) (*Log, error) {
 // recover finds what is durable, and makes the tail anew with it: nothing is ever written
 // behind what a crash may have torn.
 func (l *Log) recover() error {
-	if err := l.archive.Cut(); err != nil {
-		return err
-	}
 	base := l.archive.Size()
 	found, err := ledger.ReadTail(l.o.FS, l.o.Dir, base)
 	if err != nil {
+		return err
+	}
+	if err := l.archive.Cut(l.leftovers(base, found)); errors.Is(err, ledger.ErrBeyond) {
+		return fmt.Errorf("%w: the checkpoint of the log is gone or an old one, or its tail is. Nothing was removed. Put the whole directory back as it was, or move it away: then the log begins anew and says that it was set back", err)
+	} else if err != nil {
 		return err
 	}
 	records := found.Records
@@ -150,6 +154,21 @@ func (l *Log) recover() error {
 	l.state.Store(s)
 	l.tail, err = ledger.OpenTail(l.o.FS, l.o.Dir, base, records)
 	return err
+}
+
+// leastRecord is the least memory that a record takes (event.ReadRecord.Bytes).
+const leastRecord = 256
+
+// leftovers is how many bundles a crash can have left behind the base: those that one put
+// writes. While it writes them the tail begins at the base; one that does not, or is gone,
+// tells that no bundle was being written, and a bundle that the cluster knows of was written
+// long ago.
+func (l *Log) leftovers(base uint64, tail *ledger.TailState) uint64 {
+	if !tail.Found || tail.First != base || l.o.Noted > base+uint64(len(tail.Records)) {
+		return 0
+	}
+	atOnce := max(l.o.Limit, DefaultLimit)/leastRecord + 1 // with what is said of those that were dropped
+	return uint64(ledger.BundleSize-1+max(atOnce, lostAtOnce))/ledger.BundleSize + 1
 }
 
 // lastTime is the time of the last record; 0: there is none.
