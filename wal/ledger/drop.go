@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
+	"strings"
 
 	"ironman/wal/digest"
 	"ironman/wal/event"
@@ -128,6 +130,32 @@ func (a *Archive) removeBundle(n uint64) error {
 	}
 	a.sums.removed(n, sizes[0], sizes[1])
 	return nil
+}
+
+// sweep removes what a crash left of payload bundles that were being written, below a
+// directory, durably: nobody will write them again once their bundles are gone, and they
+// hold what is to be gone, too.
+func (a *Archive) sweep(dir string) error {
+	names, err := a.bundles.fs.List(a.bundles.at(dir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", dir, err)
+	}
+	for _, name := range names {
+		rel := path.Join(dir, name)
+		switch {
+		case strings.HasSuffix(name, tempSuffix):
+			err = a.bundles.remove(rel)
+		case strings.HasPrefix(name, "x"):
+			err = a.sweep(rel)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return a.bundles.sync()
 }
 
 // finishDrop removes what a crash left of a Drop: bundles next to those that are kept.
