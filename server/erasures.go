@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ironman/fsm"
+	"ironman/server/audit"
 	"ironman/server/link"
 	"ironman/sim/sabotage"
 	"ironman/wal/ledger"
@@ -23,6 +24,13 @@ import (
 type eraser struct {
 	n *Node
 
+	// Of an erasure that a damaged log of reads keeps from its end; for the goroutine that
+	// works. names are those of the erasures up to known, which that log is looked through
+	// for; elsewhere is the newest erasure of which nothing is left anywhere else.
+	names     *audit.ErasedNames
+	known     uint64
+	elsewhere uint64
+
 	mu      sync.Mutex
 	stage   string // of what is under way; "": nothing is
 	problem string // why the last try failed; "": it did not
@@ -35,6 +43,8 @@ const (
 	eraseRest = 100 * time.Millisecond
 	// erasePause is before something that failed is tried again.
 	erasePause = 10 * time.Second
+	// eraseDamagedPause is before a damaged log of reads is looked through again.
+	eraseDamagedPause = time.Minute
 	// fillPatience is how long a node that does not lead waits for the leader to fill the
 	// bundle that both wait for.
 	fillPatience = 3 * time.Second
@@ -52,6 +62,9 @@ func (e *eraser) run(ctx context.Context) {
 			e.n.opts.Logger.Warn("an erasure is not carried out yet", "err", err)
 			e.note("", err.Error())
 			pause = erasePause
+			if errors.Is(err, errReadsDamaged) {
+				pause = eraseDamagedPause
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -108,9 +121,25 @@ func (e *eraser) note(stage, problem string) {
 func (e *eraser) carryOut(ctx context.Context, last, done uint64) error {
 	n := e.n
 	e.note("erasing in the log of reads", "")
-	if err := e.eraseReads(ctx, last, done); err != nil {
-		return err
+	inReads := e.eraseReads(ctx, last, done)
+	if inReads != nil && !errors.Is(inReads, errReadsDamaged) {
+		return inReads
 	}
+	if e.elsewhere < last {
+		if err := e.carryOutElsewhere(ctx, last, done); err != nil {
+			return err
+		}
+		e.elsewhere = last
+	}
+	if inReads != nil {
+		return inReads
+	}
+	return n.machine.SetCleaned(n.identity.Node, last)
+}
+
+// carryOutElsewhere is carryOut behind the log of reads.
+func (e *eraser) carryOutElsewhere(ctx context.Context, last, done uint64) error {
+	n := e.n
 	e.note("sealing the log", "")
 	sealed, err := e.seal(ctx, last)
 	if err != nil {
@@ -139,11 +168,9 @@ func (e *eraser) carryOut(ctx context.Context, last, done uint64) error {
 	}
 	e.note("erasing in the ledger", "")
 	if !sabotage.On(sabotage.X70) {
-		if err := e.eraseItems(ctx, last, done); err != nil {
-			return err
-		}
+		return e.eraseItems(ctx, last, done)
 	}
-	return n.machine.SetCleaned(n.identity.Node, last)
+	return nil
 }
 
 // seal closes the files of the log, and returns the last entry in them once that is applied. It

@@ -43,7 +43,10 @@ type Node struct {
 	notifier atomic.Pointer[notifier] // nil: there are no webhooks
 	access   *accessLogs
 	reads    *readsLog // nil: this node has, and keeps, no log of reads
-	changes  *changes  // nil: not yet
+	// readsProblem is why a log of reads that nothing is added to cannot be used; nil: it can,
+	// or there is none.
+	readsProblem error
+	changes      *changes // nil: not yet
 
 	verifications chan struct{} // a place for each verification of the ledger
 	erasing       chan struct{} // a place for each search of what is to be erased

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 
+	"ironman/fsm"
 	"ironman/s3api"
 	"ironman/server/audit"
 	"ironman/wal/event"
@@ -60,15 +61,6 @@ func (n *Node) openReads() error {
 	if err != nil {
 		return err
 	}
-	l := &readsLog{n: n}
-	l.log, err = reads.Open(reads.Options{
-		FS: o.FS, Dir: dir, Origin: audit.ReadsOrigin(c.LedgerOrigin, n.identity.Node), Signer: signer, Verifiers: note.VerifierList(verifier),
-		Full: n.space.Low, Now: o.Now, Fatal: o.Fatal, Logger: o.Logger,
-	})
-	if err != nil {
-		return fmt.Errorf("server: %w", err)
-	}
-	n.reads = l
 	v, err := n.machine.View()
 	if err != nil {
 		return err
@@ -77,6 +69,21 @@ func (n *Node) openReads() error {
 	if err := errors.Join(err, v.Close()); err != nil {
 		return err
 	}
+	l := &readsLog{n: n}
+	l.log, err = reads.Open(reads.Options{
+		FS: o.FS, Dir: dir, Origin: audit.ReadsOrigin(c.LedgerOrigin, n.identity.Node), Signer: signer, Verifiers: note.VerifierList(verifier),
+		Noted: head.GetSize(), Full: n.space.Low, Erased: n.erasedEvent, Now: o.Now, Fatal: o.Fatal, Logger: o.Logger,
+	})
+	if err != nil && !o.LogReads {
+		// Nothing else needs it: only erasures are not done, and say so.
+		o.Logger.Error("the log of reads that this node has kept cannot be used", "err", err)
+		n.readsProblem = err
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("server: %w", err)
+	}
+	n.reads = l
 	if head != nil {
 		l.noted = tlog.Tree{N: int64(head.Size), Hash: tlog.Hash(head.Root)}
 		l.told.Store(head.Size)
@@ -87,7 +94,17 @@ func (n *Node) openReads() error {
 	if l.setBack, err = l.log.Vouched(l.noted); err != nil {
 		return fmt.Errorf("server: %w", err)
 	}
+	l.setBack = l.setBack || l.log.Damaged()
 	return l.log.Begin(n.incarnation)
+}
+
+// erasedEvent tells whether an erasure has taken something of an event.
+func (n *Node) erasedEvent(seq uint64) (erased bool, err error) {
+	err = n.machine.Erased(seq, seq+1, func(fsm.ErasedPayload) bool {
+		erased = true
+		return false
+	})
+	return erased, err
 }
 
 // readsFor is who is told of reads; nil: nobody.
@@ -179,9 +196,14 @@ type ReadsStatus struct {
 	SetBack   bool         `json:"set_back"`        // at this start records were gone that the ledger vouches for
 	Bytes     *LedgerBytes `json:"bytes,omitempty"` // of files; nil: they are being counted
 	TailBytes int64        `json:"tail_bytes"`      // of records that are not in a bundle yet
+	// Problem is why the log, which nothing is added to, cannot be used: all else is unknown.
+	Problem string `json:"problem,omitempty"`
 }
 
 func (n *Node) readsStatus() *ReadsStatus {
+	if n.readsProblem != nil {
+		return &ReadsStatus{Retention: ledgerKept, Problem: n.readsProblem.Error()}
+	}
 	if n.reads == nil {
 		return nil
 	}
@@ -261,5 +283,8 @@ func (n *Node) notedReads(ctx context.Context) (heads []tlog.Tree, err error) {
 
 // errNoReads says that there is nothing to ask for.
 func (n *Node) errNoReads() error {
+	if n.readsProblem != nil {
+		return fmt.Errorf("%w: the log of reads of node %d cannot be used: %w", errNotNow, n.identity.Node, n.readsProblem)
+	}
 	return fmt.Errorf("%w: node %s keeps no log of reads (--log-reads)", errNoObject, strconv.Itoa(int(n.identity.Node)))
 }

@@ -8,7 +8,6 @@ import (
 	"ironman/fsm"
 	"ironman/server/audit"
 	"ironman/wal"
-	"ironman/wal/event"
 	"ironman/wal/reads"
 )
 
@@ -21,38 +20,56 @@ import (
 // reads go that found what the event made, and of its bucket all those that found nothing.
 // That is more than was asked for, and never less. Bytes of keys that no event ever told of
 // nobody can have read; that somebody asked for them is not found.
+//
+// Where the log of reads is damaged, everything that can be read is done, and the rest told of:
+// errReadsDamaged. Then it is tried again, for the same names, since nobody else knows them.
 func (e *eraser) eraseReads(ctx context.Context, last, done uint64) error {
 	l := e.n.reads
-	if l == nil {
+	switch {
+	case e.n.readsProblem != nil:
+		return fmt.Errorf("%w: %w", errReadsDamaged, e.n.readsProblem)
+	case l == nil:
 		return nil
 	}
-	for r, err := range l.log.Records(l.log.Kept()) {
-		if err == nil {
-			err = ctx.Err()
-		}
-		if err != nil {
-			return fmt.Errorf("the log of reads: %w", err)
-		}
-		d, err := reads.Decode(&r)
-		if err != nil {
+	if e.names == nil {
+		e.names, e.known = audit.NewErasedNames(), done
+	}
+	if e.known < last {
+		if err := e.findNames(ctx, e.names, last, e.known); err != nil {
+			e.names = nil
 			return err
 		}
-		if d.Read.Kind == event.ReadKind_READ_KIND_ERASED && d.Read.From >= last {
-			return nil // a crash came between
+		e.known = last
+	}
+	if !e.names.Empty() {
+		if err := e.eraseNames(ctx, last); err != nil {
+			return err
 		}
 	}
-	names := audit.NewErasedNames()
-	if err := e.findNames(ctx, names, last, done); err != nil {
-		return err
-	}
-	if names.Empty() {
-		return nil
-	}
-	n, err := l.log.Erase(ctx, names.Meant)
+	e.names = nil
+	return nil
+}
+
+// errReadsDamaged says that an erasure is carried out but in the log of reads.
+var errReadsDamaged = errors.New("the log of reads is damaged, so that an erasure cannot be carried out in all of it; elsewhere on this node it is. Stop the node and take its directory of reads away, or put a whole one back")
+
+func (e *eraser) eraseNames(ctx context.Context, last uint64) error {
+	log := e.n.reads.log
+	through, err := log.ErasedThrough(ctx)
 	if err != nil {
 		return fmt.Errorf("the log of reads: %w", err)
 	}
-	if err := l.log.Erased(last, uint64(n)); err != nil {
+	if through >= last {
+		return nil // a crash came between
+	}
+	n, err := log.Erase(ctx, e.names.Meant)
+	if errors.Is(err, reads.ErrUnreadable) {
+		return fmt.Errorf("%w: %w", errReadsDamaged, err)
+	}
+	if err != nil {
+		return fmt.Errorf("the log of reads: %w", err)
+	}
+	if err := log.Erased(last, uint64(n)); err != nil {
 		return err
 	}
 	e.n.opts.Logger.Info("an erasure was carried out in the log of reads", "event", last, "records", n)

@@ -1,8 +1,10 @@
 package event
 
 import (
+	"bytes"
 	"crypto/rand"
 	"fmt"
+	"strings"
 
 	"ironman/wal/digest"
 )
@@ -25,9 +27,15 @@ type ReadRecord struct {
 	Principal string
 	Statement []byte
 	Items     [][]byte
+
+	// What is not hashed: the event that made what was read, nil where nothing was found, and
+	// when the request came.
+	Made  *uint64
+	Began int64
 }
 
-// Marshal gives the record's bytes, once, and draws the salts.
+// Marshal gives the record's bytes, once, and draws the salts. They alias nothing of the
+// draft: a record outlives its request, and what it takes is what Bytes says.
 func (d *ReadDraft) Marshal() (*ReadRecord, error) {
 	if len(d.Principal) > MaxPrincipalBytes || len(d.RequestID) > RequestIDBytes {
 		return nil, fmt.Errorf("%w: a read by a principal of %d bytes, request id of %d", ErrMalformed, len(d.Principal), len(d.RequestID))
@@ -43,7 +51,11 @@ func (d *ReadDraft) Marshal() (*ReadRecord, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: read: %w", ErrMalformed, err)
 	}
-	r := &ReadRecord{Time: d.Time, RequestID: d.RequestID, Principal: d.Principal, Statement: statement}
+	r := &ReadRecord{Time: d.Time, RequestID: bytes.Clone(d.RequestID), Principal: strings.Clone(d.Principal), Statement: statement, Began: d.Read.Began}
+	if o := d.Read.Object; o != nil {
+		made := o.Seq
+		r.Made = &made
+	}
 	for _, it := range items.Items {
 		it.Salt = make([]byte, SaltBytes)
 		rand.Read(it.Salt) // never fails (crypto/rand)

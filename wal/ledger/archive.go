@@ -129,6 +129,11 @@ func Open(o Options) (*Archive, error) {
 	}
 	kept := uint64(0)
 	if o.Drops {
+		if !o.ReadOnly {
+			if err := a.sweep(payloadDir); err != nil {
+				return nil, fmt.Errorf("ledger in %s: %w", o.Dir, err)
+			}
+		}
 		if kept, err = readKept(a.bundles.files); err != nil {
 			return nil, fmt.Errorf("ledger in %s: %w", o.Dir, err)
 		}

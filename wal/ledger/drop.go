@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
+	"strings"
 
 	"ironman/wal/digest"
 	"ironman/wal/event"
@@ -130,6 +132,32 @@ func (a *Archive) removeBundle(n uint64) error {
 	return nil
 }
 
+// sweep removes what a crash left of payload bundles that were being written, below a
+// directory, durably: nobody will write them again once their bundles are gone, and they
+// hold what is to be gone, too.
+func (a *Archive) sweep(dir string) error {
+	names, err := a.bundles.fs.List(a.bundles.at(dir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", dir, err)
+	}
+	for _, name := range names {
+		rel := path.Join(dir, name)
+		switch {
+		case strings.HasSuffix(name, tempSuffix):
+			err = a.bundles.remove(rel)
+		case strings.HasPrefix(name, "x"):
+			err = a.sweep(rel)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return a.bundles.sync()
+}
+
 // finishDrop removes what a crash left of a Drop: bundles next to those that are kept.
 func (a *Archive) finishDrop() error {
 	n := a.kept.Load() / BundleSize
@@ -144,14 +172,49 @@ func (a *Archive) finishDrop() error {
 	return a.removeBundles(n, a.kept.Load()/BundleSize)
 }
 
+// ErrBeyond says that there are more bundles beyond Size than a crash can have left: the head
+// or checkpoint is an old one, or gone.
+var ErrBeyond = errors.New("ledger: bundles are there that no head or checkpoint vouches for")
+
+// Beyond counts the bundles, whole or not, that stand behind Size.
+func (a *Archive) Beyond() (bundles uint64, err error) {
+	for n := a.Size() / BundleSize; ; n++ {
+		there := false
+		for _, rel := range bundleFiles(n) {
+			_, err := a.bundles.fs.Stat(a.bundles.at(rel))
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return bundles, fmt.Errorf("%s: %w", rel, err)
+			}
+			there = there || err == nil
+		}
+		if !there {
+			return bundles, nil
+		}
+		bundles++
+	}
+}
+
+// bundleFiles are the files that are written for the n-th bundle alone.
+func bundleFiles(n uint64) []string {
+	return []string{EntriesPath(n, BundleSize), PayloadPath(n, BundleSize), TilePath(0, n, BundleSize)}
+}
+
 // Cut removes what a crash left beyond Size: bundles and tiles that nobody vouches for. It is
 // for a log whose records are nowhere else: others will come in their place, and a file
-// that is there already must be the same. A failed write is fatal.
-func (a *Archive) Cut() error {
+// that is there already must be the same. Where there are more than most bundles nothing is
+// removed: ErrBeyond. A failed write is fatal.
+func (a *Archive) Cut(most uint64) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.refusal != nil {
 		return a.refusal
+	}
+	beyond, err := a.Beyond()
+	if err != nil {
+		return err
+	}
+	if beyond > most {
+		return fmt.Errorf("%w: %d behind the first %d records, and a crash leaves %d at most", ErrBeyond, beyond, a.Size(), most)
 	}
 	if err := a.cut(); err != nil {
 		return a.fail(err)
@@ -176,7 +239,7 @@ func (a *Archive) cut() error {
 	size := a.Size()
 	for n, found := size/BundleSize, true; found; n++ {
 		found = false
-		for _, rel := range []string{EntriesPath(n, BundleSize), PayloadPath(n, BundleSize), TilePath(0, n, BundleSize)} {
+		for _, rel := range bundleFiles(n) {
 			was, err := take(rel)
 			if err != nil {
 				return err

@@ -37,9 +37,12 @@ func EntriesPath(n uint64, width int) string {
 	return "tile/entries/" + numbered(n, width)
 }
 
+// payloadDir is where payload bundles are.
+const payloadDir = "payload"
+
 // PayloadPath is the place of the n-th payload bundle, of width entries.
 func PayloadPath(n uint64, width int) string {
-	return "payload/" + numbered(n, width)
+	return payloadDir + "/" + numbered(n, width)
 }
 
 // MilestonePath is the place of the signed checkpoint of the first

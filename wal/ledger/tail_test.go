@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -40,10 +41,11 @@ func goldenTail(t testing.TB) []byte {
 // a next version are told from damage.
 func TestTailFormat(t *testing.T) {
 	b := goldenTail(t)
-	first, records, torn, err := decodeTail(b)
-	if first != 5 || len(records) != 3 || torn != 0 || err != nil {
-		t.Fatalf("%d: %d records, %d torn bytes, %v", first, len(records), torn, err)
+	d, err := decodeTail(b)
+	if err != nil || d.first != 5 || len(d.records) != 3 || d.rest != 0 || d.behind != nil {
+		t.Fatalf("%+v, %v", d, err)
 	}
+	records := d.records
 	for i := range records {
 		want := record(0, uint64(5+i))
 		if !bytes.Equal(records[i].Envelope, want.Envelope) || records[i].differs(&want.Payload) != "" || records[i].Seq != want.Seq {
@@ -52,7 +54,7 @@ func TestTailFormat(t *testing.T) {
 	}
 	golden(t, "tail.golden", fmt.Sprintf("header %x\ntail %x\nkept %x\n", b[:tailHeaderBytes], digest.SHA256(b), encodeKept(512)))
 	b[4]++
-	if _, _, _, err := decodeTail(b); !errors.Is(err, event.ErrNewer) {
+	if _, err := decodeTail(b); !errors.Is(err, event.ErrNewer) {
 		t.Errorf("the next version of a tail: %v", err)
 	}
 	k := encodeKept(512)
@@ -111,6 +113,56 @@ func TestKeptOnlyWhereAllowed(t *testing.T) {
 	}
 }
 
+// TestTailDamage: where a batch is whole, what is not whole before it is damage, and its
+// records are found; behind the last batch nothing is.
+func TestTailDamage(t *testing.T) {
+	mem := vfs.NewMem()
+	tail, err := OpenTail(mem, "reads", 5, []Record{record(0, 5)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for seq := uint64(6); seq < 14; seq += 2 {
+		if err := tail.Append([]Record{record(0, seq), record(0, seq+1)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	good, err := newFiles(mem, "reads").read(TailPath, maxTailBytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		spoiled []int // bytes
+		records int
+		behind  []uint64
+	}{
+		{[]int{tailHeaderBytes + 20}, 0, []uint64{6, 7, 8, 9, 10, 11, 12, 13}},
+		{[]int{4096}, 1, []uint64{8, 9, 10, 11, 12, 13}},
+		{[]int{4096 + 30}, 1, []uint64{8, 9, 10, 11, 12, 13}},
+		{[]int{4096 + 30, 3*4096 + 7}, 1, []uint64{8, 9, 12, 13}},
+		{[]int{4*4096 + 9}, 7, nil},
+	} {
+		b := bytes.Clone(good)
+		for _, at := range c.spoiled {
+			b[at] ^= 4
+		}
+		d, err := decodeTail(b)
+		if err != nil || len(d.records) != c.records {
+			t.Fatalf("spoiled at %v: %+v, %v", c.spoiled, d, err)
+		}
+		var behind []uint64
+		for i := range d.behind {
+			behind = append(behind, d.behind[i].Seq)
+			want := record(0, d.behind[i].Seq)
+			if !bytes.Equal(d.behind[i].Envelope, want.Envelope) {
+				t.Errorf("record %d is another", want.Seq)
+			}
+		}
+		if !slices.Equal(behind, c.behind) {
+			t.Errorf("spoiled at %v: found %v behind it", c.spoiled, behind)
+		}
+	}
+}
+
 func FuzzTail(f *testing.F) {
 	b := goldenTail(f)
 	f.Add(b)
@@ -118,18 +170,20 @@ func FuzzTail(f *testing.F) {
 	f.Add(b[:tailHeaderBytes])
 	f.Add([]byte("IMLT\x02"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		first, records, torn, err := decodeTail(b)
+		d, err := decodeTail(b)
 		if err != nil {
 			return
 		}
-		if torn < 0 || torn > len(b) {
-			t.Fatalf("%d torn bytes of %d", torn, len(b))
+		if d.rest < 0 || d.rest > len(b) {
+			t.Fatalf("%d torn bytes of %d", d.rest, len(b))
 		}
-		for i := range records {
-			if records[i].Seq != first+uint64(i) {
-				t.Fatalf("record %d is %d", i, records[i].Seq)
+		next := d.first
+		for i, r := range append(d.records, d.behind...) {
+			if r.Seq < next || i < len(d.records) && r.Seq != next {
+				t.Fatalf("record %d is %d", i, r.Seq)
 			}
-			if _, err := appendFrame(nil, &records[i]); err != nil {
+			next = r.Seq + 1
+			if _, err := appendFrame(nil, &r, 0); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -2,14 +2,13 @@ package reads
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"iter"
 
 	"ironman/wal/event"
 	"ironman/wal/ledger"
 )
-
-// eraseAtOnce is how many records are erased in the bundles at a time.
-const eraseAtOnce = 10_000
 
 // Entry is a record and what it says.
 type Entry struct {
@@ -50,14 +49,20 @@ func (e *Entry) Item(kind event.ItemKind) ([]byte, bool) {
 	return nil, false
 }
 
+// ErrUnreadable says that bundles are damaged: nobody can tell what they have of what is meant.
+var ErrUnreadable = errors.New("reads: bundles of the log of reads cannot be read, and so nothing in them be erased")
+
 // Erase takes the payload items of all records away that are meant, those that are added
 // until it returns among them, and leaves their hashes: no root and no proof changes. It
-// tells of how many records. It may be done again.
+// tells of how many records. It may be done again. Bundles that cannot be read are passed
+// over, and told of at the end: ErrUnreadable.
+//
+// Reads that began before and end later are not meant by it: Options.Erased tells of them.
 func (l *Log) Erase(ctx context.Context, meant func(*Entry) bool) (erased int, err error) {
 	l.whole.Lock()
 	defer l.whole.Unlock()
-	from := l.archive.Kept()
-	n, from, err := l.eraseBundles(ctx, from, meant)
+	var bad []error
+	n, from, err := l.eraseBundles(ctx, l.archive.Kept(), meant, &bad)
 	if err != nil {
 		return n, err
 	}
@@ -67,44 +72,76 @@ func (l *Log) Erase(ctx context.Context, meant func(*Entry) bool) (erased int, e
 	if err := l.flush(); err != nil {
 		return n, err
 	}
-	more, _, err := l.eraseBundles(ctx, from, meant)
+	l.erasedAt = l.now()
+	more, _, err := l.eraseBundles(ctx, from, meant, &bad)
 	if n += more; err != nil {
 		return n, err
 	}
 	more, err = l.eraseTail(meant)
-	return n + more, err
+	if n += more; err != nil {
+		return n, err
+	}
+	// Nobody can tell what a damaged tail has of what is meant.
+	if removed, err := ledger.RemoveAside(l.o.FS, l.o.Dir); err != nil {
+		return n, l.fail(err)
+	} else if removed > 0 {
+		l.o.Logger.Info("damaged tails of the log of reads that were kept aside are gone, for something was erased", "files", removed)
+	}
+	if len(bad) > 0 {
+		return n, fmt.Errorf("%w: %d of them, the first: %w", ErrUnreadable, len(bad), bad[0])
+	}
+	return n, nil
 }
 
 // eraseBundles erases in the bundles that there are now, and tells where they end.
-func (l *Log) eraseBundles(ctx context.Context, from uint64, meant func(*Entry) bool) (erased int, end uint64, err error) {
+func (l *Log) eraseBundles(ctx context.Context, from uint64, meant func(*Entry) bool, bad *[]error) (erased int, end uint64, err error) {
 	end = l.archive.Size()
-	var targets []ledger.Target
-	for r, err := range l.archive.Records(from) {
-		if err == nil {
-			err = ctx.Err()
-		}
-		if err != nil {
+	for ; from < end; from += ledger.BundleSize {
+		if err := ctx.Err(); err != nil {
 			return erased, end, err
 		}
-		if r.Seq >= end {
-			break
+		targets, err := l.meantIn(from, meant)
+		if err == nil {
+			err = l.archive.Erase(targets)
+		}
+		if err != nil {
+			*bad = append(*bad, fmt.Errorf("records %d to %d: %w", from, from+ledger.BundleSize-1, err))
+			continue
+		}
+		erased += len(targets)
+	}
+	return erased, end, nil
+}
+
+// meantIn looks for what is meant in the bundle that begins with a record.
+func (l *Log) meantIn(first uint64, meant func(*Entry) bool) (targets []ledger.Target, err error) {
+	for r, err := range l.bundle(first) {
+		if err != nil {
+			return nil, err
+		}
+		if err := r.Check(); err != nil {
+			return nil, fmt.Errorf("record %d: %w", r.Seq, err)
 		}
 		hit, err := isMeant(&r, meant)
 		if err != nil {
-			return erased, end, err
+			return nil, err
 		}
 		if hit {
 			targets = append(targets, ledger.Target{Seq: r.Seq})
-			erased++
-		}
-		if len(targets) == eraseAtOnce {
-			if err := l.archive.Erase(targets); err != nil {
-				return erased, end, err
-			}
-			targets = nil
 		}
 	}
-	return erased, end, l.archive.Erase(targets)
+	return targets, nil
+}
+
+// bundle reads the records of the bundle that begins with one.
+func (l *Log) bundle(first uint64) iter.Seq2[ledger.Record, error] {
+	return func(yield func(ledger.Record, error) bool) {
+		for r, err := range l.archive.Records(first) {
+			if !yield(r, err) || err != nil || r.Seq == first+ledger.BundleSize-1 {
+				return
+			}
+		}
+	}
 }
 
 // eraseTail erases behind the bundles; l.write is held.
@@ -155,4 +192,36 @@ func isMeant(r *ledger.Record, meant func(*Entry) bool) (bool, error) {
 // Erased records that an erasure by law, the event of a sequence, was carried out here.
 func (l *Log) Erased(by, records uint64) error {
 	return l.note(&event.Read{Kind: event.ReadKind_READ_KIND_ERASED, From: by, Records: records})
+}
+
+// ErasedThrough is the newest erasure by law that the log says was carried out here. Bundles
+// that cannot be read say nothing.
+func (l *Log) ErasedThrough(ctx context.Context) (by uint64, err error) {
+	look := func(r *ledger.Record) error {
+		d := &event.Read{}
+		if err := event.Decode(r.Statement, d); err != nil {
+			return err
+		}
+		if d.Kind == event.ReadKind_READ_KIND_ERASED {
+			by = max(by, d.From)
+		}
+		return nil
+	}
+	s := l.state.Load()
+	for first := l.archive.Kept(); first < s.base; first += ledger.BundleSize {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		for r, err := range l.bundle(first) {
+			if err != nil || look(&r) != nil {
+				break
+			}
+		}
+	}
+	for i := range s.tail {
+		if err := look(&s.tail[i]); err != nil {
+			return 0, err
+		}
+	}
+	return by, nil
 }

@@ -35,8 +35,13 @@ type Options struct {
 	Origin    string
 	Signer    note.Signer
 	Verifiers note.Verifiers
+	// Noted is how many records the cluster knows of, if it is asked before.
+	Noted uint64
 	// Full tells that the disk has no room left for records; nil: it always has.
 	Full func() bool
+	// Erased tells whether an erasure by law has taken something of the event of a sequence.
+	// It is asked of reads that began before an erasure and ended behind it. Nil: none has.
+	Erased func(seq uint64) (bool, error)
 	// Every is how long a record waits at most before it is written, Batch how many
 	// wait, Limit how many bytes of them there may be in memory. 0: defaults.
 	Every        time.Duration
@@ -54,12 +59,14 @@ type Log struct {
 	state   atomic.Pointer[state]
 	wake    chan struct{} // holds one while so many wait that they are to be written
 	torn    int           // bytes that Open found to be no whole record
+	damaged bool          // Open found durable records damaged
 
 	// whole is held for reading while all records are looked at, for writing while some go.
 	whole sync.RWMutex
 
-	write sync.Mutex // held by whoever writes; guards tail
-	tail  *ledger.Tail
+	write    sync.Mutex // held by whoever writes; guards what follows
+	tail     *ledger.Tail
+	erasedAt int64 // when Erase was done last; 0: not since Open
 
 	mu sync.Mutex // guards what is gathered
 	// waiting is what is gathered, oldest first; bytes is what it takes.
@@ -119,15 +126,26 @@ func Open(o Options) (*Log, error) {
 // recover finds what is durable, and makes the tail anew with it: nothing is ever written
 // behind what a crash may have torn.
 func (l *Log) recover() error {
-	if err := l.archive.Cut(); err != nil {
-		return err
-	}
 	base := l.archive.Size()
 	found, err := ledger.ReadTail(l.o.FS, l.o.Dir, base)
 	if err != nil {
 		return err
 	}
-	records := found.Records
+	if err := l.archive.Cut(l.leftovers(base, found)); errors.Is(err, ledger.ErrBeyond) {
+		return fmt.Errorf("%w: the checkpoint of the log is gone or an old one, or its tail is. Nothing was removed. Put the whole directory back as it was, or move it away: then the log begins anew and says that it was set back", err)
+	} else if err != nil {
+		return err
+	}
+	if l.damaged = found.Unusable != nil || len(found.Behind) > 0; l.damaged {
+		if err := l.setAside(found); err != nil {
+			return err
+		}
+	}
+	records, err := l.bridge(found)
+	if err != nil {
+		return err
+	}
+	all := len(records)
 	frontier, err := l.archive.Follow(records)
 	for ; err != nil && len(records) > 0; frontier, err = l.archive.Follow(records) {
 		if errors.Is(err, event.ErrNewer) {
@@ -141,7 +159,7 @@ func (l *Log) recover() error {
 	}
 	if l.torn = found.Torn; l.torn > 0 || found.Unusable != nil {
 		l.o.Logger.Warn("the log of reads ended in what is no whole record: it was cut off", "dir", l.o.Dir, "records", frontier.Size(),
-			"bytes", l.torn, "unusable", len(found.Records)-len(records), "err", found.Unusable)
+			"bytes", l.torn, "unusable", all-len(records), "err", found.Unusable)
 	}
 	s := &state{base: base, tail: records, frontier: *frontier}
 	if s.time, err = l.lastTime(s); err != nil {
@@ -150,6 +168,21 @@ func (l *Log) recover() error {
 	l.state.Store(s)
 	l.tail, err = ledger.OpenTail(l.o.FS, l.o.Dir, base, records)
 	return err
+}
+
+// leastRecord is the least memory that a record takes (event.ReadRecord.Bytes).
+const leastRecord = 256
+
+// leftovers is how many bundles a crash can have left behind the base: those that one put
+// writes. While it writes them the tail begins at the base; one that does not, or is gone,
+// tells that no bundle was being written, and a bundle that the cluster knows of was written
+// long ago.
+func (l *Log) leftovers(base uint64, tail *ledger.TailState) uint64 {
+	if !tail.Found || tail.First != base || l.o.Noted > base+uint64(len(tail.Records)) {
+		return 0
+	}
+	atOnce := max(l.o.Limit, DefaultLimit)/leastRecord + 1 // with what is said of those that were dropped
+	return uint64(ledger.BundleSize-1+max(atOnce, lostAtOnce))/ledger.BundleSize + 1
 }
 
 // lastTime is the time of the last record; 0: there is none.
@@ -272,11 +305,13 @@ func (l *Log) put(drafts []*event.ReadRecord) error {
 	fresh := make([]ledger.Record, len(drafts))
 	for i, d := range drafts {
 		next.time = max(next.time+1, d.Time) // clocks step back; the log does not
-		r := &fresh[i]
-		r.Seq = next.frontier.Size()
-		r.Envelope = d.Envelope(r.Seq, next.time)
-		r.Payload = ledger.Payload{Statement: d.Statement, Items: ledger.Present(d.Items)}
-		next.frontier.Append(r.Envelope)
+		fresh[i] = recordOf(d, next.frontier.Size(), next.time)
+		if l.late(d) {
+			if _, err := fresh[i].Erase(ledger.Target{Seq: fresh[i].Seq}); err != nil {
+				return l.fail(err)
+			}
+		}
+		next.frontier.Append(fresh[i].Envelope)
 	}
 	all := append(s.tail[:len(s.tail):len(s.tail)], fresh...)
 	if len(all) < ledger.BundleSize {
@@ -297,6 +332,24 @@ func (l *Log) put(drafts []*event.ReadRecord) error {
 	}
 	l.state.Store(next)
 	return nil
+}
+
+// late tells whether a read of what is erased by now ended behind the erasure; l.write is
+// held. Of whom nobody can say nothing is written.
+func (l *Log) late(d *event.ReadRecord) bool {
+	if l.o.Erased == nil || d.Made == nil || d.Began > l.erasedAt {
+		return false
+	}
+	erased, err := l.o.Erased(*d.Made)
+	if err != nil {
+		l.o.Logger.Error("a record of a read is without what it told of, as it is not known whether that is erased", "made by", *d.Made, "err", err)
+	}
+	return erased || err != nil
+}
+
+// recordOf gives a record its place and its time.
+func recordOf(d *event.ReadRecord, seq uint64, time int64) ledger.Record {
+	return ledger.Record{Seq: seq, Envelope: d.Envelope(seq, time), Payload: ledger.Payload{Statement: d.Statement, Items: ledger.Present(d.Items)}}
 }
 
 // fail ends the node: what is to be recorded cannot be.
@@ -372,9 +425,7 @@ type Status struct {
 func (l *Log) Status() Status {
 	st := Status{Records: l.state.Load().size(), Kept: l.archive.Kept()}
 	st.Sizes, st.Known = l.archive.Sizes()
-	l.write.Lock()
-	st.Tail = l.tail.Bytes()
-	l.write.Unlock()
+	st.Tail = l.tail.Bytes() // without l.write: that waits for the disk
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	st.Waiting, st.Held, st.Dropped = len(l.waiting), l.bytes, l.dropped
