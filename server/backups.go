@@ -249,6 +249,11 @@ func (r *backupRun) begin(ctx context.Context, known knownPoint) (err error) {
 	if err := n.log.Barrier(ctx); err != nil {
 		return fmt.Errorf("%w: this node cannot see the present: %w", errNotNow, err)
 	}
+	if last, done, err := n.eraser.where(); err != nil {
+		return err
+	} else if last > done {
+		return fmt.Errorf("%w: an erasure by law is not carried out on this node yet: what is erased would be in the backup", errNotNow)
+	}
 	if r.pin, err = n.log.Pin(); err != nil {
 		return err
 	}

@@ -249,7 +249,7 @@ func (x *verifying) ledger(ctx context.Context) error {
 		return nil
 	}
 	r := &Reader{Point: &most, t: x.Target}
-	err := r.verifyLedger(ctx, known, func(done, total uint64) { x.progress("ledger", done, total, "events") })
+	err := r.verifyLedger(ctx, 0, known, func(done, total uint64) { x.progress("ledger", done, total, "events") })
 	var d *ledger.Damage
 	if errors.As(err, &d) {
 		var points []uint64
