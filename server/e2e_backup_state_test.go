@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"ironman/server/backup"
+	"ironman/wal/digest"
 )
 
 // TestBackupStateDamaged: a node whose snapshot lies damaged on its disk gives no list of the state's
@@ -50,6 +52,56 @@ func TestBackupStateDamaged(t *testing.T) {
 	if _, err := admin.StateFiles(t.Context(), run.Run, func(backup.File) {}); err == nil {
 		t.Error("the files of a damaged state were offered")
 	}
+}
+
+// TestBackupStateVerified: a point whose files have all of their bytes, and are no state, or another than
+// it says, is not whole.
+func TestBackupStateVerified(t *testing.T) {
+	t.Parallel()
+	p := openInProcess(t, vfs.NewMem(), "/node")
+	c := p.client()
+	c.must(t, 200, "PUT", "/box", nil)
+	for i := range 100 {
+		c.must(t, 200, "PUT", fmt.Sprintf("/box/%d", i), content(uint64(i), 100))
+	}
+	fs := vfs.NewMem()
+	to := backup.OpenDirectory(fs, "/backup")
+	point := p.backupTo(t, to).Point
+	wholeBackup(t, to, 1)
+	name := backup.PointName(point.Seq)
+	old := readAt(t, fs, name)
+	damaged := func(how, from, into string) {
+		t.Helper()
+		body := bytes.ReplaceAll(old[:len(old)-65], []byte(from), []byte(into))
+		sum := digest.SHA256(body)
+		writeAt(t, fs, name, fmt.Appendf(body, "%x\n", sum))
+		r, err := backup.Verify{Target: to}.Run(t.Context())
+		if err != nil || len(r.Points) != 1 || !r.Damaged(point.Seq) {
+			t.Errorf("%s: %+v %v", how, r, err)
+		}
+	}
+	damaged("another digest", point.State.Digest, strings.Repeat("0", 64))
+	hurt := 0
+	for _, f := range point.State.Files {
+		if strings.HasSuffix(f.Name, ".sst") {
+			b := bytes.Clone(readAt(t, fs, "files/"+f.Sum[:2]+"/"+f.Sum))
+			b[len(b)/2] ^= 1
+			sum := digest.SHA256(b)
+			now := fmt.Sprintf("%x", sum)
+			if err := to.Put(t.Context(), "files/"+now[:2]+"/"+now, backup.Content{Size: int64(len(b)), Sum: sum, Open: func(context.Context) (io.ReadCloser, error) {
+				return io.NopCloser(bytes.NewReader(b)), nil
+			}}); err != nil {
+				t.Fatal(err)
+			}
+			damaged("a table that is none", f.Sum, now)
+			hurt++
+		}
+	}
+	if hurt == 0 {
+		t.Error("the state has no table: the test proves little")
+	}
+	writeAt(t, fs, name, old)
+	wholeBackup(t, to, 1)
 }
 
 // walkFiles calls f for all files below a directory.
