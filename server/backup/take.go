@@ -91,6 +91,9 @@ func (t Take) Run(ctx context.Context) (done *Taken, err error) {
 	if err := p.check(); err != nil {
 		return nil, fmt.Errorf("backup: the node gave what makes no point: %w", err)
 	}
+	if err := t.To.Settle(ctx, p.names()); err != nil {
+		return nil, fmt.Errorf("backup: %s: %w", t.To, err)
+	}
 	if err := putSealed(ctx, t.To, PointName(p.Seq), p); err != nil {
 		return nil, err
 	}
