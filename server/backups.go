@@ -53,6 +53,9 @@ type backupRun struct {
 	still *fsm.Still
 	files []string // of the state
 
+	verifying sync.Mutex
+	verified  bool // the state was; guarded by verifying
+
 	// Guarded by mu of backups. A run is closed by whoever ends it last: a request, or the run
 	// itself.
 	users int
@@ -246,6 +249,11 @@ func (r *backupRun) begin(ctx context.Context, known knownPoint) (err error) {
 	if err := n.log.Barrier(ctx); err != nil {
 		return fmt.Errorf("%w: this node cannot see the present: %w", errNotNow, err)
 	}
+	if last, done, err := n.eraser.where(); err != nil {
+		return err
+	} else if last > done {
+		return fmt.Errorf("%w: an erasure by law is not carried out on this node yet: what is erased would be in the backup", errNotNow)
+	}
 	if r.pin, err = n.log.Pin(); err != nil {
 		return err
 	}
@@ -285,6 +293,19 @@ func (r *backupRun) describe(v *fsm.View) error {
 	sum := a.Digest.Bytes()
 	r.State = backup.State{Index: a.Index, Term: a.Term, Digest: hex.EncodeToString(sum[:])}
 	return nil
+}
+
+// verify verifies the state, once for a run. Its rows are those that describe told of: the same
+// files said so.
+func (r *backupRun) verify() error {
+	r.verifying.Lock()
+	defer r.verifying.Unlock()
+	if r.verified {
+		return nil
+	}
+	err := r.pin.Verify()
+	r.verified = err == nil
+	return err
 }
 
 // endLedger decides how much of the ledger belongs to the point. The state's queue of leaves

@@ -124,7 +124,8 @@ type backupLine struct {
 	Error string `json:"error,omitempty"`
 }
 
-// stateFiles answers with a line for each file, once it has been read.
+// stateFiles answers with a line for each file, once it has been read. The list ends well only
+// where the files make the state that the point tells of: all of its rows were read.
 func (a *backupAnswer) stateFiles() error {
 	ctx, cancel := context.WithCancel(a.ctx)
 	defer cancel()
@@ -142,6 +143,10 @@ func (a *backupAnswer) stateFiles() error {
 			return nil
 		}
 		tell(&backupLine{File: &backup.File{Name: name, Size: s.size, Sum: hex.EncodeToString(s.sum[:])}})
+	}
+	if err := a.run.verify(); err != nil {
+		tell(&backupLine{Error: err.Error()})
+		return nil
 	}
 	tell(&backupLine{})
 	return nil

@@ -48,6 +48,19 @@ func (n *Node) Pin() (*Pin, error) {
 	}
 }
 
+// Verify reads all of the state, and compares it with what the snapshot says of it. A
+// snapshot that is not whole is replaced by another, as soon as there can be one.
+func (p *Pin) Verify() error {
+	s := p.node.snapshots
+	s.checking.Lock()
+	p.snapshot.verified = false // it may have been whole some days ago
+	s.checking.Unlock()
+	if err := s.check(p.snapshot); err != nil {
+		return fmt.Errorf("wal: the snapshot: %w", err)
+	}
+	return nil
+}
+
 // Release gives the snapshot up, and removes the directory with all that is in it.
 func (p *Pin) Release() (err error) {
 	p.once.Do(func() {

@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/mod/sumdb/tlog"
+
 	"ironman/wal/ledger"
 )
 
@@ -38,7 +40,7 @@ type Taken struct {
 type taking struct {
 	Take
 	run  *Run
-	base uint64 // events of the ledger that the target's points have
+	base tlog.Tree // of the ledger that the target's newest point has
 
 	mu          sync.Mutex // of Progress
 	files       atomic.Uint64
@@ -89,6 +91,9 @@ func (t Take) Run(ctx context.Context) (done *Taken, err error) {
 	if err := p.check(); err != nil {
 		return nil, fmt.Errorf("backup: the node gave what makes no point: %w", err)
 	}
+	if err := t.To.Settle(ctx, p.names()); err != nil {
+		return nil, fmt.Errorf("backup: %s: %w", t.To, err)
+	}
 	if err := putSealed(ctx, t.To, PointName(p.Seq), p); err != nil {
 		return nil, err
 	}
@@ -102,10 +107,12 @@ func (x *taking) newest(ctx context.Context) (*Point, error) {
 		return nil, err
 	}
 	p, err := ReadPoint(ctx, x.To, all[len(all)-1])
+	if err == nil {
+		x.base, err = p.tree()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w (the newest point of %s; if it is removed, the next run takes it anew)", err, x.To)
 	}
-	x.base = p.Ledger.Size
 	return p, nil
 }
 
@@ -250,10 +257,34 @@ func (x *taking) takeLedger(ctx context.Context, p *Point) error {
 	if err != nil {
 		return err
 	}
-	return each(ctx, slices.Values(erased), func(ctx context.Context, n uint64) error { return x.putErased(ctx, n) })
+	if err := each(ctx, slices.Values(erased), func(ctx context.Context, n uint64) error { return x.putErased(ctx, n) }); err != nil {
+		return err
+	}
+	return x.verifyLedger(ctx, p)
 }
 
-// putErased puts a bundle of payloads anew if it has changed.
+// verifyLedger verifies what the ledger has more than the target's newest point, also what an earlier
+// run has put: against the tiles, both roots and the new checkpoint's signature.
+func (x *taking) verifyLedger(ctx context.Context, p *Point) error {
+	known := []tlog.Tree{}
+	tree, err := p.tree()
+	if err != nil {
+		return fmt.Errorf("backup: the node's ledger: %w", err)
+	}
+	for _, t := range []tlog.Tree{x.base, tree} {
+		if t.N > 0 {
+			known = append(known, t)
+		}
+	}
+	err = (&Reader{Point: p, t: x.To}).verifyLedger(ctx, uint64(x.base.N), known, func(done, total uint64) { x.progress("ledger verified", done, total, "events") })
+	if errors.As(err, new(*ledger.Damage)) {
+		return fmt.Errorf("%w: %s of %s: no point was written; where the file that is named is damaged there, remove it, and the next run sends it again: %w", ErrDamaged, ledgerPrefix, x.To, err)
+	}
+	return err
+}
+
+// putErased puts a bundle of payloads anew if more of it is erased now. One of which less is comes
+// from a node that has to carry out an erasure yet: names that are gone must not come back.
 func (x *taking) putErased(ctx context.Context, n uint64) error {
 	name := ledger.PayloadPath(n, bundleSize)
 	c, err := x.From.LedgerFile(ctx, x.run.Run, name)
@@ -262,6 +293,17 @@ func (x *taking) putErased(ctx context.Context, n uint64) error {
 	}
 	if same, err := holds(ctx, x.To, ledgerPrefix+name, c); err != nil || same {
 		return err
+	}
+	have, err := erasedItems(ctx, x.To, n, nil)
+	if err != nil && !errors.Is(err, ErrDamaged) {
+		return err
+	}
+	now, err2 := erasedItems(ctx, x.To, n, &c)
+	if err2 != nil {
+		return fmt.Errorf("backup: what the node gave: %w", err2)
+	}
+	if err == nil && now <= have {
+		return nil
 	}
 	if err := x.put(ctx, ledgerPrefix+name, c); err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"strings"
 
 	"ironman/wal/digest"
@@ -24,6 +25,9 @@ type Target interface {
 	Open(ctx context.Context, name string, off, length int64) (io.ReadCloser, error)
 	// List tells which names begin with a prefix, ascending, and how long each is.
 	List(ctx context.Context, prefix string) ([]Item, error)
+	// Settle makes names durable that are there, whoever put them: also one that was killed
+	// before its Put had returned.
+	Settle(ctx context.Context, names iter.Seq[string]) error
 	// String is what a person calls the target.
 	String() string
 }

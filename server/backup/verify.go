@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -24,6 +25,10 @@ type Verify struct {
 	// Quick looks whether everything is there and as long as it was, and reads no bytes but those
 	// of points, lists and indexes.
 	Quick bool
+	// Dir is an empty directory of FS, in which one state at a time is opened: it needs room for the
+	// longest. FS nil: in memory.
+	FS  vfs.FS
+	Dir string
 	// Progress hears how far it is; may be nil.
 	Progress func(what string, done, total uint64, of string)
 }
@@ -69,7 +74,7 @@ func (v Verify) Run(ctx context.Context) (*Report, error) {
 			x.sizes[i.Name] = i.Size
 		}
 	}
-	for _, step := range []func(context.Context) error{x.points, x.files, x.ledger, x.blobs} {
+	for _, step := range []func(context.Context) error{x.points, x.files, x.states, x.ledger, x.blobs} {
 		if err := step(ctx); err != nil {
 			return nil, err
 		}
@@ -249,7 +254,7 @@ func (x *verifying) ledger(ctx context.Context) error {
 		return nil
 	}
 	r := &Reader{Point: &most, t: x.Target}
-	err := r.verifyLedger(ctx, known, func(done, total uint64) { x.progress("ledger", done, total, "events") })
+	err := r.verifyLedger(ctx, 0, known, func(done, total uint64) { x.progress("ledger", done, total, "events") })
 	var d *ledger.Damage
 	if errors.As(err, &d) {
 		var points []uint64

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"math"
 	"slices"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 // Target names payload items to erase.
@@ -110,6 +112,29 @@ func (a *Archive) eraseBundle(n uint64, targets []Target) error {
 		a.sums.changed(n, a.bundles.written-old.size)
 	}
 	return err
+}
+
+// ErasedItems counts the items of the n-th bundles of a directory that are erased, and refuses
+// payloads that are not those which the envelopes commit to. The envelopes are believed.
+func ErasedItems(fs vfs.FS, dir string, n uint64) (erased int, err error) {
+	c, err := newCodec()
+	if err != nil {
+		return 0, err
+	}
+	b := bundles{files: newFiles(fs, dir), codec: c}
+	b.records(n, BundleSize, 0, func(r Record, e error) bool {
+		if e == nil {
+			_, e = r.check(math.MinInt64)
+		}
+		for i := range r.Items {
+			if e == nil && r.Items[i].Erased {
+				erased++
+			}
+		}
+		err = e
+		return e == nil
+	})
+	return erased, err
 }
 
 // Erase replaces items by their hashes. It tells how many still had bytes.

@@ -254,15 +254,17 @@ func backupVerifyCommand() *cobra.Command {
 	p := &backupPlace{}
 	var points []uint
 	var quick bool
+	var temp string
 	c := &cobra.Command{
 		Use:   "verify DIR|s3://BUCKET/PREFIX",
 		Short: "Verify a backup",
-		Long: `Read all of a backup and verify it: every file and every blob by its SHA-256, the ledger by its tree, signature and payloads. What is damaged or missing is named, and
+		Long: `Read all of a backup and verify it: every file and every blob by its SHA-256, the ledger by its tree, signature and payloads, each state
+by opening it and reading all of its rows (in --temp, one at a time). What is damaged or missing is named, and
 which points are not whole because of it. Files that are damaged may be removed from the place: the next backup sends them again, if the cluster still has them.
 
 ` + backupKeys,
 		Args: cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) (err error) {
 			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 			defer stop()
 			p.place = args[0]
@@ -270,11 +272,19 @@ which points are not whole because of it. Files that are damaged may be removed 
 			for _, n := range points {
 				v.Points = append(v.Points, uint64(n))
 			}
+			if !quick {
+				if v.Dir, err = os.MkdirTemp(temp, "ironman-backup-"); err != nil {
+					return err
+				}
+				defer func() { err = errors.Join(err, os.RemoveAll(v.Dir)) }()
+				v.FS = vfs.Default
+			}
 			return p.verify(ctx, c.OutOrStdout(), v)
 		},
 	}
 	p.flags(c, "", "")
 	c.Flags().UintSliceVar(&points, "point", nil, "only these points")
+	c.Flags().StringVar(&temp, "temp", "", "a directory with room for a state of the cluster (default the system's for temporary files)")
 	c.Flags().BoolVar(&quick, "quick", false, "only look whether everything is there and as long as it was")
 	return c
 }
