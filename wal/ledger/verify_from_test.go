@@ -23,7 +23,8 @@ func TestVerifyFrom(t *testing.T) {
 			return tlog.Tree{N: int64(size), Hash: h}
 		}
 		verify := func(fs vfs.FS, from uint64, known ...tlog.Tree) (tlog.Tree, error) {
-			return Verify(context.Background(), VerifyOptions{FS: fs, Dir: "ledger", Origin: o.Origin, Verifiers: o.Verifiers, From: from, Known: known})
+			v, err := Verify(context.Background(), VerifyOptions{FS: fs, Dir: "ledger", Origin: o.Origin, Verifiers: o.Verifiers, From: from, Known: known})
+			return v.Tree, err
 		}
 		for _, from := range []uint64{256, size - 768, size - 512, size - 256, size, size + 256} {
 			if tree, err := verify(fsys, from, root(min(from, size)), root(100)); err != nil || tree != a.Tree() {
