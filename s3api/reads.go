@@ -19,6 +19,7 @@ import (
 // readNotes are the sources that a request looked for.
 type readNotes struct {
 	sources []*sourceNote
+	begun   bool // it is counted as under way
 }
 
 // sourceNote is a source of a copy, and what was decided on it.
@@ -78,7 +79,7 @@ func (s *Server) recordReads(out *answer, r *Request, start time.Time) {
 			read.AsOf = r.past.next
 		}
 		if asked := strings.TrimPrefix(r.HTTP.URL.Path, "/"); r.op.name == "WebsiteGet" && read.Code != "" && asked != "" && checkKey(asked) == nil {
-			d.Key, read.Object = asked, nil // a site answers with another object, if with any
+			d.Key, read.Object, read.Reason = asked, nil, nil // a site answers with another object, if with any
 		}
 		s.Reads.Add(d)
 	}
@@ -96,6 +97,24 @@ func (s *Server) recordReads(out *answer, r *Request, start time.Time) {
 		s.Reads.Add(d)
 	}
 }
+
+// beginRead counts a request that is to have a record, until endRead: what a stop cuts off has none.
+func (r *Request) beginRead() {
+	if r.reads != nil && r.op != nil && (r.readsObject() || r.op.header == "X-Amz-Copy-Source") {
+		r.reads.begun = true
+		r.server.readsUnderWay.Add(1)
+	}
+}
+
+func (r *Request) endRead() {
+	if r.reads != nil && r.reads.begun {
+		r.reads.begun = false
+		r.server.readsUnderWay.Add(-1)
+	}
+}
+
+// ReadsUnderWay is how many reads have no record yet that are to have one.
+func (s *Server) ReadsUnderWay() int64 { return s.readsUnderWay.Load() }
 
 // readsObject tells whether a request asks for the bytes of an object, or for what a GET
 // would answer.

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"ironman/s3api/checksum"
@@ -79,6 +80,8 @@ type Server struct {
 	lifecycles parsedCache[lifecycle.Configuration]
 	chunks     sse.Pool
 	vault      *iam.Service
+
+	readsUnderWay atomic.Int64
 }
 
 // New makes a Server.
@@ -171,6 +174,7 @@ func (s *Server) serve(ctx context.Context, r *Request) (*Response, error) {
 		return s.serveWebsite(ctx, r, bucket)
 	}
 	err := s.route(r)
+	r.beginRead()
 	if err == nil {
 		err = r.takeForm()
 	}
@@ -228,6 +232,7 @@ func (s *Server) observe(out *answer, r *Request, start time.Time) {
 	}
 	s.logAccess(out, r, start, took)
 	s.recordReads(out, r, start)
+	r.endRead()
 	s.Logger.Debug("request", "request", r.RequestID(), "operation", r.Operation(), "status", out.status,
 		"took", took, "access_key", r.AccessKey())
 }

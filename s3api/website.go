@@ -26,6 +26,7 @@ func websiteOperation() *operation {
 func (s *Server) serveWebsite(ctx context.Context, r *Request, bucket string) (*Response, error) {
 	r.op, r.Bucket, r.Key = websiteOperation(), bucket, strings.TrimPrefix(r.HTTP.URL.Path, "/")
 	r.Query, r.Header = url.Values{}, r.HTTP.Header
+	r.beginRead()
 	resp, err := s.visit(ctx, r)
 	if err == nil || s3err.Is(err, "NotModified") {
 		return resp, err

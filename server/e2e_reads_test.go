@@ -2,10 +2,13 @@ package server_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -217,6 +220,9 @@ func TestReadsElsewhere(t *testing.T) {
 		if i >= len(want) || line(x) != want[i] {
 			t.Errorf("record %d is  %q", x.Record, line(x))
 		}
+		if x.Operation == "WebsiteGet" && (x.Made != nil) != (x.Why.By != "") {
+			t.Errorf("record %d tells of an object: %v, and was allowed by %+v", x.Record, x.Made != nil, x.Why)
+		}
 	}
 	if len(all) != len(want) {
 		t.Errorf("%d records instead of %d", len(all), len(want))
@@ -378,5 +384,90 @@ func TestReadsKept(t *testing.T) {
 	v, err := p.verifyReads(t)
 	if err != nil || v.Kept != 256 || v.Noted < 1 {
 		t.Fatalf("%+v, %v", v, err)
+	}
+}
+
+// TestReadsCutOff: a read that a stop cuts off is in the log, with what was sent of it.
+func TestReadsCutOff(t *testing.T) {
+	t.Parallel()
+	mem := vfs.NewMem()
+	p := openInProcess(t, mem, "/data", logReads)
+	c := p.client()
+	c.must(t, 200, "PUT", "/bucket", nil)
+	c.must(t, 200, "PUT", "/bucket/k", content(1, 32<<20))
+	r := c.request(t.Context(), "GET", "/bucket/k", nil)
+	c.sign(r, nil)
+	resp, err := (&http.Transport{}).RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close() // nobody reads it
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if err := p.node.Close(ctx); err != nil {
+		t.Log(err)
+	}
+	p = openInProcess(t, mem, "/data", logReads)
+	for _, x := range p.readRecords(t, 3, nil) {
+		if x.Key == "k" && x.Broken && x.Sent < 32<<20 || x.Kind == "dropped" && x.Reads == 1 {
+			return
+		}
+	}
+	t.Error("nothing tells of it")
+}
+
+// TestReadsUnusable: a log of reads that cannot be opened keeps a node from starting that is
+// to add to it, and nothing of it is touched; another one starts, and says so.
+func TestReadsUnusable(t *testing.T) {
+	t.Parallel()
+	mem := vfs.NewMem()
+	forgets := func(o *server.Options) { o.HistoryRetention = 0 }
+	p := openInProcess(t, mem, "/data", logReads, forgets)
+	c := p.client()
+	c.must(t, 200, "PUT", "/bucket", nil)
+	put := c.must(t, 200, "PUT", "/bucket/k", content(1, 10))
+	for range 300 {
+		c.must(t, 200, "GET", "/bucket/k", nil)
+	}
+	p.awaitNoted(t, 301)
+	p.close(t)
+	if err := mem.Remove("/data/node/reads/checkpoint"); err != nil {
+		t.Fatal(err)
+	}
+	p = openInProcess(t, mem, "/data", forgets)
+	s, err := p.node.Status()
+	if err != nil || s.Reads == nil || !strings.Contains(s.Reads.Problem, "Nothing was removed") {
+		t.Fatalf("%+v, %v", s.Reads, err)
+	}
+	if _, err := mem.Stat("/data/node/reads/tile/entries/000"); err != nil {
+		t.Error("the first bundle is gone")
+	}
+	// An erasure is carried out elsewhere, and not called done.
+	p.client().must(t, 204, "DELETE", "/bucket/k", nil)
+	if _, err := p.node.Erase(t.Context(), &server.Erase{Bucket: "bucket", Keys: []string{"k"}}, func(uint64, uint64) {}); err != nil {
+		t.Fatal(err)
+	}
+	for limit := time.Now().Add(60 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		e, err := p.node.Erasures(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Done() {
+			t.Fatal("the erasure is called done")
+		}
+		if strings.Contains(e.Nodes[0].Problem, "elsewhere on this node it is") {
+			break
+		}
+		if time.Now().After(limit) {
+			t.Fatalf("%+v", e.Nodes[0])
+		}
+	}
+	seq, err := strconv.ParseUint(put.header.Get("X-Ironman-Sequence"), 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := p.node.Detail(t.Context(), seq)
+	if err != nil || len(d.Items) == 0 || !d.Items[0].Erased {
+		t.Fatalf("%+v, %v", d, err)
 	}
 }

@@ -422,6 +422,9 @@ func (n *Node) close(ctx context.Context) error {
 		}
 	}
 	if n.serving.Load() {
+		if n.reads != nil {
+			n.reads.settle(n.s3.ReadsUnderWay)
+		}
 		n.access.stop(ctx)
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), abandonLimit)
 		n.proposeAbandoned(last)

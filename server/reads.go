@@ -36,6 +36,8 @@ type readsLog struct {
 const (
 	// readsNoteLimit bounds one proposal.
 	readsNoteLimit = 30 * time.Second
+	// readsEndLimit bounds the wait for the last reads.
+	readsEndLimit = time.Second
 )
 
 // openReads opens the log of reads, if there is one or is to be one: one that nothing is
@@ -171,6 +173,20 @@ func (l *readsLog) expire() {
 	}
 	if _, err := l.log.Expire(l.n.opts.Now().Add(-keep)); err != nil {
 		l.n.opts.Logger.Warn("old records of reads stay", "err", err)
+	}
+}
+
+// settle waits a moment for reads that are under way although nobody listens any more, so that
+// they are recorded, and counts the rest.
+func (l *readsLog) settle(underWay func() int64) {
+	if !l.n.opts.LogReads {
+		return
+	}
+	for limit := time.Now().Add(readsEndLimit); underWay() > 0 && time.Now().Before(limit); {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if left := underWay(); left > 0 {
+		l.log.CutOff(uint64(left))
 	}
 }
 

@@ -114,6 +114,7 @@ type Read struct {
 	// The number of events as of which was read, from the first on; 0: the present.
 	AsOf uint64 `protobuf:"varint,12,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
 	// Of READ_KIND_DROPPED: how many reads. Of READ_KIND_EXPIRED: how many records, and from which on.
+	// Of READ_KIND_SET_BACK, if it is said again since the record that said it goes: how many were gone, and from which on.
 	Records uint64 `protobuf:"varint,13,opt,name=records,proto3" json:"records,omitempty"`
 	From    uint64 `protobuf:"varint,14,opt,name=from,proto3" json:"from,omitempty"`
 	// Of READ_KIND_SET_BACK: what ReadsNoted vouched for, and is not here.

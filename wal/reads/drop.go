@@ -37,19 +37,58 @@ func (l *Log) Expire(before time.Time) (below uint64, err error) {
 	if below == kept {
 		return kept, nil
 	}
-	if err := l.note(&event.Read{Kind: event.ReadKind_READ_KIND_EXPIRED, From: kept, Records: below - kept}); err != nil {
+	says := append(l.setBacks(kept, below), &event.Read{Kind: event.ReadKind_READ_KIND_EXPIRED, From: kept, Records: below - kept})
+	if err := l.note(says...); err != nil {
 		return kept, err
 	}
 	return below, l.archive.Drop(below)
 }
 
-// note writes a record of the log's own.
-func (l *Log) note(read *event.Read) error {
+// setBacks are the records of a set-back among those that are to go, as they are said again:
+// without them nobody could tell later why the ledger vouches for other records than there
+// were. What cannot be read says nothing.
+func (l *Log) setBacks(from, below uint64) (again []*event.Read) {
+	for ; from < below; from += ledger.BundleSize {
+		for r, err := range l.bundle(from) {
+			d := &event.Read{}
+			if err == nil {
+				err = event.Decode(r.Statement, d)
+			}
+			if err != nil {
+				l.o.Logger.Warn("records of reads go that cannot be read", "from", from, "err", err)
+				break
+			}
+			if b, ok := setBackOf(r.Seq, d); ok && b.Noted > b.From {
+				again = append(again, &event.Read{
+					Kind: event.ReadKind_READ_KIND_SET_BACK, NotedSize: d.NotedSize, NotedRoot: d.NotedRoot, From: b.From, Records: b.Noted - b.From,
+				})
+			}
+		}
+	}
+	return again
+}
+
+// setBackOf is what a record says of a set-back; false: it says something else.
+func setBackOf(seq uint64, d *event.Read) (b SetBack, ok bool) {
+	if d.Kind != event.ReadKind_READ_KIND_SET_BACK {
+		return b, false
+	}
+	if d.Records > 0 { // it is said again
+		seq = d.From
+	}
+	return SetBack{seq, d.NotedSize}, true
+}
+
+// note writes records of the log's own.
+func (l *Log) note(says ...*event.Read) error {
 	l.write.Lock()
 	defer l.write.Unlock()
-	notes, err := withNote(nil, l.now(), read)
-	if err != nil {
-		return err
+	var notes []*event.ReadRecord
+	for _, read := range says {
+		var err error
+		if notes, err = withNote(notes, l.now(), read); err != nil {
+			return err
+		}
 	}
 	return l.put(notes)
 }

@@ -76,6 +76,7 @@ type Log struct {
 	missed  missed // since the last write
 	dropped uint64 // since Open
 	closed  bool
+	ended   bool // those that are still to come are counted already
 }
 
 // missed are reads without a record.
@@ -213,6 +214,9 @@ func (l *Log) Add(d *event.ReadDraft) {
 	full := l.o.Full()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.ended {
+		return
+	}
 	if r == nil || full || l.closed || l.bytes+r.Bytes() > l.o.Limit {
 		if l.missed.reads == 0 {
 			l.missed.first = d.Time
@@ -229,6 +233,18 @@ func (l *Log) Add(d *event.ReadDraft) {
 		default:
 		}
 	}
+}
+
+// CutOff counts reads that the end of the node cuts off. What is added behind it is among them.
+func (l *Log) CutOff(reads uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ended = true
+	if l.missed.reads == 0 {
+		l.missed.first = l.now()
+	}
+	l.missed.reads += reads
+	l.dropped += reads
 }
 
 // Run writes what is gathered until ctx ends.
@@ -267,7 +283,7 @@ func (l *Log) flush() error {
 		if waiting, err = withNote(waiting, l.now(), &event.Read{Kind: event.ReadKind_READ_KIND_DROPPED, Records: lost.reads, Began: lost.first}); err != nil {
 			return l.fail(err)
 		}
-		l.o.Logger.Warn("reads have no record: there was no room for them", "reads", lost.reads)
+		l.o.Logger.Warn("reads have no record: there was no room for them, or the node ended before them", "reads", lost.reads)
 		lost = missed{}
 	}
 	err = l.put(waiting)

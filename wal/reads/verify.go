@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"golang.org/x/mod/sumdb/note"
@@ -40,7 +41,7 @@ type Verified struct {
 
 // SetBack is a part of a log that was vouched for and is gone: the log says so itself.
 type SetBack struct {
-	From  uint64 // the record that says so
+	From  uint64 // the record that said so, the first that is gone
 	Noted uint64 // so many records had been vouched for
 }
 
@@ -112,7 +113,9 @@ func verify(ctx context.Context, o *VerifyOptions, noted []tlog.Tree) (*Verified
 			case event.ReadKind_READ_KIND_BEGUN:
 				v.Starts++
 			case event.ReadKind_READ_KIND_SET_BACK:
-				v.SetBack = append(v.SetBack, SetBack{r.Seq, d.NotedSize})
+				if b, _ := setBackOf(r.Seq, d); !slices.Contains(v.SetBack, b) {
+					v.SetBack = append(v.SetBack, b)
+				}
 			case event.ReadKind_READ_KIND_EXPIRED:
 				expired = max(expired, d.From+d.Records)
 			}
