@@ -64,6 +64,7 @@ func (n *Node) serveBackup(w http.ResponseWriter, r *http.Request, h func(*backu
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	defer context.AfterFunc(n.changes.ending, cancel)()
+	defer context.AfterFunc(run.ending, cancel)()
 	a := &backupAnswer{ctx: ctx, n: n, run: run, w: w, r: r}
 	switch err := h(a); {
 	case err == nil:
@@ -303,9 +304,13 @@ func blobIDIn(text string) (*event.BlobID, error) {
 
 // pieces answers with pieces of blobs, as backup.EncodeAsks says.
 func (a *backupAnswer) pieces() error {
-	body, err := io.ReadAll(http.MaxBytesReader(a.w, a.r.Body, backup.MaxAskBytes))
+	control := http.NewResponseController(a.w)
+	body, err := io.ReadAll(&timelyBody{http.MaxBytesReader(a.w, a.r.Body, backup.MaxAskBytes), control, a.n.backups.idle()})
 	if err != nil {
 		return fmt.Errorf("%w: %w", errBadAsk, err)
+	}
+	if err := control.SetReadDeadline(time.Time{}); err != nil { // the answer may take longer
+		return err
 	}
 	asks, ok := backup.DecodeAsks(body)
 	if !ok {
