@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -39,7 +40,7 @@ const (
 type backups struct {
 	n       *Node
 	readers chan struct{}
-	// bodyIdle is how long the body of a request may stand still.
+	// bodyIdle is how long the body of a request may stand still; guarded by mu.
 	bodyIdle time.Duration
 
 	mu    sync.Mutex
@@ -490,6 +491,20 @@ func (r *backupRun) page(after *event.BlobID) (blobs []backup.Blob, more bool, e
 		return blobs, true, nil
 	}
 	return blobs, false, err
+}
+
+// lost gives the blobs of the state behind one of which too few shards are left.
+func (r *backupRun) lost(after *event.BlobID) (blobs []backup.Blob, more bool, err error) {
+	v, err := r.still.View()
+	if err != nil {
+		return nil, false, err
+	}
+	defer func() { err = errors.Join(err, v.Close()) }()
+	found, next, err := v.LostBlobs(after, math.MaxInt, blobPage)
+	for _, b := range found {
+		blobs = append(blobs, backup.Blob{BlobID: backup.BlobID{Incarnation: b.Id.Incarnation, Counter: b.Id.Counter}, Size: b.Size})
+	}
+	return blobs, next != nil, err
 }
 
 // piece reads a piece of a blob into memory.

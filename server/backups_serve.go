@@ -39,6 +39,7 @@ func (n *Node) backupRoutes(mux *http.ServeMux) {
 	handle("GET /-/backups/{run}/erased", (*backupAnswer).erased)
 	handle("GET /-/backups/{run}/ledger/{name...}", (*backupAnswer).ledgerFile)
 	handle("GET /-/backups/{run}/blobs", (*backupAnswer).blobs)
+	handle("GET /-/backups/{run}/lost", (*backupAnswer).lost)
 	handle("POST /-/backups/{run}/pieces", (*backupAnswer).pieces)
 }
 
@@ -272,12 +273,17 @@ func (p patientWriter) Write(b []byte) (int, error) {
 }
 
 // blobs answers ?after=INCARNATION-COUNTER with a page of the state's blobs.
-func (a *backupAnswer) blobs() error {
+func (a *backupAnswer) blobs() error { return a.page(a.run.page) }
+
+// lost answers ?after=INCARNATION-COUNTER with a page of the state's blobs that are lost.
+func (a *backupAnswer) lost() error { return a.page(a.run.lost) }
+
+func (a *backupAnswer) page(of func(after *event.BlobID) ([]backup.Blob, bool, error)) error {
 	after, err := blobIDIn(a.r.URL.Query().Get("after"))
 	if err != nil {
 		return err
 	}
-	blobs, more, err := a.run.page(after)
+	blobs, more, err := of(after)
 	if err != nil {
 		return err
 	}
