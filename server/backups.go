@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -39,6 +40,8 @@ const (
 type backups struct {
 	n       *Node
 	readers chan struct{}
+	// bodyIdle is how long the body of a request may stand still; guarded by mu.
+	bodyIdle time.Duration
 
 	mu    sync.Mutex
 	runs  map[string]*backupRun
@@ -48,10 +51,13 @@ type backups struct {
 // backupRun is one of them.
 type backupRun struct {
 	backup.Run
-	n     *Node
-	pin   *wal.Pin
-	still *fsm.Still
-	files []string // of the state
+	n *Node
+	// ending ends, by end, with the run, and with it all answers of it.
+	ending context.Context
+	end    context.CancelFunc
+	pin    *wal.Pin
+	still  *fsm.Still
+	files  []string // of the state
 
 	verifying sync.Mutex
 	verified  bool // the state was; guarded by verifying
@@ -64,8 +70,15 @@ type backupRun struct {
 	over  bool
 }
 
+// idle is bodyIdle.
+func (b *backups) idle() time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.bodyIdle
+}
+
 func newBackups(n *Node) *backups {
-	return &backups{n: n, readers: make(chan struct{}, pieceReaders), runs: make(map[string]*backupRun)}
+	return &backups{n: n, readers: make(chan struct{}, pieceReaders), bodyIdle: placeIdle, runs: make(map[string]*backupRun)}
 }
 
 // run gives up what nobody asks for any more, until ctx ends, then all.
@@ -82,7 +95,13 @@ func (b *backups) run(ctx context.Context) {
 			return
 		case <-tick.C:
 			now := b.n.opts.Now()
-			b.expire(func(r *backupRun) bool { return r.users == 0 && !r.until.After(now) })
+			b.expire(func(r *backupRun) bool {
+				end := r.until
+				if r.users > 0 { // a long answer; but nobody has renewed the run, and packs are held no more
+					end = end.Add(holdFor - backupLease)
+				}
+				return r.ready && !end.After(now)
+			})
 		}
 	}
 }
@@ -135,6 +154,7 @@ func (b *backups) end(name string) bool {
 	last := false
 	if r != nil {
 		r.over = true
+		r.end()
 		last = r.users == 0
 	}
 	b.mu.Unlock()
@@ -184,7 +204,9 @@ func (n *Node) BeginBackup(ctx context.Context, known knownPoint) (*backup.Run, 
 		return nil, err
 	}
 	r := &backupRun{n: n, Run: backup.Run{Run: newRunName(n.opts.Now()), Node: n.identity.Node, Version: Version(), Lease: int(backupLease / time.Second)}}
+	r.ending, r.end = context.WithCancel(context.Background())
 	if err := n.backups.add(r); err != nil {
+		r.end()
 		return nil, err
 	}
 	err := n.backups.ready(r, r.begin(ctx, known))
@@ -217,7 +239,7 @@ func (b *backups) add(r *backupRun) error {
 // ready lets a run be used that has begun, or ends it with the error that kept it from that.
 func (b *backups) ready(r *backupRun, err error) error {
 	b.mu.Lock()
-	r.ready = err == nil
+	r.ready, r.until = err == nil, b.n.opts.Now().Add(backupLease)
 	if err == nil && r.over {
 		err = fmt.Errorf("%w: this node is stopping", errNotNow)
 	}
@@ -469,6 +491,20 @@ func (r *backupRun) page(after *event.BlobID) (blobs []backup.Blob, more bool, e
 		return blobs, true, nil
 	}
 	return blobs, false, err
+}
+
+// lost gives the blobs of the state behind one of which too few shards are left.
+func (r *backupRun) lost(after *event.BlobID) (blobs []backup.Blob, more bool, err error) {
+	v, err := r.still.View()
+	if err != nil {
+		return nil, false, err
+	}
+	defer func() { err = errors.Join(err, v.Close()) }()
+	found, next, err := v.LostBlobs(after, math.MaxInt, blobPage)
+	for _, b := range found {
+		blobs = append(blobs, backup.Blob{BlobID: backup.BlobID{Incarnation: b.Id.Incarnation, Counter: b.Id.Counter}, Size: b.Size})
+	}
+	return blobs, next != nil, err
 }
 
 // piece reads a piece of a blob into memory.

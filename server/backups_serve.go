@@ -39,6 +39,7 @@ func (n *Node) backupRoutes(mux *http.ServeMux) {
 	handle("GET /-/backups/{run}/erased", (*backupAnswer).erased)
 	handle("GET /-/backups/{run}/ledger/{name...}", (*backupAnswer).ledgerFile)
 	handle("GET /-/backups/{run}/blobs", (*backupAnswer).blobs)
+	handle("GET /-/backups/{run}/lost", (*backupAnswer).lost)
 	handle("POST /-/backups/{run}/pieces", (*backupAnswer).pieces)
 }
 
@@ -64,6 +65,7 @@ func (n *Node) serveBackup(w http.ResponseWriter, r *http.Request, h func(*backu
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	defer context.AfterFunc(n.changes.ending, cancel)()
+	defer context.AfterFunc(run.ending, cancel)()
 	a := &backupAnswer{ctx: ctx, n: n, run: run, w: w, r: r}
 	switch err := h(a); {
 	case err == nil:
@@ -271,12 +273,17 @@ func (p patientWriter) Write(b []byte) (int, error) {
 }
 
 // blobs answers ?after=INCARNATION-COUNTER with a page of the state's blobs.
-func (a *backupAnswer) blobs() error {
+func (a *backupAnswer) blobs() error { return a.page(a.run.page) }
+
+// lost answers ?after=INCARNATION-COUNTER with a page of the state's blobs that are lost.
+func (a *backupAnswer) lost() error { return a.page(a.run.lost) }
+
+func (a *backupAnswer) page(of func(after *event.BlobID) ([]backup.Blob, bool, error)) error {
 	after, err := blobIDIn(a.r.URL.Query().Get("after"))
 	if err != nil {
 		return err
 	}
-	blobs, more, err := a.run.page(after)
+	blobs, more, err := of(after)
 	if err != nil {
 		return err
 	}
@@ -303,9 +310,13 @@ func blobIDIn(text string) (*event.BlobID, error) {
 
 // pieces answers with pieces of blobs, as backup.EncodeAsks says.
 func (a *backupAnswer) pieces() error {
-	body, err := io.ReadAll(http.MaxBytesReader(a.w, a.r.Body, backup.MaxAskBytes))
+	control := http.NewResponseController(a.w)
+	body, err := io.ReadAll(&timelyBody{http.MaxBytesReader(a.w, a.r.Body, backup.MaxAskBytes), control, a.n.backups.idle()})
 	if err != nil {
 		return fmt.Errorf("%w: %w", errBadAsk, err)
+	}
+	if err := control.SetReadDeadline(time.Time{}); err != nil { // the answer may take longer
+		return err
 	}
 	asks, ok := backup.DecodeAsks(body)
 	if !ok {

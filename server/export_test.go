@@ -188,3 +188,20 @@ func (n *Node) PaceChangesForTest(stall, heartbeat, progress time.Duration) {
 func (n *Node) BeginBackupForTest(ctx context.Context) (*backup.Run, error) {
 	return n.BeginBackup(ctx, knownPoint{})
 }
+
+// BackupUsersForTest counts the requests of a run that are under way.
+func (n *Node) BackupUsersForTest(run string) int {
+	n.backups.mu.Lock()
+	defer n.backups.mu.Unlock()
+	if r := n.backups.runs[run]; r != nil {
+		return r.users
+	}
+	return 0
+}
+
+// BackupBodiesForTest sets how long the body of a request may stand still, before there are any.
+func (n *Node) BackupBodiesForTest(idle time.Duration) {
+	n.backups.mu.Lock()
+	defer n.backups.mu.Unlock()
+	n.backups.bodyIdle = idle
+}

@@ -46,7 +46,7 @@ func (n *Node) servePlaceBlob(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the number of bytes is needed (Content-Length)", http.StatusLengthRequired)
 		return
 	}
-	body := &timelyBody{r.Body, http.NewResponseController(w)}
+	body := &timelyBody{r.Body, http.NewResponseController(w), placeIdle}
 	placed, err := n.PlaceBlob(r.Context(), r.PathValue("id"), body, r.ContentLength)
 	_, _ = io.CopyN(io.Discard, body, placeDrained) // whatever comes of it
 	if err != nil {
@@ -62,10 +62,11 @@ func (n *Node) servePlaceBlob(w http.ResponseWriter, r *http.Request) {
 type timelyBody struct {
 	io.Reader
 	limits *http.ResponseController
+	idle   time.Duration
 }
 
 func (b *timelyBody) Read(p []byte) (int, error) {
-	if err := b.limits.SetReadDeadline(time.Now().Add(placeIdle)); err != nil {
+	if err := b.limits.SetReadDeadline(time.Now().Add(b.idle)); err != nil {
 		return 0, err
 	}
 	n, err := b.Reader.Read(p)

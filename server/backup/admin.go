@@ -283,11 +283,31 @@ func sumIn(h http.Header) (s digest.Sum, err error) {
 
 // Blobs gives a page of the blobs of the state behind one; nil: from the first.
 func (a *Admin) Blobs(ctx context.Context, run string, after *BlobID) (blobs []Blob, more bool, err error) {
+	return a.blobs(ctx, runPath(run, "/blobs"), after)
+}
+
+// Lost gives those blobs of the state that the cluster has lost: too few shards of them are on
+// nodes that are not removed.
+func (a *Admin) Lost(ctx context.Context, run string) (lost []Blob, err error) {
+	var after *BlobID
+	for more := true; more; {
+		var page []Blob
+		if page, more, err = a.blobs(ctx, runPath(run, "/lost"), after); err != nil {
+			return nil, err
+		}
+		if lost = append(lost, page...); more {
+			after = &page[len(page)-1].BlobID
+		}
+	}
+	return lost, nil
+}
+
+func (a *Admin) blobs(ctx context.Context, path string, after *BlobID) (blobs []Blob, more bool, err error) {
 	q := url.Values{}
 	if after != nil {
 		q.Set("after", after.String())
 	}
-	b, h, err := a.document(ctx, http.MethodGet, runPath(run, "/blobs"), q)
+	b, h, err := a.document(ctx, http.MethodGet, path, q)
 	if err != nil {
 		return nil, false, err
 	}

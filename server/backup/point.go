@@ -63,6 +63,8 @@ type BlobSet struct {
 	Bytes uint64 `json:"bytes"`
 	// Lists name them, ascending by id, each list behind the one before.
 	Lists []File `json:"lists"`
+	// Absent lists those of them whose bytes are not in the backup: the cluster had lost them.
+	Absent []File `json:"absent,omitempty"`
 	// Indexes tell where their bytes are. Their names are those in the target.
 	Indexes []File `json:"indexes"`
 }
@@ -150,9 +152,11 @@ func (p *Point) check() error {
 		}
 		names[f.Name] = true
 	}
-	for _, f := range p.Blobs.Lists {
-		if err := f.check(); err != nil {
-			return fmt.Errorf("list of blobs %q: %w", f.Name, err)
+	for _, lists := range [...][]File{p.Blobs.Lists, p.Blobs.Absent} {
+		for _, f := range lists {
+			if err := f.check(); err != nil {
+				return fmt.Errorf("list of blobs %q: %w", f.Name, err)
+			}
 		}
 	}
 	for _, f := range p.Blobs.Indexes {

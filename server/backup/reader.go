@@ -146,6 +146,21 @@ func (r *Reader) Blobs(ctx context.Context) iter.Seq2[Blob, error] {
 	}
 }
 
+// absent are the blobs of the point whose bytes the cluster had lost when it was taken.
+func (r *Reader) absent(ctx context.Context) (map[Blob]struct{}, error) {
+	absent := make(map[Blob]struct{})
+	for _, f := range r.Point.Blobs.Absent {
+		blobs, err := r.list(ctx, f)
+		if err != nil {
+			return nil, err
+		}
+		for _, b := range blobs {
+			absent[b] = struct{}{}
+		}
+	}
+	return absent, nil
+}
+
 func (r *Reader) list(ctx context.Context, f File) ([]Blob, error) {
 	if f.Size > int64(maxList) {
 		return nil, damaged(f.Name, "a list of %d bytes", f.Size)

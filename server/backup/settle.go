@@ -14,7 +14,7 @@ func (p *Point) names() iter.Seq[string] {
 		if !yield(identityName) || !yield(p.Log.File.place()) {
 			return
 		}
-		for _, files := range [...][]File{p.State.Files, p.Blobs.Lists} {
+		for _, files := range [...][]File{p.State.Files, p.Blobs.Lists, p.Blobs.Absent} {
 			for i := range files {
 				if !yield(files[i].place()) {
 					return

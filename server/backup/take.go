@@ -22,6 +22,9 @@ const workers = 4
 type Take struct {
 	From *Admin
 	To   Target
+	// WithoutLost lets a point be without bytes that the cluster has lost, and tells Warn of it. Else
+	// there is none as long as something is lost.
+	WithoutLost bool
 	// Progress hears how far something has come; may be nil. One call at a time.
 	Progress func(what string, done, total uint64, of string)
 	// Warn hears of what a person should know; may be nil.

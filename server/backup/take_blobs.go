@@ -25,6 +25,10 @@ func (x *taking) takeBlobs(ctx context.Context, p *Point) error {
 	if err != nil {
 		return err
 	}
+	missing, absent, err := x.withoutLost(ctx, missing)
+	if err != nil {
+		return err
+	}
 	k := &packer{x: x, have: have}
 	for _, b := range missing {
 		k.total += b.Size
@@ -40,8 +44,59 @@ func (x *taking) takeBlobs(ctx context.Context, p *Point) error {
 	if len(k.lost) > 0 {
 		return lostError(k.lost)
 	}
+	if err := x.putAbsent(ctx, p, absent); err != nil {
+		return err
+	}
 	have.sort()
 	return x.nameIndexes(ctx, p, have)
+}
+
+// withoutLost takes those out of what is to be sent that the cluster has lost.
+func (x *taking) withoutLost(ctx context.Context, missing []Blob) (left, absent []Blob, err error) {
+	if len(missing) == 0 {
+		return nil, nil, nil
+	}
+	all, err := x.From.Lost(ctx, x.run.Run)
+	if err != nil {
+		return nil, nil, err
+	}
+	lost := make(map[Blob]struct{}, len(all))
+	for _, b := range all {
+		lost[b] = struct{}{}
+	}
+	for _, b := range missing {
+		if _, ok := lost[b]; ok {
+			absent = append(absent, b)
+		} else {
+			left = append(left, b)
+		}
+	}
+	return left, absent, nil
+}
+
+// putAbsent lists in the point what the cluster has lost, if that may be.
+func (x *taking) putAbsent(ctx context.Context, p *Point, absent []Blob) error {
+	if len(absent) == 0 {
+		return nil
+	}
+	if !x.WithoutLost {
+		return fmt.Errorf("backup: the cluster has lost %d blobs (such as %v): too few of their shards are on nodes that are not removed. No point was written "+
+			"(what was copied stays, for the next run); --without-lost takes one without their bytes", len(absent), absent[0].BlobID)
+	}
+	x.warn(fmt.Sprintf("the cluster has lost %d blobs (such as %v): their bytes are not in this point", len(absent), absent[0].BlobID))
+	files, err := x.sizes(ctx, "files/")
+	if err != nil {
+		return err
+	}
+	for some := range slices.Chunk(absent, 1<<listBits) {
+		c := contentOf(encodeBlobs(some))
+		f := File{Name: fmt.Sprintf("absent-%d-%d", some[0].Incarnation, some[0].Counter), Size: c.Size, Sum: hex.EncodeToString(c.Sum[:])}
+		p.Blobs.Absent = append(p.Blobs.Absent, f)
+		if err := x.putFile(ctx, files, f, c); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // known is what earlier runs have sent, also those that were cut off. An index that is
@@ -132,11 +187,18 @@ func (x *taking) listBlobs(ctx context.Context, p *Point, have *catalog) (missin
 func (x *taking) nameIndexes(ctx context.Context, p *Point, have *catalog) error {
 	used := make([]bool, len(have.indexes))
 	r := &Reader{Point: p, t: x.To, blobs: have}
+	absent, err := r.absent(ctx)
+	if err != nil {
+		return err
+	}
 	for b, err := range r.Blobs(ctx) {
 		if err != nil {
 			return err
 		}
 		pieces := have.pieces(b)
+		if _, ok := absent[b]; ok {
+			continue
+		}
 		if pieces == nil {
 			return fmt.Errorf("backup: the blob %v was not sent", b.BlobID)
 		}

@@ -42,10 +42,13 @@ type Problem struct {
 
 // Report is what came of a verification.
 type Report struct {
-	Source   Source    `json:"source"`
-	Points   []Point   `json:"-"` // those that could be read
-	Bytes    uint64    `json:"bytes"`
-	Blobs    uint64    `json:"blobs"` // of all points; one that is in several counts once
+	Source Source  `json:"source"`
+	Points []Point `json:"-"` // those that could be read
+	Bytes  uint64  `json:"bytes"`
+	Blobs  uint64  `json:"blobs"` // of all points; one that is in several counts once
+	// Absent are blobs that were lost when a point was taken, so that it does not have their bytes.
+	// That is no problem of the backup.
+	Absent   uint64    `json:"absent,omitempty"`
 	Problems []Problem `json:"problems"`
 }
 
@@ -170,7 +173,7 @@ func (x *verifying) files(ctx context.Context) error {
 			all.add(f.place(), f, p.Seq)
 		}
 		all.add(p.Log.File.place(), p.Log.File, p.Seq)
-		for _, f := range p.Blobs.Lists {
+		for _, f := range slices.Concat(p.Blobs.Lists, p.Blobs.Absent) {
 			all.add(f.place(), f, p.Seq)
 		}
 	}
@@ -309,13 +312,18 @@ func (p *Point) tree() (tlog.Tree, error) {
 // blobs verifies that the pieces of all blobs are there, pack by pack.
 func (x *verifying) blobs(ctx context.Context) error {
 	packs := make(map[string]*packUse)
-	seen := make(map[Blob]struct{})
+	seen := make(map[Blob]bool) // whether some point has its bytes
 	for i := range x.report.Points {
 		if err := x.blobsOf(ctx, &x.report.Points[i], packs, seen); err != nil {
 			return err
 		}
 	}
 	x.report.Blobs = uint64(len(seen))
+	for _, here := range seen {
+		if !here {
+			x.report.Absent++
+		}
+	}
 	names := make([]string, 0, len(packs))
 	for name := range packs {
 		names = append(names, name)
@@ -337,7 +345,7 @@ type packUse struct {
 }
 
 // blobsOf finds the pieces of a point's blobs.
-func (x *verifying) blobsOf(ctx context.Context, p *Point, packs map[string]*packUse, seen map[Blob]struct{}) error {
+func (x *verifying) blobsOf(ctx context.Context, p *Point, packs map[string]*packUse, seen map[Blob]bool) error {
 	c := &catalog{}
 	for _, f := range p.Blobs.Indexes {
 		pieces, err := readIndex(ctx, x.Target, f)
@@ -350,15 +358,26 @@ func (x *verifying) blobsOf(ctx context.Context, p *Point, packs map[string]*pac
 	}
 	whole := len(c.indexes) == len(p.Blobs.Indexes)
 	c.sort()
-	for b, err := range (&Reader{Point: p, t: x.Target}).Blobs(ctx) {
+	r := &Reader{Point: p, t: x.Target}
+	absent, err := r.absent(ctx)
+	if err := x.bad(PointName(p.Seq), err, p.Seq); err != nil {
+		return err
+	}
+	for b, err := range r.Blobs(ctx) {
 		if err != nil {
 			if slices.ContainsFunc(x.report.Problems, func(q Problem) bool { return strings.HasPrefix(q.Name, "files/") && slices.Contains(q.Points, p.Seq) }) {
 				return nil // it was told
 			}
 			return x.bad(PointName(p.Seq), err, p.Seq)
 		}
-		seen[b] = struct{}{}
 		pieces := c.pieces(b)
+		if _, ok := absent[b]; ok && pieces == nil {
+			if _, other := seen[b]; !other {
+				seen[b] = false
+			}
+			continue
+		}
+		seen[b] = true
 		if pieces == nil {
 			if whole {
 				if err := x.bad(PointName(p.Seq), damaged(PointName(p.Seq), "no index of it has the blob %v of %d bytes", b.BlobID, b.Size), p.Seq); err != nil {

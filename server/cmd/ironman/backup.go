@@ -24,6 +24,7 @@ type backupPlace struct {
 	place    string // a directory, or s3://BUCKET/PREFIX
 	endpoint string // of S3
 	json     bool
+	without  bool // what is lost
 }
 
 // backupKeys is what help says of the keys for a bucket.
@@ -111,6 +112,7 @@ A place holds points of one cluster. After a cluster was restored its backups be
 	}
 	p.flags(c, "to", "where the backup is kept: a directory, or s3://BUCKET/PREFIX")
 	c.Flags().StringVar(&admin, "admin", "http://127.0.0.1:9200", "address of a node's admin listener")
+	c.Flags().BoolVar(&p.without, "without-lost", false, "take a point also without the bytes of blobs that the cluster has lost; it lists them")
 	c.Flags().StringVar(&dir, "dir", "", "a node's directory, to read the root keys from")
 	c.AddCommand(backupListCommand(), backupVerifyCommand())
 	return c
@@ -150,7 +152,7 @@ func (p *backupPlace) take(ctx context.Context, out io.Writer, from *backup.Admi
 	began := time.Now()
 	b := &bars{}
 	done, err := backup.Take{
-		From: from, To: to, Progress: b.at, Warn: func(text string) { fmt.Fprintln(os.Stderr, "note:", text) },
+		From: from, To: to, WithoutLost: p.without, Progress: b.at, Warn: func(text string) { fmt.Fprintln(os.Stderr, "note:", text) },
 	}.Run(ctx)
 	b.end()
 	if err != nil {
@@ -312,6 +314,9 @@ func (p *backupPlace) verify(ctx context.Context, out io.Writer, v backup.Verify
 	} else {
 		for _, x := range r.Problems {
 			fmt.Fprintf(out, "%s\n  %s\n  points that are not whole: %d\n", x.Name, plainText(x.Text), x.Points)
+		}
+		if r.Absent > 0 {
+			fmt.Fprintf(out, "of %d blobs there are no bytes: the cluster had lost them when the points were taken\n", r.Absent)
 		}
 		_, err = fmt.Fprintf(out, "%d points are whole; %d blobs, %s read\n", whole, r.Blobs, sizeText(r.Bytes))
 	}
