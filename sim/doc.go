@@ -208,5 +208,6 @@
 //	    for good: history went that was to be kept. A clock that is set is noticed before it stamps anything now
 //	    (link.TestClockIsSet, server.TestClockVerdict, wal.TestClockSetMeanwhile)
 //	TestFast, seed 334: likewise: a node whose clock was set chose what history is to go by that clock, stopped leading,
-//	    and the next leader, whose clock was right, took its proposal. It judges its clock behind the choice now
+//	    and the next leader, whose clock was right, took its proposal (as the logs tell; it was not
+//	    seen a second time). It judges its clock behind the choice now
 package sim
