@@ -22,7 +22,7 @@ type Reader struct {
 }
 
 // OpenPoint opens the point of a sequence, or the newest one (Newest). It reads where all
-// blobs are.
+// its blobs are.
 func OpenPoint(ctx context.Context, t Target, seq uint64) (*Reader, error) {
 	if seq == Newest {
 		all, err := Points(ctx, t)
@@ -42,7 +42,29 @@ func OpenPoint(ctx context.Context, t Target, seq uint64) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Reader{Point: p, t: t, blobs: blobs}, nil
+	r := &Reader{Point: p, t: t, blobs: blobs}
+	if err := r.keepListed(ctx); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// keepListed forgets where blobs are that the point's lists do not name: an index tells of all
+// that some run has sent.
+func (r *Reader) keepListed(ctx context.Context) error {
+	rows, at := r.blobs.rows, 0
+	r.blobs.rows = rows[:0]
+	for b, err := range r.Blobs(ctx) {
+		if err != nil {
+			return err
+		}
+		for ; at < len(rows) && compareIDs(rows[at].blob.BlobID, b.BlobID) <= 0; at++ {
+			if rows[at].blob == b {
+				r.blobs.rows = append(r.blobs.rows, rows[at])
+			}
+		}
+	}
+	return nil
 }
 
 // Newest stands for the newest point.
@@ -177,7 +199,8 @@ func (r *Reader) list(ctx context.Context, f File) ([]Blob, error) {
 }
 
 // OpenBlob opens the bytes of a blob of the given size. Each piece is verified before its
-// first byte is given. A blob that the point's packs do not have is ErrNotFound.
+// first byte is given. A blob that the point's lists do not name, or its packs do not have, is
+// ErrNotFound.
 func (r *Reader) OpenBlob(ctx context.Context, b Blob) (io.ReadCloser, error) {
 	pieces := r.blobs.pieces(b)
 	if pieces == nil {
