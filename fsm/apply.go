@@ -185,7 +185,7 @@ func (t *tx) execute(p *event.Parsed) *event.Outcome {
 	switch {
 	case h == nil || c == nil || h.Base > t.seq: // malformed; before genesis; from the future
 		return refuse(event.Refusal_REFUSAL_INVALID)
-	case h.FeatureLevel > c.FeatureLevel, h.FeatureLevel < p.Statement.Level():
+	case h.FeatureLevel > max(c.FeatureLevel, p.Statement.GetEpochBegun().GetFeatureLevel()), h.FeatureLevel < p.Statement.Level():
 		return refuse(event.Refusal_REFUSAL_FEATURE_LEVEL)
 	case t.seq-h.Base > t.m.window.size:
 		return refuse(event.Refusal_REFUSAL_STALE_BASE)

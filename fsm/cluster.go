@@ -167,14 +167,19 @@ func (t *tx) featureLevelRaised(b *event.FeatureLevelRaised) *event.Outcome {
 	if lowest < b.FeatureLevel {
 		return refuse(event.Refusal_REFUSAL_FEATURE_LEVEL)
 	}
-	if b.FeatureLevel > event.FeatureLevel {
+	t.raise(c, b.FeatureLevel)
+	t.set(key(tableCluster), c)
+	return accept()
+}
+
+// raise takes the cluster, whose row the caller writes, to a higher level.
+func (t *tx) raise(c *Cluster, level uint32) {
+	if level > event.FeatureLevel {
 		t.m.fatal(errLevel)
 	}
-	if c.FeatureLevel < 3 && b.FeatureLevel >= 3 {
+	if c.FeatureLevel < 3 && level >= 3 {
 		t.countParts()
 		t.indexVault()
 	}
-	c.FeatureLevel = b.FeatureLevel
-	t.set(key(tableCluster), c)
-	return accept()
+	c.FeatureLevel = level
 }

@@ -11,6 +11,9 @@ import (
 // nodes before are shut out as nodeRemoved does it; the new one gets the next number,
 // which no node of any other future of that point can believe to be its own, for its key
 // is another. The ledger goes on under an origin that it never had and a new key.
+//
+// It may raise the feature level, and is then the one event that is written in a higher
+// level than the cluster's: none of the nodes that could not read it is left.
 func (t *tx) epochBegun(b *event.EpochBegun) *event.Outcome {
 	if len(b.PublicKey) == 0 || len(b.PublicKey) > maxNodeKey || !validName(b.LinkAddress) || !validName(b.Remark) ||
 		b.LedgerOrigin == "" || !validName(b.LedgerOrigin) || b.LedgerKey == "" || !validName(b.LedgerKey) {
@@ -43,6 +46,9 @@ func (t *tx) epochBegun(b *event.EpochBegun) *event.Outcome {
 	t.set(key32(tableNode, n.Node), n)
 	c.PastEpochs = append(c.PastEpochs, &PastEpoch{LedgerOrigin: c.LedgerOrigin, LedgerKey: c.LedgerKey, End: t.seq})
 	c.LedgerOrigin, c.LedgerKey = b.LedgerOrigin, b.LedgerKey
+	if b.FeatureLevel > c.FeatureLevel {
+		t.raise(c, b.FeatureLevel)
+	}
 	t.set(key(tableCluster), c)
 	return &event.Outcome{Allocated: uint64(n.Node)}
 }

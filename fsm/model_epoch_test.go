@@ -42,6 +42,12 @@ func (m *model) beginEpoch(b *event.EpochBegun) *event.Outcome {
 	m.cluster = proto.CloneOf(m.cluster)
 	m.cluster.PastEpochs = append(m.cluster.PastEpochs, &PastEpoch{LedgerOrigin: m.cluster.LedgerOrigin, LedgerKey: m.cluster.LedgerKey, End: m.seq})
 	m.cluster.LedgerOrigin, m.cluster.LedgerKey = b.LedgerOrigin, b.LedgerKey
+	if b.FeatureLevel > m.cluster.FeatureLevel {
+		if b.FeatureLevel >= vaultLevel && m.cluster.FeatureLevel < vaultLevel {
+			m.openVault()
+		}
+		m.cluster.FeatureLevel = b.FeatureLevel
+	}
 	return &event.Outcome{Allocated: uint64(next)}
 }
 
@@ -145,6 +151,9 @@ func (g *generator) epoch(d *event.Draft) {
 	b := &event.EpochBegun{
 		PublicKey: []byte{byte(g.choose(250)), 1}, LinkAddress: "a", Remark: "r",
 		LedgerOrigin: fmt.Sprintf("o%d", g.choose(100)), LedgerKey: fmt.Sprintf("k%d", g.choose(100)),
+	}
+	if level := g.m.cluster.GetFeatureLevel(); level < 4 && g.odds(3) {
+		b.FeatureLevel = uint32(3 + g.choose(2))
 	}
 	switch g.choose(12) {
 	case 0:

@@ -201,7 +201,7 @@ func (m *model) judge(h *event.Header, p *event.Parsed) *event.Outcome {
 	case p.Statement.GetClusterInitialized() != nil:
 	case m.cluster == nil || h.Base > m.seq:
 		return refuse(event.Refusal_REFUSAL_INVALID)
-	case h.FeatureLevel > m.cluster.FeatureLevel, h.FeatureLevel < p.Statement.Level():
+	case h.FeatureLevel > m.cluster.FeatureLevel && h.FeatureLevel > p.Statement.GetEpochBegun().GetFeatureLevel(), h.FeatureLevel < p.Statement.Level():
 		return refuse(event.Refusal_REFUSAL_FEATURE_LEVEL)
 	case m.seq-h.Base > m.window:
 		return refuse(event.Refusal_REFUSAL_STALE_BASE)

@@ -28,10 +28,11 @@ var events = map[string]func(*script, args, *event.Header) *event.Draft{
 	"add-node": func(s *script, a args, h *event.Header) *event.Draft {
 		return event.NewDraft(h, &event.Statement_NodeAdded{NodeAdded: &event.NodeAdded{PublicKey: []byte(a.named["key"]), LinkAddress: a.named["at"]}})
 	},
-	// epoch key=e at=e:9100 origin=o2 ledger=k2
+	// epoch key=e at=e:9100 origin=o2 ledger=k2 raise=4
 	"epoch": func(s *script, a args, h *event.Header) *event.Draft {
 		return event.NewDraft(h, &event.Statement_EpochBegun{EpochBegun: &event.EpochBegun{
 			PublicKey: []byte(a.named["key"]), LinkAddress: a.named["at"], LedgerOrigin: a.named["origin"], LedgerKey: a.named["ledger"], Remark: a.named["remark"],
+			FeatureLevel: uint32(a.number("raise")),
 		}})
 	},
 	"remove-node": func(s *script, a args, h *event.Header) *event.Draft {

@@ -203,7 +203,7 @@ func (n *Node) proposeSystemFrom(ctx context.Context, d *event.Draft, base uint6
 func (n *Node) proposeFor(ctx context.Context, h *event.Header, d *event.Draft) (wal.Applied, error) {
 	h.RequestId = make([]byte, event.RequestIDBytes)
 	rand.Read(h.RequestId) // never fails (crypto/rand)
-	h.FeatureLevel, h.Node = n.members.level(), n.identity.Node
+	h.FeatureLevel, h.Node = max(n.members.level(), d.Statement.GetEpochBegun().GetFeatureLevel()), n.identity.Node
 	d.Statement.Header = h
 	return n.proposeDraft(ctx, d)
 }

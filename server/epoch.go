@@ -50,14 +50,9 @@ func beginEpoch(ctx context.Context, o Options, id *identity, begun *event.Epoch
 	if err := n.log.Barrier(ctx); err != nil {
 		return fmt.Errorf("server: the restored log does not settle: %w", err)
 	}
+	// All that this release knows is legal from here on: nodes of older ones are shut out.
+	begun.FeatureLevel = event.FeatureLevel
 	d := event.NewDraft(nil, &event.Statement_EpochBegun{EpochBegun: begun})
-	if level := d.Statement.Level(); n.members.level() < level {
-		raised := &event.FeatureLevelRaised{FeatureLevel: level}
-		if err := n.must(ctx, event.NewDraft(nil, &event.Statement_FeatureLevelRaised{FeatureLevelRaised: raised})); err != nil {
-			return fmt.Errorf("server: nodes of an older release were in the cluster at that point, take a later one: %w", err)
-		}
-		n.members.refresh()
-	}
 	a, err := n.agree(ctx, d)
 	switch {
 	case err != nil:

@@ -3936,14 +3936,16 @@ func (x *NodeRemoved) GetNode() uint32 {
 // EpochBegun goes on with a cluster from a point of its past, on one node that is new to
 // it: every node before is shut out as by NodeRemoved, the new one gets the next number,
 // and the ledger goes on under a new origin and a new key, so that no signature of before
-// can stand for what comes after, nor the other way around. Level 4.
+// can stand for what comes after, nor the other way around. Level 4; it is legal in a
+// cluster of a lower level if it raises that: no node of an older release is left then.
 type EpochBegun struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	PublicKey     []byte                 `protobuf:"bytes,1,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`          // PKIX of the new node's own key
-	LinkAddress   string                 `protobuf:"bytes,2,opt,name=link_address,json=linkAddress,proto3" json:"link_address,omitempty"`    // where later nodes find it
-	LedgerOrigin  string                 `protobuf:"bytes,3,opt,name=ledger_origin,json=ledgerOrigin,proto3" json:"ledger_origin,omitempty"` // of the signed checkpoints from here on
-	LedgerKey     string                 `protobuf:"bytes,4,opt,name=ledger_key,json=ledgerKey,proto3" json:"ledger_key,omitempty"`          // their verifier key (C2SP signed-note)
-	Remark        string                 `protobuf:"bytes,5,opt,name=remark,proto3" json:"remark,omitempty"`                                 // what it began from, for people
+	PublicKey     []byte                 `protobuf:"bytes,1,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`           // PKIX of the new node's own key
+	LinkAddress   string                 `protobuf:"bytes,2,opt,name=link_address,json=linkAddress,proto3" json:"link_address,omitempty"`     // where later nodes find it
+	LedgerOrigin  string                 `protobuf:"bytes,3,opt,name=ledger_origin,json=ledgerOrigin,proto3" json:"ledger_origin,omitempty"`  // of the signed checkpoints from here on
+	LedgerKey     string                 `protobuf:"bytes,4,opt,name=ledger_key,json=ledgerKey,proto3" json:"ledger_key,omitempty"`           // their verifier key (C2SP signed-note)
+	Remark        string                 `protobuf:"bytes,5,opt,name=remark,proto3" json:"remark,omitempty"`                                  // what it began from, for people
+	FeatureLevel  uint32                 `protobuf:"varint,6,opt,name=feature_level,json=featureLevel,proto3" json:"feature_level,omitempty"` // the cluster's from here on, if it is higher than that
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4011,6 +4013,13 @@ func (x *EpochBegun) GetRemark() string {
 		return x.Remark
 	}
 	return ""
+}
+
+func (x *EpochBegun) GetFeatureLevel() uint32 {
+	if x != nil {
+		return x.FeatureLevel
+	}
+	return 0
 }
 
 // NodeStarted begins a new incarnation of a node and fences every blob of its
@@ -8413,7 +8422,7 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"public_key\x18\x01 \x01(\fR\tpublicKey\x12!\n" +
 	"\flink_address\x18\x02 \x01(\tR\vlinkAddress\"!\n" +
 	"\vNodeRemoved\x12\x12\n" +
-	"\x04node\x18\x01 \x01(\rR\x04node\"\xaa\x01\n" +
+	"\x04node\x18\x01 \x01(\rR\x04node\"\xcf\x01\n" +
 	"\n" +
 	"EpochBegun\x12\x1d\n" +
 	"\n" +
@@ -8422,7 +8431,8 @@ const file_wal_event_event_proto_rawDesc = "" +
 	"\rledger_origin\x18\x03 \x01(\tR\fledgerOrigin\x12\x1d\n" +
 	"\n" +
 	"ledger_key\x18\x04 \x01(\tR\tledgerKey\x12\x16\n" +
-	"\x06remark\x18\x05 \x01(\tR\x06remark\"\xb6\x01\n" +
+	"\x06remark\x18\x05 \x01(\tR\x06remark\x12#\n" +
+	"\rfeature_level\x18\x06 \x01(\rR\ffeatureLevel\"\xb6\x01\n" +
 	"\vNodeStarted\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\rR\x04node\x12\x1d\n" +
 	"\n" +

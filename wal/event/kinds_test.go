@@ -74,6 +74,9 @@ func bodies() map[string]isStatement_Body {
 			PublicKey: []byte("PKIX"), LinkAddress: "10.0.0.9:9100", LedgerOrigin: "ironman/c1c1/2", LedgerKey: "ironman/c1c1/2+5678+BBBB",
 			Remark: "from the backup of 2026-07-01",
 		}},
+		"epoch_begun.raised": &Statement_EpochBegun{&EpochBegun{
+			PublicKey: []byte("PKIX"), LedgerOrigin: "ironman/c1c1/2", LedgerKey: "ironman/c1c1/2+5678+BBBB", FeatureLevel: 4,
+		}},
 		"node_added":           &Statement_NodeAdded{&NodeAdded{PublicKey: []byte("PKIX"), LinkAddress: "10.0.0.4:9100"}},
 		"node_removed":         &Statement_NodeRemoved{&NodeRemoved{Node: 3}},
 		"disk_added":           &Statement_DiskAdded{&DiskAdded{DiskId: bytes.Repeat([]byte{0xd1}, 16), Node: 2, Slot: 1}},

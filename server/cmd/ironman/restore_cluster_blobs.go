@@ -38,6 +38,9 @@ type placeSum struct {
 	Absent []string   `json:"absent,omitempty"` // that the backup does not have
 	Failed []blobLeft `json:"failed,omitempty"` // that no node took, or could not be read
 	Left   uint64     `json:"left"`             // in all
+	// Warnings tell of disks of nodes that are still members and are not there: what they
+	// had is not among the lost.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // blobLeft is a blob that is still lost, and why.
@@ -88,6 +91,7 @@ func (f *restoreClusterFlags) place(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%w\nwhat was placed stays; run it again to go on", err)
 	}
+	p.sum.Warnings = disksMissing(ctx, s)
 	return f.reportPlaced(&p.sum)
 }
 
@@ -331,6 +335,12 @@ func (f *restoreClusterFlags) reportPlaced(s *placeSum) error {
 			}
 			fmt.Fprintf(os.Stderr, "blob %s: %s\n", b.Blob, b.Why)
 		}
+	}
+	for _, w := range s.Warnings {
+		fmt.Fprintf(os.Stderr, "warning: %s\n", w)
+	}
+	if len(s.Warnings) > 0 {
+		fmt.Fprintln(os.Stderr, "warning: only what was on disks of removed nodes is brought back; remove a node whose disks are lost, and run this again")
 	}
 	if s.Left > 0 {
 		return fmt.Errorf("%d blobs are still lost: %d that the backup does not have, %d that failed, for which it can be run again", s.Left, len(s.Absent), len(s.Failed))
