@@ -11,8 +11,8 @@ import (
 
 // request is what a draft of a read is made of: large, and with parts that others point into.
 type request struct {
-	id   [RequestIDBytes]byte
-	_    [1 << 20]byte // so that it is worth keeping out
+	id [RequestIDBytes]byte
+	_  [1 << 20]byte // so that it is worth keeping out
 }
 
 // TestReadRecordKeepsNoRequest: a record that waits keeps nothing of the request alive that
