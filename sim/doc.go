@@ -210,4 +210,6 @@
 //	TestFast, seed 334: likewise: a node whose clock was set chose what history is to go by that clock, stopped leading,
 //	    and the next leader, whose clock was right, took its proposal (as the logs tell; it was not
 //	    seen a second time). It judges its clock behind the choice now
+//	TestFast, seed 312: the checker again: a node that had no room for snapshots was sent the next one 10.24 s
+//	    behind the last, as Raft has it, and had to serve 10 s behind the last fault
 package sim
