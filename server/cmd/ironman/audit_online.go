@@ -84,7 +84,7 @@ func (s *feedSource) verified(ctx context.Context) (h *server.LedgerVerified, er
 	for range s.addresses {
 		var resp *http.Response
 		if resp, err = s.ask(ctx, http.MethodGet, "/-/ledger/verify", url.Values{}, nil); err == nil {
-			h, err = readVerified(resp.Body)
+			h, err = readVerified[server.LedgerVerified](resp.Body)
 			return h, errors.Join(err, resp.Body.Close())
 		}
 		if final(err) || ctx.Err() != nil {
@@ -95,7 +95,9 @@ func (s *feedSource) verified(ctx context.Context) (h *server.LedgerVerified, er
 	return nil, err
 }
 
-func readVerified(body io.Reader) (*server.LedgerVerified, error) {
+// readVerified shows how far a node's verification is, and returns what it came to: also with
+// an error, if that has something to tell.
+func readVerified[V any](body io.Reader) (*V, error) {
 	lines := bufio.NewScanner(body)
 	lines.Buffer(nil, 1<<20)
 	bar := newProgress("verified")
@@ -103,7 +105,7 @@ func readVerified(body io.Reader) (*server.LedgerVerified, error) {
 	for lines.Scan() {
 		var line struct {
 			Done, Total uint64
-			Verified    *server.LedgerVerified
+			Verified    *V
 			Error       string
 		}
 		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
@@ -111,7 +113,7 @@ func readVerified(body io.Reader) (*server.LedgerVerified, error) {
 		}
 		switch {
 		case line.Error != "":
-			return nil, errors.New(line.Error)
+			return line.Verified, errors.New(line.Error)
 		case line.Verified != nil:
 			return line.Verified, nil
 		}

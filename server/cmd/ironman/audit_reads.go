@@ -258,34 +258,13 @@ func readReads(body io.Reader, tell func(*audit.Read) error) (next uint64, last 
 }
 
 // verifiedReads has a node verify its log of reads.
-func (s *feedSource) verifiedReads(ctx context.Context) (v *server.VerifiedReads, err error) {
+func (s *feedSource) verifiedReads(ctx context.Context) (*server.VerifiedReads, error) {
 	resp, err := s.firstThatAnswers(ctx, "/-/reads/verify", url.Values{})
 	if err != nil {
 		return nil, err
 	}
 	defer resp.Body.Close()
-	lines := bufio.NewScanner(resp.Body)
-	lines.Buffer(nil, 1<<20)
-	bar := newProgress("verified")
-	defer bar.end()
-	for lines.Scan() {
-		var line struct {
-			Done, Total uint64
-			Verified    *server.VerifiedReads
-			Error       string
-		}
-		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
-			return nil, err
-		}
-		switch {
-		case line.Error != "":
-			return line.Verified, errors.New(line.Error)
-		case line.Verified != nil:
-			return line.Verified, nil
-		}
-		bar.at(line.Done, line.Total)
-	}
-	return nil, errors.Join(errors.New("the answer broke off"), lines.Err())
+	return readVerified[server.VerifiedReads](resp.Body)
 }
 
 // newReadPrinter prints records as JSON, or in columns.
